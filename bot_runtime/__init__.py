@@ -1,1 +1,1 @@
-"""The process inside every bot container: one WhatsApp account, spoken through neonize, behind a small HTTP endpoint."""
+"""The process in every bot container: one WhatsApp account, spoken through neonize, behind a small HTTP endpoint."""

@@ -1,0 +1,1 @@
+"""Runs a fleet of WhatsApp bots, one Docker container per approved bot, and gives operators a REST API."""

@@ -1,0 +1,1 @@
+"""Postgres: the tables, their migrations, sessions and notifications."""

@@ -1,0 +1,1 @@
+"""Talks to the HTTP endpoint inside the bot containers."""

@@ -1,0 +1,101 @@
+"""All settings, read from the environment once at start.
+
+Names are the seeds' where they have one; units stand in the description. `docs/settings.md` lists the same table and a
+test holds the two together. A bad value stops the start with one clear line (`load`).
+"""
+
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestrator.errors import SettingsError
+
+SERVER_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,31}$"
+
+
+class Settings(BaseSettings):
+    """One class for every process: `api`, `controller`, `all` and `migrate`."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
+
+    database_url: str = Field(description="Postgres, as `postgresql://user:password@host:port/database`.")
+    database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections a process keeps to Postgres.")
+    server_name: Annotated[str, StringConstraints(pattern=SERVER_NAME_PATTERN)] = Field(
+        default="server1", description="The server (tenant and placement unit) this controller runs."
+    )
+    botcount: int = Field(default=20, ge=0, le=1000, description="`maxBots` of a server that is made without one.")
+    bot_prefix: str = Field(default=".", min_length=1, max_length=5, description="What starts a command.")
+    log_level: str = Field(
+        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
+    )
+
+    api_host: str = Field(default="127.0.0.1", description="Address the API listens on.")
+    api_port: int = Field(default=8000, ge=1, le=65535, description="Port the API listens on.")
+    controller_host: str = Field(default="127.0.0.1", description="Address of the controller's livez, readyz, metrics.")
+    controller_port: int = Field(
+        default=9090, ge=1, le=65535, description="Port of the controller's livez, readyz, metrics."
+    )
+
+    engine: str = Field(
+        default="docker", pattern="^(docker|memory)$", description="`docker`, or `memory` for trying out."
+    )
+    docker_host: str = Field(default="unix:///var/run/docker.sock", description="The Docker engine's address.")
+    docker_workers: int = Field(default=8, ge=1, le=64, description="Docker calls under way at once.")
+    bot_image: str = Field(default="botdock/bot:dev", description="Image of the bot containers.")
+    bot_https_proxy: str | None = Field(
+        default=None, description="HTTPS proxy of the bots' WhatsApp connections (`http://host:port`)."
+    )
+    bot_network_pool: str = Field(
+        default="10.213.0.0/16", description="Private range out of which each server's bot network gets a /22."
+    )
+
+    reconcile_workers: int = Field(default=16, ge=1, le=256, description="Bots worked on at once.")
+    resync_interval: float = Field(default=30.0, ge=1, le=3600, description="Seconds between two full sweeps.")
+    start_failure_limit: int = Field(default=2, ge=1, le=100, description="Failed starts after which a bot is skipped.")
+    probe_interval: float = Field(default=10.0, ge=0.5, le=600, description="Seconds between two probes of a bot.")
+    probe_timeout: float = Field(default=5.0, ge=0.1, le=60, description="Seconds until a probe counts as failed.")
+    probe_failure_threshold: int = Field(default=3, ge=1, le=20, description="Failed probes in a row until a restart.")
+    startup_timeout: float = Field(default=60.0, ge=1, le=600, description="Seconds a container has to become healthy.")
+    stop_timeout: float = Field(default=10.0, ge=1, le=300, description="Seconds between SIGTERM and SIGKILL.")
+    event_retention_days: int = Field(default=7, ge=1, le=3650, description="Days that events are kept in Postgres.")
+
+    whatsapp_health_check_interval: int = Field(
+        default=30_000, ge=1_000, description="Milliseconds between two heartbeats of a bot to its connection."
+    )
+    whatsapp_max_reconnect_attempts: int = Field(
+        default=10, ge=1, le=1000, description="Connection attempts until a bot gives up and is restarted."
+    )
+    whatsapp_reconnect_base_delay: int = Field(
+        default=5_000, ge=100, description="Milliseconds before the second attempt; doubles with each."
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, value: str) -> str:
+        if value.split("://")[0] not in {"postgres", "postgresql", "postgresql+psycopg"}:
+            raise ValueError("must begin with postgresql://")
+        return value
+
+    @cached_property
+    def sqlalchemy_url(self) -> str:
+        """The database's address in SQLAlchemy's form, with psycopg as the driver."""
+        return "postgresql+psycopg://" + self.database_url.split("://", 1)[1]
+
+    @cached_property
+    def libpq_url(self) -> str:
+        """The database's address in libpq's form, for connections made without SQLAlchemy."""
+        return "postgresql://" + self.database_url.split("://", 1)[1]
+
+
+def load() -> Settings:
+    """Settings from the environment.
+
+    Raises SettingsError with one line that names each bad variable and what is wrong with it, never its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as exc:
+        problems = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors())
+        raise SettingsError(f"cannot start: {problems}") from None
