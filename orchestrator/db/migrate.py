@@ -1,0 +1,72 @@
+"""Brings the database to the present version, and makes the rows that every installation needs.
+
+Safe to run by several processes at once (an advisory lock lets one work) and as often as wanted.
+"""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, text
+
+from orchestrator.db.keys import hash_key, new_key
+from orchestrator.db.models import Role
+from orchestrator.settings import Settings
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+LOCK_ID = 0x626F7464  # "botd"
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What a migration found and made."""
+
+    revision: str
+    installation: str
+    first_key: str | None
+    """The first admin key, on the very first migration only: shown once, kept nowhere."""
+
+
+def migrate(settings: Settings) -> Migrated:
+    """Run all migrations, then make the installation, this process's server and the first admin key where missing."""
+    engine = create_engine(settings.sqlalchemy_url, connect_args={"connect_timeout": 5})
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
+            command.upgrade(config(connection), "head")
+            revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
+            return Migrated(revision, _installation(connection), _first_rows(connection, settings))
+    finally:
+        engine.dispose()
+
+
+def config(connection: Connection) -> Config:
+    """Alembic's configuration for one connection, without a file."""
+    result = Config(attributes={"connection": connection})
+    result.set_main_option("script_location", str(MIGRATIONS))
+    return result
+
+
+def _installation(connection: Connection) -> str:
+    connection.execute(
+        text("INSERT INTO installation (id) SELECT :id WHERE NOT EXISTS (SELECT FROM installation)"),
+        {"id": uuid.uuid4().hex[:12]},
+    )
+    return str(connection.execute(text("SELECT id FROM installation")).scalar_one())
+
+
+def _first_rows(connection: Connection, settings: Settings) -> str | None:
+    connection.execute(
+        text("INSERT INTO servers (name, max_bots) VALUES (:name, :max_bots) ON CONFLICT DO NOTHING"),
+        {"name": settings.server_name, "max_bots": settings.botcount},
+    )
+    if connection.execute(text("SELECT EXISTS (SELECT FROM api_keys)")).scalar_one():
+        return None
+    key_id, key = new_key()
+    connection.execute(
+        text("INSERT INTO api_keys (id, name, role, key_hash) VALUES (:id, 'first admin', :role, :hash)"),
+        {"id": key_id, "role": Role.ADMIN, "hash": hash_key(key)},
+    )
+    return key

@@ -1,0 +1,194 @@
+"""The first tables: installation, servers, keys, bots, their status and their events."""
+
+import sqlalchemy as sa
+import sqlmodel
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "installation",
+        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
+        "servers",
+        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("max_bots", sa.Integer(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("controller", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("controller_seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "api_keys",
+        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("role", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("server_name", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("key_hash", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["server_name"],
+            ["servers.name"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("key_hash"),
+    )
+    op.create_table(
+        "bots",
+        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("server_name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("phone_number", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("kind", sqlmodel.sql.sqltypes.AutoString(), server_default="standard", nullable=False),
+        sa.Column("approval_status", sa.Text(), server_default="pending", nullable=False),
+        sa.Column("desired_state", sa.Text(), server_default="running", nullable=False),
+        sa.Column(
+            "settings", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
+        ),
+        sa.Column(
+            "limits", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
+        ),
+        sa.Column("generation", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.Column("restart_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("session_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column(
+            "runtime_token",
+            sqlmodel.sql.sqltypes.AutoString(),
+            server_default=sa.text("replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"),
+            nullable=False,
+        ),
+        sa.Column("deleting", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["server_name"],
+            ["servers.name"],
+        ),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("bots_server_id", "bots", ["server_name", "id"], unique=False)
+    op.create_table(
+        "bot_events",
+        sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
+        sa.Column("server_name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("bot_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("spool_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("seq", sa.BigInteger(), nullable=True),
+        sa.Column("type", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column(
+            "data", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
+        ),
+        sa.Column("timestamp", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["bot_id"], ["bots.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("bot_id", "spool_id", "seq"),
+    )
+    op.create_index("bot_events_bot_id_id", "bot_events", ["bot_id", "id"], unique=False)
+    op.create_index(op.f("ix_bot_events_timestamp"), "bot_events", ["timestamp"], unique=False)
+    op.create_table(
+        "bot_status",
+        sa.Column("bot_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("server_name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("phase", sa.Text(), server_default="pending", nullable=False),
+        sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), server_default="", nullable=False),
+        sa.Column("message", sqlmodel.sql.sqltypes.AutoString(), server_default="", nullable=False),
+        sa.Column("container_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("container_name", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("container_state", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("address", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("healthy", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("connection", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("paired_number", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("restarts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("last_exit", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.Column(
+            "restart_history",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'{}'::jsonb"),
+            nullable=False,
+        ),
+        sa.Column("observed_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("observed_restart_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("observed_session_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("connection_attempts", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("event_history_size", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("connected_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_heartbeat", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_activity", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("creds_updated_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("next_start_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("spool_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("spool_seq", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["bot_id"], ["bots.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("bot_id"),
+    )
+    op.create_index(op.f("ix_bot_status_server_name"), "bot_status", ["server_name"], unique=False)
+
+    op.execute(
+        """
+        ALTER TABLE bots
+            ADD CONSTRAINT bots_id_form CHECK (id ~ '^[a-z0-9][a-z0-9-]{0,47}$'),
+            ADD CONSTRAINT bots_approval CHECK (approval_status IN ('pending', 'approved', 'rejected')),
+            ADD CONSTRAINT bots_desired CHECK (desired_state IN ('running', 'stopped'));
+
+        CREATE FUNCTION botdock_bot_spec_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            NEW.updated_at := now();
+            IF NEW.generation = OLD.generation
+               AND (NEW.name, NEW.phone_number, NEW.kind, NEW.approval_status, NEW.desired_state, NEW.settings,
+                    NEW.limits, NEW.restart_generation, NEW.session_generation, NEW.deleting)
+                   IS DISTINCT FROM
+                   (OLD.name, OLD.phone_number, OLD.kind, OLD.approval_status, OLD.desired_state, OLD.settings,
+                    OLD.limits, OLD.restart_generation, OLD.session_generation, OLD.deleting)
+            THEN
+                NEW.generation := OLD.generation + 1;
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER bots_spec_changed BEFORE UPDATE ON bots
+            FOR EACH ROW EXECUTE FUNCTION botdock_bot_spec_changed();
+
+        CREATE FUNCTION botdock_bot_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF TG_OP = 'INSERT' THEN
+                INSERT INTO bot_status (bot_id, server_name) VALUES (NEW.id, NEW.server_name);
+            END IF;
+            IF TG_OP = 'DELETE' THEN
+                PERFORM pg_notify('botdock_bots', OLD.server_name || '/' || OLD.id);
+            ELSE
+                PERFORM pg_notify('botdock_bots', NEW.server_name || '/' || NEW.id);
+            END IF;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER bots_changed AFTER INSERT OR UPDATE OR DELETE ON bots
+            FOR EACH ROW EXECUTE FUNCTION botdock_bot_changed();
+        """
+    )
+
+
+def downgrade() -> None:
+    op.drop_index(op.f("ix_bot_status_server_name"), table_name="bot_status")
+    op.drop_table("bot_status")
+    op.drop_index(op.f("ix_bot_events_timestamp"), table_name="bot_events")
+    op.drop_index("bot_events_bot_id_id", table_name="bot_events")
+    op.drop_table("bot_events")
+    op.drop_index("bots_server_id", table_name="bots")
+    op.drop_table("bots")
+    op.drop_table("api_keys")
+    op.drop_table("servers")
+    op.drop_table("installation")
+    op.execute("DROP FUNCTION botdock_bot_changed; DROP FUNCTION botdock_bot_spec_changed")

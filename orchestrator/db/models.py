@@ -1,0 +1,231 @@
+"""The tables. `server_name` stands on every row that belongs to a server, and every access is filtered by it.
+
+`bots` is what people want (written by the api, or by any program with SQL), `bot_status` is what is (written by the
+controller alone, fenced by its epoch). Triggers on `bots` (see the first migration) make the status row, let
+`generation` grow with every change of the spec, and notify `botdock_bots` (payload `{server}/{bot}`), so that a change
+is acted on at once whoever made it. Status writes notify nobody.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, DateTime, Index, Text, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from orchestrator.db.keys import new_runtime_token
+
+BOT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
+CHANGES_CHANNEL = "botdock_bots"
+RANDOM_TOKEN = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"  # noqa: S105 - makes one
+
+
+class Approval(StrEnum):
+    """Whether people let a bot run. Only approved ones do."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+class Desired(StrEnum):
+    """What people want of an approved bot."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Phase(StrEnum):
+    """The one word that sums a bot up."""
+
+    PENDING = "pending"
+    STOPPED = "stopped"
+    STARTING = "starting"
+    PAIRING = "pairing"
+    ONLINE = "online"
+    DEGRADED = "degraded"
+    BACKING_OFF = "backing-off"
+    CRASH_LOOP = "crash-loop"
+    SKIPPED = "skipped"
+    LOGGED_OUT = "logged-out"
+    OUTDATED = "outdated"
+    BANNED = "banned"
+    EXPIRED = "expired"
+    STOPPING = "stopping"
+
+
+class Role(StrEnum):
+    """What an API key may do."""
+
+    ADMIN = "admin"
+    """Everything on every server."""
+    OPERATOR = "operator"
+    """Everything on its own server but servers and keys."""
+    VIEWER = "viewer"
+    """Only reading, on its own server."""
+
+
+def _created() -> Any:
+    return Field(
+        default=None,
+        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
+    )
+
+
+def _time(*, index: bool = False) -> Any:
+    return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True, index=index))
+
+
+def _json(default: str = "{}") -> Any:
+    return Field(
+        default_factory=dict if default == "{}" else list,
+        sa_column=Column(JSONB, nullable=False, server_default=text(f"'{default}'::jsonb")),
+    )
+
+
+class Installation(SQLModel, table=True):
+    """One row: who we are on an engine that others may use too (label `botdock.owner`)."""
+
+    __tablename__ = "installation"
+
+    id: str = Field(primary_key=True)
+    created_at: datetime = _created()
+
+
+class Server(SQLModel, table=True):
+    """A tenant and placement unit; one controller acts for it at a time."""
+
+    __tablename__ = "servers"
+
+    name: str = Field(primary_key=True)
+    max_bots: int
+    epoch: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """Grows each time a controller takes the server over; writes with an older one are refused."""
+    controller: str | None = None
+    """Host and process of the acting controller."""
+    controller_seen_at: datetime | None = _time()
+    created_at: datetime = _created()
+
+
+class Bot(SQLModel, table=True):
+    """What is wanted of one bot."""
+
+    __tablename__ = "bots"
+    __table_args__ = (Index("bots_server_id", "server_name", "id"),)
+
+    id: str = Field(primary_key=True)
+    server_name: str = Field(foreign_key="servers.name")
+    name: str
+    phone_number: str | None = None
+    """Digits only, as the operator gave it; the number really paired is in the status."""
+    kind: str = Field(default="standard", sa_column_kwargs={"server_default": "standard"})
+    approval_status: str = Field(
+        default=Approval.PENDING, sa_column=Column(Text, nullable=False, server_default=Approval.PENDING)
+    )
+    desired_state: str = Field(
+        default=Desired.RUNNING, sa_column=Column(Text, nullable=False, server_default=Desired.RUNNING)
+    )
+    settings: dict[str, Any] = _json()
+    """Overrides of `RuntimeConfig` fields (camelCase): applied live, no restart."""
+    limits: dict[str, Any] = _json()
+    """`memoryBytes`, `cpus`, `pids`: a change replaces the container."""
+    generation: int = Field(default=1, sa_column=Column(BigInteger, nullable=False, server_default=text("1")))
+    """Grows with every change of the spec; clears the restart history."""
+    restart_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """Grows with every restart that a person asks for."""
+    session_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """Grows when a person wants the session thrown away; the volume is removed before the next start."""
+    runtime_token: str = Field(
+        default_factory=new_runtime_token, sa_column_kwargs={"server_default": text(RANDOM_TOKEN)}
+    )
+    """Bearer token of the bot's HTTP endpoint. In no answer, no log and no other container."""
+    deleting: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    """Deletion was asked for; the row goes once container and volume are gone."""
+    created_at: datetime = _created()
+    updated_at: datetime = _created()
+
+
+class BotStatus(SQLModel, table=True):
+    """What is known of one bot: the controller's last word (see `Bot` for what is wanted)."""
+
+    __tablename__ = "bot_status"
+
+    bot_id: str = Field(primary_key=True, foreign_key="bots.id", ondelete="CASCADE")
+    server_name: str = Field(index=True)
+    epoch: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    phase: str = Field(default=Phase.PENDING, sa_column=Column(Text, nullable=False, server_default="pending"))
+    reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Stable code, such as `oom-killed`; empty when the phase says it all."""
+    message: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    container_id: str | None = None
+    container_name: str | None = None
+    container_state: str | None = None
+    """Docker's word for the container, None without one."""
+    address: str | None = None
+    """IP address in the bots' network."""
+    healthy: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    connection: str | None = None
+    """`ConnectionState` of the runtime."""
+    paired_number: str | None = None
+    """Digits only, of the WhatsApp account really paired."""
+    restarts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    last_exit: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    """`{containerId, exitCode, oomKilled, reason, message, finishedAt, logs: [line]}`"""
+    restart_history: dict[str, Any] = _json()
+    """`RestartHistory` of `orchestrator/reconcile/restart.py`; survives a change of controller."""
+    observed_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    observed_restart_generation: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
+    observed_session_generation: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
+    connection_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    event_history_size: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    started_at: datetime | None = _time()
+    connected_at: datetime | None = _time()
+    last_heartbeat: datetime | None = _time()
+    last_activity: datetime | None = _time()
+    creds_updated_at: datetime | None = _time()
+    next_start_at: datetime | None = _time()
+    spool_id: str | None = None
+    spool_seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    """How far the runtime's spool has been taken over into `bot_events`."""
+    updated_at: datetime = _created()
+
+
+class BotEvent(SQLModel, table=True):
+    """One entry of a bot's history, taken over exactly once."""
+
+    __tablename__ = "bot_events"
+    __table_args__ = (
+        UniqueConstraint("bot_id", "spool_id", "seq"),
+        Index("bot_events_bot_id_id", "bot_id", "id"),
+    )
+
+    id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
+    server_name: str
+    bot_id: str = Field(foreign_key="bots.id", ondelete="CASCADE")
+    spool_id: str | None = None
+    """None for events that the controller wrote itself."""
+    seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    type: str
+    data: dict[str, Any] = _json()
+    timestamp: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
+
+
+class ApiKey(SQLModel, table=True):
+    """A key of the API. Only its hash is kept; the key itself is shown once."""
+
+    __tablename__ = "api_keys"
+
+    id: str = Field(primary_key=True)
+    name: str
+    role: str
+    server_name: str | None = Field(default=None, foreign_key="servers.name")
+    """None: all servers (admin only)."""
+    key_hash: str = Field(unique=True)
+    """SHA-256 in hex; keys carry 256 random bits, so a slow hash would add nothing."""
+    created_at: datetime = _created()
+    revoked_at: datetime | None = _time()
