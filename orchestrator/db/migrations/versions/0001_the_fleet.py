@@ -1,7 +1,6 @@
 """The first tables: installation, servers, keys, bots, their status and their events."""
 
 import sqlalchemy as sa
-import sqlmodel
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
@@ -14,27 +13,27 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "installation",
-        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_table(
         "servers",
-        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
         sa.Column("max_bots", sa.Integer(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("controller", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("controller", sa.String(), nullable=True),
         sa.Column("controller_seen_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
     op.create_table(
         "api_keys",
-        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("role", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("server_name", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("key_hash", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("server_name", sa.String(), nullable=True),
+        sa.Column("key_hash", sa.String(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
@@ -46,11 +45,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "bots",
-        sa.Column("id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("server_name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("phone_number", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("kind", sqlmodel.sql.sqltypes.AutoString(), server_default="standard", nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("server_name", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("phone_number", sa.String(), nullable=True),
+        sa.Column("kind", sa.String(), server_default="standard", nullable=False),
         sa.Column("approval_status", sa.Text(), server_default="pending", nullable=False),
         sa.Column("desired_state", sa.Text(), server_default="running", nullable=False),
         sa.Column(
@@ -64,7 +63,7 @@ def upgrade() -> None:
         sa.Column("session_generation", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column(
             "runtime_token",
-            sqlmodel.sql.sqltypes.AutoString(),
+            sa.String(),
             server_default=sa.text("replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"),
             nullable=False,
         ),
@@ -81,11 +80,11 @@ def upgrade() -> None:
     op.create_table(
         "bot_events",
         sa.Column("id", sa.BigInteger(), autoincrement=True, nullable=False),
-        sa.Column("server_name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("bot_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("spool_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("server_name", sa.String(), nullable=False),
+        sa.Column("bot_id", sa.String(), nullable=False),
+        sa.Column("spool_id", sa.String(), nullable=True),
         sa.Column("seq", sa.BigInteger(), nullable=True),
-        sa.Column("type", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("type", sa.String(), nullable=False),
         sa.Column(
             "data", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False
         ),
@@ -98,19 +97,19 @@ def upgrade() -> None:
     op.create_index(op.f("ix_bot_events_timestamp"), "bot_events", ["timestamp"], unique=False)
     op.create_table(
         "bot_status",
-        sa.Column("bot_id", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
-        sa.Column("server_name", sqlmodel.sql.sqltypes.AutoString(), nullable=False),
+        sa.Column("bot_id", sa.String(), nullable=False),
+        sa.Column("server_name", sa.String(), nullable=False),
         sa.Column("epoch", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("phase", sa.Text(), server_default="pending", nullable=False),
-        sa.Column("reason", sqlmodel.sql.sqltypes.AutoString(), server_default="", nullable=False),
-        sa.Column("message", sqlmodel.sql.sqltypes.AutoString(), server_default="", nullable=False),
-        sa.Column("container_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("container_name", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("container_state", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("address", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("reason", sa.String(), server_default="", nullable=False),
+        sa.Column("message", sa.String(), server_default="", nullable=False),
+        sa.Column("container_id", sa.String(), nullable=True),
+        sa.Column("container_name", sa.String(), nullable=True),
+        sa.Column("container_state", sa.String(), nullable=True),
+        sa.Column("address", sa.String(), nullable=True),
         sa.Column("healthy", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("connection", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
-        sa.Column("paired_number", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("connection", sa.String(), nullable=True),
+        sa.Column("paired_number", sa.String(), nullable=True),
         sa.Column("restarts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("last_exit", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column(
@@ -130,7 +129,7 @@ def upgrade() -> None:
         sa.Column("last_activity", sa.DateTime(timezone=True), nullable=True),
         sa.Column("creds_updated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("next_start_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("spool_id", sqlmodel.sql.sqltypes.AutoString(), nullable=True),
+        sa.Column("spool_id", sa.String(), nullable=True),
         sa.Column("spool_seq", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.ForeignKeyConstraint(["bot_id"], ["bots.id"], ondelete="CASCADE"),
