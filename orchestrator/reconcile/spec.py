@@ -1,0 +1,102 @@
+"""From a row of `bots` to the specification of its container. Pure.
+
+Nothing that a caller of the API wrote freely gets here: ids and server names match strict patterns, limits are numbers
+in fixed ranges, and the bot's settings travel over HTTP (`PUT /config`), not in the container's options.
+"""
+
+import hashlib
+import json
+from typing import Any
+
+import msgspec
+
+from bot_runtime.contract import Env, RuntimeConfig
+from orchestrator.db.models import Approval, Bot, Desired
+from orchestrator.engine.base import ContainerSpec, Label
+from orchestrator.reconcile.plan import Wanted
+from orchestrator.settings import Settings
+
+VERSION = "0.1.0"
+DEFAULT_MEMORY_BYTES = 256 * 1024 * 1024
+DEFAULT_CPUS = 0.5
+DEFAULT_PIDS = 64
+
+
+def resource_name(server: str, bot: str) -> str:
+    """The name of a bot's container and of its volume."""
+    return f"botdock-{server}-{bot}"
+
+
+def network_name(server: str) -> str:
+    """The name of a server's bridge network."""
+    return f"botdock-{server}"
+
+
+def runtime_config(bot: Bot, settings: Settings) -> RuntimeConfig:
+    """The configuration that the bot's runtime should have: the installation's defaults under the bot's own settings."""
+    defaults: dict[str, Any] = {
+        "prefix": settings.bot_prefix,
+        "heartbeatIntervalSeconds": settings.whatsapp_health_check_interval / 1000,
+        "reconnectBaseDelaySeconds": settings.whatsapp_reconnect_base_delay / 1000,
+        "maxReconnectAttempts": settings.whatsapp_max_reconnect_attempts,
+    }
+    own = {"name": bot.name, "generation": bot.generation}
+    return msgspec.convert(defaults | bot.settings | own, RuntimeConfig)
+
+
+def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> ContainerSpec:
+    """The container that the bot should have."""
+    name = resource_name(bot.server_name, bot.id)
+    env = {
+        Env.BOT_ID: bot.id,
+        Env.SERVER_NAME: bot.server_name,
+        Env.TOKEN: bot.runtime_token,
+        Env.LOG_LEVEL: settings.log_level,
+    }
+    if settings.bot_https_proxy:
+        env["HTTPS_PROXY"] = settings.bot_https_proxy
+    spec = ContainerSpec(
+        name=name,
+        image=settings.bot_image,
+        network=network_name(bot.server_name),
+        volume=name,
+        env={str(key): value for key, value in env.items()},
+        labels={},
+        memory_bytes=bot.limits.get("memoryBytes", DEFAULT_MEMORY_BYTES),
+        cpus=bot.limits.get("cpus", DEFAULT_CPUS),
+        pids=bot.limits.get("pids", DEFAULT_PIDS),
+    )
+    spec.labels.update(
+        {
+            Label.OWNER: owner,
+            Label.SERVER: bot.server_name,
+            Label.BOT_ID: bot.id,
+            Label.SPEC_HASH: spec_hash(spec),
+            Label.EPOCH: str(epoch),
+            Label.VERSION: VERSION,
+        }
+    )
+    # The configuration is only for the first start and changes live: it is no part of the hash.
+    spec.env[Env.CONFIG] = msgspec.json.encode(runtime_config(bot, settings)).decode()
+    return spec
+
+
+def spec_hash(spec: ContainerSpec) -> str:
+    """What tells two specifications apart: a change means that the container is replaced."""
+    parts = [spec.image, spec.network, spec.volume, spec.env, spec.memory_bytes, spec.cpus, spec.pids]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def wanted(bot: Bot, spec: ContainerSpec, *, owner: str) -> Wanted:
+    """The bot's row as the plan reads it."""
+    return Wanted(
+        container_name=spec.name,
+        spec_hash=spec.labels[Label.SPEC_HASH],
+        owner=owner,
+        approved=bot.approval_status == Approval.APPROVED,
+        rejected=bot.approval_status == Approval.REJECTED,
+        running=bot.desired_state == Desired.RUNNING,
+        deleting=bot.deleting,
+        restart_generation=bot.restart_generation,
+        session_generation=bot.session_generation,
+    )
