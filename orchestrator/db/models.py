@@ -172,15 +172,10 @@ class BotStatus(SQLModel, table=True):
     restarts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     last_exit: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
     """`{containerId, exitCode, oomKilled, reason, message, finishedAt, logs: [line]}`"""
-    restart_history: dict[str, Any] = _json()
-    """`RestartHistory` of `orchestrator/reconcile/restart.py`; survives a change of controller."""
+    memory: dict[str, Any] = _json()
+    """What the controller itself remembers (`Known` in `orchestrator/reconcile/plan.py`); survives its restart."""
     observed_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    observed_restart_generation: int = Field(
-        default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
-    )
-    observed_session_generation: int = Field(
-        default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
-    )
+    """The last `Bot.generation` that the controller has acted on."""
     connection_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     event_history_size: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     started_at: datetime | None = _time()

@@ -6,9 +6,8 @@ a crash loop: the bot is still retried, at the longest delay, and says so. A con
 failed start; after `start_failure_limit` of them in a row the bot is skipped until a person acts.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +33,6 @@ class RestartHistory:
     """Containers in a row that never became healthy."""
     recent: tuple[float, ...] = ()
     """Unix times of the last failures, oldest first; only as many as make a crash loop."""
-
-    def to_json(self) -> dict[str, Any]:
-        """As it is kept in `bot_status.restart_history`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "RestartHistory":
-        """From what `to_json` made; an empty dict is an empty history."""
-        return cls(
-            streak=data.get("streak", 0),
-            failed_starts=data.get("failed_starts", 0),
-            recent=tuple(data.get("recent", ())),
-        )
 
 
 class Verdict(StrEnum):

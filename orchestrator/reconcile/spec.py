@@ -6,7 +6,7 @@ in fixed ranges, and the bot's settings travel over HTTP (`PUT /config`), not in
 
 import hashlib
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,9 +17,18 @@ from orchestrator.reconcile.plan import Wanted
 from orchestrator.settings import Settings
 
 VERSION = "0.1.0"
-DEFAULT_MEMORY_BYTES = 256 * 1024 * 1024
-DEFAULT_CPUS = 0.5
-DEFAULT_PIDS = 64
+
+
+class InvalidBot(Exception):
+    """A row of `bots` holds something from which no container can be made."""
+
+
+class BotLimits(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """What one bot may take of its host."""
+
+    memory_bytes: Annotated[int, msgspec.Meta(ge=64 << 20, le=4 << 30)] = 256 << 20
+    cpus: Annotated[float, msgspec.Meta(ge=0.05, le=8)] = 0.5
+    pids: Annotated[int, msgspec.Meta(ge=16, le=1024)] = 64
 
 
 def resource_name(server: str, bot: str) -> str:
@@ -33,7 +42,10 @@ def network_name(server: str) -> str:
 
 
 def runtime_config(bot: Bot, settings: Settings) -> RuntimeConfig:
-    """The configuration that the bot's runtime should have: the installation's defaults under the bot's own settings."""
+    """The configuration that the bot's runtime should have: the bot's own settings over the installation's defaults.
+
+    Raises InvalidBot when the row's settings are not of the runtime's form.
+    """
     defaults: dict[str, Any] = {
         "prefix": settings.bot_prefix,
         "heartbeatIntervalSeconds": settings.whatsapp_health_check_interval / 1000,
@@ -41,13 +53,20 @@ def runtime_config(bot: Bot, settings: Settings) -> RuntimeConfig:
         "maxReconnectAttempts": settings.whatsapp_max_reconnect_attempts,
     }
     own = {"name": bot.name, "generation": bot.generation}
-    return msgspec.convert(defaults | bot.settings | own, RuntimeConfig)
+    try:
+        return msgspec.convert(defaults | bot.settings | own, RuntimeConfig)
+    except msgspec.ValidationError as exc:
+        raise InvalidBot(f"settings: {exc}") from exc
 
 
 def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> ContainerSpec:
-    """The container that the bot should have."""
+    """The container that the bot should have. Raises InvalidBot."""
+    try:
+        limits = msgspec.convert(bot.limits, BotLimits)
+    except msgspec.ValidationError as exc:
+        raise InvalidBot(f"limits: {exc}") from exc
     name = resource_name(bot.server_name, bot.id)
-    env = {
+    env: dict[str, str] = {
         Env.BOT_ID: bot.id,
         Env.SERVER_NAME: bot.server_name,
         Env.TOKEN: bot.runtime_token,
@@ -60,11 +79,11 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
         image=settings.bot_image,
         network=network_name(bot.server_name),
         volume=name,
-        env={str(key): value for key, value in env.items()},
+        env=env,
         labels={},
-        memory_bytes=bot.limits.get("memoryBytes", DEFAULT_MEMORY_BYTES),
-        cpus=bot.limits.get("cpus", DEFAULT_CPUS),
-        pids=bot.limits.get("pids", DEFAULT_PIDS),
+        memory_bytes=limits.memory_bytes,
+        cpus=limits.cpus,
+        pids=limits.pids,
     )
     spec.labels.update(
         {
