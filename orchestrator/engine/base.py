@@ -5,7 +5,9 @@ at once, never block the event loop, and raise only:
 
     EngineError                  something failed; `code` is stable, the message may be shown to an operator
     ├── EngineUnavailable        the engine does not answer; every bot is affected, none is at fault
-    ├── NameTaken                a container of that name exists (create)
+    ├── NameTaken                a container of that name exists (create), or a volume (create) or network
+    │                            (ensure_network) of that name that is not ours
+    ├── NetworkMissing           the bots' network is gone (create, start); `ensure_network` makes it again
     ├── ImageMissing             the image is not there (create)
     ├── InvalidSpec              the engine refuses the options (create, start)
     ├── DiskFull                 no space left on the engine's disk (create, start)
@@ -29,6 +31,12 @@ class Label:
     SPEC_HASH = "botdock.spec-hash"
     EPOCH = "botdock.epoch"
     VERSION = "botdock.version"
+    COMPONENT = "botdock.component"
+    """On the stack's own containers only: one of `COMPONENTS`."""
+
+
+COMPONENTS = frozenset({"api", "controller", "simulator"})
+"""The parts of the stack that join the bots' network, each under its own name."""
 
 
 class ContainerState(StrEnum):
@@ -57,6 +65,7 @@ class ContainerSpec:
     """Mounted at /auth; made when it does not exist; carries OWNER, SERVER and BOT_ID labels."""
     env: dict[str, str]
     labels: dict[str, str]
+    """BOT_ID at least; the engine adds OWNER and SERVER."""
     memory_bytes: int
     cpus: float
     pids: int
@@ -118,9 +127,15 @@ class EngineUnavailable(EngineError):
 
 
 class NameTaken(EngineError):
-    """A container of that name exists."""
+    """The name belongs to a container that exists, or to a volume or network that is not ours."""
 
     code = "name-taken"
+
+
+class NetworkMissing(EngineError):
+    """The network of the bots is gone."""
+
+    code = "network-missing"
 
 
 class ImageMissing(EngineError):

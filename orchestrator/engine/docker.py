@@ -1,0 +1,175 @@
+"""The Docker engine: bot containers, their volumes and their network through docker-py's low-level client.
+
+As few calls as can be, none of them in the event loop. `docker_client` owns threads and connections, `docker_template`
+says how a bot container is made, `docker_errors` what went wrong.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+from ipaddress import IPv4Network
+
+from docker import APIClient
+from docker.errors import APIError, NotFound
+
+from orchestrator.engine import docker_network, docker_observe
+from orchestrator.engine.base import ContainerSpec, EngineEvent, Label, NameTaken, ObservedContainer
+from orchestrator.engine.base import NotFound as ContainerNotFound
+from orchestrator.engine.docker_client import DockerClients
+from orchestrator.engine.docker_events import EventStream
+from orchestrator.engine.docker_template import container_config
+from orchestrator.engine.log_lines import log_lines
+
+PING_TIMEOUT_SECONDS = 5.0
+
+
+class DockerEngine:
+    """Implements `Engine`. Belongs to the event loop that uses it first."""
+
+    def __init__(
+        self,
+        *,
+        owner: str,
+        server: str,
+        host: str = "unix:///var/run/docker.sock",
+        workers: int = 8,
+        network_pool: str = "10.213.0.0/16",
+    ) -> None:
+        """`owner` and `server` mark everything made here; `network_pool` is cut into a /22 per server.
+
+        Connects to nothing yet. Raises ValueError when the pool is not an IPv4 network.
+        """
+        self._owner = owner
+        self._server = server
+        self._pool = IPv4Network(network_pool)
+        self._clients = DockerClients(host=host, workers=workers)
+        self._network_lock = asyncio.Lock()
+        self._streams: set[EventStream] = set()
+
+    async def ping(self) -> None:
+        """See `Engine.ping`."""
+
+        def call(client: APIClient) -> None:
+            client.get(f"{client.base_url}/_ping", timeout=PING_TIMEOUT_SECONDS).raise_for_status()
+
+        await self._clients.run("reach the engine", call, read=True)
+
+    async def ensure_network(self, name: str) -> None:
+        """See `Engine.ensure_network`."""
+
+        def call(client: APIClient) -> None:
+            docker_network.ensure_network(client, name, pool=self._pool, owner=self._owner, server=self._server)
+            docker_network.attach_components(client, name, owner=self._owner)
+
+        async with self._network_lock:
+            await self._clients.run(f"make network {name}", call)
+
+    async def list_containers(self) -> list[ObservedContainer]:
+        """See `Engine.list_containers`."""
+        labels = [f"{Label.OWNER}={self._owner}", f"{Label.SERVER}={self._server}"]
+        items = await self._clients.run(
+            "list containers", lambda client: client.containers(all=True, filters={"label": labels}), read=True
+        )
+        return [docker_observe.from_list(item) for item in items]
+
+    async def inspect(self, name: str) -> ObservedContainer | None:
+        """See `Engine.inspect`."""
+        try:
+            item = await self._clients.run(
+                f"inspect container {name}", lambda client: client.inspect_container(name), read=True
+            )
+        except ContainerNotFound:
+            return None
+        return docker_observe.from_inspect(item)
+
+    async def create(self, spec: ContainerSpec) -> str:
+        """See `Engine.create`."""
+        config = container_config(spec, owner=self._owner, server=self._server)
+
+        def call(client: APIClient) -> str:
+            # Docker would mount whatever volume has the name: somebody else's session, for one.
+            if not self._is_ours(client, spec.volume, when_missing=True):
+                raise NameTaken(f"the volume {spec.volume} exists and does not belong to this installation")
+            try:
+                answer = client.create_container_from_config(config, spec.name)  # type: ignore[no-untyped-call]
+                return str(answer["Id"])
+            except APIError as exc:
+                if exc.status_code == 409:
+                    raise NameTaken(f"a container named {spec.name} exists") from None
+                raise
+
+        return await self._clients.run(f"create container {spec.name}", call)
+
+    async def start(self, container: str) -> None:
+        """See `Engine.start`."""
+        await self._clients.run(f"start container {container}", lambda client: client.start(container))
+
+    async def kill(self, container: str, signal: str) -> None:
+        """See `Engine.kill`. Docker itself thaws a paused container once the signal is sent."""
+
+        def call(client: APIClient) -> None:
+            try:
+                client.kill(container, signal)
+            except APIError as exc:
+                if exc.status_code != 409:  # 409: it does not run
+                    raise
+
+        await self._clients.run(f"send {signal} to container {container}", call)
+
+    async def remove(self, container: str) -> None:
+        """See `Engine.remove`."""
+
+        def call(client: APIClient) -> None:
+            try:
+                client.remove_container(container, force=True)
+            except NotFound:
+                return
+            except APIError as exc:
+                if exc.status_code != 409 or "already in progress" not in str(exc.explanation):
+                    raise
+
+        await self._clients.run(f"remove container {container}", call)
+
+    async def remove_volume(self, volume: str) -> None:
+        """See `Engine.remove_volume`."""
+
+        def call(client: APIClient) -> None:
+            if self._is_ours(client, volume, when_missing=False):
+                try:
+                    client.remove_volume(volume)
+                except NotFound:
+                    return
+
+        await self._clients.run(f"remove volume {volume}", call)
+
+    async def logs(self, container: str, *, tail: int, until: datetime | None = None) -> list[str]:
+        """See `Engine.logs`."""
+        moment = until.timestamp() if until else None
+
+        def call(client: APIClient) -> bytes:
+            return client.logs(container, tail=tail, until=moment)
+
+        return log_lines(await self._clients.run(f"read the log of container {container}", call, read=True))
+
+    async def events(self) -> AsyncIterator[EngineEvent]:
+        """See `Engine.events`."""
+        stream = EventStream(self._clients.new_client, owner=self._owner, server=self._server)
+        self._streams.add(stream)
+        try:
+            async for event in stream.read():
+                yield event
+        finally:
+            self._streams.discard(stream)
+            await stream.close()
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        await asyncio.gather(*(stream.close() for stream in self._streams))
+        await self._clients.close()
+
+    def _is_ours(self, client: APIClient, volume: str, *, when_missing: bool) -> bool:
+        try:
+            labels = client.inspect_volume(volume)["Labels"] or {}
+        except NotFound:
+            return when_missing
+        return labels.get(Label.OWNER) == self._owner and labels.get(Label.SERVER) == self._server

@@ -1,0 +1,125 @@
+"""Calls to Docker from asyncio: a fixed number of threads, each with one client and one kept-alive connection.
+
+docker-py blocks and its client must not be shared between threads. A client is made once per thread, and the version of
+the protocol is agreed on once per engine, so that a call costs one HTTP exchange and nothing else.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import requests
+from docker import APIClient
+from docker.errors import DockerException
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+from orchestrator.engine.base import EngineUnavailable
+from orchestrator.engine.docker_errors import translate
+from orchestrator.engine.docker_transport import OneConnection
+
+T = TypeVar("T")
+
+CALL_TIMEOUT_SECONDS = 60.0
+"""Creating and starting under load takes seconds; an engine that takes longer is as good as gone."""
+NEWEST_API = (1, 45)
+"""What this is tested with. Newer engines still speak it, unless they say that they no longer do."""
+OLDEST_API = (1, 41)
+
+# Only reads: what may have happened although the answer got lost is for the reconciler to find out.
+_read_retries = Retrying(
+    retry=retry_if_exception_type(requests.ConnectionError),
+    stop=stop_after_attempt(3),
+    wait=wait_fixed(0.05),
+    reraise=True,
+)
+
+
+class DockerClients:
+    """Runs blocking calls in threads and turns what they raise into an EngineError."""
+
+    def __init__(self, *, host: str, workers: int, timeout: float = CALL_TIMEOUT_SECONDS) -> None:
+        self.host = host
+        self._timeout = timeout
+        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="docker")
+        self._thread = threading.local()
+        self._lock = threading.Lock()
+        self._api_version: str | None = None
+        self._clients: list[APIClient] = []
+
+    async def run(self, action: str, call: Callable[[APIClient], T], *, read: bool = False) -> T:
+        """`call` in a thread of the pool, with that thread's client; `action` completes "cannot …" in errors.
+
+        A `read` is tried again on a broken connection. Raises EngineError and its children only.
+        """
+        try:
+            future = asyncio.get_running_loop().run_in_executor(self._executor, self._call, action, call, read)
+        except RuntimeError:
+            raise EngineUnavailable(f"cannot {action}: the engine was closed") from None
+        return await future
+
+    def new_client(self) -> APIClient:
+        """A client of its own, which the caller closes. Blocks; raises what docker-py and requests raise."""
+        return self._make_client(self._agreed_version())
+
+    async def close(self) -> None:
+        """Wait for the calls under way and close every connection. Calls still waiting for a thread are dropped."""
+        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+        for client in self._clients:
+            client.close()
+
+    def _call(self, action: str, call: Callable[[APIClient], T], read: bool) -> T:
+        try:
+            if not read:
+                return call(self._client())
+            return _read_retries.copy()(lambda: call(self._client()))
+        except (DockerException, requests.RequestException, OSError) as exc:
+            raise translate(exc, action=action, host=self.host) from None
+
+    def _client(self) -> APIClient:
+        client: APIClient | None = getattr(self._thread, "client", None)
+        if client is None:
+            client = self._thread.client = self.new_client()
+            self._clients.append(client)
+        return client
+
+    def _agreed_version(self) -> str:
+        with self._lock:
+            if self._api_version is None:
+                client = self._make_client(_text(OLDEST_API))
+                try:
+                    answer = client.version(api_version=False)
+                finally:
+                    client.close()
+                self._api_version = agree(newest=answer["ApiVersion"], oldest=answer.get("MinAPIVersion", "1.24"))
+            return self._api_version
+
+    def _make_client(self, version: str) -> APIClient:
+        # The stubs know whole seconds only.
+        client = APIClient(base_url=self.host, version=version, timeout=self._timeout)  # type: ignore[arg-type]
+        client.trust_env = False  # no proxy and no .netrc stands between us and the engine
+        if urlsplit(self.host).scheme == "unix":
+            client.mount("http+docker://", OneConnection(urlsplit(self.host).path))
+        return client
+
+
+def agree(*, newest: str, oldest: str) -> str:
+    """The version to speak with an engine that speaks `oldest` to `newest`.
+
+    Raises DockerException when it speaks none that we can.
+    """
+    if _numbers(newest) < OLDEST_API:
+        raise DockerException(
+            f"the engine speaks Docker API {newest} at most; {_text(OLDEST_API)} (Docker 20.10) or newer is needed"
+        )
+    return _text(max(min(NEWEST_API, _numbers(newest)), _numbers(oldest)))
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

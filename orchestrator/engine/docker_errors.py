@@ -1,0 +1,78 @@
+"""What went wrong with Docker, in the words of `base.py`: one sentence each, no stack trace, no HTTP."""
+
+import re
+
+import requests
+from docker.errors import APIError, ImageNotFound
+
+from orchestrator.engine.base import (
+    DiskFull,
+    EngineError,
+    EngineUnavailable,
+    ImageMissing,
+    InvalidSpec,
+    NetworkMissing,
+    NotFound,
+)
+
+MAX_REASON_CHARS = 300
+
+# A daemon that is going down answers calls under way with these, as if each container were at fault.
+_GOING_DOWN = (
+    "context canceled",
+    "client connection is closing",
+    "transport is closing",
+    "ttrpc: closed",
+    "shutting down",
+    "containerd.sock",
+)
+_NETWORK_GONE = re.compile(r"\bnetwork \S+ not found")
+_DISK_FULL = ("no space left on device", "disk quota exceeded")
+
+
+def translate(error: Exception, *, action: str, host: str) -> EngineError:
+    """The error to raise for what a call to Docker raised.
+
+    `action` completes "cannot …" (`start container botdock-s-b`); `host` is the engine's address.
+    """
+    if isinstance(error, APIError):
+        return _of_answer(error, action)
+    if isinstance(error, requests.Timeout):
+        return EngineUnavailable(f"cannot {action}: the Docker engine at {host} does not answer in time")
+    if isinstance(error, (requests.RequestException, OSError)):
+        return EngineUnavailable(f"cannot {action}: the Docker engine at {host} does not answer ({_cause(error)})")
+    return EngineError(f"cannot {action}: {_sentence(str(error))}")
+
+
+def _of_answer(error: APIError, action: str) -> EngineError:
+    reason = _sentence(error.explanation or f"the engine answered with status {error.status_code}")
+    message = f"cannot {action}: {reason}"
+    text = reason.lower()
+    status = error.status_code
+    if any(fragment in text for fragment in _DISK_FULL):
+        return DiskFull(message)
+    if status in {502, 503, 504} or any(fragment in text for fragment in _GOING_DOWN):
+        return EngineUnavailable(message)
+    if isinstance(error, ImageNotFound):
+        return ImageMissing(message)
+    if status == 404:
+        return NetworkMissing(message) if _NETWORK_GONE.search(text) else NotFound(message)
+    if status == 400:
+        return InvalidSpec(message)
+    return EngineError(message)
+
+
+def _sentence(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_REASON_CHARS else line[: MAX_REASON_CHARS - 1] + "…"
+
+
+def _cause(error: BaseException) -> str:
+    """The system's own words at the bottom of requests' and urllib3's wrappings."""
+    seen: BaseException | None = error
+    words = "the connection broke"
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.strerror:
+            words = seen.strerror.lower()
+        seen = seen.__cause__ or seen.__context__
+    return words

@@ -1,0 +1,123 @@
+"""Docker's stream of events as an asyncio generator that survives the engine.
+
+A thread of its own reads the stream, because reading blocks for as long as nothing happens. Whenever the stream stands
+anew, and whenever the reader was too slow and hints had to be thrown away, CONNECTED tells it to list.
+"""
+
+import asyncio
+import json
+import logging
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import requests
+from docker import APIClient
+from docker.errors import DockerException
+
+from orchestrator.engine.backlog import CONNECTED, Backlog
+from orchestrator.engine.base import EngineEvent, EngineEventKind, Label
+from orchestrator.engine.docker_observe import from_event
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY_SECONDS = 0.1
+MAX_DELAY_SECONDS = 1.0
+CONNECT_TIMEOUT_SECONDS = 5.0
+
+_KINDS = [kind.value for kind in EngineEventKind if kind is not EngineEventKind.CONNECTED]
+
+
+class EventStream:
+    """One reader's stream. `close` ends the thread, whatever it waits for."""
+
+    def __init__(self, new_client: Callable[[], APIClient], *, owner: str, server: str) -> None:
+        self._new_client = new_client
+        self._filters = json.dumps(
+            {
+                "type": ["container"],
+                "event": _KINDS,
+                "label": [f"{Label.OWNER}={owner}", f"{Label.SERVER}={server}"],
+            }
+        )
+        self._loop = asyncio.get_running_loop()
+        self._backlog = Backlog()
+        self._closed = threading.Event()
+        self._lock = threading.Lock()
+        self._response: requests.Response | None = None
+        # A daemon, so that an engine that hangs while it is asked cannot hold up the end of the process.
+        self._thread = threading.Thread(target=self._run, name="docker-events", daemon=True)
+        self._thread.start()
+
+    def read(self) -> AsyncIterator[EngineEvent]:
+        """The events, until `close`."""
+        return self._backlog.read()
+
+    async def close(self) -> None:
+        """End the stream and wait for its thread."""
+        self._backlog.end()
+        with self._lock:
+            self._closed.set()
+            if self._response is not None:
+                _interrupt(self._response)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        delay = FIRST_DELAY_SECONDS
+        while not self._closed.is_set():
+            try:
+                client = self._new_client()
+                try:
+                    with self._connect(client) as response:
+                        delay = FIRST_DELAY_SECONDS
+                        self._follow(response)
+                finally:
+                    client.close()
+            except (DockerException, requests.RequestException, OSError, ValueError, KeyError) as exc:
+                # ValueError, KeyError: a message was cut off, or is none that was asked for. Begin anew, too.
+                log.debug("event stream lost", extra={"action": "engine-events", "error": str(exc)})
+            self._closed.wait(delay)
+            delay = min(delay * 2, MAX_DELAY_SECONDS)
+
+    def _connect(self, client: APIClient) -> requests.Response:
+        # The stream itself is read without a time limit, so first see within one that the engine answers at all.
+        client.get(f"{client.base_url}/_ping", timeout=CONNECT_TIMEOUT_SECONDS).raise_for_status()
+        # Docker sends the head of its answer just before it subscribes; what happens in between is had by asking for
+        # the last second, too. A hint told twice does no harm.
+        response = client.get(
+            f"{client.base_url}/v{client.api_version}/events",
+            params={"filters": self._filters, "since": str(int(time.time()) - 1)},
+            stream=True,
+            timeout=(CONNECT_TIMEOUT_SECONDS, None),
+        )
+        response.raise_for_status()
+        return response
+
+    def _follow(self, response: requests.Response) -> None:
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._response = response
+        try:
+            self._tell(CONNECTED)
+            for line in response.iter_lines(chunk_size=None):
+                message: dict[str, Any] = json.loads(line)
+                self._tell(from_event(message))
+        finally:
+            with self._lock:
+                self._response = None
+
+    def _tell(self, event: EngineEvent) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._backlog.put, event)
+        except RuntimeError:  # the loop is gone, and the reader with it
+            self._closed.set()
+
+
+def _interrupt(response: requests.Response) -> None:
+    """Wake the thread that reads this response; what it reads from now on is the end of the stream."""
+    try:
+        response.raw.shutdown()
+    except (OSError, RuntimeError, ValueError) as exc:  # it has ended by itself
+        log.debug("event stream had ended", extra={"action": "engine-events", "error": str(exc)})

@@ -1,0 +1,61 @@
+"""The one way in which bot containers are made: hardened, limited, with no option that a user could set.
+
+Only what `ContainerSpec` names varies. The user is the image's own, which is not root.
+"""
+
+from typing import Any
+
+from bot_runtime.contract import AUTH_ROOT
+from orchestrator.engine.base import ContainerSpec, Label
+
+TMP_OPTIONS = "rw,noexec,nosuid,nodev,size=16m,mode=1777"
+MAX_OPEN_FILES = 4096
+OOM_SCORE = 200
+"""When the host itself runs out of memory, bots go before the database and the engine do."""
+
+
+def container_config(spec: ContainerSpec, *, owner: str, server: str) -> dict[str, Any]:
+    """The body of Docker's `POST /containers/create`."""
+    ours = {Label.OWNER: owner, Label.SERVER: server}
+    bot_id = spec.labels[Label.BOT_ID]
+    return {
+        "Image": spec.image,
+        "Hostname": bot_id,
+        "Env": [f"{name}={value}" for name, value in spec.env.items()],
+        "Labels": {**spec.labels, **ours},
+        "StopSignal": "SIGTERM",
+        # An exec per bot and interval would cost more than the bot, so one in the image is switched off.
+        "Healthcheck": {"Test": ["NONE"]},
+        "HostConfig": {
+            "Init": True,
+            "RestartPolicy": {"Name": "no"},
+            "NetworkMode": spec.network,
+            "PublishAllPorts": False,
+            "ReadonlyRootfs": True,
+            "Tmpfs": {"/tmp": TMP_OPTIONS},  # noqa: S108  (inside the container)
+            "Mounts": [
+                {
+                    "Type": "volume",
+                    "Source": spec.volume,
+                    "Target": AUTH_ROOT,
+                    "VolumeOptions": {"Labels": {**ours, Label.BOT_ID: bot_id}},
+                }
+            ],
+            "CapDrop": ["ALL"],
+            "Privileged": False,
+            # Naming no seccomp profile is what selects the engine's default one.
+            "SecurityOpt": ["no-new-privileges:true"],
+            "Memory": spec.memory_bytes,
+            "MemorySwap": spec.memory_bytes,
+            "NanoCpus": round(spec.cpus * 1e9),
+            "PidsLimit": spec.pids,
+            "OomScoreAdj": OOM_SCORE,
+            "Ulimits": [
+                {"Name": "nofile", "Soft": MAX_OPEN_FILES, "Hard": MAX_OPEN_FILES},
+                {"Name": "core", "Soft": 0, "Hard": 0},
+            ],
+            "LogConfig": {"Type": "local", "Config": {"max-size": "1m", "max-file": "2"}},
+        },
+        # Named here so that Docker attaches the container as it makes it, without a call of its own.
+        "NetworkingConfig": {"EndpointsConfig": {spec.network: {}}},
+    }

@@ -1,0 +1,165 @@
+"""An engine in memory, for fast deterministic tests and for trying Botdock out without containers.
+
+A `MemoryHost` is the machine: tests play the world on it (`crash`, `remove_by_hand`, `set_unavailable`, `fail_next` …)
+and look at what is there. `MemoryEngine` is one installation's and server's view of it, with the rules of the Docker
+engine; the same contract tests hold for both.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from orchestrator.engine.backlog import Backlog
+from orchestrator.engine.base import (
+    ContainerSpec,
+    ContainerState,
+    DiskFull,
+    EngineError,
+    EngineEvent,
+    ImageMissing,
+    InvalidSpec,
+    Label,
+    NameTaken,
+    NetworkMissing,
+    NotFound,
+    ObservedContainer,
+)
+from orchestrator.engine.log_lines import log_lines
+from orchestrator.engine.memory_host import EXIT_OF_SIGKILL, MemoryContainer, MemoryHost
+
+MIN_MEMORY_BYTES = 6 << 20
+
+
+class MemoryEngine:
+    """Implements `Engine` on a `MemoryHost`. Every method lets other tasks run once before it acts, at once."""
+
+    def __init__(self, *, owner: str, server: str, host: MemoryHost | None = None) -> None:
+        self.host = host or MemoryHost()
+        self._owner = owner
+        self._server = server
+        self._labels = {Label.OWNER: owner, Label.SERVER: server}
+        self._backlogs: set[Backlog] = set()
+
+    async def ping(self) -> None:
+        """See `Engine.ping`."""
+        await asyncio.sleep(0)
+        with self.host.operation("ping"):
+            return
+
+    async def ensure_network(self, name: str) -> None:
+        """See `Engine.ensure_network`. There are no components to attach."""
+        await asyncio.sleep(0)
+        with self.host.operation("ensure_network"):
+            if self.host.networks.setdefault(name, self._labels) != self._labels:
+                raise NameTaken(f"the network {name} exists and does not belong to this server of this installation")
+
+    async def list_containers(self) -> list[ObservedContainer]:
+        """See `Engine.list_containers`."""
+        await asyncio.sleep(0)
+        with self.host.operation("list_containers"):
+            return [item.observed(listed=True) for item in self.host.containers.values() if self._ours(item.labels)]
+
+    async def inspect(self, name: str) -> ObservedContainer | None:
+        """See `Engine.inspect`."""
+        await asyncio.sleep(0)
+        with self.host.operation("inspect"):
+            container = self.host.find(name)
+            return container.observed(listed=False) if container else None
+
+    async def create(self, spec: ContainerSpec) -> str:
+        """See `Engine.create`."""
+        await asyncio.sleep(0)
+        with self.host.operation("create"):
+            if not self._ours(self.host.volumes.get(spec.volume, self._labels)):
+                raise NameTaken(f"the volume {spec.volume} exists and does not belong to this installation")
+            if spec.name in self.host.containers:
+                raise NameTaken(f"a container named {spec.name} exists")
+            if spec.image in self.host.missing_images:
+                raise ImageMissing(f"cannot create container {spec.name}: No such image: {spec.image}")
+            if spec.memory_bytes < MIN_MEMORY_BYTES:
+                raise InvalidSpec(f"cannot create container {spec.name}: Minimum memory limit allowed is 6MB")
+            if self.host.disk_full:
+                raise DiskFull(f"cannot create container {spec.name}: no space left on device")
+            bot = {Label.BOT_ID: spec.labels[Label.BOT_ID]}
+            self.host.volumes.setdefault(spec.volume, {**self._labels, **bot})
+            return self.host.make(spec.name, {**spec.labels, **self._labels}, spec).id
+
+    async def start(self, container: str) -> None:
+        """See `Engine.start`."""
+        await asyncio.sleep(0)
+        with self.host.operation("start"):
+            found = self._find(container)
+            if found.observed(listed=True).up:
+                return
+            if found.spec and found.spec.network not in self.host.networks:
+                raise NetworkMissing(f"cannot start container {found.name}: network {found.spec.network} not found")
+            if self.host.disk_full:
+                raise DiskFull(f"cannot start container {found.name}: no space left on device")
+            self.host.run(found)
+
+    async def kill(self, container: str, signal: str) -> None:
+        """See `Engine.kill`."""
+        await asyncio.sleep(0)
+        with self.host.operation("kill"):
+            found = self._find(container)
+            if not found.observed(listed=True).up:
+                return
+            found.state = ContainerState.RUNNING
+            if signal == "SIGKILL":
+                self.host.crash(found.name, EXIT_OF_SIGKILL)
+            elif not found.ignores_sigterm:
+                self.host.crash(found.name, 0)
+
+    async def remove(self, container: str) -> None:
+        """See `Engine.remove`."""
+        await asyncio.sleep(0)
+        with self.host.operation("remove"):
+            found = self.host.find(container)
+            if found:
+                self.host.remove(found)
+
+    async def remove_volume(self, volume: str) -> None:
+        """See `Engine.remove_volume`."""
+        await asyncio.sleep(0)
+        with self.host.operation("remove_volume"):
+            if not self._ours(self.host.volumes.get(volume, {})):
+                return
+            if any(item.spec and item.spec.volume == volume for item in self.host.containers.values()):
+                raise EngineError(f"cannot remove volume {volume}: volume is in use")
+            del self.host.volumes[volume]
+
+    async def logs(self, container: str, *, tail: int, until: datetime | None = None) -> list[str]:
+        """See `Engine.logs`."""
+        await asyncio.sleep(0)
+        with self.host.operation("logs"):
+            output = self._find(container).output
+            lines = log_lines(b"".join(text for at, text in output if until is None or at <= until))
+            return lines[-tail:] if tail else []
+
+    async def events(self) -> AsyncIterator[EngineEvent]:
+        """See `Engine.events`."""
+        backlog = Backlog()
+        reader = (self._owner, self._server, backlog)
+        self._backlogs.add(backlog)
+        self.host.readers.append(reader)
+        self.host.welcome(backlog)
+        try:
+            async for event in backlog.read():
+                yield event
+        finally:
+            self.host.readers.remove(reader)
+            self._backlogs.discard(backlog)
+
+    async def close(self) -> None:
+        """See `Engine.close`."""
+        for backlog in self._backlogs:
+            backlog.end()
+
+    def _find(self, container: str) -> MemoryContainer:
+        found = self.host.find(container)
+        if found is None:
+            raise NotFound(f"No such container: {container}")
+        return found
+
+    def _ours(self, labels: dict[str, str]) -> bool:
+        return self._labels.items() <= labels.items()
