@@ -69,6 +69,8 @@ class Known:
     halted_message: str = ""
     stop_deadline: float | None = None
     """When a SIGTERM under way becomes a SIGKILL."""
+    healthy_since: float | None = None
+    """When the container that runs now first answered."""
     last_failure: str = ""
     """Reason code of the last recorded exit."""
     last_failure_message: str = ""

@@ -1,0 +1,141 @@
+"""What the controller holds of one bot in memory, and how that becomes its row in `bot_status`."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bot_runtime.contract import EventType, Health
+from orchestrator.db.models import Bot, BotStatus, Phase
+from orchestrator.engine.base import ObservedContainer
+from orchestrator.reconcile.plan import Decision, Known, Probed
+
+
+@dataclass(slots=True)
+class PendingEvent:
+    """An event of the controller's own, written together with the status that it belongs to."""
+
+    type: EventType
+    data: dict[str, Any]
+    timestamp: datetime
+
+
+@dataclass(slots=True)
+class BotRecord:
+    """One bot, as the controller knows it. Changed only by the bot's own worker, sweep and probe callbacks."""
+
+    bot_id: str
+    bot: Bot | None
+    """None once the row is gone."""
+    bot_dirty: bool = False
+    """A notification said that the row changed: read it before deciding."""
+    known: Known = field(default_factory=Known)
+    observed_generation: int = 0
+    container: ObservedContainer | None = None
+    observed_dirty: bool = True
+    """The engine hinted at a change: look before deciding."""
+    probed: Probed | None = None
+    health: Health | None = None
+    """The runtime's last answer, from the container that runs now."""
+    kill_reason: tuple[str, str] | None = None
+    """Reason code and sentence of a SIGKILL that we sent, for the exit that follows."""
+    phase: Phase = Phase.PENDING
+    reason: str = ""
+    message: str = ""
+    restarts: int = 0
+    last_exit: dict[str, Any] | None = None
+    connected_at: datetime | None = None
+    started_at: datetime | None = None
+    spool_id: str | None = None
+    spool_seq: int = 0
+    events: list[PendingEvent] = field(default_factory=list)
+    paired_number: str | None = None
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by whoever writes the status row, so that an older value never overtakes a newer one."""
+    written: dict[str, Any] = field(default_factory=dict)
+    """The columns as last written, so that only changes are."""
+
+    @classmethod
+    def load(cls, bot: Bot, status: BotStatus) -> "BotRecord":
+        """From the rows in Postgres, as a controller finds them when it takes over."""
+        record = cls(
+            bot_id=bot.id,
+            bot=bot,
+            known=msgspec.convert(status.memory, Known) if status.memory else Known(),
+            observed_generation=status.observed_generation,
+            phase=Phase(status.phase),
+            reason=status.reason,
+            message=status.message,
+            restarts=status.restarts,
+            last_exit=status.last_exit,
+            connected_at=status.connected_at,
+            started_at=status.started_at,
+            paired_number=status.paired_number,
+            spool_id=status.spool_id,
+            spool_seq=status.spool_seq,
+        )
+        record.written = {name: getattr(status, name) for name in BotStatus.model_fields if name not in _NOT_OURS}
+        return record
+
+    def settle(self, decision: Decision, *, now: float) -> None:
+        """Take over what a decision says of the bot; a change of phase or reason becomes an event."""
+        before = (self.phase, self.reason)
+        self.phase, self.reason, self.message = decision.phase, decision.reason, decision.message
+        if before == (self.phase, self.reason):
+            return
+        if self.phase is Phase.ONLINE:
+            self.connected_at = moment(now)
+        data = {"from": before[0], "to": self.phase, "reason": self.reason, "message": self.message}
+        self.add_event(EventType.PHASE_CHANGE, data, now=now)
+
+    def add_event(self, kind: EventType, data: dict[str, Any], *, now: float) -> None:
+        """Remember an event of the controller's own until the next write."""
+        self.events.append(PendingEvent(kind, data, moment(now)))
+
+    def columns(self) -> dict[str, Any]:
+        """The status row, less key and fence."""
+        health = self.health
+        container = self.container
+        ours = container is not None and self.reason != "name-taken"
+        columns: dict[str, Any] = {
+            "phase": str(self.phase),
+            "reason": self.reason,
+            "message": self.message,
+            "container_id": container.id if container is not None and ours else None,
+            "container_name": container.name if container is not None and ours else None,
+            "container_state": str(container.state) if container is not None and ours else None,
+            "address": container.address if container is not None and ours else None,
+            "healthy": health is not None and self.probed is not None and not self.probed.failure,
+            "connection": None if health is None else str(health.connection),
+            "restarts": self.restarts,
+            "last_exit": self.last_exit,
+            "memory": msgspec.to_builtins(self.known),
+            "observed_generation": self.observed_generation,
+            "paired_number": self.paired_number,
+            "connection_attempts": 0 if health is None else health.connection_attempts,
+            "event_history_size": 0 if health is None else health.event_history_size,
+            "started_at": self.started_at,
+            "connected_at": self.connected_at if self.phase is Phase.ONLINE else None,
+            "next_start_at": None if self.known.next_start_at is None else moment(self.known.next_start_at),
+        }
+        if health is not None:
+            columns["last_heartbeat"] = health.last_heartbeat
+            columns["last_activity"] = health.last_activity
+            columns["creds_updated_at"] = health.creds_updated_at
+        return columns
+
+    def changes(self) -> dict[str, Any]:
+        """The columns that differ from what was last written."""
+        return {key: value for key, value in self.columns().items() if self.written.get(key, _UNSET) != value}
+
+
+_UNSET = object()
+_NOT_OURS = {"bot_id", "server_name", "epoch", "spool_id", "spool_seq", "updated_at"}
+"""Columns that are written elsewhere (`store.py`)."""
+
+
+def moment(unix: float) -> datetime:
+    """A Unix time as Postgres keeps it."""
+    return datetime.fromtimestamp(unix, UTC)

@@ -1,0 +1,190 @@
+"""The controller's reads and writes in Postgres, fenced by its epoch.
+
+Every write checks, in the same statement or transaction, that the server's epoch is still the writer's own; when
+another controller has taken over, nothing is written and LostLeadership is raised. The bots' rows are read by server.
+"""
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from bot_runtime.contract import EventPage
+from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
+from orchestrator.db.session import Database
+from orchestrator.reconcile.record import BotRecord, PendingEvent
+
+
+class LostLeadership(Exception):
+    """Another controller acts for this server now."""
+
+
+class Store:
+    """One server's rows, for the controller that holds `epoch`."""
+
+    def __init__(self, database: Database, *, server: str, epoch: int) -> None:
+        self._database = database
+        self._server = server
+        self._epoch = epoch
+
+    async def bots(self) -> list[tuple[Bot, BotStatus]]:
+        """All bots of the server with their status."""
+        async with self._database.session() as session:
+            rows = await session.execute(
+                select(Bot, BotStatus)
+                .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+                .where(col(Bot.server_name) == self._server)
+            )
+            return [(bot, status) for bot, status in rows]
+
+    async def bot(self, bot_id: str) -> tuple[Bot, BotStatus] | None:
+        """One bot with its status, None when it is gone or another server's."""
+        async with self._database.session() as session:
+            rows = await session.execute(
+                select(Bot, BotStatus)
+                .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+                .where(col(Bot.server_name) == self._server, col(Bot.id) == bot_id)
+            )
+            row = rows.first()
+            return None if row is None else (row[0], row[1])
+
+    async def write(self, records: Sequence[BotRecord]) -> None:
+        """Write what changed of these bots' status, and the events that belong to it, in one transaction."""
+        mine = [record for record in records if record.bot is not None]
+        async with AsyncExitStack() as locks:
+            for record in sorted(mine, key=lambda record: record.bot_id):
+                await locks.enter_async_context(record.writing)
+            await self._write(mine)
+
+    async def _write(self, records: Sequence[BotRecord]) -> None:
+        work = [(record, record.changes(), list(record.events)) for record in records]
+        work = [item for item in work if item[1] or item[2]]
+        if not work:
+            return
+        async with self._database.session() as session:
+            await self._fence(session)
+            for record, changes, _events in work:
+                if changes:
+                    await session.execute(
+                        update(BotStatus)
+                        .where(col(BotStatus.bot_id) == record.bot_id)
+                        .values(**changes, epoch=self._epoch, updated_at=func.now())
+                    )
+            own_events = [self._row(record.bot_id, event) for record, _, events in work for event in events]
+            if own_events:
+                await self._insert_own_events(session, own_events)
+            await session.commit()
+        for record, changes, events in work:
+            record.written.update(changes)
+            del record.events[: len(events)]
+
+    async def ingest(self, bot_id: str, page: EventPage) -> None:
+        """Take over a page of a bot's events and move its cursor, both or neither. Repeating a page changes nothing."""
+        async with self._database.session() as session:
+            await self._fence(session)
+            if page.items:
+                await session.execute(
+                    insert(BotEvent).on_conflict_do_nothing(),
+                    [
+                        {
+                            "server_name": self._server,
+                            "bot_id": bot_id,
+                            "spool_id": page.spool_id,
+                            "seq": event.seq,
+                            "type": str(event.type),
+                            "data": event.data,
+                            "timestamp": event.timestamp,
+                        }
+                        for event in page.items
+                    ],
+                )
+            await session.execute(
+                update(BotStatus)
+                .where(col(BotStatus.bot_id) == bot_id)
+                .values(spool_id=page.spool_id, spool_seq=page.next, epoch=self._epoch)
+            )
+            await session.commit()
+
+    async def forget(self, bot_id: str) -> None:
+        """Remove a bot whose container and volume are gone, if its deletion is still wanted."""
+        async with self._database.session() as session:
+            await self._fence(session)
+            await session.execute(
+                delete(Bot).where(
+                    col(Bot.id) == bot_id, col(Bot.server_name) == self._server, col(Bot.deleting).is_(True)
+                )
+            )
+            await session.commit()
+
+    async def prune_events(self, *, before: datetime) -> int:
+        """Drop events older than the retention; how many."""
+        async with self._database.session() as session:
+            await self._fence(session)
+            result = await session.execute(
+                delete(BotEvent).where(col(BotEvent.server_name) == self._server, col(BotEvent.timestamp) < before)
+            )
+            await session.commit()
+            return int(getattr(result, "rowcount", 0))
+
+    async def seen(self, address: str) -> None:
+        """Say that this controller acts for the server, and where it listens (`host:port`)."""
+        async with self._database.session() as session:
+            result = await session.execute(
+                update(Server)
+                .where(col(Server.name) == self._server, col(Server.epoch) == self._epoch)
+                .values(controller=address, controller_seen_at=func.now())
+            )
+            await session.commit()
+        if getattr(result, "rowcount", 0) == 0:
+            raise LostLeadership(f"epoch {self._epoch} of server {self._server} has ended")
+
+    async def _fence(self, session: AsyncSession) -> None:
+        # FOR SHARE: a successor's `epoch + 1` waits for this transaction, so the check holds until the commit.
+        epoch = await session.scalar(
+            text("SELECT epoch FROM servers WHERE name = :name FOR SHARE").bindparams(name=self._server)
+        )
+        if epoch != self._epoch:
+            raise LostLeadership(f"epoch {self._epoch} of server {self._server} has ended")
+
+    async def _insert_own_events(self, session: AsyncSession, events: list[dict[str, Any]]) -> None:
+        # SELECT … FROM bots: a bot that was deleted meanwhile takes its events with it instead of failing the write.
+        known = set(
+            await session.scalars(select(col(Bot.id)).where(col(Bot.id).in_({event["bot_id"] for event in events})))
+        )
+        rows = [event for event in events if event["bot_id"] in known]
+        if rows:
+            await session.execute(insert(BotEvent), rows)
+
+    def _row(self, bot_id: str, event: PendingEvent) -> dict[str, Any]:
+        return {
+            "server_name": self._server,
+            "bot_id": bot_id,
+            "type": str(event.type),
+            "data": event.data,
+            "timestamp": event.timestamp,
+        }
+
+
+async def installation_id(database: Database) -> str:
+    """Who we are on an engine that others may use too."""
+    async with database.session() as session:
+        return str((await session.execute(select(col(Installation.id)))).scalar_one())
+
+
+async def begin_epoch(database: Database, *, server: str, default_max_bots: int) -> int:
+    """Start a new epoch for the server (making its row when missing), which fences all earlier controllers."""
+    async with database.session() as session:
+        epoch = await session.execute(
+            insert(Server)
+            .values(name=server, max_bots=default_max_bots, epoch=1)
+            .on_conflict_do_update(index_elements=["name"], set_={"epoch": Server.__table__.c.epoch + 1})  # type: ignore[attr-defined]
+            .returning(col(Server.epoch))
+        )
+        value = int(epoch.scalar_one())
+        await session.commit()
+        return value
