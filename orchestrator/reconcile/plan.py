@@ -84,6 +84,8 @@ class Probed:
     """When this container was started or adopted."""
     seen: bool = False
     """It has answered at least once since then."""
+    failures: int = 0
+    """Probes in a row that got no answer."""
     failing: bool = False
     """Liveness failed as often in a row as the threshold says."""
     failure: str = ""

@@ -27,7 +27,7 @@ class BotRecord:
     """One bot, as the controller knows it. Changed only by the bot's own worker, sweep and probe callbacks."""
 
     bot_id: str
-    bot: Bot | None
+    bot: Bot | None = None
     """None once the row is gone."""
     bot_dirty: bool = False
     """A notification said that the row changed: read it before deciding."""
@@ -57,27 +57,26 @@ class BotRecord:
     written: dict[str, Any] = field(default_factory=dict)
     """The columns as last written, so that only changes are."""
 
-    @classmethod
-    def load(cls, bot: Bot, status: BotStatus) -> "BotRecord":
-        """From the rows in Postgres, as a controller finds them when it takes over."""
-        record = cls(
-            bot_id=bot.id,
-            bot=bot,
-            known=msgspec.convert(status.memory, Known) if status.memory else Known(),
-            observed_generation=status.observed_generation,
-            phase=Phase(status.phase),
-            reason=status.reason,
-            message=status.message,
-            restarts=status.restarts,
-            last_exit=status.last_exit,
-            connected_at=status.connected_at,
-            started_at=status.started_at,
-            paired_number=status.paired_number,
-            spool_id=status.spool_id,
-            spool_seq=status.spool_seq,
-        )
-        record.written = {name: getattr(status, name) for name in BotStatus.model_fields if name not in _NOT_OURS}
-        return record
+    @property
+    def loaded(self) -> bool:
+        """Whether the status in Postgres has been read; a bot announced by a notification starts without."""
+        return bool(self.written)
+
+    def load(self, bot: Bot, status: BotStatus) -> None:
+        """Take over the rows in Postgres: all of them the first time, from then on only what is wanted."""
+        self.bot = bot
+        if self.loaded:
+            return
+        self.known = msgspec.convert(status.memory, Known) if status.memory else Known()
+        self.observed_generation = status.observed_generation
+        self.phase, self.reason, self.message = Phase(status.phase), status.reason, status.message
+        self.restarts = status.restarts
+        self.last_exit = status.last_exit
+        self.connected_at = status.connected_at
+        self.started_at = status.started_at
+        self.paired_number = status.paired_number
+        self.spool_id, self.spool_seq = status.spool_id, status.spool_seq
+        self.written = {name: getattr(status, name) for name in BotStatus.model_fields if name not in _NOT_OURS}
 
     def settle(self, decision: Decision, *, now: float) -> None:
         """Take over what a decision says of the bot; a change of phase or reason becomes an event."""

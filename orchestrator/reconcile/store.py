@@ -6,7 +6,7 @@ another controller has taken over, nothing is written and LostLeadership is rais
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, select, text, update
@@ -121,12 +121,15 @@ class Store:
             )
             await session.commit()
 
-    async def prune_events(self, *, before: datetime) -> int:
+    async def prune_events(self, *, days: int) -> int:
         """Drop events older than the retention; how many."""
         async with self._database.session() as session:
             await self._fence(session)
             result = await session.execute(
-                delete(BotEvent).where(col(BotEvent.server_name) == self._server, col(BotEvent.timestamp) < before)
+                delete(BotEvent).where(
+                    col(BotEvent.server_name) == self._server,
+                    col(BotEvent.timestamp) < func.now() - timedelta(days=days),
+                )
             )
             await session.commit()
             return int(getattr(result, "rowcount", 0))

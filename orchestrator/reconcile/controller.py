@@ -1,0 +1,125 @@
+"""The controller process: waits for its turn, acts for its server, and stands back when it loses the lock.
+
+Bots never depend on it: a controller that stops leaves their containers running, and the next one adopts them.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from contextlib import suppress
+from random import Random
+
+import psycopg
+
+from orchestrator.db.session import Database
+from orchestrator.engine.base import Engine
+from orchestrator.reconcile.changes import listen
+from orchestrator.reconcile.fleet import Fleet
+from orchestrator.reconcile.leader import Lease, leadership
+from orchestrator.reconcile.metrics import Metrics
+from orchestrator.reconcile.store import LostLeadership, Store, begin_epoch
+from orchestrator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SEEN_INTERVAL = 10.0
+PRUNE_INTERVAL = 3600.0
+RETRY_DELAY = 1.0
+
+
+class LeaseLost(Exception):
+    """The leader lock cannot be relied on any more."""
+
+
+class Controller:
+    """Runs the fleet of one server whenever this process holds the server's lock."""
+
+    def __init__(self, *, settings: Settings, database: Database, engine: Engine, owner: str, metrics: Metrics) -> None:
+        self._settings = settings
+        self._database = database
+        self._engine = engine
+        self._owner = owner
+        self._metrics = metrics
+        self.fleet: Fleet | None = None
+        """The fleet while this process acts, None while it stands by."""
+
+    @property
+    def ready(self) -> bool:
+        """Acting, and the first sweep has adopted what runs."""
+        return self.fleet is not None and self.fleet.swept.is_set()
+
+    async def run(self) -> None:
+        """Act or stand by until cancelled."""
+        while True:
+            try:
+                async with leadership(self._settings) as lease:
+                    await self._lead(lease)
+            except* (psycopg.Error, OSError) as group:
+                log.warning("Postgres is away: %s", type(group.exceptions[0]).__name__)
+            except* (LeaseLost, LostLeadership) as group:
+                log.warning("standing back: %s", group.exceptions[0])
+            except* Exception as group:
+                # The bots' containers run on; another try is better than a controller that is gone.
+                log.exception("the controller failed", exc_info=group)
+            await asyncio.sleep(RETRY_DELAY)
+
+    async def _lead(self, lease: Lease) -> None:
+        settings = self._settings
+        epoch = await begin_epoch(self._database, server=settings.server_name, default_max_bots=settings.botcount)
+        store = Store(self._database, server=settings.server_name, epoch=epoch)
+        fleet = Fleet(
+            engine=self._engine,
+            store=store,
+            settings=settings,
+            owner=self._owner,
+            epoch=epoch,
+            clock=time.time,
+            random=Random(),  # noqa: S311 - spreads restarts and probes; guards nothing
+            metrics=self._metrics,
+        )
+        log.info("acting for server %s, epoch %d", settings.server_name, epoch)
+        self.fleet = fleet
+        self._metrics.leader.set(1)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_until_lost(lease), name="lease")
+                tasks.create_task(
+                    listen(settings, on_change=fleet.on_change, on_gap=fleet.request_sweep), name="changes"
+                )
+                tasks.create_task(self._housekeeping(store), name="housekeeping")
+                tasks.create_task(fleet.run(), name="fleet")
+        finally:
+            self.fleet = None
+            self._metrics.leader.set(0)
+
+    async def _housekeeping(self, store: Store) -> None:
+        """Say that we are here, and drop old events. Trouble with Postgres is left to the next round."""
+        address = f"{_own_address(self._settings)}:{self._settings.controller_port}"
+        next_prune = 0.0
+        while True:
+            try:
+                await store.seen(address)
+                if time.monotonic() >= next_prune:
+                    dropped = await store.prune_events(days=self._settings.event_retention_days)
+                    next_prune = time.monotonic() + PRUNE_INTERVAL
+                    log.info("dropped %d events older than %d days", dropped, self._settings.event_retention_days)
+            except LostLeadership:
+                raise
+            except Exception as exc:  # noqa: BLE001, RUF100
+                log.warning("housekeeping: %s", type(exc).__name__)
+            await asyncio.sleep(SEEN_INTERVAL)
+
+
+async def _until_lost(lease: Lease) -> None:
+    await lease.lost.wait()
+    raise LeaseLost("the leader lock is lost")
+
+
+def _own_address(settings: Settings) -> str:
+    """The host under which the api reaches this controller: its own, unless it listens on loopback alone."""
+    if settings.controller_host not in {"0.0.0.0", "::"}:
+        return settings.controller_host
+    with suppress(OSError):
+        return socket.gethostbyname(socket.gethostname())
+    return "127.0.0.1"

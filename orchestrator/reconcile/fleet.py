@@ -1,0 +1,327 @@
+"""One server's bots under one controller: what wakes a bot up, who works on it, and what probes say of it.
+
+Wake-ups are notifications of Postgres, hints of the engine, results of probes, timers, and a full sweep every
+`resync_interval`, which alone is enough to be right: it reads all rows and lists all containers, and everything else
+only makes things happen sooner. Orphans (containers with our labels for bots that do not exist) are removed when two
+sweeps in a row saw them, and never by a sweep that could not read the database.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig
+from orchestrator.db.models import Bot, BotStatus
+from orchestrator.engine.base import (
+    Engine,
+    EngineError,
+    EngineEvent,
+    EngineEventKind,
+    EngineUnavailable,
+    Label,
+    ObservedContainer,
+)
+from orchestrator.reconcile.metrics import Metrics
+from orchestrator.reconcile.probes import Failed, Monitor, Target
+from orchestrator.reconcile.queue import WorkQueue
+from orchestrator.reconcile.record import BotRecord
+from orchestrator.reconcile.spec import InvalidBot, network_name, resource_name, runtime_config
+from orchestrator.reconcile.store import LostLeadership, Store
+from orchestrator.reconcile.worker import Worker
+from orchestrator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FLUSH_INTERVAL = 5.0
+"""Seconds between two writes of heartbeats and other values that change without a change of phase."""
+ERROR_FIRST_DELAY = 0.5
+ERROR_MAX_DELAY = 30.0
+
+
+class Fleet:
+    """All bots of a server. `run` until cancelled; raises LostLeadership when another controller took over."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        store: Store,
+        settings: Settings,
+        owner: str,
+        epoch: int,
+        clock: Callable[[], float],
+        random: Random,
+        metrics: Metrics,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._settings = settings
+        self._owner = owner
+        self._clock = clock
+        self._metrics = metrics
+        self._records: dict[str, BotRecord] = {}
+        self._suspects: set[str] = set()
+        self._errors: dict[str, int] = {}
+        self._sweep_now = asyncio.Event()
+        self.queue = WorkQueue()
+        self.swept = asyncio.Event()
+        """Set once the first sweep has adopted what runs."""
+        self._monitor = Monitor(self, interval=settings.probe_interval, timeout=settings.probe_timeout, random=random)
+        self._worker = Worker(
+            engine=engine, store=store, settings=settings, owner=owner, epoch=epoch, clock=clock, random=random
+        )
+
+    def record(self, bot_id: str) -> BotRecord | None:
+        """What is held of one bot."""
+        return self._records.get(bot_id)
+
+    async def run(self) -> None:
+        """Reconcile until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._sweeps(), name="sweeps")
+                tasks.create_task(self._engine_events(), name="engine-events")
+                tasks.create_task(self._flushes(), name="flushes")
+                for number in range(self._settings.reconcile_workers):
+                    tasks.create_task(self._work(), name=f"worker-{number}")
+        finally:
+            self.queue.close()
+            await self._monitor.close()
+
+    # Wake-ups
+
+    def on_change(self, bot_id: str) -> None:
+        """A notification of Postgres: the bot's row was written."""
+        record = self._records.setdefault(bot_id, BotRecord(bot_id=bot_id))
+        record.bot_dirty = True
+        self._wake(bot_id)
+
+    def request_sweep(self) -> None:
+        """Have everything looked at now: something may have been missed."""
+        self._sweep_now.set()
+
+    def _wake(self, bot_id: str) -> None:
+        self.queue.add(bot_id)
+        self._metrics.queue_depth.set(self.queue.depth)
+
+    async def _engine_events(self) -> None:
+        async for event in self._engine.events():
+            self._on_engine_event(event)
+
+    def _on_engine_event(self, event: EngineEvent) -> None:
+        if event.kind is EngineEventKind.CONNECTED:
+            self.request_sweep()
+            return
+        record = self._records.get(event.bot_id or "")
+        if record is None:
+            return
+        record.observed_dirty = True
+        self._wake(record.bot_id)
+
+    # Probes (the Observer of `probes.py`)
+
+    def on_probe(self, bot_id: str, container_id: str, result: Health | Failed) -> None:
+        """Take a probe's result over; have the bot reconciled when it changes anything but a heartbeat."""
+        record = self._records.get(bot_id)
+        if record is None or record.probed is None or record.container is None or record.container.id != container_id:
+            return
+        before = record.probed
+        if isinstance(result, Failed):
+            self._metrics.probes.labels(result="failed").inc()
+            failures = 0 if result.alive else before.failures + 1
+            connection = None if result.alive else before.connection
+            record.probed = replace(
+                before,
+                failures=failures,
+                failing=failures >= self._settings.probe_failure_threshold,
+                failure=result.message,
+                connection=connection,
+            )
+        else:
+            self._metrics.probes.labels(result="ok").inc()
+            record.health = result
+            if result.connection is not ConnectionState.CONNECTING:
+                record.paired_number = result.phone_number
+            if not before.seen:
+                record.known = replace(record.known, healthy_since=record.known.healthy_since or self._clock())
+            fault = result.last_error
+            record.probed = replace(
+                before,
+                seen=True,
+                failing=False,
+                failures=0,
+                failure="",
+                connection=result.connection,
+                connection_message="" if fault is None or result.connection in _CALM else fault.message,
+            )
+        if replace(record.probed, failures=0) != replace(before, failures=0):
+            self._wake(bot_id)
+
+    def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
+        """The configuration that a bot's runtime should have."""
+        record = self._records.get(bot_id)
+        if record is None or record.bot is None:
+            return None
+        try:
+            return runtime_config(record.bot, self._settings)
+        except InvalidBot:
+            return None
+
+    async def take_events(self, bot_id: str, page: EventPage) -> None:
+        """Keep a page of a bot's events."""
+        await self._store.ingest(bot_id, page)
+        record = self._records.get(bot_id)
+        if record is not None:
+            record.spool_id, record.spool_seq = page.spool_id, page.next
+        self._metrics.events.inc(len(page.items))
+
+    # Work
+
+    async def _work(self) -> None:
+        while True:
+            bot_id = await self.queue.get()
+            self._metrics.queue_depth.set(self.queue.depth)
+            try:
+                await self._reconcile(bot_id)
+            finally:
+                self.queue.done(bot_id)
+
+    async def _reconcile(self, bot_id: str) -> None:
+        record = self._records.get(bot_id)
+        if record is None:
+            return
+        try:
+            requeue_after = await self._worker.reconcile(record)
+        except LostLeadership:
+            raise
+        except EngineUnavailable as exc:
+            self._failed(record, "engine-unavailable", exc)
+        except EngineError as exc:
+            self._failed(record, exc.code, exc)
+        except Exception as exc:  # noqa: BLE001, RUF100 - one bot's trouble must not end the controller
+            self._failed(record, "error", exc)
+        else:
+            self._errors.pop(bot_id, None)
+            self._metrics.reconciles.labels(result="ok").inc()
+            if requeue_after is not None:
+                self.queue.add_later(bot_id, requeue_after)
+        self._sync_watch(record)
+        if record.bot is None and not record.bot_dirty:
+            self._records.pop(bot_id, None)
+
+    def _failed(self, record: BotRecord, result: str, exc: Exception) -> None:
+        failures = self._errors[record.bot_id] = self._errors.get(record.bot_id, 0) + 1
+        delay = min(ERROR_FIRST_DELAY * 2.0 ** min(failures - 1, 16), ERROR_MAX_DELAY)
+        self._metrics.reconciles.labels(result=result).inc()
+        detail = exc if isinstance(exc, EngineError) else type(exc).__name__
+        log.warning("bot %s: %s: %s; again in %.1f s", record.bot_id, result, detail, delay)
+        if result == "error":
+            log.debug("bot %s", record.bot_id, exc_info=exc)
+        record.bot_dirty = record.observed_dirty = True
+        self.queue.add_later(record.bot_id, delay)
+
+    def _sync_watch(self, record: BotRecord) -> None:
+        container, probed = record.container, record.probed
+        if record.bot is None or container is None or probed is None or container.address is None or not container.up:
+            self._monitor.drop(record.bot_id)
+            return
+        target = Target(record.bot_id, container.id, container.address, probed.since, record.bot.runtime_token)
+        self._monitor.sync(target, spool=record.spool_id, after=record.spool_seq)
+
+    # Sweeps
+
+    async def _sweeps(self) -> None:
+        while True:
+            self._sweep_now.clear()
+            delay = self._settings.resync_interval
+            try:
+                await self.sweep()
+            except LostLeadership:
+                raise
+            except EngineError as exc:
+                log.warning("sweep: %s", exc)
+                delay = 1.0
+            except Exception as exc:  # noqa: BLE001, RUF100 - the next sweep tries again
+                log.warning("sweep: %s", type(exc).__name__)
+                log.debug("sweep", exc_info=exc)
+                delay = 1.0
+            try:
+                async with asyncio.timeout(delay):
+                    await self._sweep_now.wait()
+            except TimeoutError:
+                pass
+
+    async def sweep(self) -> None:
+        """Read all rows, list all containers, have every bot reconciled and orphans removed."""
+        # Containers first: the other way round, a bot made between the two reads would look like an orphan.
+        await self._engine.ensure_network(network_name(self._settings.server_name))
+        containers = await self._engine.list_containers()
+        rows = await self._store.bots()
+        by_bot = self._by_bot(containers)
+        for bot, status in rows:
+            self._take_row(bot, status, by_bot.get(bot.id))
+        known = {bot.id for bot, _ in rows}
+        for bot_id, record in self._records.items():
+            if bot_id not in known and record.bot is not None:
+                record.bot_dirty = True
+        for bot_id in self._records:
+            self._wake(bot_id)
+        await self._collect(containers, known, by_bot)
+        if not self.swept.is_set():
+            adopted = sum(1 for bot_id in known if (found := by_bot.get(bot_id)) is not None and found.up)
+            log.info("adopted %d running containers of %d bots", adopted, len(known))
+            self.swept.set()
+
+    def _by_bot(self, containers: list[ObservedContainer]) -> dict[str, ObservedContainer]:
+        """Each bot's container; where there are two, the one with the right name."""
+        result: dict[str, ObservedContainer] = {}
+        for container in containers:
+            bot_id = container.labels.get(Label.BOT_ID, "")
+            right = container.name == resource_name(self._settings.server_name, bot_id)
+            if right or bot_id not in result:
+                result[bot_id] = container
+        return result
+
+    def _take_row(self, bot: Bot, status: BotStatus, container: ObservedContainer | None) -> None:
+        record = self._records.setdefault(bot.id, BotRecord(bot_id=bot.id))
+        first = not record.loaded
+        record.load(bot, status)
+        if first:
+            record.container, record.observed_dirty = container, False
+            return
+        seen = record.container
+        if seen is None or container is None or (seen.id, seen.state) != (container.id, container.state):
+            # The list tells less than an inspection, and may be older than what a worker just did.
+            record.observed_dirty = seen is not None or container is not None
+
+    async def _collect(
+        self, containers: list[ObservedContainer], known: set[str], by_bot: dict[str, ObservedContainer]
+    ) -> None:
+        """Remove containers of ours that belong to no bot, once they have been seen by two sweeps in a row."""
+        orphans = {
+            container.id: container
+            for container in containers
+            if (bot_id := container.labels.get(Label.BOT_ID, "")) not in known or by_bot[bot_id].id != container.id
+        }
+        for container_id in orphans.keys() & self._suspects:
+            container = orphans[container_id]
+            log.warning("removing orphan container %s: no bot wants it", container.name)
+            await self._engine.remove(container_id)
+            self._metrics.orphans.inc()
+        self._suspects = set(orphans)
+
+    async def _flushes(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_INTERVAL)
+            try:
+                await self._store.write(list(self._records.values()))
+            except LostLeadership:
+                raise
+            except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
+                log.warning("status was not written: %s", type(exc).__name__)
+
+
+_CALM = {ConnectionState.ONLINE, ConnectionState.CONNECTING, ConnectionState.PAIRING, ConnectionState.CLOSING}
+"""States in which an earlier error of the connection is no news."""

@@ -1,0 +1,18 @@
+"""What the controller counts (Prometheus)."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Metrics:
+    """One controller's numbers, in a registry of their own. Figures of single bots come from Postgres, by the api."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.reconciles = Counter(
+            "botdock_reconcile", "Rounds of reconciling one bot.", ["result"], registry=self.registry
+        )
+        self.queue_depth = Gauge("botdock_workqueue_depth", "Bots that wait for a worker.", registry=self.registry)
+        self.probes = Counter("botdock_probes", "Probes of bots.", ["result"], registry=self.registry)
+        self.events = Counter("botdock_events_ingested", "Events taken over from bots.", registry=self.registry)
+        self.orphans = Counter("botdock_orphans_removed", "Containers removed as orphans.", registry=self.registry)
+        self.leader = Gauge("botdock_leader", "1 while this controller acts for its server.", registry=self.registry)

@@ -1,0 +1,296 @@
+"""Reconciles one bot: looks, asks `plan`, acts, until there is nothing left to do.
+
+Concurrency contract: the queue hands a bot to one worker at a time, so a record is changed by one worker; probes and
+notifications only set flags and values that the next round reads. A worker never sleeps: what has to wait is requeued.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from bot_runtime.contract import EventType
+from orchestrator.db.models import Phase
+from orchestrator.engine.base import (
+    DiskFull,
+    Engine,
+    EngineError,
+    EngineUnavailable,
+    ImageMissing,
+    InvalidSpec,
+    NameTaken,
+    NotFound,
+)
+from orchestrator.reconcile.exits import classify
+from orchestrator.reconcile.plan import Action, Decision, Known, Limits, Probed, plan
+from orchestrator.reconcile.record import BotRecord, moment
+from orchestrator.reconcile.restart import RestartHistory, RestartPolicy, Verdict, decide, record_failure
+from orchestrator.reconcile.spec import InvalidBot, container_spec, resource_name, wanted
+from orchestrator.reconcile.store import Store
+from orchestrator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_STEPS = 12
+"""More steps in one round than any bot needs: beyond that the round ends and the bot is asked again."""
+KILL_POLL = 0.5
+ENGINE_ERROR_DELAY = 15.0
+EXIT_LOG_LINES = 20
+
+
+class Worker:
+    """Does one round for one bot at a time; any number may share a store and an engine."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        store: Store,
+        settings: Settings,
+        owner: str,
+        epoch: int,
+        clock: Callable[[], float],
+        random: Random,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._settings = settings
+        self._owner = owner
+        self._epoch = epoch
+        self._clock = clock
+        self._random = random
+        self._limits = Limits(startup_timeout=settings.startup_timeout)
+        self._policy = RestartPolicy(start_failure_limit=settings.start_failure_limit)
+
+    async def reconcile(self, record: BotRecord) -> float | None:
+        """One round. Returns the seconds after which the bot has to be looked at again, None when only on a hint.
+
+        Raises EngineUnavailable, LostLeadership and what SQLAlchemy raises when Postgres is away.
+        """
+        await self._refresh(record)
+        if record.bot is None:
+            return None
+        requeue_after = await self._steps(record)
+        await self._store.write([record])
+        return requeue_after
+
+    async def _refresh(self, record: BotRecord) -> None:
+        if record.bot_dirty:
+            record.bot_dirty = False
+            row = await self._store.bot(record.bot_id)
+            if row is None:
+                record.bot = None
+            else:
+                record.load(*row)
+        if record.observed_dirty and record.bot is not None:
+            record.observed_dirty = False
+            await self._inspect(record)
+
+    async def _inspect(self, record: BotRecord) -> None:
+        assert record.bot is not None  # noqa: S101 - callers have looked
+        found = None
+        if record.container is not None:
+            # By id first: a container that somebody renamed is still the one that holds this bot's session.
+            found = await self._engine.inspect(record.container.id)
+        if found is None:
+            found = await self._engine.inspect(resource_name(record.bot.server_name, record.bot_id))
+        record.container = found
+
+    async def _steps(self, record: BotRecord) -> float | None:
+        assert record.bot is not None  # noqa: S101 - callers have looked
+        try:
+            spec = container_spec(record.bot, self._settings, owner=self._owner, epoch=self._epoch)
+        except InvalidBot as exc:
+            self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, "invalid-config", str(exc)))
+            return None
+        want = wanted(record.bot, spec, owner=self._owner)
+        for _ in range(MAX_STEPS):
+            self._absorb(record)
+            decision = plan(want, record.known, record.container, record.probed, self._limits, now=self._clock())
+            if decision.action is not Action.RECORD_EXIT:
+                self._settle(record, decision)
+            if decision.action is Action.NOTHING:
+                return decision.requeue_after
+            log.info("bot %s: %s%s", record.bot_id, decision.action, f" ({decision.reason})" if decision.reason else "")
+            try:
+                await self._act(record, decision)
+            except (EngineUnavailable, NameTaken, NotFound):
+                raise
+            except EngineError as exc:
+                return self._engine_failed(record, exc)
+            if decision.action is Action.KILL:
+                record.observed_dirty = True
+                return KILL_POLL
+            if decision.action is Action.PURGE:
+                return None
+        return 0.0
+
+    def _settle(self, record: BotRecord, decision: Decision) -> None:
+        record.settle(decision, now=self._clock())
+
+    def _absorb(self, record: BotRecord) -> None:
+        """Draw the conclusions of what is now seen, before deciding."""
+        bot, known, container = record.bot, record.known, record.container
+        assert bot is not None  # noqa: S101 - callers have looked
+        up = container is not None and container.up
+        if bot.generation != record.observed_generation:
+            # The spec changed or a person asked for something: old failures count no longer.
+            record.observed_generation = bot.generation
+            known = replace(known, history=RestartHistory(), next_start_at=None, crash_loop=False, halted=None)
+        if not up and known.stop_deadline is not None:
+            known = replace(known, stop_deadline=None, run_open=False)
+        if up and container is not None and container.labels.get("botdock.owner") == self._owner:
+            if not known.run_open:
+                # Started by a controller that died before it could say so.
+                known = replace(known, run_open=True, next_start_at=None)
+            if record.probed is None:
+                previous = (record.phase, record.reason, record.message)
+                keep = previous if known.healthy_since is not None else None
+                record.probed = Probed(since=self._clock(), previous=keep)
+        else:
+            record.probed = None
+            record.health = None
+        record.known = known
+
+    async def _act(self, record: BotRecord, decision: Decision) -> None:
+        match decision.action:
+            case Action.CREATE:
+                await self._create(record)
+            case Action.START:
+                assert record.container is not None  # noqa: S101 - the plan starts only what is there
+                await self._start(record, record.container.id)
+            case Action.STOP:
+                await self._signal(record, "SIGTERM")
+                record.known = replace(record.known, stop_deadline=self._clock() + self._settings.stop_timeout)
+            case Action.KILL:
+                if record.known.stop_deadline is None:
+                    record.kill_reason = (decision.reason, decision.message)
+                await self._signal(record, "SIGKILL")
+            case Action.REMOVE:
+                assert record.container is not None  # noqa: S101 - the plan removes only what is there
+                await self._engine.remove(record.container.id)
+                record.container = None
+                record.known = replace(record.known, run_open=False)
+            case Action.CLEAR_SESSION:
+                await self._engine.remove_volume(self._volume(record))
+                assert record.bot is not None  # noqa: S101 - callers have looked
+                record.paired_number = None
+                record.known = replace(record.known, session_generation=record.bot.session_generation, run_open=False)
+            case Action.PURGE:
+                await self._engine.remove_volume(self._volume(record))
+                await self._store.forget(record.bot_id)
+                record.bot = None
+            case Action.RECORD_EXIT:
+                await self._record_exit(record)
+
+    def _volume(self, record: BotRecord) -> str:
+        assert record.bot is not None  # noqa: S101 - callers have looked
+        return resource_name(record.bot.server_name, record.bot_id)
+
+    async def _signal(self, record: BotRecord, signal: str) -> None:
+        assert record.container is not None  # noqa: S101 - the plan signals only what runs
+        await self._engine.kill(record.container.id, signal)
+
+    async def _create(self, record: BotRecord) -> None:
+        assert record.bot is not None  # noqa: S101 - callers have looked
+        spec = container_spec(record.bot, self._settings, owner=self._owner, epoch=self._epoch)
+        try:
+            container = await self._engine.create(spec)
+        except NameTaken:
+            # Ours from a controller that died after creating it, or a stranger's: the plan decides when it sees it.
+            await self._inspect(record)
+            if record.container is None:
+                raise
+            return
+        await self._start(record, container)
+
+    async def _start(self, record: BotRecord, container: str) -> None:
+        assert record.bot is not None  # noqa: S101 - callers have looked
+        await self._engine.start(container)
+        now = self._clock()
+        again = record.known.next_start_at is not None
+        record.container = await self._engine.inspect(container)
+        record.kill_reason = None
+        record.known = replace(
+            record.known,
+            run_open=True,
+            healthy_since=None,
+            next_start_at=None,
+            stop_deadline=None,
+            restart_generation=record.bot.restart_generation,
+        )
+        record.restarts += again
+        record.started_at = moment(now)
+        record.health = None
+        record.probed = Probed(since=now)
+        record.add_event(EventType.CONTAINER_START, {"containerId": container, "restarts": record.restarts}, now=now)
+
+    async def _record_exit(self, record: BotRecord) -> None:
+        container = record.container
+        if container is not None and container.exit_code is None:
+            container = record.container = await self._engine.inspect(container.id)
+        now = self._clock()
+        ended = classify(container, record.kill_reason)
+        finished = container.finished_at if container is not None and container.finished_at else moment(now)
+        logs = [] if container is None else await self._last_lines(container.id)
+        healthy_since = record.known.healthy_since
+        history = record_failure(
+            self._policy,
+            record.known.history,
+            now=now,
+            was_healthy=healthy_since is not None,
+            healthy_seconds=0.0 if healthy_since is None else finished.timestamp() - healthy_since,
+        )
+        restart = decide(self._policy, history, now=now, random=self._random.random())
+        skipped = restart.verdict is Verdict.SKIP
+        record.known = replace(
+            record.known,
+            run_open=False,
+            healthy_since=None,
+            history=history,
+            next_start_at=restart.at,
+            crash_loop=restart.verdict is Verdict.CRASH_LOOP,
+            halted=ended.reason if ended.terminal or skipped else None,
+            halted_message=f"{ended.message}; {restart.message}" if skipped else ended.message,
+            last_failure=ended.reason,
+            last_failure_message=f"{ended.message}; {restart.message}",
+        )
+        facts = {
+            "containerId": None if container is None else container.id,
+            "exitCode": None if container is None else container.exit_code,
+            "oomKilled": container is not None and container.oom_killed,
+            "reason": ended.reason,
+            "message": ended.message,
+            "finishedAt": finished.isoformat(),
+        }
+        record.last_exit = {**facts, "logs": logs}
+        if container is not None and container.oom_killed:
+            record.add_event(EventType.CONTAINER_OOM, {"containerId": container.id}, now=now)
+        record.add_event(EventType.CONTAINER_EXIT, facts, now=now)
+        record.kill_reason = None
+        log.warning("bot %s: %s", record.bot_id, record.known.last_failure_message)
+
+    async def _last_lines(self, container: str) -> list[str]:
+        try:
+            return await self._engine.logs(container, tail=EXIT_LOG_LINES)
+        except EngineUnavailable:
+            raise
+        except EngineError as exc:
+            # A log that cannot be read (full disk, rotated away) must not keep a bot from being restarted.
+            return [f"(the log could not be read: {exc})"]
+
+    def _engine_failed(self, record: BotRecord, exc: EngineError) -> float | None:
+        """An engine that refuses one bot: its reason is kept, others are not affected."""
+        log.error("bot %s: %s", record.bot_id, exc)
+        record.observed_dirty = True
+        if isinstance(exc, ImageMissing | InvalidSpec):
+            record.known = _halt(record.known, exc)
+            self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, exc.code, str(exc)))
+            return None
+        message = str(exc) if not isinstance(exc, DiskFull) else f"the engine's disk is full: {exc}"
+        self._settle(record, Decision(Action.NOTHING, Phase.BACKING_OFF, exc.code, message))
+        return ENGINE_ERROR_DELAY
+
+
+def _halt(known: Known, exc: EngineError) -> Known:
+    return replace(known, halted=exc.code, halted_message=str(exc), next_start_at=None)
