@@ -22,9 +22,10 @@ refused, 504 WhatsApp did not answer.
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 PORT = 8080
 AUTH_ROOT = "/auth"
@@ -45,6 +46,11 @@ class Env(StrEnum):
     """A `RuntimeConfig` in JSON for the first start; a configuration kept on the volume with a higher or equal
     generation wins."""
     LOG_LEVEL = "BOTDOCK_LOG_LEVEL"
+    """debug, info (the default), warning or error."""
+    AUTH_ROOT = "BOTDOCK_AUTH_ROOT"
+    """Where the volume is mounted when it is not `/auth` (a runtime outside a container)."""
+    PORT = "BOTDOCK_PORT"
+    """The port of the HTTP endpoint when it is not 8080; 0 takes a free one and logs it."""
 
 
 class ExitCode(IntEnum):
@@ -230,23 +236,23 @@ class RuntimeConfig(Wire, frozen=True):
     """Grows with every change; a lower one than the present is refused with 409."""
     name: str = ""
     """The bot's name, for its answers and logs."""
-    prefix: str = "."
+    prefix: Annotated[str, Meta(min_length=1, max_length=5)] = "."
     """What a command starts with, 1 to 5 characters."""
-    heartbeat_interval_seconds: float = 30.0
-    reconnect_base_delay_seconds: float = 5.0
-    max_reconnect_attempts: int = 10
-    connection_reset_interval_seconds: float = 3600.0
+    heartbeat_interval_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    reconnect_base_delay_seconds: Annotated[float, Meta(gt=0)] = 5.0
+    max_reconnect_attempts: Annotated[int, Meta(ge=1)] = 10
+    connection_reset_interval_seconds: Annotated[float, Meta(ge=0)] = 3600.0
     """How often the connection is renewed; 0 switches it off."""
 
 
 class SendRequest(Wire, frozen=True):
     """`POST /messages`: one text to one chat."""
 
-    client_id: str
+    client_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
     """Chosen by the caller; the same id is never sent twice. 1 to 64 of `A-Za-z0-9_-`."""
     to: str
     """A phone number in international form, or a chat id (`…@s.whatsapp.net`, `…@lid`, `…@g.us`)."""
-    text: str
+    text: Annotated[str, Meta(min_length=1, max_length=65536)]
 
 
 class SendResult(Wire, frozen=True):

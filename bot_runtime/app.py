@@ -1,0 +1,125 @@
+"""The HTTP endpoint: routes, authentication, bodies and errors. What the calls do is in `bot.py`."""
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import msgspec
+
+from bot_runtime.bot import Bot
+from bot_runtime.contract import (
+    MAX_EVENTS_PER_PAGE,
+    MAX_WAIT_SECONDS,
+    Error,
+    PairCodeRequest,
+    RuntimeConfig,
+    SendRequest,
+    Wire,
+)
+from bot_runtime.errors import ApiError
+from bot_runtime.http import Application, Request, Response
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T", bound=Wire)
+_Handler = Callable[[Request], Awaitable[Wire]]
+
+_REJECTIONS = {413: ("too-large", "the body is larger than this endpoint takes")}
+
+
+def rejection(status: int) -> bytes:
+    """The body of an answer to a request that could not be read."""
+    code, message = _REJECTIONS.get(status, ("malformed", "this is not a valid HTTP request"))
+    return msgspec.json.encode(Error(code=code, message=message))
+
+
+def make_application(bot: Bot, token: str) -> Application:
+    """The endpoint of `bot`; all calls but `GET /livez` need `token`."""
+    expected = b"Bearer " + token.encode()
+
+    async def health(_: Request) -> Wire:
+        return bot.health()
+
+    async def events(request: Request) -> Wire:
+        return await bot.spool.page(
+            spool_id=request.query.get("spool", ""),
+            after=int(_number(request, "after", 0, 2**62)),
+            limit=max(1, int(_number(request, "limit", 100, MAX_EVENTS_PER_PAGE))),
+            wait=_number(request, "wait", 0, MAX_WAIT_SECONDS),
+        )
+
+    async def qr(_: Request) -> Wire:
+        return bot.qr()
+
+    async def pair_code(request: Request) -> Wire:
+        return await bot.pair_code(_body(request, PairCodeRequest))
+
+    async def configure(request: Request) -> Wire:
+        return bot.configure(_body(request, RuntimeConfig))
+
+    async def send(request: Request) -> Wire:
+        return await bot.send(_body(request, SendRequest))
+
+    async def reset(_: Request) -> Wire:
+        return bot.reset()
+
+    async def logout(_: Request) -> Wire:
+        return await bot.logout()
+
+    async def stats(_: Request) -> Wire:
+        return bot.stats()
+
+    routes: dict[tuple[str, str], _Handler] = {
+        ("GET", "/health"): health,
+        ("GET", "/events"): events,
+        ("GET", "/qr"): qr,
+        ("POST", "/pair-code"): pair_code,
+        ("PUT", "/config"): configure,
+        ("POST", "/messages"): send,
+        ("POST", "/connection/reset"): reset,
+        ("POST", "/logout"): logout,
+        ("GET", "/stats"): stats,
+    }
+
+    async def application(request: Request) -> Response:
+        if (request.method, request.path) == ("GET", "/livez"):
+            return Response(204)
+        try:
+            if not hmac.compare_digest(request.authorization, expected):
+                raise ApiError(401, "unauthorized", "a valid bearer token is required")
+            handler = routes.get((request.method, request.path))
+            if handler is None:
+                raise ApiError(404, "not-found", "there is no such call")
+            return Response(200, msgspec.json.encode(await handler(request)))
+        except ApiError as error:
+            return _error(error)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.path)
+            return _error(ApiError(500, "internal-error", "the runtime failed; its log says how"))
+
+    return application
+
+
+def _error(error: ApiError) -> Response:
+    return Response(error.status, msgspec.json.encode(Error(code=error.code, message=error.message)))
+
+
+def _body(request: Request, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(request.body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise ApiError(400, "malformed", str(error)) from error
+
+
+def _number(request: Request, name: str, default: float, maximum: float) -> float:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not value >= 0:
+        raise ApiError(400, "malformed", f"{name} must be a number and not negative")
+    return min(value, maximum)

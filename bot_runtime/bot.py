@@ -1,0 +1,304 @@
+"""One bot: what happens to its connection becomes events, and the calls of the endpoint become actions."""
+
+import asyncio
+import logging
+import platform
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bot_runtime import __version__
+from bot_runtime.commands import find_command
+from bot_runtime.config import ConfigFile, StaleConfigError
+from bot_runtime.contract import (
+    ConnectionState,
+    EventType,
+    ExitCode,
+    Fault,
+    Health,
+    PairCode,
+    PairCodeRequest,
+    Qr,
+    RuntimeConfig,
+    SendRequest,
+    SendResult,
+    Stats,
+    Versions,
+)
+from bot_runtime.environment import Environment
+from bot_runtime.errors import ApiError, wrong_state
+from bot_runtime.events import Spool
+from bot_runtime.outbox import Outbox
+from bot_runtime.sending import Sender
+from bot_runtime.session import SessionDirectory
+from bot_runtime.store import get_meta, set_meta
+from bot_runtime.whatsapp import wire
+from bot_runtime.whatsapp.connection import Connection
+from bot_runtime.whatsapp.core import Dial, package_version
+from bot_runtime.whatsapp.inbox import Inbox
+from bot_runtime.whatsapp.jid import Address, parse_number
+from bot_runtime.whatsapp.state import Link
+from bot_runtime.whatsapp.terminal import draw_qr
+from bot_runtime.whatsapp.wire import Account, Incoming, Sent, WhatsAppError
+
+log = logging.getLogger(__name__)
+
+CREDS_EVENT_SECONDS = 300.0
+"""An active session changes with every message: one event in five minutes says enough."""
+
+_SHOWN = {
+    ConnectionState.ONLINE: "open",
+    ConnectionState.CONNECTING: "connecting",
+    ConnectionState.PAIRING: "connecting",
+    ConnectionState.RECONNECTING: "connecting",
+}
+
+
+class Bot:
+    """The parts of one bot, and what `app.py` calls. Everything runs on the event loop."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        directory: SessionDirectory,
+        config: ConfigFile,
+        store: sqlite3.Connection,
+        inbox: Inbox,
+        dial: Dial,
+        *,
+        own_port: int,
+        boot_id: str,
+        started_at: datetime,
+        attempts: int,
+        leave: Callable[[ExitCode], None],
+        restart: Callable[[int], None],
+    ) -> None:
+        self._environment = environment
+        self._directory = directory
+        self._store = store
+        self._core = inbox.core
+        self._boot_id = boot_id
+        self._started_at = started_at
+        self._leave = leave
+        self.restart_needed = restart
+        self.config = config
+        self.spool = Spool(store)
+        self.sender = Sender(Outbox(store), self._send_blocking)
+        self.connection = Connection(
+            inbox, dial, listener=self, config=lambda: config.current, own_port=own_port, attempts=attempts
+        )
+        self.last_heartbeat: datetime | None = None
+        self._phone_number = _text_or_none(get_meta(store, "phone_number"))
+        self._push_name = _text_or_none(get_meta(store, "push_name"))
+        self._creds_told = float(get_meta(store, "creds_told") or 0)
+        self._received = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Take over the connection, which has been started before."""
+        self.connection.attach()
+
+    async def close(self) -> None:
+        """Disconnect and close the files."""
+        await self.connection.close()
+        self._store.close()
+
+    # What the connection reports
+
+    def state_changed(self, link: Link, fault: Fault | None) -> None:
+        """Record it as events, and log one line."""
+        log.info("connection %s%s", link.state, f": {fault.message}" if fault else "")
+        data: dict[str, Any] = {"connection": _SHOWN.get(link.state, "close"), "state": link.state}
+        if fault is not None:
+            data["reason"] = fault.code
+            self.spool.append(EventType.ERROR, {"code": fault.code, "message": fault.message})
+        if link.state is not ConnectionState.PAIRING:  # each QR code is an event of its own
+            self.spool.append(EventType.CONNECTION_UPDATE, data)
+        if link.state is ConnectionState.ONLINE:
+            self.spool.append(EventType.CONNECTED, {"phoneNumber": self._phone_number})
+            self.notice_credentials()
+        elif link.state is ConnectionState.LOGGED_OUT:
+            self._remember_account(None, None)
+            self.spool.append(EventType.LOGOUT, {"reason": fault.message if fault else ""})
+
+    def qr_shown(self, qr: Qr) -> None:
+        """Record a new QR code, and draw it into the log."""
+        shown = {"connection": "connecting", "state": ConnectionState.PAIRING, "qr": qr.code}
+        self.spool.append(EventType.CONNECTION_UPDATE, shown)
+        self.spool.append(EventType.QR, {"qr": qr.code, "expiresAt": qr.expires_at})
+        log.info("scan this QR code with the phone (Linked devices)\n%s", draw_qr(qr.code, qr.expires_at))
+
+    def account_known(self, account: Account, *, paired_now: bool) -> None:
+        """Remember whose session it is."""
+        if account.number is None:
+            return
+        self._remember_account(account.number, account.push_name or self._push_name)
+        if paired_now:
+            log.info("paired with %s", account.number)
+            self._tell_credentials()
+
+    def message_arrived(self, message: Incoming) -> None:
+        """Record a message, and answer it when it is a command. The pipeline of issue B starts here."""
+        self._received += 1
+        self.spool.append(EventType.MESSAGE_UPSERT, {"messages": [_message(message)], "type": "notify"})
+        command = None if message.from_me else find_command(message.text, self.config.current.prefix)
+        if command is not None:
+            task = asyncio.create_task(self._reply(message.chat, command(message)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def session_unreadable(self, error: str) -> None:
+        log.error("the session cannot be used: %s", error)
+        self._leave(ExitCode.SESSION_UNREADABLE)
+
+    def gave_up(self, attempts: int) -> None:
+        self.spool.append(EventType.RECONNECT_FAILED, {"attempts": attempts})
+        self._leave(ExitCode.RECONNECT_FAILED)
+
+    # What the endpoint asks for
+
+    def health(self) -> Health:
+        connection, link = self.connection, self.connection.link
+        return Health(
+            bot_id=self._environment.bot_id,
+            server_name=self._environment.server_name,
+            boot_id=self._boot_id,
+            started_at=self._started_at,
+            connection=link.state,
+            since=connection.since,
+            phone_number=self._phone_number,
+            push_name=self._push_name,
+            last_heartbeat=self.last_heartbeat,
+            last_activity=connection.last_activity,
+            connection_attempts=link.attempts,
+            last_error=connection.fault,
+            events=self.spool.cursor(),
+            event_history_size=len(self.spool.history),
+            creds_updated_at=self._creds_updated_at(),
+            config_generation=self.config.current.generation,
+            memory_bytes=_anonymous_memory(),
+            versions=Versions(runtime=__version__, neonize=package_version(), python=platform.python_version()),
+        )
+
+    def qr(self) -> Qr:
+        if self.connection.qr is None:
+            raise wrong_state(f"no QR code is shown: the connection is {self.connection.link.state}")
+        return self.connection.qr
+
+    async def pair_code(self, request: PairCodeRequest) -> PairCode:
+        try:
+            number = parse_number(request.phone_number)
+        except ValueError as error:
+            raise ApiError(400, "bad-phone-number", str(error)) from error
+        until = self.connection.pairing_until
+        if self.connection.link.state is not ConnectionState.PAIRING or until is None:
+            raise wrong_state(f"the bot is not waiting for a phone: the connection is {self.connection.link.state}")
+        try:
+            answer = await self._in_time(self._core.pair_phone, wire.pair_phone_parameters(number))
+            return PairCode(code=wire.pair_code(answer), expires_at=until)
+        except WhatsAppError as error:
+            raise ApiError(502, "pair-code-failed", f"WhatsApp gave no code: {error}") from error
+
+    def configure(self, config: RuntimeConfig) -> RuntimeConfig:
+        try:
+            return self.config.replace(config)
+        except StaleConfigError as error:
+            raise ApiError(409, "stale-generation", str(error)) from error
+
+    async def send(self, request: SendRequest) -> SendResult:
+        if self.connection.link.state is not ConnectionState.ONLINE and not self.sender.known(request.client_id):
+            raise wrong_state(f"the bot is not online: the connection is {self.connection.link.state}")
+        return await self.sender.send(request)
+
+    def reset(self) -> Health:
+        self.connection.reset()
+        return self.health()
+
+    async def logout(self) -> Health:
+        if self._phone_number is None:
+            raise wrong_state("no session is present")
+        if self.connection.link.state is not ConnectionState.ONLINE:
+            raise wrong_state(f"logging out needs WhatsApp: the connection is {self.connection.link.state}")
+        error = await self._in_time(self._core.logout)
+        if error:
+            raise ApiError(502, "logout-failed", f"WhatsApp did not log the bot out: {error}")
+        self.connection.logged_out()
+        return self.health()
+
+    def stats(self) -> Stats:
+        return Stats(
+            bot_id=self._environment.bot_id,
+            messages_received=self._received,
+            messages_sent=self.sender.sent,
+            send_failures=self.sender.failed,
+            reconnects=self.connection.reconnects,
+            messages_cached=0,
+            locks_held=len(self._tasks),
+        )
+
+    def notice_credentials(self) -> None:
+        """Tell that the session's keys have changed, at most once in five minutes."""
+        changed = self._creds_updated_at()
+        if changed is not None and changed.timestamp() - self._creds_told >= CREDS_EVENT_SECONDS:
+            self._tell_credentials()
+
+    def _tell_credentials(self) -> None:
+        self._creds_told = datetime.now(UTC).timestamp()
+        set_meta(self._store, "creds_told", str(self._creds_told))
+        self.spool.append(EventType.CREDS_UPDATE, {"timestamp": int(self._creds_told * 1000)})
+
+    def _creds_updated_at(self) -> datetime | None:
+        if self._phone_number is None:
+            return None
+        try:
+            return datetime.fromtimestamp(self._directory.database.stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
+
+    def _remember_account(self, number: str | None, push_name: str | None) -> None:
+        self._phone_number, self._push_name = number, push_name
+        set_meta(self._store, "phone_number", number or "")
+        set_meta(self._store, "push_name", push_name or "")
+
+    async def _reply(self, chat: Address, text: str) -> None:
+        try:
+            await self.sender.reply(chat, text)
+        except WhatsAppError as error:
+            log.warning("an answer could not be sent: %s", error)
+            self.spool.append(EventType.ERROR, {"code": "reply-failed", "message": str(error)})
+
+    def _send_blocking(self, address: Address, text: str) -> Sent:
+        return wire.sent(self._core.send(wire.jid(address), wire.text_message(text)))
+
+    async def _in_time(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(call, *arguments), 30)
+        except TimeoutError:
+            raise ApiError(504, "timeout", "WhatsApp has not answered") from None
+
+
+def _message(message: Incoming) -> dict[str, Any]:
+    return {
+        "id": message.id,
+        "chat": str(message.chat),
+        "sender": str(message.sender),
+        "senderNumber": message.sender_number,
+        "fromMe": message.from_me,
+        "isGroup": message.is_group,
+        "text": message.text,
+        "timestamp": message.timestamp,
+        "pushName": message.push_name,
+    }
+
+
+def _anonymous_memory() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def _text_or_none(value: str | int | None) -> str | None:
+    return str(value) if value else None

@@ -1,0 +1,54 @@
+"""The bot's configuration: kept on the volume, so that a restart needs nobody."""
+
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from bot_runtime.contract import RuntimeConfig
+
+log = logging.getLogger(__name__)
+
+
+class StaleConfigError(Exception):
+    """The configuration offered is older than the present one."""
+
+
+class ConfigFile:
+    """The present configuration and its copy on the volume.
+
+    At the start the kept copy wins over `initial` when its generation is higher or the same.
+    """
+
+    def __init__(self, path: Path, initial: RuntimeConfig) -> None:
+        self._path = path
+        self.current = initial
+        kept = self._read()
+        if kept is not None and kept.generation >= initial.generation:
+            self.current = kept
+
+    def replace(self, config: RuntimeConfig) -> RuntimeConfig:
+        """Make `config` the present one, durably. Raises `StaleConfigError` for a lower generation."""
+        if config.generation < self.current.generation:
+            raise StaleConfigError(f"generation {config.generation} is older than {self.current.generation}")
+        self._write(config)
+        self.current = config
+        return config
+
+    def _read(self) -> RuntimeConfig | None:
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=RuntimeConfig)
+        except FileNotFoundError:
+            return None
+        except msgspec.MsgspecError as error:
+            log.warning("the kept configuration is unreadable, the one of the environment is used: %s", error)
+            return None
+
+    def _write(self, config: RuntimeConfig) -> None:
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("wb") as file:
+            file.write(msgspec.json.encode(config))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)

@@ -1,0 +1,82 @@
+"""The environment a runtime is started with, checked once at the start."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from bot_runtime.contract import AUTH_ROOT, PORT, Env, RuntimeConfig
+
+_BOT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
+_SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+class InvalidEnvironmentError(Exception):
+    """A variable is missing or malformed. The message names the variable and never holds its value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Environment:
+    """What `Env` describes, in typed form."""
+
+    bot_id: str
+    server_name: str
+    token: str = field(repr=False)
+    auth_root: Path
+    port: int
+    log_level: str
+    config: RuntimeConfig
+
+
+def read_environment(environ: Mapping[str, str]) -> Environment:
+    """Raise `InvalidEnvironmentError` for the first variable that is not as the contract says."""
+    return Environment(
+        bot_id=_matching(environ, Env.BOT_ID, _BOT_ID),
+        server_name=_matching(environ, Env.SERVER_NAME, _SERVER_NAME),
+        token=_required(environ, Env.TOKEN),
+        auth_root=Path(environ.get(Env.AUTH_ROOT, AUTH_ROOT)),
+        port=_port(environ),
+        log_level=_log_level(environ),
+        config=_config(environ),
+    )
+
+
+def _required(environ: Mapping[str, str], name: Env) -> str:
+    value = environ.get(name, "")
+    if not value:
+        raise InvalidEnvironmentError(f"{name} is not set")
+    return value
+
+
+def _matching(environ: Mapping[str, str], name: Env, pattern: re.Pattern[str]) -> str:
+    value = _required(environ, name)
+    if not pattern.fullmatch(value):
+        raise InvalidEnvironmentError(f"{name} must match {pattern.pattern}")
+    return value
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    value = environ.get(Env.PORT, str(PORT))
+    if not value.isascii() or not value.isdigit() or int(value) > 65535:
+        raise InvalidEnvironmentError(f"{Env.PORT} must be a number from 0 to 65535")
+    return int(value)
+
+
+def _log_level(environ: Mapping[str, str]) -> str:
+    value = environ.get(Env.LOG_LEVEL, "info").lower()
+    if value not in _LOG_LEVELS:
+        raise InvalidEnvironmentError(f"{Env.LOG_LEVEL} must be one of {', '.join(_LOG_LEVELS)}")
+    return value
+
+
+def _config(environ: Mapping[str, str]) -> RuntimeConfig:
+    value = environ.get(Env.CONFIG)
+    if value is None:
+        return RuntimeConfig()
+    try:
+        return msgspec.json.decode(value, type=RuntimeConfig)
+    except msgspec.MsgspecError as error:
+        raise InvalidEnvironmentError(f"{Env.CONFIG} is not a valid configuration: {error}") from error

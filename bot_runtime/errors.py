@@ -1,0 +1,16 @@
+"""Errors that reach the caller of the HTTP endpoint."""
+
+
+class ApiError(Exception):
+    """Answered with `status` and a `contract.Error` of `code` and `message`."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def wrong_state(message: str) -> ApiError:
+    """409: the bot is in no state to do this now."""
+    return ApiError(409, "wrong-state", message)

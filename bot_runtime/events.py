@@ -1,0 +1,124 @@
+"""The spool: everything that happens to the bot, numbered, kept on the volume until the orchestrator has it.
+
+All methods belong to the event loop's thread.
+"""
+
+import asyncio
+import secrets
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bot_runtime.contract import MAX_EVENTS_PER_PAGE, Event, EventCursor, EventPage, EventType
+from bot_runtime.store import get_meta, set_meta
+
+HISTORY = 100
+CAPACITY = 10_000
+
+_Row = tuple[int, str, bytes, str]
+
+
+class Spool:
+    """Numbered events with a cursor: `append` writes, `page` reads and acknowledges.
+
+    Numbers start at 1 and go on for as long as the store lives. Beyond `capacity` unacknowledged events the oldest are
+    given up and counted.
+    """
+
+    def __init__(
+        self,
+        store: sqlite3.Connection,
+        *,
+        capacity: int = CAPACITY,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._capacity = capacity
+        self._now = now
+        self._changed = asyncio.Event()
+        self.spool_id = str(get_meta(store, "spool_id") or secrets.token_hex(8))
+        set_meta(store, "spool_id", self.spool_id)
+        self._acked = int(get_meta(store, "acked") or 0)
+        self._dropped = int(get_meta(store, "dropped") or 0)
+        first, last = store.execute("SELECT min(seq), max(seq) FROM events").fetchone()
+        numbered = store.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        self._last: int = numbered[0] if numbered else 0
+        self._first: int = first or self._last + 1
+        self.history: deque[Event] = deque(self._select((last or 0) - HISTORY, HISTORY), maxlen=HISTORY)
+
+    def append(self, event_type: EventType, data: dict[str, Any]) -> Event:
+        """Record one event durably and wake everyone who waits for it."""
+        now = self._now()
+        row = (event_type.value, msgspec.json.encode(data), now.isoformat())
+        seq = self._store.execute("INSERT INTO events (type, data, timestamp) VALUES (?, ?, ?)", row).lastrowid
+        assert seq is not None  # noqa: S101 - an INSERT always has one
+        self._last = seq
+        self._give_up_oldest()
+        event = Event(seq=seq, type=event_type, data=data, timestamp=now)
+        self.history.append(event)
+        self._changed.set()
+        return event
+
+    def cursor(self) -> EventCursor:
+        """How far the spool has come."""
+        return EventCursor(spool_id=self.spool_id, last_seq=self._last, acked_seq=self._acked, dropped=self._dropped)
+
+    async def page(self, *, spool_id: str, after: int, limit: int, wait: float) -> EventPage:
+        """Events after the cursor, as `EventPage` describes; holds back up to `wait` seconds while there is none."""
+        if spool_id == self.spool_id:
+            self._acknowledge(after)
+        else:
+            after = 0
+        limit = min(limit, MAX_EVENTS_PER_PAGE)
+        deadline = asyncio.get_running_loop().time() + wait
+        while self._last <= after and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                break
+        items = self._select(after, limit)
+        return EventPage(spool_id=self.spool_id, items=items, next=items[-1].seq if items else after)
+
+    def _acknowledge(self, seq: int) -> None:
+        if seq > self._last:
+            # The orchestrator has seen numbers that this file has forgotten (a power cut): never use them again.
+            self._store.execute("INSERT INTO events (seq, type, data, timestamp) VALUES (?, '', '', '')", (seq,))
+            self._last = seq
+        if seq <= self._acked:
+            return
+        with self._store:
+            self._store.execute("BEGIN")
+            self._store.execute("DELETE FROM events WHERE seq <= ?", (seq,))
+            set_meta(self._store, "acked", seq)
+        self._acked = seq
+        self._first = max(self._first, seq + 1)
+
+    def _give_up_oldest(self) -> None:
+        surplus = self._last - self._first + 1 - self._capacity
+        if surplus <= 0:
+            return
+        with self._store:
+            self._store.execute("BEGIN")
+            self._store.execute("DELETE FROM events WHERE seq < ?", (self._first + surplus,))
+            set_meta(self._store, "dropped", self._dropped + surplus)
+        self._dropped += surplus
+        self._first += surplus
+
+    def _select(self, after: int, limit: int) -> list[Event]:
+        rows: list[_Row] = self._store.execute(
+            "SELECT seq, type, data, timestamp FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+        ).fetchall()
+        return [
+            Event(
+                seq=seq,
+                type=EventType(event_type),
+                data=msgspec.json.decode(data),
+                timestamp=datetime.fromisoformat(timestamp),
+            )
+            for seq, event_type, data, timestamp in rows
+        ]

@@ -1,0 +1,162 @@
+"""The order of things at the start: check, lock, connect, and while WhatsApp answers import and start the rest."""
+
+import logging
+import os
+import secrets
+import sqlite3
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+from bot_runtime.contract import ExitCode
+from bot_runtime.environment import Environment, InvalidEnvironmentError, read_environment
+from bot_runtime.lifecycle import Resume, StopSignal, restart_in_place, take_resume
+from bot_runtime.logs import give_back_stdout, set_up_logging
+from bot_runtime.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
+from bot_runtime.whatsapp.core import Dial
+from bot_runtime.whatsapp.inbox import Inbox
+
+log = logging.getLogger("bot_runtime")
+
+
+def run() -> int:
+    """Run the bot until it is told to stop; the exit code."""
+    stop = StopSignal()
+    os.umask(0o077)
+    resume = take_resume(os.environ)
+    try:
+        environment = read_environment(os.environ)
+    except InvalidEnvironmentError as error:
+        print(f"invalid configuration: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        return ExitCode.INVALID_CONFIG
+    stream = set_up_logging(environment.log_level)
+    try:
+        directory = prepare_directory(environment.auth_root, environment.server_name, environment.bot_id)
+        lock = acquire_lock(directory, resume.lock if resume else None)
+    except SessionInUseError as error:
+        log.critical("%s", error)
+        return ExitCode.SESSION_IN_USE
+    except OSError as error:
+        log.critical("the volume cannot be used: %s", error)
+        return ExitCode.INTERNAL_ERROR
+    paired = _check_session(directory)
+    if paired is None:
+        return ExitCode.SESSION_UNREADABLE
+    inbox = Inbox()
+    dial = _start_connecting(inbox, environment, directory, paired=paired)
+    return _run_loop(environment, directory, inbox, dial, lock, resume, stop, stream)
+
+
+def _check_session(directory: SessionDirectory) -> bool | None:
+    """Whether a device is stored in the session; None when the file is damaged."""
+    if not directory.database.exists():
+        return False
+    try:
+        with sqlite3.connect(directory.database) as session:
+            (verdict,) = session.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+            tables = session.execute("SELECT count(*) FROM sqlite_master WHERE name = 'whatsmeow_device'").fetchone()
+            paired = bool(tables[0]) and bool(session.execute("SELECT count(*) FROM whatsmeow_device").fetchone()[0])
+        session.close()
+    except sqlite3.DatabaseError as error:
+        log.critical("the session is damaged: %s", error)
+        return None
+    return paired
+
+
+def _start_connecting(inbox: Inbox, environment: Environment, directory: SessionDirectory, *, paired: bool) -> Dial:
+    device = b""
+    if not paired:
+        from bot_runtime.whatsapp import wire  # costs 50 ms, which a bot with a session need not wait for
+
+        device = wire.device_properties()
+    level = {"debug": "INFO", "info": "WARN"}.get(environment.log_level, "ERROR")  # its DEBUG holds secrets
+    dial = Dial(database=directory.database, device=device, log_level=level)
+    inbox.core.connect(dial)
+    return dial
+
+
+def _run_loop(
+    environment: Environment,
+    directory: SessionDirectory,
+    inbox: Inbox,
+    dial: Dial,
+    lock: int,
+    resume: Resume | None,
+    stop: StopSignal,
+    stream: TextIO,
+) -> int:
+    import asyncio
+    import socket
+    from concurrent.futures import ThreadPoolExecutor
+
+    from bot_runtime.app import make_application, rejection
+    from bot_runtime.bot import Bot
+    from bot_runtime.config import ConfigFile
+    from bot_runtime.contract import MAX_BODY_BYTES
+    from bot_runtime.heartbeat import Heartbeat
+    from bot_runtime.http import Server, listen
+    from bot_runtime.store import open_store
+
+    listener = socket.socket(fileno=resume.listener) if resume else listen(environment.port)
+    port = listener.getsockname()[1]
+    started_at = datetime.fromisoformat(resume.started_at) if resume else datetime.now(UTC)
+    boot_id = resume.boot_id if resume else secrets.token_hex(8)
+
+    async def live() -> tuple[ExitCode, Resume | None]:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(4, thread_name_prefix="blocking"))
+        ending: asyncio.Future[tuple[ExitCode, int | None]] = loop.create_future()
+
+        def leave(code: ExitCode, restart_with: int | None = None) -> None:
+            if not ending.done():
+                ending.set_result((code, restart_with))
+
+        bot = Bot(
+            environment,
+            directory,
+            ConfigFile(directory.config, environment.config),
+            open_store(directory.store),
+            inbox,
+            dial,
+            own_port=port,
+            boot_id=boot_id,
+            started_at=started_at,
+            attempts=resume.attempts if resume else 0,
+            leave=leave,
+            restart=lambda attempts: leave(ExitCode.STOPPED, attempts),
+        )
+        server = Server(make_application(bot, environment.token), max_body=MAX_BODY_BYTES, reject=rejection)
+        await server.start(listener)
+        log.info("bot %s of %s serves on port %d", environment.bot_id, environment.server_name, port)
+        bot.start()
+        heartbeat = asyncio.create_task(Heartbeat(bot).run())
+        heartbeat.add_done_callback(lambda task: None if task.cancelled() else leave(ExitCode.INTERNAL_ERROR))
+        stop.notify(lambda: loop.call_soon_threadsafe(leave, ExitCode.STOPPED))
+        code, attempts = await ending
+        heartbeat.cancel()
+        if attempts is not None:
+            return code, Resume(
+                lock=lock,
+                listener=listener.fileno(),
+                boot_id=boot_id,
+                started_at=started_at.isoformat(),
+                attempts=attempts,
+                reconnects=bot.connection.reconnects,
+            )
+        await bot.close()
+        server.close()
+        return code, None
+
+    try:
+        code, restart = asyncio.new_event_loop().run_until_complete(live())
+    except Exception:
+        log.exception("the runtime failed")
+        return ExitCode.INTERNAL_ERROR
+    if restart is not None:
+        log.info("starting anew in place")
+        give_back_stdout(stream)
+        restart_in_place(restart)
+    log.info("ends with exit code %d (%s)", code, code.name.lower().replace("_", "-"))
+    return code

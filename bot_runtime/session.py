@@ -1,0 +1,68 @@
+"""Where a bot's files live, and the lock that gives a session one owner.
+
+{auth root}/{serverName}/bot_{botId}/     0700
+    session.db     the WhatsApp device session (written by neonize)
+    runtime.db     spooled events and sent messages
+    config.json    the last configuration
+    session.lock   held while a runtime uses the directory
+"""
+
+import fcntl
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SessionInUseError(Exception):
+    """Another process holds the session's lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDirectory:
+    """The paths of one bot's files."""
+
+    path: Path
+
+    @property
+    def database(self) -> Path:
+        return self.path / "session.db"
+
+    @property
+    def store(self) -> Path:
+        return self.path / "runtime.db"
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "session.lock"
+
+
+def prepare_directory(auth_root: Path, server_name: str, bot_id: str) -> SessionDirectory:
+    """Make the bot's directory, readable by nobody else; raises OSError when the volume cannot be written."""
+    path = auth_root / server_name / f"bot_{bot_id}"
+    for directory in (path.parent, path):
+        with suppress(FileExistsError):
+            directory.mkdir(0o700)
+        directory.chmod(0o700)
+    return SessionDirectory(path)
+
+
+def acquire_lock(directory: SessionDirectory, inherited: int | None = None) -> int:
+    """Take the session's lock and return its descriptor, which holds it until the process ends.
+
+    `inherited` is the descriptor a restart in place has kept open: the lock never passes through other hands.
+    Raises `SessionInUseError`.
+    """
+    descriptor = inherited
+    if descriptor is None:
+        descriptor = os.open(directory.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise SessionInUseError(f"{directory.lock} is held by another process") from None
+    return descriptor

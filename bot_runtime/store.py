@@ -1,0 +1,58 @@
+"""The small SQLite file on the volume that keeps what must survive a crash: events, and what was sent.
+
+One process writes it (the session's lock sees to that), so it is held in exclusive mode: no shared-memory file, and a
+commit is one write to the log. `kill -9` at any moment loses nothing that was committed; a power cut may lose the last
+commits but never tears the file.
+"""
+
+import logging
+import sqlite3
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, data BLOB, timestamp TEXT);
+CREATE TABLE IF NOT EXISTS sends (client_id TEXT PRIMARY KEY, started REAL, message_id TEXT, timestamp TEXT)
+    WITHOUT ROWID;
+"""
+
+
+def open_store(path: Path) -> sqlite3.Connection:
+    """Open the file, making it when there is none.
+
+    An unreadable file is put aside as `*.damaged`: its events are lost, but the bot goes on with a new spool.
+    """
+    try:
+        return _open(path)
+    except sqlite3.DatabaseError as error:
+        damaged = path.with_suffix(".damaged")
+        log.warning("%s is unreadable (%s): kept as %s, starting a new one", path.name, error, damaged.name)
+        path.replace(damaged)
+        path.with_name(path.name + "-wal").unlink(missing_ok=True)
+        return _open(path)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=32)
+    try:
+        connection.executescript(
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+            "PRAGMA cache_size = -256; PRAGMA wal_autocheckpoint = 200; PRAGMA journal_size_limit = 1000000;" + _SCHEMA
+        )
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def get_meta(store: sqlite3.Connection, key: str) -> str | int | None:
+    """One remembered value."""
+    row = store.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
+def set_meta(store: sqlite3.Connection, key: str, value: str | int) -> None:
+    """Remember one value, as part of the running transaction if there is one."""
+    store.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

@@ -1,0 +1,218 @@
+"""The binding to neonize's Go library: load it, connect in a thread of its own, call it.
+
+neonize's Python client is left out on purpose. Importing it brings in pillow, requests, httpx, phonenumbers,
+BeautifulSoup and rich, of which a bot that is online needs nothing (20 MiB and half a second per bot); its `connect()`
+wakes five times a second and cannot be called twice. What is used here is neonize's compiled library and its protobuf
+messages. `neonize.NewClient` stays available to whoever imports it (see `imports.py`), and finds the same connection by
+its uuid.
+
+This module imports little more than ctypes, so that the connection is on its way while the rest of the runtime is still
+being imported. Everything that blocks is marked so and belongs on a thread.
+"""
+
+import ctypes
+import platform
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+UUID = b"bot"
+"""How the library knows the one client of this process."""
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+# Numbers neonize gives to its events; only these are sent over from Go.
+DEVICE, PAIR_STATUS, CONNECTED, KEEPALIVE_TIMEOUT, KEEPALIVE_RESTORED = 0, 2, 3, 4, 5
+LOGGED_OUT, STREAM_REPLACED, TEMPORARY_BAN, CONNECT_FAILURE, CLIENT_OUTDATED = 6, 7, 8, 9, 10
+STREAM_ERROR, DISCONNECTED, MESSAGE = 11, 12, 17
+_SUBSCRIBED = bytes(
+    (
+        PAIR_STATUS,
+        CONNECTED,
+        KEEPALIVE_TIMEOUT,
+        KEEPALIVE_RESTORED,
+        LOGGED_OUT,
+        STREAM_REPLACED,
+        TEMPORARY_BAN,
+        CONNECT_FAILURE,
+        CLIENT_OUTDATED,
+        STREAM_ERROR,
+        DISCONNECTED,
+        MESSAGE,
+    )
+)
+
+_OnText = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
+_OnEvent = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
+_OnLog = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)
+
+
+class _Bytes(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t))
+
+
+class LibraryError(Exception):
+    """neonize's library is missing, does not load, or is of another version than its Python package."""
+
+
+def package_directory() -> Path:
+    """Where neonize is installed, found without importing it."""
+    spec = PathFinder.find_spec("neonize")
+    if spec is None or not spec.submodule_search_locations:
+        raise LibraryError("neonize is not installed")
+    return Path(spec.submodule_search_locations[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dial:
+    """What a connection is made with."""
+
+    database: Path
+    device: bytes
+    """A serialised DeviceProps, shown on the phone when pairing; empty for the library's own."""
+    log_level: str
+    """DEBUG, INFO, WARN or ERROR: what reaches `on_log`."""
+
+
+def package_version() -> str:
+    """The version of the installed neonize, read without importing it."""
+    match = re.search(r'__version__ = "([^"]+)"', (package_directory() / "__init__.py").read_text())
+    if match is None:
+        raise LibraryError("the installed neonize tells no version")
+    return match.group(1)
+
+
+class Core:
+    """One WhatsApp client in the Go library.
+
+    The callbacks run on threads of Go's and must not block: `on_event` gets the number of the event and its protobuf
+    bytes, `on_qr` the text of a QR code, `on_pairing_end` how the QR phase ended ("success", "timeout" or an error),
+    `on_log` the bytes of a LogEntry, `on_end` the error `connect` ended with ("" for none).
+    """
+
+    def __init__(
+        self,
+        *,
+        on_event: Callable[[int, bytes], None],
+        on_qr: Callable[[str], None],
+        on_pairing_end: Callable[[str], None],
+        on_log: Callable[[bytes], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._on_end = on_end
+        # Go calls these for as long as the process lives, also for clients that have been stopped.
+        self._qr = _OnText(lambda _uuid, text: on_qr(ctypes.string_at(text).decode()))
+        self._pairing_end = _OnText(lambda _uuid, text: on_pairing_end(ctypes.string_at(text).decode()))
+        self._event = _OnEvent(lambda _uuid, data, size, code: on_event(code, ctypes.string_at(data, size)))
+        self._log = _OnLog(lambda data, size: on_log(ctypes.string_at(data, size)))
+        self._go: ctypes.CDLL | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def connecting(self) -> bool:
+        """True while a call of `connect` has not come back."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def connect(self, dial: Dial) -> None:
+        """Start connecting in a new thread; all that follows arrives through the callbacks."""
+        self._thread = threading.Thread(target=self._run, args=(dial,), name="whatsapp", daemon=True)
+        self._thread.start()
+
+    def _run(self, dial: Dial) -> None:
+        try:
+            go = self.library()
+        except (LibraryError, OSError) as error:
+            self._on_end(f"library: {error}")
+            return
+        ended_with = self._text(
+            go.Neonize(
+                bytes(dial.database), UUID, b"", 0, 0, dial.log_level.encode(),
+                self._qr, self._pairing_end, self._event, self._log,
+                _SUBSCRIBED, len(_SUBSCRIBED), dial.device, len(dial.device), b"", 0, None,
+            )
+        )  # fmt: skip
+        self._on_end(ended_with)
+
+    def wait_until_ended(self, seconds: float) -> None:
+        """Block until `connect` has come back, or for `seconds`."""
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def library(self) -> ctypes.CDLL:
+        """The loaded library. Raises `LibraryError`, OSError."""
+        if self._go is None:
+            self._go = _load()
+        return self._go
+
+    def stop(self) -> None:
+        """Disconnect and let `connect` come back (while pairing it never does). Blocks while a dial is under way."""
+        if self._go is not None:
+            self._go.Stop(UUID)
+
+    def is_connected(self) -> bool:
+        """Whether the socket is open. Blocks while a dial is under way."""
+        return self._go is not None and bool(self._go.IsConnected(UUID))
+
+    def send(self, jid: bytes, message: bytes) -> bytes:
+        """Send a serialised Message to a serialised JID; a serialised SendMessageReturnFunction. Blocks up to 75 s."""
+        return self._bytes(self.library().SendMessage(UUID, jid, len(jid), message, len(message)))
+
+    def pair_phone(self, parameters: bytes) -> bytes:
+        """Serialised PairPhoneParams in, serialised PairPhoneReturnFunction out. Blocks up to 75 s."""
+        return self._bytes(self.library().PairPhone(UUID, parameters, len(parameters)))
+
+    def logout(self) -> str:
+        """Remove this device from the account and delete the session; an error or "". Blocks up to 75 s."""
+        return self._text(self.library().Logout(UUID))
+
+    def _text(self, pointer: int | None) -> str:
+        if not pointer or self._go is None:
+            return ""
+        try:
+            return ctypes.string_at(pointer).decode(errors="replace")
+        finally:
+            self._go.FreeString(pointer)
+
+    def _bytes(self, pointer: "ctypes._Pointer[_Bytes]") -> bytes:
+        if not pointer:
+            return b""
+        try:
+            return ctypes.string_at(pointer.contents.data, pointer.contents.size)
+        finally:
+            self.library().FreeBytesStruct(pointer)
+
+
+def _load() -> ctypes.CDLL:
+    machine = platform.machine()
+    directory = package_directory()
+    path = directory / f"neonize-linux-{_ARCHITECTURES.get(machine, machine)}.so"
+    if not path.exists():
+        raise LibraryError(f"{path.name} is missing from the installed neonize")
+    go = ctypes.CDLL(str(path))
+    go.GetVersion.restype = ctypes.c_char_p
+    found = go.GetVersion().decode()
+    if found != package_version():
+        raise LibraryError(f"{path.name} is of version {found}, neonize of version {package_version()}")
+    text, size, callbacks = ctypes.c_char_p, ctypes.c_int, (_OnText, _OnText, _OnEvent, _OnLog)
+    for name, arguments, result in (
+        (
+            "Neonize",
+            (text, text, text, size, size, text, *callbacks, text, size, text, size, text, size, ctypes.c_void_p),
+            ctypes.c_void_p,
+        ),
+        # It returns nothing. neonize's own binding reads a string from the register all the same, and frees it.
+        ("Stop", (text,), None),
+        ("IsConnected", (text,), ctypes.c_bool),
+        ("SendMessage", (text, text, size, text, size), ctypes.POINTER(_Bytes)),
+        ("PairPhone", (text, text, size), ctypes.POINTER(_Bytes)),
+        ("Logout", (text,), ctypes.c_void_p),
+        ("FreeString", (ctypes.c_void_p,), None),
+        ("FreeBytesStruct", (ctypes.POINTER(_Bytes),), None),
+    ):
+        function = getattr(go, name)
+        function.argtypes = arguments
+        function.restype = result
+    return go
