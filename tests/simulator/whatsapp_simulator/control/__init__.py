@@ -1,0 +1,1 @@
+"""The control API: with it a person or a test plays the phones."""

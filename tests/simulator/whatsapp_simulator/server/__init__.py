@@ -1,0 +1,1 @@
+"""The network side: the proxy and TLS, WebSocket frames, the Noise transport, and one link per client."""

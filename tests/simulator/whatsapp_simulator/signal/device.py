@@ -1,0 +1,116 @@
+"""A phone's Signal identity: its keys, its prekeys and its sessions with other devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from whatsapp_simulator.protocol.curve import KeyPair, Random, key_pair
+from whatsapp_simulator.protocol.jid import Jid
+from whatsapp_simulator.signal import messages, ratchet
+from whatsapp_simulator.signal.primitives import SignalError, pad, unpad
+
+_SIGNED_PREKEY_ID = 1
+_MAX_SESSIONS = 10
+_MAX_UNUSED_PREKEYS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedKeys:
+    """A bundle together with the signature over the signed prekey."""
+
+    bundle: ratchet.Bundle
+    signature: bytes
+
+
+@dataclass(slots=True)
+class SignalDevice:
+    """The keys of one phone. `sessions`: address → ratchets, the one to send with first."""
+
+    identity: KeyPair
+    registration_id: int
+    signed_prekey: KeyPair
+    prekeys: dict[int, KeyPair] = field(default_factory=dict)
+    next_prekey_id: int = 1
+    sessions: dict[str, list[ratchet.Ratchet]] = field(default_factory=dict)
+
+    @classmethod
+    def create(cls, random: Random) -> SignalDevice:
+        """A phone with new keys."""
+        registration_id = int.from_bytes(random(2), "big") % 16380 + 1
+        return cls(key_pair(random(32)), registration_id, key_pair(random(32)))
+
+    def publish(self, random: Random) -> PublishedKeys:
+        """A bundle with a prekey that is given out once."""
+        prekey_id, prekey = self.next_prekey_id, key_pair(random(32))
+        self.next_prekey_id = prekey_id % 0xFFFFFE + 1
+        self.prekeys[prekey_id] = prekey
+        if len(self.prekeys) > _MAX_UNUSED_PREKEYS:
+            del self.prekeys[next(iter(self.prekeys))]
+        bundle = ratchet.Bundle(
+            self.registration_id,
+            self.identity.public,
+            _SIGNED_PREKEY_ID,
+            self.signed_prekey.public,
+            prekey_id,
+            prekey.public,
+        )
+        return PublishedKeys(bundle, self.identity.sign(self.signed_prekey.serialized, random))
+
+    def has_session(self, address: Jid) -> bool:
+        """Whether a message can be encrypted for this device without a bundle."""
+        return bool(self.sessions.get(str(address)))
+
+    def start_session(self, address: Jid, bundle: ratchet.Bundle, random: Random) -> None:
+        """Start a new session with a device; from now on it is the one to send with."""
+        self._promote(address, ratchet.initiate(self.identity, self.registration_id, bundle, random))
+
+    def forget(self, address: Jid) -> None:
+        """Drop the sessions with a device that is no more."""
+        self.sessions.pop(str(address), None)
+
+    def encrypt(self, address: Jid, plaintext: bytes, random: Random) -> tuple[str, bytes]:
+        """Encrypt for a device with which there is a session: ("msg" or "pkmsg", bytes)."""
+        return self.sessions[str(address)][0].encrypt(pad(plaintext, random(1)[0] % 15 + 1))
+
+    def decrypt(self, address: Jid, kind: str, data: bytes, random: Random) -> bytes:
+        """Decrypt what a device sent as `kind`; SignalError if no session fits."""
+        if kind == "pkmsg":
+            opening = messages.parse_prekey_message(data)
+            return unpad(self._decrypt_opening(address, opening, random))
+        if kind != "msg":
+            raise SignalError(f"unknown kind of message: {kind!r}")
+        return unpad(self._decrypt_inside(address, messages.parse_message(data), random))
+
+    def _decrypt_opening(self, address: Jid, opening: messages.PreKeyMessage, random: Random) -> bytes:
+        inner = messages.parse_message(opening.message)
+        if any(state.base_key == opening.base_key for state in self.sessions.get(str(address), ())):
+            return self._decrypt_inside(address, inner, random)
+        if opening.signed_prekey_id != _SIGNED_PREKEY_ID:
+            raise SignalError(f"no signed prekey {opening.signed_prekey_id}")
+        prekey = None
+        if opening.prekey_id is not None:
+            prekey = self.prekeys.get(opening.prekey_id)
+            if prekey is None:
+                raise SignalError(f"no prekey {opening.prekey_id}: it was used before")
+        state = ratchet.respond(self.identity, self.signed_prekey, prekey, opening)
+        plaintext = state.decrypt(inner, random)
+        self._promote(address, state)
+        if opening.prekey_id is not None:
+            del self.prekeys[opening.prekey_id]
+        return plaintext
+
+    def _decrypt_inside(self, address: Jid, message: messages.SignalMessage, random: Random) -> bytes:
+        reason = SignalError(f"no session with {address}")
+        for state in self.sessions.get(str(address), []):
+            try:
+                plaintext = state.decrypt(message, random)
+            except SignalError as error:
+                reason = error
+                continue
+            self._promote(address, state)
+            return plaintext
+        raise reason
+
+    def _promote(self, address: Jid, state: ratchet.Ratchet) -> None:
+        others = [other for other in self.sessions.get(str(address), []) if other is not state]
+        self.sessions[str(address)] = [state, *others][:_MAX_SESSIONS]

@@ -1,0 +1,94 @@
+"""The whole simulator: network, proxy, and the state file, for the control API and the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from whatsapp_simulator import keys, stanzas
+from whatsapp_simulator.network import Network
+from whatsapp_simulator.pairing import Pairing
+from whatsapp_simulator.server.chat import Chat, strike_open
+from whatsapp_simulator.server.proxy import Proxy
+from whatsapp_simulator.tokens import Tokens
+from whatsapp_simulator.world.failures import Failure, FailureBoard, FailureKind
+from whatsapp_simulator.world.store import Store
+from whatsapp_simulator.world.world import World
+
+__all__ = ["Simulator", "stanzas"]
+
+_SAVE_SECONDS = 1.0
+
+
+class Simulator:
+    """Everything that runs; `start` and `stop` it inside one event loop."""
+
+    def __init__(self, tokens: Tokens, state_file: Path | None = None) -> None:
+        self._store = Store(state_file) if state_file else None
+        people = self._store.load() if self._store else []
+        failures = FailureBoard(time.time)
+        world = World(random=os.urandom, clock=time.time, people=people)
+        self.network = Network(world, tokens, failures)
+        self.pairing = Pairing(self.network)
+        chat = Chat(self.network, self.pairing, keys.noise_identity(os.urandom))
+        self._proxy = Proxy(chat, keys.tls_context(), failures)
+        self._saving: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen for clients; returns the port of the proxy."""
+        bound = await self._proxy.start(host, port)
+        if self._store is not None:
+            self._saving = asyncio.create_task(self._keep_saving(self._store))
+        return bound
+
+    async def stop(self) -> None:
+        """Break off all clients and write the state."""
+        await self._proxy.stop()
+        for link in self.network.links_of(None):
+            link.abort()
+        if self._saving is not None:
+            self._saving.cancel()
+        if self._store is not None:
+            self._store.save(self.network.world.take_touched())
+            self._store.close()
+
+    def fail(
+        self, phone: str | None, kind: FailureKind, *, seconds: float | None, count: int | None, delay: float
+    ) -> Failure | None:
+        """Put a failure in force for an account or everybody (None), and let it strike what is connected."""
+        failures, network = self.network.failures, self.network
+        before = failures.own(phone)
+        failure = failures.put(phone, kind, seconds=seconds, count=count, delay=delay)
+        links = network.links_of(phone)
+        for link in links:
+            strike_open(link, failure)
+        if links and failure.strikes is not None and kind in (FailureKind.DROP, FailureKind.REPLACED):
+            failure.strikes -= 1
+        if kind is FailureKind.LOGGED_OUT:
+            self._remove_devices(phone)
+            failures.clear(phone)
+        if before is not None:
+            self._flush(phone)
+        return failures.own(phone)
+
+    def heal(self, phone: str | None) -> None:
+        """End the failure of an account, or of everybody (None)."""
+        self.network.failures.clear(phone)
+        self._flush(phone)
+
+    def _flush(self, phone: str | None) -> None:
+        for link in self.network.links_of(phone):
+            self.network.flush(link)
+
+    def _remove_devices(self, phone: str | None) -> None:
+        for person in self.network.world:
+            if phone in (None, person.phone):
+                for device in list(person.devices.values()):
+                    self.network.remove_device(person, device)
+
+    async def _keep_saving(self, store: Store) -> None:
+        while True:
+            await asyncio.sleep(_SAVE_SECONDS)
+            store.save(self.network.world.take_touched())

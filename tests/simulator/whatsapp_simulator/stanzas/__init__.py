@@ -1,0 +1,30 @@
+"""What the server does with each stanza of a client: one module per family, found through `registry`.
+
+To teach the simulator a new family, add a module here with `@on` or `@on_iq` handlers and import it below.
+"""
+
+from whatsapp_simulator.stanzas import (
+    acks,
+    companion,
+    groups,
+    messages,
+    prekeys,
+    presence,
+    profile,
+    receipts,
+    session,
+    usync,
+)
+
+__all__ = [
+    "acks",
+    "companion",
+    "groups",
+    "messages",
+    "prekeys",
+    "presence",
+    "profile",
+    "receipts",
+    "session",
+    "usync",
+]

@@ -1,0 +1,14 @@
+"""Confirmations by the client of what it was sent."""
+
+from __future__ import annotations
+
+from whatsapp_simulator.network import pending_key
+from whatsapp_simulator.stanzas.registry import Context, on
+
+
+@on("ack")
+def ack(context: Context) -> None:
+    """A message is only done with a receipt: an ack alone also follows a message that could not be decrypted."""
+    kind = context.node.get("class")
+    if kind != "message" or context.node.get("error"):
+        context.network.confirm(context.link, pending_key(kind, context.node))

@@ -1,0 +1,59 @@
+"""usync: who is on WhatsApp, with which hidden address and which devices."""
+
+from __future__ import annotations
+
+from whatsapp_simulator.network import Network
+from whatsapp_simulator.protocol.binary import Attrs, Node
+from whatsapp_simulator.protocol.jid import LID, SERVER, Jid, parse
+from whatsapp_simulator.stanzas.registry import Context, IqError, on_iq
+from whatsapp_simulator.world.model import Person
+from whatsapp_simulator.world.world import PhoneError, normalize_phone
+
+
+@on_iq("usync", "get")
+def usync(context: Context) -> list[Node]:
+    """Answer for each user of the list what the query asks."""
+    request = context.node.child("usync")
+    query = request.child("query") if request else None
+    users = request.child("list") if request else None
+    if request is None or query is None or users is None:
+        raise IqError(400, "bad-request")
+    wanted = [child.tag for child in query.children]
+    answers = [_user(context.network, user, wanted) for user in users.walk("user")]
+    attrs = {name: request.get(name) for name in ("sid", "index", "last", "mode", "context") if request.get(name)}
+    return [Node("usync", attrs, [Node("list", {}, answers)])]
+
+
+def _user(network: Network, user: Node, wanted: list[str]) -> Node:
+    address = user.jid("jid")
+    asked = user.child_data("contact")
+    if address is None and asked:
+        address = _asked_phone(asked)
+    person = network.world.find(address)
+    if address is None:
+        return Node("user", {"jid": SERVER}, [Node("contact", {"type": "out"}, asked)])
+    if person is None:
+        unknown = [Node("contact", {"type": "out"}, asked)] if "contact" in wanted else []
+        return Node("user", {"jid": address}, unknown)
+    shown = person.lid_jid() if asked or address.server == LID else person.phone_jid()
+    attrs: Attrs = {"jid": shown, "pn_jid": person.phone_jid()}
+    parts = {
+        "contact": lambda: Node("contact", {"type": "in"}, asked),
+        "lid": lambda: Node("lid", {"val": person.lid_jid()}),
+        "devices": lambda: _devices(person),
+        "status": lambda: Node("status", {"t": "0"}, b""),
+    }
+    return Node("user", attrs, [parts[tag]() for tag in wanted if tag in parts])
+
+
+def _asked_phone(asked: bytes) -> Jid | None:
+    try:
+        text = asked.decode()
+        return Jid(normalize_phone(parse(text).user or text), "s.whatsapp.net")
+    except (PhoneError, ValueError):
+        return None
+
+
+def _devices(person: Person) -> Node:
+    numbers = [0, *person.devices]
+    return Node("devices", {}, [Node("device-list", {}, [Node("device", {"id": str(number)}) for number in numbers])])

@@ -1,0 +1,111 @@
+"""The people of the simulated network and what belongs to them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from whatsapp_simulator.protocol.client_payload import SignedPreKey
+from whatsapp_simulator.protocol.jid import LID, USER, Jid
+from whatsapp_simulator.signal.device import SignalDevice
+
+#: How many items an inbox, a list of receipts or the memory of sent messages holds at most.
+KEPT = 5000
+
+
+@dataclass(slots=True)
+class Pending:
+    """An encoded stanza that a device has not confirmed yet."""
+
+    stanza: bytes
+    deliveries: int = 0
+
+
+@dataclass(slots=True)
+class Device:
+    """A linked device (a bot). prekeys: id → public key; pending: key → stanza, in order; times in Unix seconds."""
+
+    number: int
+    noise_key: bytes
+    identity_key: bytes
+    registration_id: int
+    signed_prekey: SignedPreKey
+    paired_at: float
+    last_active_at: float
+    prekeys: dict[int, bytes] = field(default_factory=dict)
+    pending: dict[str, Pending] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class InboxItem:
+    """A text that arrived on a phone; `sender` is a phone number, `timestamp` Unix seconds."""
+
+    index: int
+    id: str
+    sender: str
+    text: str
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptItem:
+    """A receipt for a message of this person; kind: delivered, read or played."""
+
+    index: int
+    id: str
+    sender: str
+    kind: str
+    timestamp: int
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message that this phone sent, kept for retries; `plaintext` is the protobuf message."""
+
+    to: str
+    plaintext: bytes
+    timestamp: int
+
+
+@dataclass(slots=True)
+class Person:
+    """Somebody with a phone: an account that bots are linked to, a contact that writes to them, or both."""
+
+    phone: str
+    name: str
+    signal: SignalDevice
+    account: bool = False
+    contact: bool = False
+    read_receipts: bool = False
+    devices: dict[int, Device] = field(default_factory=dict)
+    next_device: int = 1
+    inbox: list[InboxItem] = field(default_factory=list)
+    receipts: list[ReceiptItem] = field(default_factory=list)
+    next_index: int = 1
+    sent: dict[str, SentMessage] = field(default_factory=dict)
+    retries: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def lid(self) -> str:
+        """The user part of this person's hidden address: 15 digits that depend on the phone number only."""
+        return lid_of(self.phone)
+
+    def phone_jid(self, device: int = 0) -> Jid:
+        """The address by phone number."""
+        return Jid(self.phone, USER, device)
+
+    def lid_jid(self, device: int = 0) -> Jid:
+        """The hidden address."""
+        return Jid(self.lid, LID, device)
+
+    def take_index(self) -> int:
+        """The next number for an inbox item or a receipt."""
+        index = self.next_index
+        self.next_index += 1
+        return index
+
+
+def lid_of(phone: str) -> str:
+    """The user part of the hidden address of a phone number."""
+    digest = hashlib.sha256(b"lid " + phone.encode()).digest()
+    return str(10**14 + int.from_bytes(digest[:8], "big") % (9 * 10**14))

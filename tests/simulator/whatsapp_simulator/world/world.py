@@ -1,0 +1,91 @@
+"""Everybody in the network, found by phone number or hidden address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from whatsapp_simulator.protocol.curve import Random
+from whatsapp_simulator.protocol.jid import LID, USER, Jid
+from whatsapp_simulator.signal.device import SignalDevice
+from whatsapp_simulator.world.model import Person, lid_of
+
+_PHONE = re.compile(r"[1-9][0-9]{6,14}")
+
+
+class PhoneError(ValueError):
+    """Not an international phone number."""
+
+
+def normalize_phone(text: str) -> str:
+    """A phone number as digits only; PhoneError unless it is an international one (7 to 15 digits)."""
+    digits = re.sub(r"[ ()./-]", "", text.strip()).removeprefix("+")
+    if not _PHONE.fullmatch(digits):
+        raise PhoneError(f"{text!r} is no international phone number (7 to 15 digits, not starting with 0)")
+    return digits
+
+
+class World:
+    """The people; `clock` gives Unix seconds, and whoever changes a person says so with `touch`."""
+
+    def __init__(self, *, random: Random, clock: Callable[[], float], people: Iterable[Person] = ()) -> None:
+        self.random = random
+        self.clock = clock
+        self._people = {person.phone: person for person in people}
+        self._phones_by_lid = {person.lid: person.phone for person in self._people.values()}
+        self._touched: set[str] = set()
+
+    def __iter__(self) -> Iterator[Person]:
+        return iter(list(self._people.values()))
+
+    def get(self, phone: str) -> Person | None:
+        """The person with this phone number."""
+        return self._people.get(phone)
+
+    def find(self, address: Jid | None) -> Person | None:
+        """The person at an address, by phone number or hidden."""
+        if address is None:
+            return None
+        if address.server == LID:
+            return self._people.get(self._phones_by_lid.get(address.user, ""))
+        return self._people.get(address.user) if address.server in (USER, "c.us") else None
+
+    def account(self, phone: str, name: str | None = None) -> Person:
+        """The person with this number, who is from now on an account that bots can be linked to."""
+        person = self._person(phone, name)
+        person.account = True
+        return person
+
+    def contact(self, phone: str, name: str | None = None) -> Person:
+        """The person with this number, who is from now on a contact."""
+        person = self._person(phone, name)
+        person.contact = True
+        return person
+
+    def touch(self, person: Person) -> None:
+        """Remember that this person changed."""
+        self._touched.add(person.phone)
+
+    def take_touched(self) -> list[Person]:
+        """Those who changed since the last call."""
+        touched, self._touched = self._touched, set()
+        return [self._people[phone] for phone in touched]
+
+    def now(self) -> int:
+        """The time in whole Unix seconds, as stanzas carry it."""
+        return int(self.clock())
+
+    def message_id(self) -> str:
+        """A new message id."""
+        return "3EB0" + self.random(9).hex().upper()
+
+    def _person(self, phone: str, name: str | None) -> Person:
+        person = self._people.get(phone)
+        if person is None:
+            person = Person(phone, name or f"Person {phone[-4:]}", SignalDevice.create(self.random))
+            self._people[phone] = person
+            self._phones_by_lid[lid_of(phone)] = phone
+        elif name:
+            person.name = name
+        self.touch(person)
+        return person
