@@ -3,19 +3,26 @@
 Safe to run by several processes at once (an advisory lock lets one work) and as often as wanted.
 """
 
+import logging
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import OperationalError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from orchestrator.db.keys import hash_key, new_key
 from orchestrator.db.models import Role
+from orchestrator.db.schema import MIGRATIONS
+from orchestrator.errors import Unavailable
 from orchestrator.settings import Settings
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+log = logging.getLogger(__name__)
+
+WAIT_SECONDS = 30
+RETRY_SECONDS = 0.5
 LOCK_ID = 0x626F7464  # "botd"
 
 
@@ -27,6 +34,22 @@ class Migrated:
     installation: str
     first_key: str | None
     """The first admin key, on the very first migration only: shown once, kept nowhere."""
+
+
+def migrate_when_reachable(settings: Settings) -> Migrated:
+    """`migrate`, as soon as Postgres answers. Raises Unavailable when it does not within half a minute."""
+    attempts = Retrying(
+        retry=retry_if_exception_type(OperationalError),
+        wait=wait_fixed(RETRY_SECONDS),
+        stop=stop_after_delay(WAIT_SECONDS),
+        before_sleep=lambda _: log.info("waiting for Postgres"),
+        reraise=True,
+    )
+    try:
+        return attempts(migrate, settings)
+    except OperationalError as exc:
+        reason = str(exc.orig).strip().splitlines()[-1] if exc.orig is not None else "no answer"
+        raise Unavailable(f"Postgres cannot be reached (is DATABASE_URL right?): {reason}") from exc
 
 
 def migrate(settings: Settings) -> Migrated:

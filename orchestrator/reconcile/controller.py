@@ -43,17 +43,24 @@ class Controller:
         self._metrics = metrics
         self.fleet: Fleet | None = None
         """The fleet while this process acts, None while it stands by."""
+        self._standing_by = False
 
     @property
     def ready(self) -> bool:
         """Acting, and the first sweep has adopted what runs."""
         return self.fleet is not None and self.fleet.swept.is_set()
 
+    @property
+    def standing_by(self) -> bool:
+        """Connected to Postgres, and another controller acts."""
+        return self._standing_by
+
     async def run(self) -> None:
         """Act or stand by until cancelled."""
         while True:
             try:
-                async with leadership(self._settings) as lease:
+                async with leadership(self._settings, on_standby=self._on_standby) as lease:
+                    self._standing_by = False
                     await self._lead(lease)
             except* (psycopg.Error, OSError) as group:
                 log.warning("Postgres is away: %s", type(group.exceptions[0]).__name__)
@@ -62,7 +69,12 @@ class Controller:
             except* Exception as group:
                 # The bots' containers run on; another try is better than a controller that is gone.
                 log.exception("the controller failed", exc_info=group)
+            self._standing_by = False
             await asyncio.sleep(RETRY_DELAY)
+
+    def _on_standby(self) -> None:
+        log.info("another controller acts for server %s; standing by", self._settings.server_name)
+        self._standing_by = True
 
     async def _lead(self, lease: Lease) -> None:
         settings = self._settings

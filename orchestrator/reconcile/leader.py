@@ -7,7 +7,7 @@ be sure any more; the epoch (`store.begin_epoch`) refuses whatever it might stil
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -56,8 +56,8 @@ async def connect(settings: Settings) -> psycopg.AsyncConnection[tuple[object, .
 
 
 @asynccontextmanager
-async def leadership(settings: Settings) -> AsyncIterator[Lease]:
-    """Wait for the server's lock, hold it for the block, give it back.
+async def leadership(settings: Settings, *, on_standby: Callable[[], None]) -> AsyncIterator[Lease]:
+    """Wait for the server's lock (`on_standby` is called once when another holds it), hold it for the block, give it back.
 
     Raises psycopg.Error when Postgres cannot be reached; the caller tries again.
     """
@@ -67,7 +67,7 @@ async def leadership(settings: Settings) -> AsyncIterator[Lease]:
         while not await _try_lock(connection, settings.server_name):
             if not waiting:
                 waiting = True
-                log.info("another controller acts for server %s; standing by", settings.server_name)
+                on_standby()
             await asyncio.sleep(STANDBY_POLL)
         lease = Lease(connection)
         watch = asyncio.create_task(lease.watch(), name="lease-watch")

@@ -12,6 +12,7 @@ from random import Random
 from bot_runtime.contract import EventType
 from orchestrator.db.models import Phase
 from orchestrator.engine.base import (
+    ContainerSpec,
     DiskFull,
     Engine,
     EngineError,
@@ -19,6 +20,7 @@ from orchestrator.engine.base import (
     ImageMissing,
     InvalidSpec,
     NameTaken,
+    NetworkMissing,
     NotFound,
 )
 from orchestrator.reconcile.exits import classify
@@ -195,7 +197,7 @@ class Worker:
         assert record.bot is not None  # noqa: S101 - callers have looked
         spec = container_spec(record.bot, self._settings, owner=self._owner, epoch=self._epoch)
         try:
-            container = await self._engine.create(spec)
+            container = await self._create_in_network(spec)
         except NameTaken:
             # Ours from a controller that died after creating it, or a stranger's: the plan decides when it sees it.
             await self._inspect(record)
@@ -203,6 +205,13 @@ class Worker:
                 raise
             return
         await self._start(record, container)
+
+    async def _create_in_network(self, spec: ContainerSpec) -> str:
+        try:
+            return await self._engine.create(spec)
+        except NetworkMissing:
+            await self._engine.ensure_network(spec.network)
+            return await self._engine.create(spec)
 
     async def _start(self, record: BotRecord, container: str) -> None:
         assert record.bot is not None  # noqa: S101 - callers have looked

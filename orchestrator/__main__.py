@@ -1,0 +1,82 @@
+"""The command line: `python -m orchestrator api | controller | all | migrate`.
+
+Each process imports only what it runs: the api never loads the Docker library.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from typing import Any
+
+from orchestrator import logs, settings
+from orchestrator.errors import BotdockError
+from orchestrator.serving import serve
+from orchestrator.settings import Settings
+
+EXIT_CANNOT_START = 2
+
+log = logging.getLogger("orchestrator")
+
+
+def main() -> int:
+    """Run the command; the exit code is 0 after a clean stop and 2 when it could not start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m orchestrator",
+        description="Runs a fleet of WhatsApp bots, one Docker container per approved bot. "
+        "Settings come from the environment; see docs/settings.md.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("api", help="serve the REST API")
+    commands.add_parser("controller", help="run the bots of one server (needs the Docker socket)")
+    commands.add_parser("all", help="both in one process, for development")
+    commands.add_parser("migrate", help="bring the database to the present version; shows the first admin key once")
+    command = parser.parse_args().command
+    try:
+        loaded = settings.load()
+        logs.configure(loaded.log_level)
+        if command == "migrate":
+            _migrate(loaded)
+        else:
+            asyncio.run(_serve(loaded, api=command in {"api", "all"}, controller=command in {"controller", "all"}))
+    except BotdockError as exc:
+        print(f"botdock: {exc.message}", file=sys.stderr)  # noqa: T201
+        return EXIT_CANNOT_START
+    return 0
+
+
+def _migrate(loaded: Settings) -> None:
+    from orchestrator.db.migrate import migrate_when_reachable
+
+    done = migrate_when_reachable(loaded)
+    log.info("the database is at revision %s", done.revision)
+    if done.first_key is not None:
+        print("The first admin key. It is shown this once and kept nowhere:")  # noqa: T201
+        print(f"BOTDOCK_API_KEY={done.first_key}", flush=True)  # noqa: T201
+
+
+async def _serve(loaded: Settings, *, api: bool, controller: bool) -> None:
+    """Run until SIGTERM or SIGINT asks to stop, or a part ends by itself (which raises why)."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    parts: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
+    if controller:
+        from orchestrator.reconcile.process import run_controller
+
+        parts.append(asyncio.create_task(run_controller(loaded)))
+    if api:
+        from orchestrator.api.app import create_app
+
+        parts.append(asyncio.create_task(serve(create_app(loaded), host=loaded.api_host, port=loaded.api_port)))
+    done, running = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    for part in running:
+        part.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    for part in done:
+        part.result()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

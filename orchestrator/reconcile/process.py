@@ -1,0 +1,53 @@
+"""Puts the controller process together: engine, database, controller and its HTTP port."""
+
+import asyncio
+
+from orchestrator.auth import KeyVerifier
+from orchestrator.db.schema import wait_until_migrated
+from orchestrator.db.session import Database
+from orchestrator.engine.base import Engine
+from orchestrator.reconcile.controller import Controller
+from orchestrator.reconcile.http import create_app
+from orchestrator.reconcile.metrics import Metrics
+from orchestrator.reconcile.store import installation_id
+from orchestrator.serving import serve
+from orchestrator.settings import Settings
+
+
+async def run_controller(settings: Settings) -> None:
+    """Run the controller of `settings.server_name` until a signal or cancellation."""
+    database = Database(settings)
+    try:
+        await wait_until_migrated(database)
+        owner = await installation_id(database)
+        engine = _engine(settings, owner)
+        try:
+            metrics = Metrics()
+            controller = Controller(settings=settings, database=database, engine=engine, owner=owner, metrics=metrics)
+            app = create_app(controller=controller, engine=engine, verifier=KeyVerifier.on(database), metrics=metrics)
+            acting = asyncio.create_task(controller.run(), name="controller")
+            try:
+                await serve(app, host=settings.controller_host, port=settings.controller_port)
+            finally:
+                acting.cancel()
+                await asyncio.gather(acting, return_exceptions=True)
+        finally:
+            await engine.close()
+    finally:
+        await database.close()
+
+
+def _engine(settings: Settings, owner: str) -> Engine:
+    if settings.engine == "memory":
+        from orchestrator.engine.memory import MemoryEngine
+
+        return MemoryEngine(owner=owner, server=settings.server_name)
+    from orchestrator.engine.docker import DockerEngine
+
+    return DockerEngine(
+        owner=owner,
+        server=settings.server_name,
+        host=settings.docker_host,
+        workers=settings.docker_workers,
+        network_pool=settings.bot_network_pool,
+    )

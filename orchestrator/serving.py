@@ -1,0 +1,46 @@
+"""Runs an ASGI application under uvicorn inside a larger asyncio program, which keeps the signals to itself."""
+
+import asyncio
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from orchestrator.errors import BotdockError
+
+SHUTDOWN_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        # uvicorn would raise a caught SIGTERM again after its own shutdown and so cut off everybody else's.
+        yield
+
+
+async def serve(app: Any, *, host: str, port: int) -> None:
+    """Serve until cancelled; requests under way get a few seconds. Raises BotdockError when the port cannot be had."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    try:
+        listener = socket.create_server((host, port), backlog=512)
+    except OSError as exc:
+        raise BotdockError(f"cannot listen on {host}:{port}: {exc.strerror}; choose another port") from exc
+    with listener:
+        server = _Server(config)
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"http-{port}")
+        try:
+            await asyncio.shield(serving)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await serving
+            raise
