@@ -1,0 +1,173 @@
+"""Handles on the two processes of these tests: the runtime and the simulated network."""
+
+import itertools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+from whatsapp_simulator import keys
+from whatsapp_simulator.patch import patch_library
+
+from bot_runtime.whatsapp.core import package_directory
+
+_T = TypeVar("_T")
+
+TOKEN = "t0ken"
+DEADLINE = 20.0
+QUICK = {"reconnectBaseDelaySeconds": 0.2, "heartbeatIntervalSeconds": 0.5}
+"""A configuration that does not make tests wait."""
+_PHONES = itertools.count(491700000001)
+
+
+def new_phone() -> str:
+    """A phone number no other test uses."""
+    return str(next(_PHONES))
+
+
+def patched_neonize(site: Path) -> None:
+    """Put the installed neonize into `site`, with the simulator's root key in its library."""
+    source = package_directory()
+    shutil.copytree(source, site / "neonize", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    for library in source.glob("*.so"):
+        patch_library(library, site / "neonize" / library.name, keys.noise_root().public)
+
+
+def eventually(get: Callable[[], _T], accept: Callable[[_T], object], *, seconds: float = DEADLINE) -> _T:
+    """The first value of `get` that is accepted; fails with the last one after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not accept(value := get()):
+        assert time.monotonic() < deadline, f"still {value}"
+        time.sleep(0.02)
+    return value
+
+
+class Network:
+    """The simulator's control API."""
+
+    def __init__(self, control_port: int, proxy_port: int, ca: Path) -> None:
+        self.proxy = f"http://127.0.0.1:{proxy_port}"
+        self.ca = ca
+        self._client = httpx.Client(base_url=f"http://127.0.0.1:{control_port}", timeout=30, trust_env=False)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def post(self, path: str, **body: object) -> Any:
+        answer = self._client.post(path, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def scan(self, phone: str, qr: str) -> None:
+        self.post(f"/accounts/{phone}/scan", qr=qr)
+
+    def fail(self, phone: str, kind: str, **options: object) -> None:
+        self.post(f"/accounts/{phone}/failures", kind=kind, **options)
+
+    def heal(self, phone: str) -> None:
+        assert self._client.delete(f"/accounts/{phone}/failures").is_success
+
+    def write(self, contact: str, to: str, text: str) -> None:
+        self.post("/contacts", phone=contact)
+        self.post(f"/contacts/{contact}/messages", to=to, text=text)
+
+    def inbox(self, contact: str, wait: float = 0) -> list[str]:
+        answer = self._client.get(f"/contacts/{contact}/inbox", params={"wait": wait})
+        assert answer.is_success, answer.text
+        return [item["text"] for item in answer.json()["items"]]
+
+
+class RuntimeProcess:
+    """One runtime; all runtimes of a test use the same volume."""
+
+    def __init__(
+        self, volume: Path, site: Path, network: Network, number: int, *, config: str | None = None, **environ: str
+    ) -> None:
+        self.directory = volume / "auth" / "server1" / "bot_bot-1"
+        (volume / "auth").mkdir(exist_ok=True)
+        self.log = volume / f"runtime-{number}.log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join((str(site), str(Path.cwd()))),
+            "HTTPS_PROXY": network.proxy,
+            "SSL_CERT_FILE": str(network.ca),
+            "BOTDOCK_BOT_ID": "bot-1",
+            "BOTDOCK_SERVER_NAME": "server1",
+            "BOTDOCK_TOKEN": TOKEN,
+            "BOTDOCK_AUTH_ROOT": str(volume / "auth"),
+            "BOTDOCK_PORT": "0",
+            "BOTDOCK_CONFIG": config or '{"reconnectBaseDelaySeconds": 0.2, "heartbeatIntervalSeconds": 0.5}',
+            **environ,
+        }
+        with self.log.open("wb") as log:
+            command = [sys.executable, "-m", "bot_runtime"]
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=volume)
+        self._client: httpx.Client | None = None
+
+    @property
+    def client(self) -> httpx.Client:
+        """The endpoint; waits until it is there."""
+        if self._client is None:
+            line = eventually(self._serving, bool)
+            self._client = httpx.Client(
+                base_url=f"http://127.0.0.1:{line.split()[-1]}",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                timeout=70,
+                trust_env=False,
+            )
+        return self._client
+
+    def _serving(self) -> str:
+        assert self.process.poll() is None, f"ended with {self.process.returncode}: {self.log.read_text()}"
+        return next((line for line in self.log.read_text().splitlines() if "serves on port" in line), "")
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        answer = self.client.get(path, params=parameters)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def health(self) -> dict[str, Any]:
+        health: dict[str, Any] = self.get("/health")
+        return health
+
+    def wait_for(self, state: str, *, seconds: float = DEADLINE) -> dict[str, Any]:
+        return eventually(self.health, lambda health: health["connection"] == state, seconds=seconds)
+
+    def qr(self) -> str:
+        """The present QR code; waits until there is one."""
+        answer = eventually(lambda: self.client.get("/qr"), lambda answer: answer.status_code == 200)
+        return str(answer.json()["code"])
+
+    def events(self, *types: str) -> list[dict[str, Any]]:
+        """All events that have not been acknowledged; of `types` only if there are any."""
+        items = self.get("/events", limit=500)["items"]
+        return [item for item in items if not types or item["type"] in types]
+
+    def wait_for_event(self, event_type: str) -> dict[str, Any]:
+        return eventually(lambda: self.events(event_type), bool)[0]
+
+    def pair(self, network: Network, phone: str) -> None:
+        """Scan the QR code and wait until the bot is online."""
+        network.scan(phone, self.qr())
+        self.wait_for("online")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, *, within: float = 5.0) -> int:
+        """SIGTERM; the exit code. Fails when the process does not end by itself in time."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(within)
+
+    def discard(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        if self.process.poll() is None:
+            self.kill()
