@@ -8,7 +8,9 @@
     ├── Conflict                 409  not in this state
     ├── LimitReached             409  the server has all the bots it may have
     ├── TooLarge                 413  the body is larger than accepted
+    ├── WhatsAppRefused          502  a bot passed the call on and WhatsApp said no
     ├── Unavailable              503  Postgres or a bot cannot be reached now
+    ├── NoAnswer                 504  a bot or WhatsApp did not answer in time
     └── SettingsError            the process cannot start like this
 
 The HTTP status is part of the class so that one handler can answer for all of them (`orchestrator/api/errors.py`).
@@ -83,6 +85,20 @@ class Unavailable(BotdockError):
 
     status = 503
     code = "unavailable"
+
+
+class WhatsAppRefused(BotdockError):
+    """The bot passed the call on, and WhatsApp said no."""
+
+    status = 502
+    code = "whatsapp-refused"
+
+
+class NoAnswer(BotdockError):
+    """The bot or WhatsApp did not answer in time; whether the call took effect is not known."""
+
+    status = 504
+    code = "no-answer"
 
 
 class SettingsError(BotdockError):

@@ -32,6 +32,7 @@ class Database:
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT_SECONDS,
             pool_pre_ping=True,
+            hide_parameters=True,  # they hold tokens and hashes, and errors are logged
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",

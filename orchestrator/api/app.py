@@ -1,0 +1,102 @@
+"""The application: all routers behind the gate. It starts, and says so, also while Postgres is away."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI
+
+from bot_runtime import contract
+from orchestrator.api import (
+    bot_actions,
+    bots,
+    container_health,
+    docs,
+    errors,
+    history,
+    keys,
+    messages,
+    operations,
+    pairing,
+    servers,
+)
+from orchestrator.api.context import Context
+from orchestrator.api.gate import Gate
+from orchestrator.api.http_metrics import HttpMetrics
+from orchestrator.auth import KeyVerifier
+from orchestrator.db.schema import needed_revision
+from orchestrator.db.session import Database
+from orchestrator.runtime.controller_client import ControllerClient
+from orchestrator.settings import Settings
+
+MAX_BODY_BYTES = 1 << 20
+
+DESCRIPTION = """One real Docker container per WhatsApp bot.
+
+Send an API key with every call, as `X-Api-Key` or as `Authorization: Bearer`. A key of a server sees only that server's
+bots. Lists are `{"items": […], "next": …}`; errors are `application/problem+json` with a stable `code`."""
+
+TAGS = [
+    {"name": "bots", "description": "Bots and what is wanted of them"},
+    {"name": "pairing", "description": "Linking a bot to a phone"},
+    {"name": "messages", "description": "Sending"},
+    {"name": "history", "description": "Events and log lines"},
+    {"name": "servers", "description": "Tenants and their limits"},
+    {"name": "keys", "description": "API keys, for admins"},
+    {"name": "operations", "description": "Probes, overview, metrics"},
+]
+
+# The fleet's own paths stand before those of single bots, whose ids could be the same words.
+ROUTERS = (container_health, bots, bot_actions, pairing, history, messages, servers, keys, operations, docs)
+
+
+class BotdockApi(FastAPI):
+    """FastAPI with our own OpenAPI document."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = docs.describe(self)
+        return self.openapi_schema
+
+
+def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> FastAPI:
+    """The API as an ASGI application. `runtime_port` is where bots listen."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        database = Database(settings)
+        controllers = ControllerClient()
+        app.state.context = Context(
+            settings=settings,
+            database=database,
+            keys=KeyVerifier.on(database),
+            controllers=controllers,
+            revision=needed_revision(),
+            runtime_port=runtime_port,
+        )
+        try:
+            yield
+        finally:
+            await controllers.close()
+            await database.close()
+
+    app = BotdockApi(
+        title="Botdock",
+        version=metadata.version("botdock"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        openapi_url=docs.SCHEMA,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        max_body_size=MAX_BODY_BYTES,
+        redirect_slashes=False,
+    )
+    errors.install(app)
+    app.state.http_metrics = HttpMetrics()
+    app.add_middleware(Gate, metrics=app.state.http_metrics)
+    for module in ROUTERS:
+        app.include_router(module.router)
+    return app

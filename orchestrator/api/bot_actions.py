@@ -1,0 +1,115 @@
+"""What people decide about a bot: approve, reject, start, stop, restart, log out.
+
+All of it but logging out writes what is wanted and returns; the controller is notified by Postgres and acts at once.
+Every call may be repeated: one that finds the bot as it should be changes nothing.
+"""
+
+from fastapi import APIRouter
+
+from bot_runtime.contract import ConnectionState
+from orchestrator.api.bot_schemas import BotView, Restart
+from orchestrator.api.context import Parts, Session, Visible
+from orchestrator.api.live import of_runtime
+from orchestrator.api.schemas import BotId, problems
+from orchestrator.db import bots
+from orchestrator.db.models import Approval, Bot, Desired, Phase
+from orchestrator.errors import Conflict
+from orchestrator.runtime.client import RuntimeCallError, RuntimeUnreachable
+
+router = APIRouter(prefix="/api/bots/{id}", tags=["bots"], responses=problems(_404="No such bot"))
+
+LOGOUT_TIMEOUT_SECONDS = 20.0
+
+# Phases in which a bot waits for a time or a person; "start" ends the waiting.
+_WAITING = frozenset(
+    {
+        Phase.STOPPED,
+        Phase.BACKING_OFF,
+        Phase.CRASH_LOOP,
+        Phase.SKIPPED,
+        Phase.LOGGED_OUT,
+        Phase.OUTDATED,
+        Phase.BANNED,
+    }
+)
+
+
+@router.post("/approve", summary="Approve a bot", responses=problems(_409="It is being deleted"))
+async def approve(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+    """Its container starts at once, unless the bot was stopped."""
+    row = await bots.changeable(session, scope, bot_id)
+    row.bot.approval_status = Approval.APPROVED
+    return BotView.of(await bots.saved(session, row))
+
+
+@router.post("/reject", summary="Reject a bot", responses=problems(_409="It is being deleted"))
+async def reject(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+    """It does not run until it is approved; a running container is stopped and removed, the session is kept."""
+    row = await bots.changeable(session, scope, bot_id)
+    row.bot.approval_status = Approval.REJECTED
+    return BotView.of(await bots.saved(session, row))
+
+
+@router.post("/start", summary="Start a bot", responses=problems(_409="It is not approved, or being deleted"))
+async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+    """Also clears the history of failures of one that was skipped, is in a crash loop or waits for its next start."""
+    row = await bots.changeable(session, scope, bot_id)
+    _require_approved(row.bot)
+    seen = row.status.observed_generation == row.bot.generation
+    if row.bot.desired_state == Desired.RUNNING and row.status.phase in _WAITING and seen:
+        row.bot.generation += 1
+    row.bot.desired_state = Desired.RUNNING
+    return BotView.of(await bots.saved(session, row))
+
+
+@router.post("/stop", summary="Stop a bot", responses=problems(_409="It is being deleted"))
+async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+    """Its session is kept: after a start it is online again without pairing."""
+    row = await bots.changeable(session, scope, bot_id)
+    row.bot.desired_state = Desired.STOPPED
+    return BotView.of(await bots.saved(session, row))
+
+
+@router.post("/restart", summary="Restart a bot", responses=problems(_409="It is not approved, or being deleted"))
+async def restart(bot_id: BotId, session: Session, scope: Visible, how: Restart | None = None) -> BotView:
+    """A new container; with `{"fresh": true}` a new session too, which has to be paired. Starts a stopped bot."""
+    row = await bots.changeable(session, scope, bot_id)
+    _require_approved(row.bot)
+    row.bot.desired_state = Desired.RUNNING
+    row.bot.restart_generation += 1
+    if how is not None and how.fresh:
+        row.bot.session_generation += 1
+    return BotView.of(await bots.saved(session, row))
+
+
+@router.post(
+    "/logout",
+    summary="Unlink a bot from its phone",
+    responses=problems(
+        _409="It does not run, or has no session",
+        _502="WhatsApp refused",
+        _503="The bot cannot be reached",
+        _504="WhatsApp did not answer",
+    ),
+)
+async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) -> BotView:
+    """WhatsApp forgets this device. To pair the bot again, restart it with `{"fresh": true}`."""
+    row = await bots.find(session, scope, bot_id)
+    await session.close()
+    if row.status.address is None:
+        raise Conflict(f"bot {bot_id!r} does not run: start it to log it out", code="not-running")
+    async with parts.runtime(row.bot, row.status) as runtime:
+        try:
+            await runtime.logout(timeout=LOGOUT_TIMEOUT_SECONDS)
+        except (RuntimeCallError, RuntimeUnreachable) as exc:
+            if not (isinstance(exc, RuntimeCallError) and row.status.connection == ConnectionState.LOGGED_OUT):
+                raise of_runtime(exc, bot_id) from exc
+    return BotView.of(row)
+
+
+def _require_approved(bot: Bot) -> None:
+    if bot.approval_status != Approval.APPROVED:
+        raise Conflict(
+            f"bot {bot.id!r} is {bot.approval_status}: approve it first (POST /api/bots/{bot.id}/approve)",
+            code="not-approved",
+        )

@@ -1,0 +1,180 @@
+"""What a bot looks like in JSON, and what may be said about one."""
+
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bot_runtime.contract import ConnectionState
+from orchestrator.api.schemas import Answer, BotIdField, Name, PhoneNumber, Request, ServerNameField
+from orchestrator.db.bots import BotRow
+from orchestrator.db.models import Approval, Desired, Phase
+from orchestrator.db.phases import shown_phase
+
+MIB = 1 << 20
+# Named, so that a value a newer controller has written never breaks an answer.
+PhaseText = Annotated[str, Field(json_schema_extra={"enum": [str(phase) for phase in Phase]}, examples=["online"])]
+ConnectionText = Annotated[str, Field(json_schema_extra={"enum": [str(state) for state in ConnectionState]})]
+
+
+def _visible(value: str) -> str:
+    if not value.isprintable() or any(char.isspace() for char in value):
+        raise ValueError("must be 1 to 5 visible characters")
+    return value
+
+
+class BotSettings(Request):
+    """Overrides of what every bot starts with. Applied while the bot runs; null takes an override back."""
+
+    prefix: Annotated[str, AfterValidator(_visible)] | None = Field(
+        default=None, min_length=1, max_length=5, description="What a command starts with.", examples=["!"]
+    )
+    heartbeat_interval_seconds: float | None = Field(
+        default=None, ge=1, le=3600, description="How often the bot looks after its connection."
+    )
+    reconnect_base_delay_seconds: float | None = Field(
+        default=None, ge=0.1, le=300, description="Wait before the second connection attempt; doubles with each."
+    )
+    max_reconnect_attempts: int | None = Field(
+        default=None, ge=1, le=1000, description="Attempts until the bot gives up and its container is restarted."
+    )
+    connection_reset_interval_seconds: float | None = Field(
+        default=None, ge=0, le=7 * 86400, description="How often the connection is renewed; 0: never, else from 60."
+    )
+
+    @model_validator(mode="after")
+    def _not_too_often(self) -> Self:
+        interval = self.connection_reset_interval_seconds
+        if interval is not None and 0 < interval < 60:
+            raise ValueError("connectionResetIntervalSeconds must be 0 or at least 60")
+        return self
+
+
+class BotLimits(Request):
+    """What a bot's container may take. A change replaces the container; null takes an own limit back."""
+
+    memory_bytes: int | None = Field(default=None, ge=64 * MIB, le=4096 * MIB, examples=[256 * MIB])
+    cpus: float | None = Field(default=None, ge=0.05, le=8, examples=[0.5])
+    pids: int | None = Field(default=None, ge=16, le=1024, examples=[64])
+
+
+class NewBot(Request):
+    """A bot to be made. It waits for approval."""
+
+    id: BotIdField | None = Field(default=None, description="Made up when it is left out.")
+    name: Name
+    server_name: ServerNameField | None = Field(
+        default=None, description="The caller's own server when it is left out; for an admin, the api's."
+    )
+    phone_number: PhoneNumber | None = None
+    settings: BotSettings = BotSettings()
+    limits: BotLimits = BotLimits()
+
+
+class BotPatch(Request):
+    """What to change; what is left out stays. `settings` and `limits` are merged field by field."""
+
+    name: Name | None = None
+    phone_number: PhoneNumber | None = None
+    settings: BotSettings | None = None
+    limits: BotLimits | None = None
+
+    @model_validator(mode="after")
+    def _not_null(self) -> Self:
+        for field in ("name", "settings", "limits"):
+            if field in self.model_fields_set and getattr(self, field) is None:
+                raise ValueError(f"{field} must not be null")
+        return self
+
+
+class Restart(Request):
+    """How to restart."""
+
+    fresh: bool = Field(default=False, description="Throw the session away: the bot has to be paired again.")
+
+
+class LastExit(Answer):
+    """How the last container ended."""
+
+    container_id: str | None = None
+    exit_code: int | None = None
+    oom_killed: bool = False
+    reason: str | None = None
+    message: str | None = None
+    finished_at: datetime | None = None
+    logs: list[str] = Field(default=[], description="Its last lines, oldest first; left out of lists.")
+
+
+class BotStatusView(Answer):
+    """What is known of a bot."""
+
+    phase: PhaseText
+    reason: str = Field(description="Stable code, empty when the phase says it all.", examples=["oom-killed"])
+    message: str
+    container_id: str | None
+    container_name: str | None = Field(examples=["botdock-server1-bot-123"])
+    connection: ConnectionText | None = Field(description="The WhatsApp connection's state, as the bot last told.")
+    restarts: int
+    last_exit: LastExit | None
+    started_at: datetime | None
+    connected_at: datetime | None
+    last_heartbeat: datetime | None
+    next_start_at: datetime | None
+
+
+class BotView(Answer):
+    """A bot: what is wanted of it, and what is known of it."""
+
+    id: str = Field(examples=["bot-123"])
+    name: str = Field(examples=["Support"])
+    server_name: str = Field(examples=["server1"])
+    phone_number: str | None = Field(examples=["491701234567"])
+    kind: str = Field(examples=["standard"])
+    approval_status: Approval
+    desired_state: Desired
+    settings: dict[str, Any] = Field(examples=[{"prefix": "!"}])
+    limits: dict[str, Any] = Field(examples=[{"memoryBytes": 256 * MIB}])
+    created_at: datetime
+    updated_at: datetime
+    status: BotStatusView
+
+    @classmethod
+    def of(cls, row: BotRow, *, with_logs: bool = True) -> Self:
+        """The view of a row."""
+        bot, status = row
+        last_exit = LastExit.model_validate(status.last_exit) if status.last_exit else None
+        if last_exit is not None and not with_logs:
+            last_exit = last_exit.model_copy(update={"logs": []})
+        return cls(
+            id=bot.id,
+            name=bot.name,
+            server_name=bot.server_name,
+            phone_number=bot.phone_number,
+            kind=bot.kind,
+            approval_status=Approval(bot.approval_status),
+            desired_state=Desired(bot.desired_state),
+            settings=bot.settings,
+            limits=bot.limits,
+            created_at=bot.created_at,
+            updated_at=bot.updated_at,
+            status=BotStatusView(
+                phase=shown_phase(bot, status),
+                reason="deleting" if bot.deleting else status.reason,
+                message="" if bot.deleting else status.message,
+                container_id=status.container_id,
+                container_name=status.container_name,
+                connection=status.connection,
+                restarts=status.restarts,
+                last_exit=last_exit,
+                started_at=status.started_at,
+                connected_at=status.connected_at,
+                last_heartbeat=status.last_heartbeat,
+                next_start_at=status.next_start_at,
+            ),
+        )
+
+
+def merged(present: dict[str, Any], changes: BotSettings | BotLimits) -> dict[str, Any]:
+    """Settings or limits after a change: what the caller named is set, or taken out where it is null."""
+    given = changes.model_dump(by_alias=True, exclude_unset=True)
+    return {key: value for key, value in {**present, **given}.items() if value is not None}

@@ -1,0 +1,45 @@
+"""The health of all containers in one answer, in the shape of the bot container system that Botdock replaces."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from orchestrator.api.bot_schemas import PhaseText
+from orchestrator.api.context import Session, Visible
+from orchestrator.api.schemas import Answer
+from orchestrator.db import bots
+from orchestrator.db.phases import shown_phase
+
+router = APIRouter(prefix="/api/bots/containers", tags=["bots"])
+
+
+class ContainerHealth(Answer):
+    """The health of one bot and its container."""
+
+    container_id: str = Field(description="`{serverName}:{botId}`", examples=["server1:bot-123"])
+    bot_status: PhaseText
+    container_state: str | None = Field(description="Docker's word; null without a container.", examples=["running"])
+    is_healthy: bool
+    last_heartbeat: datetime | None
+    connection_attempts: int
+    creds_last_updated: datetime | None
+    event_history_size: int
+
+
+@router.get("/health", summary="Read the health of all containers")
+async def health(session: Session, scope: Visible) -> dict[str, ContainerHealth]:
+    """By bot id, for every bot that the key may see."""
+    return {
+        bot.id: ContainerHealth(
+            container_id=f"{bot.server_name}:{bot.id}",
+            bot_status=shown_phase(bot, status),
+            container_state=status.container_state,
+            is_healthy=status.healthy,
+            last_heartbeat=status.last_heartbeat,
+            connection_attempts=status.connection_attempts,
+            creds_last_updated=status.creds_updated_at,
+            event_history_size=status.event_history_size,
+        )
+        for bot, status in await bots.all_of(session, scope)
+    }

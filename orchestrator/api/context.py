@@ -1,0 +1,87 @@
+"""What every request needs: the process's parts, a database session, who calls, and what they may see."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from orchestrator.auth import Identity, KeyVerifier
+from orchestrator.db.models import Bot, BotStatus
+from orchestrator.db.scope import Scope
+from orchestrator.db.session import Database
+from orchestrator.errors import Unavailable
+from orchestrator.runtime.client import RuntimeClient
+from orchestrator.runtime.controller_client import ControllerClient
+from orchestrator.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The parts that all requests of one process share."""
+
+    settings: Settings
+    database: Database
+    keys: KeyVerifier
+    controllers: ControllerClient
+    revision: str
+    """The revision of the database that this code is written for."""
+    runtime_port: int
+
+    @asynccontextmanager
+    async def runtime(self, bot: Bot, status: BotStatus) -> AsyncIterator[RuntimeClient]:
+        """A client of a bot's endpoint. Raises Unavailable when the bot has no address."""
+        if status.address is None:
+            raise Unavailable(f"bot {bot.id!r} has no running container now (phase {status.phase})", code="not-running")
+        client = RuntimeClient(
+            status.address, bot.runtime_token, timeout=self.settings.probe_timeout, port=self.runtime_port
+        )
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+def context(request: Request) -> Context:
+    """The parts of this process."""
+    parts: Context = request.app.state.context
+    return parts
+
+
+async def _session(request: Request) -> AsyncIterator[AsyncSession]:
+    async with context(request).database.session() as session:
+        yield session
+
+
+def identity(request: Request) -> Identity:
+    """Who calls; the gate (`orchestrator/api/gate.py`) let nobody else through."""
+    caller: Identity = request.state.identity
+    return caller
+
+
+def _scope(request: Request) -> Scope:
+    return Scope(identity(request).server)
+
+
+def _writer(request: Request) -> Identity:
+    caller = identity(request)
+    caller.require_writer()
+    return caller
+
+
+def _admin(request: Request) -> Identity:
+    caller = identity(request)
+    caller.require_admin()
+    return caller
+
+
+Parts = Annotated[Context, Depends(context)]
+Session = Annotated[AsyncSession, Depends(_session)]
+Caller = Annotated[Identity, Depends(identity)]
+Visible = Annotated[Scope, Depends(_scope)]
+
+writer_only = Depends(_writer)
+"""For reads that a viewer may not do; writes are closed to viewers by the gate."""
+admin_only = Depends(_admin)

@@ -1,0 +1,95 @@
+"""`/docs` and `/openapi.json`: the generated reference, with no help from the internet, for callers with a key.
+
+Swagger UI's files come from the package `fastapi-swagger`. A browser cannot send an API key in a header of a page that
+it opens, so these pages alone also take HTTP Basic with the key as the password.
+"""
+
+from importlib import resources
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+
+from orchestrator.api.schemas import Problem
+from orchestrator.errors import NotFound
+
+PAGE = "/docs"
+SCHEMA = "/openapi.json"
+
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon-32x32.png": "image/png",
+}
+_CONTENT_POLICY = (
+    "default-src 'none'; connect-src 'self'; script-src 'self' 'unsafe-inline'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
+)
+
+router = APIRouter(include_in_schema=False)
+
+
+def is_page(path: str) -> bool:
+    """Whether a path belongs to the documentation, which people open in a browser."""
+    return path in {PAGE, SCHEMA} or path.startswith(f"{PAGE}/")
+
+
+@router.get(PAGE)
+async def page() -> Response:
+    """The page; it loads nothing from elsewhere."""
+    html = get_swagger_ui_html(
+        openapi_url=SCHEMA,
+        title="Botdock API",
+        swagger_js_url=f"{PAGE}/swagger-ui-bundle.js",
+        swagger_css_url=f"{PAGE}/swagger-ui.css",
+        swagger_favicon_url=f"{PAGE}/favicon-32x32.png",
+        swagger_ui_parameters={"persistAuthorization": False, "tryItOutEnabled": True, "validatorUrl": None},
+    )
+    html.headers["Content-Security-Policy"] = _CONTENT_POLICY
+    return html
+
+
+@router.get(PAGE + "/{name}")
+async def asset(name: str) -> Response:
+    """One of Swagger UI's files."""
+    if name not in _ASSETS:
+        raise NotFound("the documentation has no such file")
+    content = resources.files("fastapi_swagger").joinpath("resources", name).read_bytes()
+    return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "private, max-age=86400"})
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of an application: both ways to send a key, and problems where FastAPI assumes its own."""
+    schema = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+    )
+    components = schema.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas["Problem"] = Problem.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
+    schemas.update(schemas["Problem"].pop("$defs", {}))
+    components["securitySchemes"] = {
+        "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    }
+    schema["security"] = [{"apiKey": []}, {"bearer": []}]
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
+            if path in {"/livez", "/readyz"}:
+                operation["security"] = []
+            _show_problems(operation)
+    return schema
+
+
+def _show_problems(operation: dict[str, Any]) -> None:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    responses = operation["responses"]
+    if operation.get("security") != []:
+        responses.setdefault("401", {"description": "No API key, or not a valid one"})
+    for status, response in responses.items():
+        if int(status) >= 400:
+            response["content"] = content
+    if "422" in responses:
+        responses["422"]["description"] = "A value cannot be accepted; `errors` says which"

@@ -1,0 +1,138 @@
+"""How the API says no: every error becomes RFC 9457 `application/problem+json` here, and nowhere else.
+
+    {"type": "about:blank", "title": "Conflict", "status": 409, "code": "not-approved", "detail": "…", "errors": […]}
+
+`code` is stable and meant for programs, `detail` is a sentence for people, `errors` names the fields of a request that
+could not be accepted. Nothing internal is shown: an unforeseen error says only that it was logged.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from orchestrator.db.session import is_unavailable
+from orchestrator.errors import BotdockError, Unauthorized
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 5
+MAX_ERRORS = 20
+MAX_ECHO = 60
+
+_HTTP_CODES = {
+    HTTPStatus.NOT_FOUND: ("no-such-path", "there is nothing at this path"),
+    HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "this path does not take this method"),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("too-large", "the body is larger than 1 MiB"),
+    HTTPStatus.BAD_REQUEST: ("malformed", "the request could not be read"),
+}
+
+
+def install(app: FastAPI) -> None:
+    """Answer for every error of an application."""
+    kinds = (BotdockError, RequestValidationError, HTTPException, DBAPIError, PoolTimeout, OSError, Exception)
+    for kind in kinds:
+        app.add_exception_handler(kind, _handle)
+
+
+async def _handle(_request: Request, exc: Exception) -> Response:
+    return answer(exc)
+
+
+def answer(exc: Exception) -> Response:
+    """The response for an error, whatever it is."""
+    match exc:
+        case BotdockError():
+            return _of_botdock(exc)
+        case RequestValidationError():
+            return _of_validation(exc.errors())
+        case HTTPException():
+            return _of_http(exc)
+        case _ if is_unavailable(exc):
+            log.warning("the database cannot be used now: %s", _first_line(exc))
+            return problem(
+                503,
+                "database-unavailable",
+                "the database cannot be reached now; bots go on as they are",
+                headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
+            )
+        case _:
+            log.error("unforeseen error", exc_info=exc)
+            return problem(500, "internal", "something unforeseen went wrong; the log of the api says what")
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[Mapping[str, str]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem document as a response."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = list(errors)
+    return JSONResponse(body, status_code=status, headers=headers, media_type="application/problem+json")
+
+
+def _of_botdock(exc: BotdockError) -> Response:
+    headers: dict[str, str] = {}
+    if isinstance(exc, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="botdock"'
+    if exc.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return problem(exc.status, exc.code, printable(exc.message), headers=headers)
+
+
+def _of_http(exc: HTTPException) -> Response:
+    code, detail = _HTTP_CODES.get(HTTPStatus(exc.status_code), ("http-error", str(exc.detail)))
+    return problem(exc.status_code, code, detail, headers=exc.headers)
+
+
+def _of_validation(raw: Sequence[Any]) -> Response:
+    if raw and raw[0]["type"] == "json_invalid":
+        where = f"{raw[0]['ctx']['error']} at character {raw[0]['loc'][-1]}"
+        return problem(400, "malformed-json", f"the body is not JSON: {printable(where)}")
+    errors = [_field_error(error) for error in raw[:MAX_ERRORS]]
+    detail = "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3])
+    more = f"; and {len(raw) - 3} more" if len(raw) > 3 else ""
+    return problem(422, "invalid-input", detail + more, errors=errors)
+
+
+def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
+    where, *path = [str(part) for part in error["loc"]]
+    field = ".".join(printable(part) for part in path) or where
+    match error["type"]:
+        case "extra_forbidden":
+            message = "there is no such field"
+        case "missing":
+            message = "is needed"
+        case "model_attributes_type" | "dict_type" if field == "body":
+            message = "must be a JSON object, sent with Content-Type: application/json"
+        case _:
+            message = printable(str(error["msg"]).removeprefix("Value error, "), limit=300)
+    return {"in": where, "field": field, "message": message}
+
+
+def printable(text: str, *, limit: int = 500) -> str:
+    """Text from outside as it may stand in an answer: valid UTF-8, no control characters, not endless."""
+    clean = "".join(char if char.isprintable() else "�" for char in text)
+    return clean if len(clean) <= limit else clean[:limit] + "…"
+
+
+def _first_line(exc: BaseException) -> str:
+    return next(iter(str(exc).splitlines()), type(exc).__name__)

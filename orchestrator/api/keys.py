@@ -1,0 +1,106 @@
+"""API keys, for admins: a key is shown once, when it is made."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Path, Query, Response
+from pydantic import Field, model_validator
+
+from orchestrator.api.context import Parts, Session, admin_only
+from orchestrator.api.schemas import DEFAULT_PAGE, Answer, Limit, Name, Page, Request, ServerNameField, problems
+from orchestrator.db import api_keys
+from orchestrator.db.models import ApiKey, Role
+from orchestrator.errors import NotFound
+
+KEY_ID_PATTERN = "^[0-9a-f]{8}$"
+
+router = APIRouter(
+    prefix="/api/keys", tags=["keys"], dependencies=[admin_only], responses=problems(_403="Not an admin's key")
+)
+
+
+class NewKey(Request):
+    """A key to be made."""
+
+    name: Name = Field(description="What or whom it is for.")
+    role: Role = Field(
+        description="`admin`: everything. `operator`: all of one server but servers and keys. `viewer`: reads it."
+    )
+    server_name: ServerNameField | None = Field(
+        default=None, description="The server of an operator or viewer; none for an admin, who reaches all."
+    )
+
+    @model_validator(mode="after")
+    def _server_fits_role(self) -> Self:
+        if self.role is Role.ADMIN and self.server_name is not None:
+            raise ValueError("an admin key reaches all servers: leave serverName out")
+        if self.role is not Role.ADMIN and self.server_name is None:
+            raise ValueError(f"serverName is needed for the role {self.role}")
+        return self
+
+
+class KeyView(Answer):
+    """A key, without the key itself."""
+
+    id: str = Field(examples=["0f3a9c21"])
+    name: str
+    role: Role
+    server_name: str | None
+    created_at: datetime
+    revoked_at: datetime | None
+
+    @classmethod
+    def of(cls, row: ApiKey) -> Self:
+        """The view of a row."""
+        return cls(
+            id=row.id,
+            name=row.name,
+            role=Role(row.role),
+            server_name=row.server_name,
+            created_at=row.created_at,
+            revoked_at=row.revoked_at,
+        )
+
+
+class MadeKey(KeyView):
+    """A new key. It is never shown again."""
+
+    key: str = Field(default="", examples=["bd_0f3a9c21_…"])
+
+
+@router.post("", status_code=201, summary="Make a key", responses=problems(_422=""))
+async def create(new: NewKey, session: Session) -> MadeKey:
+    """Keep the answer's `key`: only its hash is stored."""
+    made = await api_keys.make(session, name=new.name, role=new.role, server_name=new.server_name)
+    await session.commit()
+    return MadeKey.of(made.row).model_copy(update={"key": made.key})
+
+
+@router.get("", summary="List keys", responses=problems(_422=""))
+async def list_keys(
+    session: Session,
+    limit: Limit = DEFAULT_PAGE,
+    after: Annotated[
+        str | None, Query(alias="next", pattern=KEY_ID_PATTERN, description="`next` of the page before")
+    ] = None,
+) -> Page[KeyView]:
+    """Revoked ones too."""
+    rows = await api_keys.page(session, limit=limit + 1, after=after)
+    return Page(items=[KeyView.of(row) for row in rows[:limit]], next=rows[limit - 1].id if len(rows) > limit else None)
+
+
+@router.delete(
+    "/{id}",
+    status_code=204,
+    summary="Revoke a key",
+    responses=problems(_404="No such key", _409="It is the last admin key"),
+)
+async def revoke(key_id: Annotated[str, Path(alias="id")], session: Session, parts: Parts) -> Response:
+    """It stops working at once in this process, and within 30 seconds in every other."""
+    if re.fullmatch(KEY_ID_PATTERN, key_id) is None:
+        raise NotFound(f"there is no API key {key_id!r}")
+    await api_keys.revoke(session, key_id)
+    await session.commit()
+    parts.keys.forget(key_id)
+    return Response(status_code=204)

@@ -1,0 +1,25 @@
+"""What a bot's own answers mean for the caller of the API."""
+
+import httpx
+
+from orchestrator.errors import BotdockError, Conflict, InvalidInput, NoAnswer, Unavailable, WhatsAppRefused
+from orchestrator.runtime.client import RuntimeCallError, RuntimeUnreachable
+
+
+def of_runtime(exc: RuntimeCallError | RuntimeUnreachable, bot_id: str) -> BotdockError:
+    """The error to raise for one of a bot's endpoint."""
+    if isinstance(exc, RuntimeUnreachable):
+        if isinstance(exc.__cause__, httpx.ReadTimeout):
+            return NoAnswer(f"bot {bot_id!r} did not answer in time")
+        return Unavailable(f"bot {bot_id!r} cannot be reached now; it may be starting", code="bot-unreachable")
+    match exc.status:
+        case 409:
+            return Conflict(exc.message, code=exc.code)
+        case 400 | 413 | 422:
+            return InvalidInput(exc.message, code=exc.code)
+        case 502:
+            return WhatsAppRefused(exc.message, code=exc.code)
+        case 504:
+            return NoAnswer(exc.message, code=exc.code)
+        case _:
+            return Unavailable(f"bot {bot_id!r} answered with {exc.status} {exc.code}", code="bot-error")

@@ -1,0 +1,103 @@
+"""What those who run Botdock watch: probes, an overview, metrics."""
+
+import platform
+from collections import Counter
+from importlib import metadata
+from typing import Literal
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
+from sqlalchemy import text
+
+from orchestrator.api.context import Parts, Session, Visible
+from orchestrator.api.fleet_metrics import fleet_registry
+from orchestrator.api.schemas import Answer, problems
+from orchestrator.db import bots, servers
+from orchestrator.db.schema import present_revision
+from orchestrator.errors import Unavailable
+
+MAX_SERVERS = 1000
+
+router = APIRouter(tags=["operations"])
+
+
+class Ok(Answer):
+    """All is well."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Versions(Answer):
+    """What runs here."""
+
+    botdock: str
+    python: str
+    postgres: str
+    database_revision: str
+
+
+class Overview(Answer):
+    """The fleet in numbers."""
+
+    status: Literal["ok", "degraded"] = Field(description="degraded: a server with bots has no acting controller.")
+    bots: int
+    phases: dict[str, int] = Field(description="Bots by phase.", examples=[{"online": 3}])
+    servers_without_controller: list[str]
+    versions: Versions
+
+
+@router.get("/livez", summary="Does the process turn?")
+async def livez() -> Ok:
+    """Needs no key and asks nobody."""
+    return Ok()
+
+
+@router.get("/readyz", summary="Can it answer?", responses=problems(_503="Postgres is away, or not migrated"))
+async def readyz(session: Session, parts: Parts) -> Ok:
+    """Needs no key. Ready when Postgres answers and is migrated to the revision of this code."""
+    present = await present_revision(session)
+    if present != parts.revision:
+        raise Unavailable(
+            f"the database is at revision {present or 'none'}, this version needs {parts.revision}: run migrate",
+            code="not-migrated",
+        )
+    return Ok()
+
+
+@router.get("/health", summary="Read an overview")
+async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
+    """The bots that the key may see, by phase, and the versions."""
+    rows = await servers.page(session, scope, limit=MAX_SERVERS)
+    phases: Counter[str] = Counter()
+    for row in rows:
+        phases.update(row.phases)
+    postgres = (await session.execute(text("SHOW server_version"))).scalar_one()
+    alone = [row.server.name for row in rows if row.bots and not row.acting]
+    return Overview(
+        status="degraded" if alone else "ok",
+        bots=phases.total(),
+        phases=dict(phases),
+        servers_without_controller=alone,
+        versions=Versions(
+            botdock=metadata.version("botdock"),
+            python=platform.python_version(),
+            postgres=str(postgres),
+            database_revision=parts.revision,
+        ),
+    )
+
+
+@router.get(
+    "/metrics",
+    summary="Read metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}},
+)
+async def metrics(request: Request, session: Session, scope: Visible) -> Response:
+    """For Prometheus (`authorization: {credentials: <key>}`). Requests are counted for admins only."""
+    fleet = fleet_registry(await servers.page(session, scope, limit=MAX_SERVERS), await bots.all_of(session, scope))
+    body = generate_latest(fleet)
+    if scope.server is None:
+        body += generate_latest(request.app.state.http_metrics.registry)
+    return Response(body, media_type=CONTENT_TYPE_LATEST)

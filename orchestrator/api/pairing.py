@@ -1,0 +1,159 @@
+"""Pairing a bot with a phone: the QR code in four forms, and the code to type in.
+
+Whoever has a code can link the bot to their own phone, so viewers get none.
+"""
+
+import asyncio
+import base64
+import io
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import segno
+from fastapi import APIRouter, Header, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import Field
+
+from bot_runtime import contract
+from orchestrator.api.context import Parts, Session, Visible, writer_only
+from orchestrator.api.negotiation import best_of
+from orchestrator.api.pairing_wait import MAX_WAIT_SECONDS, pair
+from orchestrator.api.schemas import Answer, BotId, PhoneNumber, Request, problems
+from orchestrator.db import bots
+from orchestrator.errors import BotdockError, InvalidInput
+
+PAIR_CODE_WAIT_SECONDS = 10.0
+PNG_SCALE = 8
+
+router = APIRouter(prefix="/api/bots/{id}", tags=["pairing"])
+
+Wait = Annotated[
+    float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait until the bot shows a code", examples=[30])
+]
+_PROBLEMS = problems(
+    _404="No such bot",
+    _409="It cannot be paired now: paired already, stopped, not approved, logged out, or no code yet",
+    _503="The bot cannot be reached",
+)
+
+
+class QrFormat(StrEnum):
+    """How a QR code is given."""
+
+    PNG = "png"
+    JSON = "json"
+    RAW = "raw"
+    TERMINAL = "terminal"
+
+
+_OFFERS = {
+    "application/json": QrFormat.JSON,
+    "image/png": QrFormat.PNG,
+    "text/html": QrFormat.PNG,  # a browser, which shows the picture
+    "text/plain": QrFormat.TERMINAL,
+}
+
+
+class NotAcceptable(BotdockError):
+    """None of the forms that the caller accepts can be given."""
+
+    status = 406
+    code = "not-acceptable"
+
+
+class QrView(Answer):
+    """A QR code that waits for a phone."""
+
+    code: str = Field(description="The text inside the QR code.")
+    expires_at: datetime
+    qr_code: str = Field(description="The picture, as a data URL.", examples=["data:image/png;base64,iVBORw0KGgo…"])
+
+
+class PairCodeRequest(Request):
+    """Which phone will type the code in."""
+
+    phone_number: PhoneNumber | None = Field(default=None, description="The bot's own number when it is left out.")
+
+
+class PairCodeView(Answer):
+    """A code to type into the phone: Linked devices, Link with phone number."""
+
+    code: str = Field(examples=["ABCD-1234"])
+    expires_at: datetime
+
+
+@router.get(
+    "/qr",
+    summary="Get the QR code",
+    dependencies=[writer_only],
+    response_class=Response,
+    responses={
+        **_PROBLEMS,
+        200: {
+            "model": QrView,
+            "content": {"image/png": {}, "text/plain": {}},
+            "description": "The code: JSON, a PNG, its raw text, or drawn for a terminal",
+        },
+        **problems(_403="A viewer's key", _406="None of the accepted forms can be given", _422=""),
+    },
+)
+async def qr(
+    bot_id: BotId,
+    scope: Visible,
+    parts: Parts,
+    wait: Wait = 0,
+    form: Annotated[QrFormat | None, Query(alias="format", description="Wins over the header `Accept`")] = None,
+    accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
+) -> Response:
+    """The code that the phone has to scan now. One that has expired is replaced by a new one.
+
+    JSON unless `Accept` prefers `image/png` (a browser gets the picture) or `text/plain` (drawn for a terminal).
+    """
+    chosen = form or best_of(accept, _OFFERS)
+    if chosen is None:
+        raise NotAcceptable(f"the QR code can be had as {', '.join(_OFFERS)}")
+    shown = await pair(parts, scope, bot_id, wait=wait, ask=lambda runtime: runtime.qr())
+    response = await asyncio.to_thread(_draw, shown, chosen)
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+@router.post(
+    "/pair-code",
+    summary="Get a code to type into the phone",
+    responses={**_PROBLEMS, **problems(_422="", _502="WhatsApp refused", _504="WhatsApp did not answer")},
+)
+async def pair_code(
+    bot_id: BotId,
+    scope: Visible,
+    parts: Parts,
+    session: Session,
+    asked: PairCodeRequest | None = None,
+    wait: Wait = PAIR_CODE_WAIT_SECONDS,
+) -> PairCodeView:
+    """In place of scanning: on the phone, Linked devices, Link a device, Link with phone number instead."""
+    row = await bots.find(session, scope, bot_id)
+    await session.close()
+    number = (asked.phone_number if asked else None) or row.bot.phone_number
+    if number is None:
+        raise InvalidInput("the bot has no phone number: send one as phoneNumber", code="phone-number-needed")
+    code = await pair(parts, scope, bot_id, wait=wait, ask=lambda runtime: runtime.pair_code(number))
+    return PairCodeView(code=code.code, expires_at=code.expires_at)
+
+
+def _draw(shown: contract.Qr, form: QrFormat) -> Response:
+    if form is QrFormat.RAW:
+        return Response(shown.code, media_type="text/plain")
+    picture: Any = segno.make_qr(shown.code, error="l")
+    if form is QrFormat.TERMINAL:
+        text = io.StringIO()
+        picture.terminal(text, compact=True)
+        return Response(text.getvalue(), media_type="text/plain")
+    png = io.BytesIO()
+    picture.save(png, kind="png", scale=PNG_SCALE)
+    if form is QrFormat.PNG:
+        return Response(png.getvalue(), media_type="image/png")
+    url = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
+    view = QrView(code=shown.code, expires_at=shown.expires_at, qr_code=url)
+    return JSONResponse(view.model_dump(mode="json", by_alias=True))

@@ -1,0 +1,126 @@
+"""Servers: the tenants that own bots, and how many each may have."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from pydantic import Field
+
+from orchestrator.api.context import Parts, Session, Visible, admin_only
+from orchestrator.api.schemas import DEFAULT_PAGE, Answer, Limit, Page, Request, ServerNameField, problems
+from orchestrator.db import servers
+from orchestrator.db.scope import Scope
+from orchestrator.db.servers import ServerView as Row
+from orchestrator.errors import NotFound
+from orchestrator.settings import SERVER_NAME_PATTERN
+
+MAX_BOTS = 1000
+
+router = APIRouter(prefix="/api/servers", tags=["servers"])
+
+
+class NewServer(Request):
+    """A server to be made."""
+
+    name: ServerNameField
+    max_bots: int | None = Field(default=None, ge=0, le=MAX_BOTS, description="`BOTCOUNT` when it is left out.")
+
+
+class ServerPatch(Request):
+    """What to change."""
+
+    max_bots: int = Field(ge=0, le=MAX_BOTS, description="Fewer than there are removes none; it only stops new ones.")
+
+
+class ControllerView(Answer):
+    """The controller of a server."""
+
+    acting: bool = Field(description="Whether one looks after the server's bots now.")
+    seen_at: datetime | None
+
+
+class ServerView(Answer):
+    """A server, with its bots counted."""
+
+    name: str = Field(examples=["server1"])
+    max_bots: int
+    bots: int
+    phases: dict[str, int] = Field(description="Bots by phase.", examples=[{"online": 3}])
+    controller: ControllerView
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        """The view of a row."""
+        return cls(
+            name=row.server.name,
+            max_bots=row.server.max_bots,
+            bots=row.bots,
+            phases=row.phases,
+            controller=ControllerView(acting=row.acting, seen_at=row.server.controller_seen_at),
+            created_at=row.server.created_at,
+        )
+
+
+def _server_name(name: Annotated[str, Path(examples=["server1"])]) -> str:
+    if re.fullmatch(SERVER_NAME_PATTERN, name) is None:
+        raise NotFound(f"there is no server {name!r}")
+    return name
+
+
+ServerName = Annotated[str, Depends(_server_name)]
+
+
+@router.get("", summary="List servers", responses=problems(_422=""))
+async def list_servers(
+    session: Session,
+    scope: Visible,
+    limit: Limit = DEFAULT_PAGE,
+    after: Annotated[
+        str | None, Query(alias="next", pattern=SERVER_NAME_PATTERN, description="`next` of the page before")
+    ] = None,
+) -> Page[ServerView]:
+    """In the order of their names. A key that belongs to a server sees only that one."""
+    rows = await servers.page(session, scope, limit=limit + 1, after=after)
+    return Page(
+        items=[ServerView.of(row) for row in rows[:limit]],
+        next=rows[limit - 1].server.name if len(rows) > limit else None,
+    )
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Make a server",
+    dependencies=[admin_only],
+    responses=problems(_403="Not an admin's key", _409="There is one of that name", _422=""),
+)
+async def create(new: NewServer, response: Response, session: Session, parts: Parts) -> ServerView:
+    """Its bots run once a controller is started with this `SERVER_NAME`."""
+    max_bots = parts.settings.botcount if new.max_bots is None else new.max_bots
+    await servers.create(session, name=new.name, max_bots=max_bots)
+    row = await servers.find(session, Scope(None), new.name)
+    await session.commit()
+    response.headers["Location"] = f"/api/servers/{new.name}"
+    return ServerView.of(row)
+
+
+@router.get("/{name}", summary="Read a server", responses=problems(_404="No such server"))
+async def read(name: ServerName, session: Session, scope: Visible) -> ServerView:
+    """One server."""
+    return ServerView.of(await servers.find(session, scope, name))
+
+
+@router.patch(
+    "/{name}",
+    summary="Change a server",
+    dependencies=[admin_only],
+    responses=problems(_403="Not an admin's key", _404="No such server", _422=""),
+)
+async def change(name: ServerName, patch: ServerPatch, session: Session, scope: Visible) -> ServerView:
+    """How many bots it may have."""
+    await servers.set_max_bots(session, scope, name, patch.max_bots)
+    row = await servers.find(session, scope, name)
+    await session.commit()
+    return ServerView.of(row)

@@ -1,0 +1,132 @@
+"""Who calls: verifies the API keys of people and programs, for the api and for the controller's own HTTP port.
+
+A key is looked up by its public id and compared by hash in constant time. What Postgres said about an id is believed
+for `BELIEVED_FOR_SECONDS`, so a revoked key stops working within that time in every process, at once in the one that
+revoked it. When Postgres is away and nothing is remembered, the error of the lookup goes through: nobody gets in.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from orchestrator.db import api_keys
+from orchestrator.db.keys import hash_key
+from orchestrator.db.models import ApiKey, Role
+from orchestrator.db.session import Database
+from orchestrator.errors import Forbidden, Unauthorized
+
+BELIEVED_FOR_SECONDS = 30.0
+REMEMBERED_IDS = 4096
+
+_KEY = re.compile(r"bd_([0-9a-f]{8})_[A-Za-z0-9_-]{16,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The holder of a valid key."""
+
+    key_id: str
+    name: str
+    role: Role
+    server: str | None
+    """The only server whose rows it may see; None (admins) sees all."""
+
+    def require_writer(self) -> None:
+        """Raise Forbidden for a viewer."""
+        if self.role is Role.VIEWER:
+            raise Forbidden("this key may only read")
+
+    def require_admin(self) -> None:
+        """Raise Forbidden for everyone but admins."""
+        if self.role is not Role.ADMIN:
+            raise Forbidden("only an admin key may do this")
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    key: ApiKey | None
+    until: float
+
+
+class KeyVerifier:
+    """Tells who a key belongs to. One per process; `find` is the lookup of a key by its id."""
+
+    def __init__(
+        self, find: Callable[[str], Awaitable[ApiKey | None]], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._find = find
+        self._clock = clock
+        self._remembered: dict[str, _Remembered] = {}
+
+    @classmethod
+    def on(cls, database: Database) -> "KeyVerifier":
+        """A verifier that looks keys up in Postgres."""
+
+        async def find(key_id: str) -> ApiKey | None:
+            async with database.session() as session:
+                return await api_keys.find(session, key_id)
+
+        return cls(find)
+
+    async def verify(self, key: str | None) -> Identity:
+        """The identity behind a key.
+
+        Raises Unauthorized when there is none, and what the database raises when it cannot be asked.
+        """
+        if key is None:
+            raise Unauthorized("an API key is needed: send it as X-Api-Key, or as Authorization: Bearer")
+        form = _KEY.fullmatch(key)
+        stored = await self._lookup(form[1]) if form else None
+        if stored is None or stored.revoked_at is not None or not hmac.compare_digest(hash_key(key), stored.key_hash):
+            raise Unauthorized("this API key is not valid")
+        role = Role(stored.role)
+        if role is not Role.ADMIN and stored.server_name is None:
+            raise Unauthorized("this API key belongs to no server")
+        return Identity(stored.id, stored.name, role, None if role is Role.ADMIN else stored.server_name)
+
+    def forget(self, key_id: str) -> None:
+        """Believe nothing about a key any longer (it was revoked here)."""
+        self._remembered.pop(key_id, None)
+
+    async def _lookup(self, key_id: str) -> ApiKey | None:
+        remembered = self._remembered.get(key_id)
+        if remembered is not None and self._clock() < remembered.until:
+            return remembered.key
+        # Asked before the lookup: an answer is as old as its question.
+        until = self._clock() + BELIEVED_FOR_SECONDS
+        found = await self._find(key_id)
+        self._remembered.pop(key_id, None)
+        self._remembered[key_id] = _Remembered(found, until)
+        if len(self._remembered) > REMEMBERED_IDS:
+            del self._remembered[next(iter(self._remembered))]
+        return found
+
+
+def presented_key(headers: dict[str, str], *, basic: bool = False) -> str | None:
+    """The key in a request's headers (names in lower case); None when there is none.
+
+    `X-Api-Key` wins over `Authorization: Bearer`. With `basic`, the password of HTTP Basic is taken too: only for pages
+    that a browser opens, because browsers send Basic credentials along unasked.
+    """
+    if key := headers.get("x-api-key"):
+        return key.strip()
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return value.strip() or None
+        case "basic" if basic:
+            return _basic_password(value.strip())
+        case _:
+            return None
+
+
+def _basic_password(value: str) -> str | None:
+    try:
+        decoded = base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return decoded.partition(":")[2] or None

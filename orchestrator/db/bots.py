@@ -1,0 +1,129 @@
+"""Rows of `bots` with their `bot_status`, for the api: reading, making, and locking for a change.
+
+Every function takes the caller's scope; a bot outside of it does not exist. Changes are made to the row of `locked` and
+kept by `saved`; triggers do the rest (see `orchestrator/db/models.py`).
+"""
+
+import secrets
+from typing import Any, NamedTuple
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from orchestrator.db.models import Bot, BotStatus, Server
+from orchestrator.db.phases import SHOWN_PHASE
+from orchestrator.db.scope import Scope
+from orchestrator.errors import Conflict, InvalidInput, LimitReached, NotFound
+
+GENERATED_ID_ATTEMPTS = 5
+
+
+class BotRow(NamedTuple):
+    """A bot as it is wanted, and as it is."""
+
+    bot: Bot
+    status: BotStatus
+
+
+class Filters(NamedTuple):
+    """What a list of bots is narrowed down to; None: not at all."""
+
+    server_name: str | None = None
+    phase: str | None = None
+    approval_status: str | None = None
+
+
+async def find(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow:
+    """One bot. Raises NotFound, also for one outside the scope."""
+    row = (await session.execute(_rows(scope).where(col(Bot.id) == bot_id))).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no bot {bot_id!r}")
+    return BotRow(*row)
+
+
+async def locked(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow:
+    """One bot, which nobody else changes until the session ends. Raises NotFound."""
+    query = _rows(scope).where(col(Bot.id) == bot_id).with_for_update(of=Bot, key_share=True)
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no bot {bot_id!r}")
+    return BotRow(*row)
+
+
+async def changeable(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow:
+    """Like `locked`. Raises Conflict for a bot that is being deleted."""
+    row = await locked(session, scope, bot_id)
+    if row.bot.deleting:
+        raise Conflict(f"bot {bot_id!r} is being deleted", code="deleting")
+    return row
+
+
+async def saved(session: AsyncSession, row: BotRow) -> BotRow:
+    """Keep the changes made to a locked row; the row as the triggers left it."""
+    await session.flush()
+    await session.refresh(row.bot)
+    await session.commit()
+    return row
+
+
+async def page(
+    session: AsyncSession,
+    scope: Scope,
+    *,
+    limit: int,
+    after: str | None = None,
+    filters: Filters = Filters(),  # noqa: B008
+) -> list[BotRow]:
+    """At most `limit` bots in the order of their ids, beginning after one."""
+    query = _rows(scope).order_by(col(Bot.id)).limit(limit)
+    if after is not None:
+        query = query.where(col(Bot.id) > after)
+    if filters.server_name is not None:
+        query = query.where(col(Bot.server_name) == filters.server_name)
+    if filters.phase is not None:
+        query = query.where(SHOWN_PHASE.in_([filters.phase]))
+    if filters.approval_status is not None:
+        query = query.where(col(Bot.approval_status) == filters.approval_status)
+    return [BotRow(*row) for row in (await session.execute(query)).all()]
+
+
+async def all_of(session: AsyncSession, scope: Scope) -> list[BotRow]:
+    """Every bot in the scope, in the order of their ids."""
+    return [BotRow(*row) for row in (await session.execute(_rows(scope).order_by(col(Bot.id)))).all()]
+
+
+async def create(session: AsyncSession, *, server_name: str, bot_id: str | None, values: dict[str, Any]) -> BotRow:
+    """A new bot on a server, committed; without an id it gets one.
+
+    Raises InvalidInput (no such server), LimitReached (the server is full), Conflict (the id is taken). The server's
+    row is locked, so the limit holds however many callers there are.
+    """
+    await _make_room(session, server_name)
+    ids = [bot_id] if bot_id is not None else [f"bot-{secrets.token_hex(4)}" for _ in range(GENERATED_ID_ATTEMPTS)]
+    for candidate in ids:
+        statement = insert(Bot).values(id=candidate, server_name=server_name, **values)
+        made = await session.execute(statement.on_conflict_do_nothing().returning(col(Bot.id)))
+        if made.one_or_none() is not None:
+            row = await find(session, Scope(server_name), candidate)
+            await session.commit()
+            return row
+    raise Conflict(f"the bot id {ids[-1]!r} is taken", code="already-exists")
+
+
+async def _make_room(session: AsyncSession, server_name: str) -> None:
+    query = select(col(Server.max_bots)).where(col(Server.name) == server_name).with_for_update(key_share=True)
+    max_bots = (await session.execute(query)).scalar_one_or_none()
+    if max_bots is None:
+        raise InvalidInput(f"there is no server {server_name!r}", code="unknown-server")
+    count = select(func.count(), func.count().filter(col(Bot.deleting))).where(col(Bot.server_name) == server_name)
+    present, leaving = (await session.execute(count)).one()
+    if present >= max_bots:
+        going = f", {leaving} of them being deleted" if leaving else ""
+        raise LimitReached(f"server {server_name!r} has {present} bots{going}; its maxBots is {max_bots}")
+
+
+def _rows(scope: Scope) -> Select[Bot, BotStatus]:
+    query = select(Bot, BotStatus).join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+    return query.where(scope.covers(col(Bot.server_name)))

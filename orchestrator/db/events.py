@@ -1,0 +1,28 @@
+"""Rows of `bot_events`, read by bot in either direction."""
+
+from sqlalchemy import select
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from orchestrator.db.models import BotEvent
+from orchestrator.db.scope import Scope
+
+
+async def newest(
+    session: AsyncSession, scope: Scope, bot_id: str, *, limit: int, before: int | None = None
+) -> list[BotEvent]:
+    """At most `limit` events, newest first, of those before an id."""
+    query = select(BotEvent).where(scope.covers(col(BotEvent.server_name)), col(BotEvent.bot_id) == bot_id)
+    if before is not None:
+        query = query.where(col(BotEvent.id) < before)
+    query = query.order_by(col(BotEvent.id).desc()).limit(limit)
+    return list((await session.execute(query)).scalars())
+
+
+async def after(session: AsyncSession, scope: Scope, bot_id: str, *, limit: int, after_id: int) -> list[BotEvent]:
+    """At most `limit` events, oldest first, of those after an id."""
+    query = select(BotEvent).where(
+        scope.covers(col(BotEvent.server_name)), col(BotEvent.bot_id) == bot_id, col(BotEvent.id) > after_id
+    )
+    query = query.order_by(col(BotEvent.id)).limit(limit)
+    return list((await session.execute(query)).scalars())

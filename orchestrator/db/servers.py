@@ -1,0 +1,90 @@
+"""Rows of `servers`, with the number of their bots and whether a controller acts for them."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import and_, func, literal, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from orchestrator.db.models import Bot, BotStatus, Server
+from orchestrator.db.phases import SHOWN_PHASE
+from orchestrator.db.scope import Scope
+from orchestrator.errors import Conflict, NotFound
+
+CONTROLLER_SILENT_AFTER = timedelta(seconds=30)
+"""A controller that has not been seen for so long does not act."""
+
+ACTING = and_(
+    col(Server.controller).is_not(None),
+    func.coalesce(col(Server.controller_seen_at) > func.now() - literal(CONTROLLER_SILENT_AFTER), False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """A server with what is known of it."""
+
+    server: Server
+    acting: bool
+    """Whether a controller looks after its bots."""
+    phases: dict[str, int]
+    """Number of bots by phase, without the phases that have none."""
+
+    @property
+    def bots(self) -> int:
+        """All its bots."""
+        return sum(self.phases.values())
+
+
+async def page(session: AsyncSession, scope: Scope, *, limit: int, after: str | None = None) -> list[ServerView]:
+    """At most `limit` servers in the order of their names, beginning after one."""
+    query = select(Server, ACTING).where(scope.covers(col(Server.name))).order_by(col(Server.name)).limit(limit)
+    if after is not None:
+        query = query.where(col(Server.name) > after)
+    rows = (await session.execute(query)).all()
+    phases = await _phases(session, [server.name for server, _ in rows])
+    return [ServerView(server, acting, phases.get(server.name, {})) for server, acting in rows]
+
+
+async def find(session: AsyncSession, scope: Scope, name: str) -> ServerView:
+    """One server. Raises NotFound, also for one outside the scope."""
+    query = select(Server, ACTING).where(scope.covers(col(Server.name)), col(Server.name) == name)
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no server {name!r}")
+    phases = await _phases(session, [name])
+    return ServerView(row[0], row[1], phases.get(name, {}))
+
+
+async def create(session: AsyncSession, *, name: str, max_bots: int) -> None:
+    """A new server. Raises Conflict when there is one of that name."""
+    made = await session.execute(
+        insert(Server).values(name=name, max_bots=max_bots).on_conflict_do_nothing().returning(col(Server.name))
+    )
+    if made.one_or_none() is None:
+        raise Conflict(f"there is a server {name!r} already", code="already-exists")
+
+
+async def set_max_bots(session: AsyncSession, scope: Scope, name: str, max_bots: int) -> None:
+    """Change how many bots a server may have. Raises NotFound."""
+    query = select(Server).where(scope.covers(col(Server.name)), col(Server.name) == name)
+    server = (await session.execute(query.with_for_update(key_share=True))).scalar_one_or_none()
+    if server is None:
+        raise NotFound(f"there is no server {name!r}")
+    server.max_bots = max_bots
+    await session.flush()
+
+
+async def _phases(session: AsyncSession, names: list[str]) -> dict[str, dict[str, int]]:
+    query = (
+        select(col(Bot.server_name), SHOWN_PHASE, func.count())
+        .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+        .where(col(Bot.server_name).in_(names))
+        .group_by(col(Bot.server_name), SHOWN_PHASE)
+    )
+    phases: dict[str, dict[str, int]] = {}
+    for server, phase, number in (await session.execute(query)).all():
+        phases.setdefault(server, {})[phase] = number
+    return phases
