@@ -15,13 +15,11 @@ def best_of(accept: str, offers: Mapping[str, T]) -> T | None:
     best: tuple[float, int] = (0.0, 0)
     chosen: T | None = None
     for media_type, offer in offers.items():
-        matching = [
-            (precision, quality) for pattern, quality in ranges if (precision := _precision(pattern, media_type))
-        ]
-        if not matching:
-            continue
-        precision, quality = max(matching)  # the most exact range speaks for this media type
-        if quality > 0 and (quality, precision) > best:
+        # The most exact range speaks for this media type.
+        precision, quality = max(
+            ((_precision(pattern, media_type), quality) for pattern, quality in ranges), default=(0, 0.0)
+        )
+        if precision and quality > 0 and (quality, precision) > best:
             best, chosen = (quality, precision), offer
     return chosen
 

@@ -83,10 +83,9 @@ def refuse(row: BotRow) -> None:
     if bot.desired_state == Desired.STOPPED:
         raise Conflict(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
     if status.address is None and status.phase in _GIVEN_UP:
-        what_to_do = (
-            f'POST {here}/restart {{"fresh": true}}' if status.phase == Phase.LOGGED_OUT else f"POST {here}/start"
-        )
-        raise Conflict(f"bot {bot.id!r} is {status.phase}: {status.message or what_to_do}", code=status.phase)
+        way_out = f'{here}/restart {{"fresh": true}}' if status.phase == Phase.LOGGED_OUT else f"{here}/start"
+        why = f" ({status.message})" if status.message else ""
+        raise Conflict(f"bot {bot.id!r} is {status.phase}{why}: POST {way_out}", code=status.phase)
 
 
 def refuse_connection(connection: ConnectionState, bot_id: str) -> None:
