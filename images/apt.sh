@@ -40,3 +40,26 @@ Pin: release n=trixie
 Pin-Priority: 990
 END
 }
+
+# One-line sources of a Debian release from this machine's own mirror, with its updates and, where this machine has
+# one, its security archive. Empty on a machine that is not Debian: mmdebstrap then uses its own default.
+apt_release_sources() {
+    . /etc/os-release
+    [ "$ID" = debian ] || return 0
+    mirror=$(apt_mirror)
+    security=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
+        awk '$2 ~ /security/ { print $1; exit }')
+    signed="[signed-by=$TRIXIE_KEYRING]"
+    printf 'deb %s %s %s main\n' "$signed" "$mirror" "$1" "$signed" "$mirror" "$1-updates"
+    [ -z "$security" ] || printf 'deb %s %s %s-security main\n' "$signed" "$security" "$1"
+}
+
+# apt_need COMMAND PACKAGE…: the packages are installed where the command is missing.
+apt_need() {
+    command -v "$1" >/dev/null && return
+    wanted=$1
+    shift
+    command -v apt-get >/dev/null || { echo "'$wanted' is missing: install $*" >&2; return 1; }
+    [ "$(id -u)" = 0 ] || { echo "'$wanted' is missing: run 'sudo apt-get install $*'" >&2; return 1; }
+    apt_run install "$@" || { apt_run update && apt_run install "$@"; } || { apt_error >&2; return 1; }
+}

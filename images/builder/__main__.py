@@ -1,0 +1,106 @@
+"""`python -m images.builder build | push | check`: what `make images`, `images-push` and `images-check` run."""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+
+from images.builder.bake import Options, bake, has_containerd_store, project_version
+from images.builder.bytecode import native_architecture
+from images.builder.errors import BuildError
+from images.builder.prepare import IMAGES_ALL, prepare
+from images.builder.sizes import table
+from images.builder.workspace import PLATFORMS, Workspace
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="images.builder", description=__doc__)
+    parser.add_argument("action", choices=["build", "push", "check"])
+    parser.add_argument("--images", default="", help="names, separated by spaces (default: all)")
+    parser.add_argument("--platforms", default="", help="comma-separated (default: this machine's; push: all)")
+    parser.add_argument("--registry", default="", help="HOST[:PORT]/PREFIX to push to")
+    parser.add_argument("--tag", default="dev")
+    parser.add_argument("--base-image", default="", help="an image with Python 3.13 instead of the package-built root")
+    parser.add_argument("--refresh", action="store_true", help="fetch packages again, to get newer ones")
+    return parser.parse_args(argv)
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    images = arguments.images.split() or list(IMAGES_ALL)
+    default = list(PLATFORMS) if arguments.action == "push" else [f"linux/{native_architecture()}"]
+    platforms = arguments.platforms.split(",") if arguments.platforms else default
+    for unknown in [*set(images).difference(IMAGES_ALL), *set(platforms).difference(PLATFORMS)]:
+        raise BuildError(f"'{unknown}' is unknown; images: {' '.join(IMAGES_ALL)}; platforms: {','.join(PLATFORMS)}")
+    return Options(
+        images=images,
+        platforms=sorted(platforms),
+        registry=arguments.registry or "botdock",
+        tag=arguments.tag,
+        version=project_version(),
+        base_image=arguments.base_image,
+    )
+
+
+def _prepare(workspace: Workspace, options: Options) -> None:
+    arches = [PLATFORMS[platform] for platform in options.platforms]
+    prepare(workspace, options.images, arches, options.version, own_base=not options.base_image)
+
+
+def build(workspace: Workspace, options: Options) -> None:
+    """Build into the engine, and print the size of each image."""
+    if len(options.platforms) > 1 and not has_containerd_store():
+        raise BuildError(
+            "this engine keeps one platform per image: use 'make images' without PLATFORMS, 'make images-push', or "
+            'an engine with {"features": {"containerd-snapshotter": true}} in its daemon.json'
+        )
+    _prepare(workspace, options)
+    workspace.say(f"building {', '.join(options.images)} for {', '.join(options.platforms)}")
+    digests = bake(workspace, options, "type=docker")
+    references = {image: (f"{options.registry}/{image}:{options.tag}", digests[image]) for image in options.images}
+    sizes = table(workspace, references)
+    workspace.say(f"done\n{sizes}")
+
+
+def push(workspace: Workspace, options: Options) -> None:
+    """Build and push every platform's image and the manifest that names them."""
+    if options.registry == "botdock":
+        raise BuildError("say where to: make images-push REGISTRY=HOST[:PORT]/PREFIX")
+    _prepare(workspace, options)
+    workspace.say(f"building and pushing to {options.registry}: {', '.join(options.images)}")
+    digests = bake(workspace, options, "type=image,push=true")
+    for image, digest in digests.items():
+        workspace.say(f"{options.registry}/{image}:{options.tag} {digest}")
+
+
+def check(options: Options) -> None:
+    """Build everything twice from nothing, without any cache, and compare the digests."""
+    results = []
+    for attempt in ("first", "second"):
+        workspace = Workspace()
+        workspace = Workspace(root=workspace.root.with_name(f".build-{attempt}"))
+        results.append((attempt, workspace))
+    raise NotImplementedError(results, options)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one action; the exit code is 1 with one line on standard error where it failed."""
+    arguments = _arguments(argv)
+    workspace = Workspace()
+    try:
+        options = _options(arguments)
+        if arguments.refresh:
+            shutil.rmtree(workspace.root / "stamps", ignore_errors=True)
+        if arguments.action == "build":
+            build(workspace, options)
+        elif arguments.action == "push":
+            push(workspace, options)
+        else:
+            check(options)
+    except BuildError as error:
+        sys.stderr.write(f"images: FAILED: {error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

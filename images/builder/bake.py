@@ -1,0 +1,90 @@
+"""Runs `docker buildx bake` on the prepared layers: into the engine, into a registry, or into files."""
+
+import json
+import os
+import subprocess
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from images.builder.errors import BuildError
+from images.builder.tree import EPOCH
+from images.builder.workspace import PROJECT, Workspace, run
+
+# A change of any of these may change an image.
+_INPUTS = ("images", "bot_runtime", "orchestrator", "tests/simulator", "requirements", "docker-bake.hcl")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to build; `images` and `platforms` as bake names them, `registry` with its path prefix."""
+
+    images: Sequence[str]
+    platforms: Sequence[str]
+    registry: str
+    tag: str
+    version: str
+    base_image: str = ""
+    no_cache: bool = False
+
+
+def has_containerd_store() -> bool:
+    """Whether the engine keeps images of several platforms (Docker's containerd image store)."""
+    status = run(["docker", "info", "--format", "{{json .DriverStatus}}"], what="asking the Docker engine")
+    return "io.containerd.snapshotter" in status
+
+
+def revision() -> str:
+    """The last commit that touched what the images are made of, or `unknown` outside a git checkout."""
+    try:
+        commit = run(["git", "log", "-1", "--format=%H", "--", *_INPUTS], what="reading the revision").strip()
+        changed = run(["git", "status", "--porcelain", "--", *_INPUTS], what="reading the revision").strip()
+    except BuildError:
+        return "unknown"
+    return f"{commit}-modified" if changed else commit
+
+
+def bake(workspace: Workspace, options: Options, output: str) -> dict[str, str]:
+    """Build the images and send them to `output` (`{image}` stands for the image's name).
+
+    Returns the digest of each image.
+    """
+    metadata = workspace.root / "metadata.json"
+    command = ["docker", "buildx", "bake", "--file", "docker-bake.hcl", "--metadata-file", str(metadata)]
+    command += ["--progress", "plain", *(["--no-cache"] if options.no_cache else [])]
+    for image in options.images:
+        command += ["--set", f"{image}.output={output.format(image=image)}"]
+    env = {
+        **os.environ,
+        "REGISTRY": options.registry,
+        "TAG": options.tag,
+        "VERSION": options.version,
+        "REVISION": revision(),
+        "PLATFORMS": ",".join(options.platforms),
+        "BASE_IMAGE": options.base_image,
+        "SOURCE_DATE_EPOCH": str(EPOCH),
+        "BUILDX_NO_DEFAULT_ATTESTATIONS": "1",
+    }
+    log = workspace.root / "bake.log"
+    with log.open("w") as file:
+        done = subprocess.run(  # noqa: S603
+            [*command, *options.images], cwd=PROJECT, env=env, stdout=file, stderr=subprocess.STDOUT, check=False
+        )
+    if done.returncode:
+        raise BuildError(f"docker buildx bake failed: {_reason(log)} (all of it: {log.relative_to(PROJECT)})")
+    rows = json.loads(metadata.read_text())
+    return {image: rows[image]["containerimage.digest"] for image in options.images}
+
+
+def _reason(log: Path) -> str:
+    lines = [line for line in log.read_text().splitlines() if line.strip()]
+    for line in reversed(lines):
+        if line.lower().startswith("error"):
+            return line
+    return lines[-1] if lines else "no output"
+
+
+def project_version() -> str:
+    """The version in pyproject.toml."""
+    return str(tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"])
