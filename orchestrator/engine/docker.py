@@ -5,7 +5,7 @@ says how a bot container is made, `docker_errors` what went wrong.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
 from ipaddress import IPv4Network
 
@@ -34,14 +34,19 @@ class DockerEngine:
         host: str = "unix:///var/run/docker.sock",
         workers: int = 8,
         network_pool: str = "10.213.0.0/16",
+        stack: Mapping[str, str] | None = None,
     ) -> None:
         """`owner` and `server` mark everything made here; `network_pool` is cut into a /22 per server.
+
+        `stack` are labels by which the stack's own containers are told from those of another stack on the same engine
+        (compose's project, say); only such are attached to the network. Without it, every one without an owner is.
 
         Connects to nothing yet. Raises ValueError when the pool is not an IPv4 network.
         """
         self._owner = owner
         self._server = server
         self._pool = IPv4Network(network_pool)
+        self._stack = dict(stack or {})
         self._clients = DockerClients(host=host, workers=workers)
         self._network_lock = asyncio.Lock()
         self._streams: set[EventStream] = set()
@@ -59,7 +64,7 @@ class DockerEngine:
 
         def call(client: APIClient) -> None:
             docker_network.ensure_network(client, name, pool=self._pool, owner=self._owner, server=self._server)
-            docker_network.attach_components(client, name, owner=self._owner)
+            docker_network.attach_components(client, name, owner=self._owner, stack=self._stack)
 
         async with self._network_lock:
             await self._clients.run(f"make network {name}", call)

@@ -55,13 +55,13 @@ class EventStream:
         return self._backlog.read()
 
     async def close(self) -> None:
-        """End the stream and wait for its thread."""
+        """End the stream and wait for its thread, but not for an engine that hangs."""
         self._backlog.end()
         with self._lock:
             self._closed.set()
             if self._response is not None:
                 _interrupt(self._response)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, CONNECT_TIMEOUT_SECONDS + 1)
 
     def _run(self) -> None:
         delay = FIRST_DELAY_SECONDS

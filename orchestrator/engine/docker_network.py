@@ -4,7 +4,7 @@ Subnets are chosen by us because Docker's own pools end after about 31 networks.
 or make the same network between our look and our call, so each refusal is followed by another look.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -51,9 +51,13 @@ def ensure_network(client: APIClient, name: str, *, pool: IPv4Network, owner: st
                 raise
 
 
-def attach_components(client: APIClient, network: str, *, owner: str) -> None:
-    """Attach the running containers of the stack to the network, each under its component's name."""
-    for item in client.containers(filters={"label": [Label.COMPONENT]}):
+def attach_components(client: APIClient, network: str, *, owner: str, stack: Mapping[str, str]) -> None:
+    """Attach the running containers of the stack to the network, each under its component's name.
+
+    `stack` holds labels that those containers carry besides `botdock.component`.
+    """
+    labels = [Label.COMPONENT, *(f"{key}={value}" for key, value in stack.items())]
+    for item in client.containers(filters={"label": labels}):
         component = item["Labels"][Label.COMPONENT]
         if component not in COMPONENTS or item["Labels"].get(Label.OWNER, owner) != owner:
             continue

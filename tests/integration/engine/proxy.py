@@ -1,0 +1,65 @@
+"""A door in front of the engine's socket that a test can shut, so that an engine goes away without being stopped."""
+
+import asyncio
+import os
+from pathlib import Path
+
+
+class SocketProxy:
+    """Passes connections on `path` to the real socket while it is open."""
+
+    def __init__(self, path: Path, target: str) -> None:
+        self._path = path
+        self._target = target
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Let connections in."""
+        self._server = await asyncio.start_unix_server(self._accept, self._path)
+
+    async def shut(self) -> None:
+        """Refuse new connections and break those that stand."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self._path.unlink(missing_ok=True)
+        await self.break_connections()
+
+    async def break_connections(self) -> None:
+        """Break the connections that stand, and go on letting in new ones."""
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.gather(*self._connections)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections.add(task)
+        far_reader, far_writer = await asyncio.open_unix_connection(self._target)
+        both = {writer, far_writer}
+        self._writers |= both
+        try:
+            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+        finally:
+            self._writers -= both
+            self._connections.discard(task)
+            for each in both:
+                each.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    # One side has ended: end the other, too, or its half would wait for ever.
+    writer.close()
+
+
+def engine_socket() -> str:
+    """Path of the socket of the engine that the docker command uses."""
+    return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")

@@ -1,0 +1,78 @@
+"""Docker's answers become the errors of the engine, each in one sentence."""
+
+import pytest
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from orchestrator.engine.base import (
+    DiskFull,
+    EngineError,
+    EngineUnavailable,
+    ImageMissing,
+    InvalidSpec,
+    NetworkMissing,
+    NotFound,
+)
+from orchestrator.engine.docker_errors import MAX_REASON_CHARS, translate
+
+
+def answer(status: int, explanation: str, kind: type[APIError] = APIError) -> APIError:
+    response = requests.Response()
+    response.status_code = status
+    return kind("irrelevant", response=response, explanation=explanation)
+
+
+def translated(error: Exception) -> EngineError:
+    return translate(error, action="start container x", host="unix:///run/docker.sock")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (answer(404, "No such container: x"), NotFound),
+        (answer(404, "No such image: bot:1", ImageNotFound), ImageMissing),
+        (answer(404, "network botdock-s not found"), NetworkMissing),
+        (answer(404, "failed to set up container networking: network botdock-s not found"), NetworkMissing),
+        (answer(400, "Minimum memory limit allowed is 6MB"), InvalidSpec),
+        (answer(500, "mkdir /var/lib/docker/x: no space left on device"), DiskFull),
+        (answer(400, "write /x: No space left on device"), DiskFull),
+        (answer(500, "write: disk quota exceeded"), DiskFull),
+        (answer(503, "try later"), EngineUnavailable),
+        (answer(500, "grpc: the client connection is closing: unknown"), EngineUnavailable),
+        (answer(500, "context canceled"), EngineUnavailable),
+        (answer(500, "something broke"), EngineError),
+        (answer(409, "volume is in use"), EngineError),
+        (requests.ReadTimeout("x"), EngineUnavailable),
+        (requests.ConnectTimeout("x"), EngineUnavailable),
+        (requests.ConnectionError("x"), EngineUnavailable),
+        (requests.exceptions.ChunkedEncodingError("x"), EngineUnavailable),
+        (BrokenPipeError(32, "Broken pipe"), EngineUnavailable),
+        (DockerException("odd"), EngineError),
+    ],
+)
+def test_each_failure_has_its_class(error: Exception, kind: type[EngineError]) -> None:
+    assert type(translated(error)) is kind
+
+
+def test_the_sentence_says_what_could_not_be_done_and_why() -> None:
+    assert str(translated(answer(404, "No such container: x"))) == "cannot start container x: No such container: x"
+
+
+def test_a_broken_connection_is_told_in_the_systems_words() -> None:
+    wrapped = requests.ConnectionError("HTTPConnectionPool(host=…): Max retries exceeded")
+    wrapped.__context__ = PermissionError(13, "Permission denied")
+    expected = (
+        "cannot start container x: the Docker engine at unix:///run/docker.sock does not answer (permission denied)"
+    )
+    assert str(translated(wrapped)) == expected
+
+
+def test_long_and_broken_explanations_become_one_short_line() -> None:
+    message = str(translated(answer(500, "first\n\tsecond " + "x" * 1000)))
+    assert message.startswith("cannot start container x: first second xxx")
+    assert "\n" not in message
+    assert len(message) == len("cannot start container x: ") + MAX_REASON_CHARS
+
+
+def test_an_answer_without_a_word_still_says_something() -> None:
+    assert str(translated(answer(500, ""))) == "cannot start container x: the engine answered with status 500"

@@ -1,0 +1,116 @@
+"""What tests can play on the engine in memory."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from orchestrator.engine.base import (
+    ContainerSpec,
+    ContainerState,
+    DiskFull,
+    EngineEvent,
+    EngineEventKind,
+    EngineUnavailable,
+    ImageMissing,
+    Label,
+)
+from orchestrator.engine.memory import MemoryEngine
+from orchestrator.engine.memory_host import MemoryHost
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SPEC = ContainerSpec(
+    name="box",
+    image="bot:1",
+    network="bots",
+    volume="box",
+    env={},
+    labels={Label.BOT_ID: "b"},
+    memory_bytes=256 << 20,
+    cpus=0.5,
+    pids=64,
+)
+
+
+@pytest.fixture
+async def engine() -> MemoryEngine:
+    engine = MemoryEngine(owner="us", server="s", host=MemoryHost(clock=lambda: NOON))
+    await engine.ensure_network("bots")
+    return engine
+
+
+async def run(engine: MemoryEngine) -> None:
+    await engine.create(SPEC)
+    await engine.start("box")
+
+
+async def test_times_are_the_clocks(engine: MemoryEngine) -> None:
+    await run(engine)
+    engine.host.clock = lambda: NOON + timedelta(hours=1)
+    engine.host.crash("box", 1)
+    seen = await engine.inspect("box")
+    assert seen is not None
+    assert (seen.started_at, seen.finished_at) == (NOON, NOON + timedelta(hours=1))
+
+
+async def test_a_call_can_fail_without_having_done_anything(engine: MemoryEngine) -> None:
+    engine.host.fail_next("create", ImageMissing("gone"))
+    with pytest.raises(ImageMissing, match="gone"):
+        await engine.create(SPEC)
+    assert engine.host.containers == {}
+    await engine.create(SPEC)
+
+
+async def test_a_call_can_fail_after_having_done_it(engine: MemoryEngine) -> None:
+    engine.host.fail_next("create", EngineUnavailable("the answer got lost"), done=True)
+    with pytest.raises(EngineUnavailable):
+        await engine.create(SPEC)
+    assert set(engine.host.containers) == {"box"}
+
+
+async def test_failures_wait_for_their_turn(engine: MemoryEngine) -> None:
+    engine.host.fail_next("ping", EngineUnavailable("first"))
+    engine.host.fail_next("ping", EngineUnavailable("second"))
+    for message in ("first", "second"):
+        with pytest.raises(EngineUnavailable, match=message):
+            await engine.ping()
+    await engine.ping()
+    assert engine.host.calls["ping"] == 3
+
+
+async def test_a_full_disk_lets_nothing_be_made_or_started(engine: MemoryEngine) -> None:
+    await engine.create(SPEC)
+    engine.host.disk_full = True
+    with pytest.raises(DiskFull):
+        await engine.start("box")
+    await engine.remove("box")
+    with pytest.raises(DiskFull):
+        await engine.create(SPEC)
+
+
+async def test_a_container_can_be_deaf_to_sigterm(engine: MemoryEngine) -> None:
+    await run(engine)
+    engine.host.containers["box"].ignores_sigterm = True
+    await engine.kill("box", "SIGTERM")
+    assert engine.host.containers["box"].state is ContainerState.RUNNING
+    await engine.kill("box", "SIGKILL")
+    assert engine.host.containers["box"].exit_code == 137
+
+
+async def test_hints_can_get_lost(engine: MemoryEngine) -> None:
+    events = engine.events()
+    assert (await anext(events)).kind is EngineEventKind.CONNECTED
+    engine.host.hints_lost = True
+    await run(engine)
+    engine.host.hints_lost = False
+    engine.host.crash("box", 1)
+    heard = await anext(events)
+    assert heard == EngineEvent(EngineEventKind.DIE, "b", engine.host.containers["box"].id)
+
+
+async def test_starting_again_counts_and_forgets_how_it_ended(engine: MemoryEngine) -> None:
+    await run(engine)
+    engine.host.crash("box", 137, oom=True)
+    await engine.start("box")
+    seen = await engine.inspect("box")
+    assert seen is not None
+    assert (seen.exit_code, seen.oom_killed, engine.host.containers["box"].starts) == (None, False, 2)
