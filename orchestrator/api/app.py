@@ -2,12 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib import metadata
 from typing import Any
 
 from fastapi import FastAPI
 
 from bot_runtime import contract
+from orchestrator import __version__
 from orchestrator.api import (
     bot_actions,
     bots,
@@ -84,7 +84,7 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
 
     app = BotdockApi(
         title="Botdock",
-        version=metadata.version("botdock"),
+        version=__version__,
         description=DESCRIPTION,
         openapi_tags=TAGS,
         openapi_url=docs.SCHEMA,

@@ -2,7 +2,6 @@
 
 import platform
 from collections import Counter
-from importlib import metadata
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -10,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import Field
 from sqlalchemy import text
 
+from orchestrator import __version__
 from orchestrator.api.context import Parts, Session, Visible
 from orchestrator.api.fleet_metrics import fleet_registry
 from orchestrator.api.schemas import Answer, problems
@@ -80,7 +80,7 @@ async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
         phases=dict(phases),
         servers_without_controller=alone,
         versions=Versions(
-            botdock=metadata.version("botdock"),
+            botdock=__version__,
             python=platform.python_version(),
             postgres=str(postgres),
             database_revision=parts.revision,
