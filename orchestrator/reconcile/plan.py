@@ -69,6 +69,8 @@ class Known:
     halted_message: str = ""
     stop_deadline: float | None = None
     """When a SIGTERM under way becomes a SIGKILL."""
+    replace: bool = False
+    """The last run hung or never answered: only a new container is trusted, not another start of the same one."""
     healthy_since: float | None = None
     """When the container that runs now first answered."""
     last_failure: str = ""
@@ -241,6 +243,8 @@ def _bring_up(wanted: Wanted, known: Known, container: ObservedContainer | None,
                 known.last_failure_message,
                 requeue_after=known.next_start_at - now,
             )
+    if container is not None and known.replace:
+        return _remove(container, Phase.STARTING, known.last_failure, "replacing the container")
     action = Action.CREATE if container is None else Action.START
     return Decision(action, Phase.STARTING, "starting", "starting the container")
 

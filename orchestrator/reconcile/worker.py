@@ -223,6 +223,7 @@ class Worker:
         record.known = replace(
             record.known,
             run_open=True,
+            replace=False,
             healthy_since=None,
             next_start_at=None,
             stop_deadline=None,
@@ -255,6 +256,7 @@ class Worker:
         record.known = replace(
             record.known,
             run_open=False,
+            replace=record.kill_reason is not None,
             healthy_since=None,
             history=history,
             next_start_at=restart.at,
