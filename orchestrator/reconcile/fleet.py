@@ -224,8 +224,11 @@ class Fleet:
 
     def _sync_watch(self, record: BotRecord) -> None:
         container, probed = record.container, record.probed
-        if record.bot is None or container is None or probed is None or container.address is None or not container.up:
+        if record.bot is None or container is None or probed is None or not container.up:
             self._monitor.drop(record.bot_id)
+            return
+        if container.address is None:
+            # Cut off from its network: a watch that exists finds out, and so does the startup deadline.
             return
         target = Target(record.bot_id, container.id, container.address, probed.since, record.bot.runtime_token)
         self._monitor.sync(target, spool=record.spool_id, after=record.spool_seq)
