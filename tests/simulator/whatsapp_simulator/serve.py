@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
+import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +32,13 @@ class Options:
     state_file: Path | None
 
 
+class _ControlServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `run`: uvicorn would let them end the process before the state is written."""
+        yield
+
+
 async def run(options: Options, tokens: Tokens) -> None:
     """Serve until SIGTERM or SIGINT. Once both ports are open, one line of JSON with them goes to standard output."""
     try:
@@ -45,6 +56,9 @@ async def run(options: Options, tokens: Tokens) -> None:
     )
     print(json.dumps({"proxyPort": proxy_port, "controlPort": control.getsockname()[1]}), flush=True)
     try:
-        await uvicorn.Server(config).serve(sockets=[control])
+        server = _ControlServer(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
+        await server.serve(sockets=[control])
     finally:
         await simulator.stop()

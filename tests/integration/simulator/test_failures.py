@@ -1,0 +1,128 @@
+"""Each failure on demand is seen by a real neonize client as what it plays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.simulator.harness import Bots
+from whatsapp_simulator.testing import SimulatorClient
+from whatsapp_simulator.world.failures import FailureKind
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_drop(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number = phone()
+    bot = await bots.paired(number)
+
+    await client.fail(number, FailureKind.DROP)
+
+    await bot.wait_for("disconnected")
+    await bot.wait_for("connected")
+    assert (await client.account(number)).failure is None
+
+
+@pytest.mark.parametrize("kind", [FailureKind.UNAVAILABLE, FailureKind.REFUSE])
+async def test_nobody_gets_in_until_it_is_over(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str], kind: FailureKind
+) -> None:
+    number = phone()
+    bot = await bots.paired(number)
+
+    await client.fail(number, kind, count=1)
+
+    await bot.wait_for("disconnected")
+    await bot.wait_for("disconnected")
+    await bot.wait_for("connected")
+
+
+async def test_replaced(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number = phone()
+    bot = await bots.paired(number)
+
+    await client.fail(number, FailureKind.REPLACED)
+
+    await bot.wait_for("stream-replaced")
+    await client.wait_until_connected(number, connected=False)
+
+
+async def test_logged_out_while_connected(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number = phone()
+    bot = await bots.paired(number)
+
+    await client.fail(number, FailureKind.LOGGED_OUT)
+
+    await bot.wait_for("logged-out", onConnect=False)
+    assert (await client.account(number)).devices == []
+
+
+async def test_logged_out_while_away(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number = phone()
+    bot = await bots.paired(number)
+    await bot.kill()
+    await client.fail(number, FailureKind.LOGGED_OUT)
+
+    again = await bots.start(number)
+
+    await again.wait_for("logged-out", onConnect=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "event"), [(FailureKind.BANNED, "temporary-ban"), (FailureKind.OUTDATED, "client-outdated")]
+)
+async def test_the_login_is_refused(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str], kind: FailureKind, event: str
+) -> None:
+    number = phone()
+    bot = await bots.paired(number)
+
+    await client.fail(number, kind)
+
+    await bot.wait_for(event)
+    await bot.kill()
+    await client.heal(number)
+    again = await bots.start(number)
+    await again.wait_for("connected")
+
+
+async def test_deaf(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number)
+    await client.create_contact(contact)
+    await client.fail(number, FailureKind.DEAF)
+    await client.send(contact, number, "do you hear me?")
+
+    await bot.wait_for("keep-alive-timeout", deadline=60)
+
+    assert (await client.account(number)).devices[0].connected
+    assert not any(event["event"] == "message" for event in bot.events)
+    await client.heal(number)
+    await bot.wait_for("message", text="do you hear me?")
+    await bot.wait_for("keep-alive-restored", deadline=60)
+
+
+async def test_slow(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number)
+    await client.create_contact(contact)
+    await client.fail(number, FailureKind.SLOW, delay_seconds=0.5)
+
+    asked = (await client.inbox(contact), await bot.send(f"{contact}@s.whatsapp.net", "slowly"))
+
+    assert asked[0] == []
+    sent = next(event for event in bot.events if event["event"] == "sent")
+    commanded = next(event for event in bot.events if event["event"] == "connected")
+    assert sent["time"] - commanded["time"] > 0.5
+
+
+async def test_a_failure_for_everybody_meets_unlinked_clients_too(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
+    await client.fail(None, FailureKind.OUTDATED)
+    try:
+        bot = await bots.start(phone())
+        await bot.wait_for("client-outdated")
+    finally:
+        await client.heal(None)

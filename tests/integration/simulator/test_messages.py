@@ -1,0 +1,147 @@
+"""Texts between real neonize clients and simulated contacts, both ways, with nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.simulator.harness import Bots
+from whatsapp_simulator.testing import SimulatorClient
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+BURST = 50
+
+
+async def test_a_contact_writes_and_the_bot_answers(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number, "echo")
+    anna = await client.create_contact(contact, "Anna")
+
+    message_id = await client.send(contact, number, ".ping")
+
+    got = await bot.wait_for("message", text=".ping", id=message_id)
+    assert (got["sender"], got["alt"], got["name"]) == (anna.lid, f"{contact}@s.whatsapp.net", "Anna")
+    await client.wait_for_message(contact, "pong .ping", sender=number)
+    await client.wait_for_receipt(contact, message_id, "delivered")
+
+
+@pytest.mark.parametrize("address", ["phone", "lid"])
+async def test_a_bot_writes_first(bots: Bots, client: SimulatorClient, phone: Callable[[], str], address: str) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number)
+    bert = await client.create_contact(contact)
+
+    sent = await bot.send(f"{contact}@s.whatsapp.net" if address == "phone" else bert.lid, "hello")
+
+    got = await client.wait_for_message(contact, "hello")
+    assert (got.sender, got.id) == (number, sent["id"])
+    await bot.wait_for("receipt", ids=[sent["id"]], kind="delivered")
+
+
+async def test_a_contact_that_reads_says_so(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number)
+    await client.create_contact(contact, read_receipts=True)
+
+    sent = await bot.send(f"{contact}@s.whatsapp.net", "look")
+
+    await bot.wait_for("receipt", ids=[sent["id"]], kind="delivered")
+    await bot.wait_for("receipt", ids=[sent["id"]], kind="read")
+
+
+async def test_writing_to_a_number_that_nobody_has_fails(bots: Bots, phone: Callable[[], str]) -> None:
+    bot = await bots.paired(phone())
+
+    assert "error" in await bot.send(f"{phone()}@s.whatsapp.net", "anybody?")
+
+
+async def test_a_burst_both_ways_arrives_whole(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number, contact = phone(), phone()
+    await bots.paired(number, "echo")
+    await client.create_contact(contact)
+
+    await asyncio.gather(*(client.send(contact, number, f"message {index}") for index in range(BURST)))
+
+    wanted = {f"pong message {index}" for index in range(BURST)}
+    after = 0
+    async with asyncio.timeout(60):
+        while wanted:
+            item = await client.wait_for_message(contact, after=after, deadline=30)
+            after = item.index
+            wanted.remove(item.text)
+
+
+async def test_what_was_written_to_a_bot_that_is_away_arrives_at_its_next_login(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number)
+    await client.create_contact(contact)
+    await client.send(contact, number, "before")
+    await bot.wait_for("message", text="before")
+    await bot.kill()
+    await client.wait_until_connected(number, connected=False)
+    texts = [f"while away {index}" for index in range(5)]
+    ids = [await client.send(contact, number, text) for text in texts]
+
+    again = await bots.start(number)
+
+    await again.wait_for("offline-sync-preview")
+    for text in texts:
+        await again.wait_for("message", text=text)
+    await again.wait_for("offline-sync-completed")
+    for message_id in ids:
+        await client.wait_for_receipt(contact, message_id)
+
+
+async def test_two_accounts_talk(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    first_number, second_number = phone(), phone()
+    first, second = await asyncio.gather(bots.paired(first_number), bots.paired(second_number, "echo"))
+
+    sent = await first.send(f"{second_number}@s.whatsapp.net", "hello bot")
+
+    await second.wait_for("message", text="hello bot", id=sent["id"])
+    await first.wait_for("message", text="pong hello bot")
+
+
+async def test_a_contact_goes_on_with_a_bot_that_was_linked_anew(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number, "echo")
+    await client.create_contact(contact)
+    await client.send(contact, number, "one")
+    await client.wait_for_message(contact, "pong one")
+    await bot.kill()
+    bots.forget(number)
+
+    await bots.paired(number, "echo")
+
+    await client.send(contact, number, "two")
+    await client.wait_for_message(contact, "pong two")
+
+
+async def test_a_contact_goes_on_with_a_bot_that_went_back_to_an_old_session(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number, "echo")
+    await client.create_contact(contact)
+    await bot.kill()
+    bots.keep(number)
+    bot = await bots.start(number, "echo")
+    for text in ("one", "two", "three"):
+        await client.send(contact, number, text)
+        await client.wait_for_message(contact, f"pong {text}")
+    await bot.kill()
+    bots.restore(number)
+
+    await bots.start(number, "echo")
+
+    await client.send(contact, number, "four")
+    await client.wait_for_message(contact, "pong four", deadline=20)

@@ -1,0 +1,91 @@
+"""A plain neonize bot in a process of its own, driven and watched line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_SCRIPT = Path(__file__).with_name("bot_script.py")
+
+
+class BotProcess:
+    """A running bot; make one with `start`. `events` is all it has said so far, oldest first."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.events: list[dict[str, Any]] = []
+        self._process = process
+        self._seen = 0
+        self._changed = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    @classmethod
+    async def start(cls, session: Path, environment: Mapping[str, str], *options: str) -> BotProcess:
+        """Start a bot with its session in this file. Options: "echo" answers each text with "pong " and the text."""
+        with session.with_suffix(".log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(_SCRIPT),
+                str(session),
+                *options,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, **environment},
+                limit=1 << 20,
+            )
+        return cls(process)
+
+    async def wait_for(self, event: str, *, deadline: float = 20, **fields: Any) -> dict[str, Any]:
+        """The next event of this name with these fields, after the one that the last call returned."""
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._next(event, fields)
+        except TimeoutError:
+            unseen = self.events[self._seen :]
+            raise TimeoutError(f"no {event} {fields or ''} within {deadline} s; since the last one: {unseen}") from None
+
+    async def send(self, to: str, text: str) -> dict[str, Any]:
+        """Send a text to an address (`user@server`); returns the "sent" event, with `id` or `error`."""
+        self.command(send=text, to=to)
+        return await self.wait_for("sent", text=text)
+
+    def command(self, **fields: Any) -> None:
+        """Tell the bot to do something; see bot_script.py."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(fields).encode() + b"\n")
+
+    async def kill(self) -> None:
+        """End it with SIGKILL."""
+        if self._process.returncode is None:
+            self._process.kill()
+        await self._process.wait()
+        await self._reading
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def _next(self, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        position = self._seen
+        while True:
+            for found in self.events[position:]:
+                position += 1
+                if found["event"] == event and fields.items() <= found.items():
+                    self._seen = position
+                    return found
+            if self._reading.done():
+                raise RuntimeError(f"the bot ended while it was waited for {event!r}")
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _read(self) -> None:
+        assert self._process.stdout is not None
+        async for line in self._process.stdout:
+            # The library prints to standard output too.
+            if line.startswith(b'{"event"'):
+                self.events.append(json.loads(line))
+                self._changed.set()
+        self._changed.set()
