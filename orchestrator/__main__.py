@@ -1,4 +1,4 @@
-"""The command line: `python -m orchestrator api | controller | all | migrate`.
+"""The command line: `python -m orchestrator api | controller | all | migrate | key`.
 
 Each process imports only what it runs: the api never loads the Docker library.
 """
@@ -11,11 +11,13 @@ import sys
 from typing import Any
 
 from orchestrator import logs, settings
-from orchestrator.errors import BotdockError
+from orchestrator.db.models import Role
+from orchestrator.errors import BotdockError, Unavailable
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
 
 EXIT_CANNOT_START = 2
+DATABASE_WAIT_SECONDS = 30
 
 log = logging.getLogger("orchestrator")
 
@@ -32,12 +34,19 @@ def main() -> int:
     commands.add_parser("controller", help="run the bots of one server (needs the Docker socket)")
     commands.add_parser("all", help="both in one process, for development")
     commands.add_parser("migrate", help="bring the database to the present version; shows the first admin key once")
-    command = parser.parse_args().command
+    key = commands.add_parser("key", help="make an API key and show it once, for when there is none left")
+    key.add_argument("--name", required=True, help="what or whom it is for")
+    key.add_argument("--role", required=True, choices=[str(role) for role in Role])
+    key.add_argument("--server", help="the server of an operator or viewer; none for an admin, who reaches all")
+    arguments = parser.parse_args()
+    command = arguments.command
     try:
         loaded = settings.load()
         logs.configure(loaded.log_level)
         if command == "migrate":
             _migrate(loaded)
+        elif command == "key":
+            asyncio.run(_key(loaded, name=arguments.name, role=Role(arguments.role), server=arguments.server))
         else:
             asyncio.run(_serve(loaded, api=command in {"api", "all"}, controller=command in {"controller", "all"}))
     except BotdockError as exc:
@@ -54,6 +63,25 @@ def _migrate(loaded: Settings) -> None:
     if done.first_key is not None:
         print("The first admin key. It is shown this once and kept nowhere:")  # noqa: T201
         print(f"BOTDOCK_API_KEY={done.first_key}", flush=True)  # noqa: T201
+
+
+async def _key(loaded: Settings, *, name: str, role: Role, server: str | None) -> None:
+    from orchestrator.db import api_keys
+    from orchestrator.db.schema import wait_until_migrated
+    from orchestrator.db.session import Database
+
+    database = Database(loaded)
+    try:
+        async with asyncio.timeout(DATABASE_WAIT_SECONDS):
+            await wait_until_migrated(database)
+            async with database.session() as session:
+                made = await api_keys.make(session, name=name, role=role, server_name=server)
+                await session.commit()
+    except TimeoutError:
+        raise Unavailable("no migrated database could be reached; is DATABASE_URL right?") from None
+    finally:
+        await database.close()
+    print(f"BOTDOCK_API_KEY={made.key}", flush=True)  # noqa: T201
 
 
 async def _serve(loaded: Settings, *, api: bool, controller: bool) -> None:

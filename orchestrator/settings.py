@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     bot_https_proxy: str | None = Field(
         default=None, description="HTTPS proxy of the bots' WhatsApp connections (`http://host:port`)."
     )
+    stack: str | None = Field(
+        default=None, description="Compose project whose containers join the bots' network; none: every stack's."
+    )
     bot_network_pool: str = Field(
         default="10.213.0.0/16", description="Private range out of which each server's bot network gets a /22."
     )

@@ -33,7 +33,13 @@ async def page(session: AsyncSession, *, limit: int, after: str | None) -> list[
 
 
 async def make(session: AsyncSession, *, name: str, role: Role, server_name: str | None) -> Made:
-    """A new key, not yet committed. Raises InvalidInput for a server that does not exist."""
+    """A new key, not yet committed.
+
+    Raises InvalidInput for a server that does not exist, for an admin key with one, and for another key without one.
+    """
+    if (role is Role.ADMIN) is not (server_name is None):
+        need = "reaches all servers: name none" if role is Role.ADMIN else "needs a server"
+        raise InvalidInput(f"a key of the role {role} {need}", code="server-and-role")
     if server_name is not None and await session.get(Server, server_name) is None:
         raise InvalidInput(f"there is no server {server_name!r}", code="unknown-server")
     key_id, key = new_key()

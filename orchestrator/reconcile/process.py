@@ -13,6 +13,8 @@ from orchestrator.reconcile.store import installation_id
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
 
+COMPOSE_PROJECT_LABEL = "com.docker.compose.project"
+
 
 async def run_controller(settings: Settings) -> None:
     """Run the controller of `settings.server_name` until a signal or cancellation."""
@@ -50,4 +52,5 @@ def _engine(settings: Settings, owner: str) -> Engine:
         host=settings.docker_host,
         workers=settings.docker_workers,
         network_pool=settings.bot_network_pool,
+        stack={COMPOSE_PROJECT_LABEL: settings.stack} if settings.stack else None,
     )

@@ -1,0 +1,72 @@
+"""`python -m orchestrator` as an operator meets it: keys made by hand, and one clear line when it cannot start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from orchestrator.api.app import create_app
+from orchestrator.settings import Settings
+
+
+def orchestrator(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "orchestrator", *arguments],
+        env={"PATH": os.environ["PATH"], **environment},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def key_in(done: subprocess.CompletedProcess[str]) -> str:
+    name, _, key = done.stdout.strip().splitlines()[-1].partition("=")
+    assert name == "BOTDOCK_API_KEY", done.stderr
+    return key
+
+
+async def bots_status(database_url: str, key: str) -> int:
+    app = create_app(Settings(database_url=database_url))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
+            return (await client.get("/api/bots", headers={"X-Api-Key": key})).status_code
+
+
+@pytest.mark.parametrize("arguments", [["--role", "admin"], ["--role", "viewer", "--server", "server1"]])
+async def test_a_key_made_on_the_command_line_opens_the_api(database_url: str, arguments: list[str]) -> None:
+    done = orchestrator("key", "--name", "by hand", *arguments, DATABASE_URL=database_url)
+    assert done.returncode == 0, done.stderr
+    assert await bots_status(database_url, key_in(done)) == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--role", "operator"], "a key of the role operator needs a server"),
+        (["--role", "admin", "--server", "server1"], "a key of the role admin reaches all servers: name none"),
+        (["--role", "viewer", "--server", "nowhere"], "there is no server 'nowhere'"),
+    ],
+)
+def test_a_key_whose_role_and_server_do_not_fit_is_refused(
+    database_url: str, arguments: list[str], complaint: str
+) -> None:
+    done = orchestrator("key", "--name", "by hand", *arguments, DATABASE_URL=database_url)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == f"botdock: {complaint}"
+    assert "BOTDOCK_API_KEY" not in done.stdout
+
+
+def test_a_bad_setting_stops_the_start_with_one_line_that_does_not_show_the_value() -> None:
+    done = orchestrator("api", DATABASE_URL="mysql://root:hunter2@db/x", API_PORT="0")
+    assert done.returncode == 2
+    assert done.stderr.startswith("botdock: cannot start: ")
+    assert done.stderr.count("\n") == 1
+    assert "DATABASE_URL" in done.stderr
+    assert "API_PORT" in done.stderr
+    assert "hunter2" not in done.stderr
