@@ -1,0 +1,27 @@
+"""The fixtures' own proof, and that of the first migration: a fresh database is what the models say it is."""
+
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine
+from sqlmodel import SQLModel
+
+from orchestrator.db import models
+from orchestrator.db.migrate import migrate
+from orchestrator.settings import Settings
+
+
+def test_the_migrations_make_the_tables_of_the_models(database_url: str) -> None:
+    assert models.Bot.metadata is SQLModel.metadata
+    engine = create_engine(Settings(database_url=database_url).sqlalchemy_url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+    engine.dispose()
+
+
+def test_migrating_again_changes_nothing_and_shows_no_second_key(database_url: str) -> None:
+    settings = Settings(database_url=database_url)
+    first = migrate(settings)
+    second = migrate(settings)
+    assert first.first_key is None
+    assert second == first
