@@ -1,6 +1,7 @@
 """Handles on the two processes of these tests: the runtime and the simulated network."""
 
 import itertools
+import json
 import os
 import shutil
 import signal
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-from whatsapp_simulator import keys
-from whatsapp_simulator.patch import patch_library
 
 from bot_runtime.whatsapp.core import package_directory
+from whatsapp_simulator import keys
+from whatsapp_simulator.patch import patch_library
 
 _T = TypeVar("_T")
 
@@ -87,7 +88,14 @@ class RuntimeProcess:
     """One runtime; all runtimes of a test use the same volume."""
 
     def __init__(
-        self, volume: Path, site: Path, network: Network, number: int, *, config: str | None = None, **environ: str
+        self,
+        volume: Path,
+        site: Path,
+        network: Network,
+        number: int,
+        *,
+        config: str = json.dumps(QUICK),
+        **environ: str,
     ) -> None:
         self.directory = volume / "auth" / "server1" / "bot_bot-1"
         (volume / "auth").mkdir(exist_ok=True)
@@ -102,7 +110,7 @@ class RuntimeProcess:
             "BOTDOCK_TOKEN": TOKEN,
             "BOTDOCK_AUTH_ROOT": str(volume / "auth"),
             "BOTDOCK_PORT": "0",
-            "BOTDOCK_CONFIG": config or '{"reconnectBaseDelaySeconds": 0.2, "heartbeatIntervalSeconds": 0.5}',
+            "BOTDOCK_CONFIG": config,
             **environ,
         }
         with self.log.open("wb") as log:

@@ -1,0 +1,127 @@
+"""What can go wrong between the bot and WhatsApp, and what the bot makes of it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
+
+Start = Callable[..., RuntimeProcess]
+
+
+def online(start: Start, network: Network, **options: str) -> tuple[RuntimeProcess, str]:
+    bot, phone = start(**options), new_phone()
+    bot.pair(network, phone)
+    return bot, phone
+
+
+def states(bot: RuntimeProcess) -> list[str]:
+    return [event["data"]["state"] for event in bot.events("connection-update")]
+
+
+def test_a_dropped_connection_comes_back_by_itself(start: Start, network: Network) -> None:
+    bot, phone = online(start, network)
+    network.fail(phone, "drop")
+    eventually(lambda: states(bot)[-2:], lambda last: last == ["reconnecting", "online"])
+    health = bot.health()
+    assert health["connectionAttempts"] == 0
+    assert health["lastError"] is None
+    assert bot.get("/stats")["reconnects"] == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "state"),
+    [("replaced", "conflict"), ("logged-out", "logged-out"), ("banned", "banned"), ("outdated", "outdated")],
+)
+def test_what_trying_again_would_make_worse_is_not_tried_again(
+    start: Start, network: Network, failure: str, state: str
+) -> None:
+    bot, phone = online(start, network)
+    network.fail(phone, failure)
+    health = bot.wait_for(state)
+    assert health["lastError"]["message"]
+    settled = health["events"]["lastSeq"]
+    eventually(bot.health, lambda later: later["lastHeartbeat"] > health["lastHeartbeat"])
+    assert bot.health()["connection"] == state
+    assert bot.health()["events"]["lastSeq"] == settled
+    assert bot.stop() == 0
+
+
+def test_being_logged_out_is_an_event_and_a_reset_shows_a_new_qr_code(start: Start, network: Network) -> None:
+    bot, phone = online(start, network)
+    boot = bot.health()["bootId"]
+    network.fail(phone, "logged-out")
+    bot.wait_for("logged-out")
+    bot.wait_for_event("logout")
+
+    assert bot.client.post("/connection/reset").status_code == 200
+
+    network.scan(phone, bot.qr())
+    health = bot.wait_for("online")
+    assert health["bootId"] == boot
+    seqs = [event["seq"] for event in bot.events()]
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_a_session_taken_over_can_be_taken_back(start: Start, network: Network) -> None:
+    bot, phone = online(start, network)
+    network.fail(phone, "replaced")
+    bot.wait_for("conflict")
+    bot.client.post("/connection/reset")
+    bot.wait_for("online")
+
+
+def test_an_unreachable_whatsapp_ends_the_process_after_the_attempts_allowed(start: Start, network: Network) -> None:
+    config = '{"reconnectBaseDelaySeconds": 0.05, "maxReconnectAttempts": 3}'
+    bot, phone = online(start, network, config=config)
+    network.fail(phone, "refuse")
+    assert bot.process.wait(30) == 75
+    network.heal(phone)
+    again = start()
+    again.wait_for("online")
+    events = again.events()
+    assert next(event for event in events if event["type"] == "reconnect-failed")["data"] == {"attempts": 3}
+
+
+def test_a_bot_comes_back_when_whatsapp_does(start: Start, network: Network) -> None:
+    bot, phone = online(start, network, config='{"reconnectBaseDelaySeconds": 0.1, "maxReconnectAttempts": 50}')
+    network.fail(phone, "unavailable")
+    eventually(bot.health, lambda health: health["connectionAttempts"] >= 2)
+    assert bot.health()["connection"] == "reconnecting"
+    network.heal(phone)
+    assert bot.wait_for("online")["connectionAttempts"] == 0
+
+
+def test_a_reset_renews_an_open_connection_without_a_restart(start: Start, network: Network) -> None:
+    bot, _ = online(start, network)
+    boot, pid = bot.health()["bootId"], bot.process.pid
+    assert bot.client.post("/connection/reset").status_code == 200
+    eventually(lambda: states(bot)[-2:], lambda last: last == ["reconnecting", "online"])
+    assert bot.health()["bootId"] == boot
+    assert bot.process.pid == pid
+
+
+def test_the_connection_is_renewed_as_often_as_configured(start: Start, network: Network) -> None:
+    bot, _ = online(start, network, config='{"connectionResetIntervalSeconds": 1, "heartbeatIntervalSeconds": 0.2}')
+    eventually(lambda: states(bot).count("online"), lambda times: times >= 2)
+
+
+def test_logging_out_removes_the_session(start: Start, network: Network) -> None:
+    bot, phone = online(start, network)
+    assert bot.client.post("/logout").status_code == 200
+    health = bot.wait_for("logged-out")
+    assert health["phoneNumber"] is None
+    assert health["credsUpdatedAt"] is None
+    assert bot.client.post("/logout").status_code == 409
+    bot.client.post("/connection/reset")
+    network.scan(phone, bot.qr())
+    bot.wait_for("online")
+
+
+@pytest.mark.slow
+def test_a_connection_that_has_gone_deaf_is_noticed_and_renewed(start: Start, network: Network) -> None:
+    bot, phone = online(start, network)
+    network.fail(phone, "deaf")
+    bot.wait_for("deaf", seconds=60)
+    network.heal(phone)
+    bot.wait_for("online", seconds=60)

@@ -1,0 +1,132 @@
+"""Starting and ending: one owner per session, and a clean end in every state."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
+
+Start = Callable[..., RuntimeProcess]
+
+NOBODY = "http://127.0.0.1:9"
+
+
+def assert_ends_cleanly(bot: RuntimeProcess) -> None:
+    assert bot.stop(within=5) == 0
+    assert "ends with exit code 0" in bot.log.read_text()
+
+
+def test_a_bot_that_shows_a_qr_code_ends_in_time(start: Start, network: Network) -> None:
+    bot = start()
+    bot.qr()
+    assert_ends_cleanly(bot)
+
+
+def test_a_bot_that_is_online_ends_in_time_and_says_so(start: Start, network: Network) -> None:
+    bot, phone = start(), new_phone()
+    bot.pair(network, phone)
+    assert_ends_cleanly(bot)
+    again = start()
+    again.wait_for("online")
+    updates = [event["data"] for event in again.events("connection-update")]
+    assert {"connection": "close", "state": "closing"} in updates
+
+
+def test_a_bot_that_never_reached_whatsapp_ends_in_time(start: Start) -> None:
+    bot = start(HTTPS_PROXY=NOBODY)
+    eventually(bot.health, lambda health: health["connectionAttempts"] >= 1)
+    assert_ends_cleanly(bot)
+
+
+def test_a_bot_that_is_reconnecting_ends_in_time(start: Start, network: Network) -> None:
+    bot, phone = start(config='{"reconnectBaseDelaySeconds": 0.1, "maxReconnectAttempts": 50}'), new_phone()
+    bot.pair(network, phone)
+    network.fail(phone, "refuse")
+    eventually(bot.health, lambda health: health["connectionAttempts"] >= 2)
+    assert_ends_cleanly(bot)
+
+
+def test_a_bot_whose_connection_was_lost_while_pairing_starts_over_and_ends_in_time(
+    start: Start, network: Network
+) -> None:
+    bot = start()
+    first = bot.qr()
+    network.post("/failures", kind="drop")
+    second = eventually(
+        lambda: bot.client.get("/qr").json().get("code"), lambda code: code is not None and code != first
+    )
+    assert second
+    assert_ends_cleanly(bot)
+
+
+def test_a_signal_at_the_very_start_is_not_lost(start: Start) -> None:
+    bot = start(HTTPS_PROXY=NOBODY)
+    eventually(lambda: (bot.directory / "session.lock").exists(), bool)
+    assert bot.stop(within=5) == 0
+
+
+def test_a_second_process_on_the_same_volume_is_turned_away(start: Start) -> None:
+    first = start(HTTPS_PROXY=NOBODY)
+    first.health()
+    second = start(HTTPS_PROXY=NOBODY)
+    assert second.process.wait(10) == 73
+    assert first.health()["connection"] == "connecting"
+
+
+def test_the_lock_is_kept_while_the_process_replaces_itself(start: Start, network: Network) -> None:
+    bot = start()
+    first = bot.qr()
+    bot.client.post("/connection/reset")
+    eventually(lambda: bot.client.get("/qr").json().get("code"), lambda code: code is not None and code != first)
+    assert start().process.wait(10) == 73
+
+
+def test_a_damaged_session_is_reported(start: Start) -> None:
+    bot = start(HTTPS_PROXY=NOBODY)
+    bot.health()
+    bot.kill()
+    (bot.directory / "session.db").write_bytes(b"this is no database " * 1000)
+    assert start(HTTPS_PROXY=NOBODY).process.wait(10) == 78
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BOTDOCK_BOT_ID", "../other"),
+        ("BOTDOCK_SERVER_NAME", ".."),
+        ("BOTDOCK_TOKEN", ""),
+        ("BOTDOCK_CONFIG", '{"generation": "s3cret"}'),
+        ("BOTDOCK_PORT", "http"),
+    ],
+)
+def test_an_invalid_environment_ends_the_start_with_one_line(start: Start, variable: str, value: str) -> None:
+    bot = start(**{variable: value})
+    assert bot.process.wait(10) == 64
+    (line,) = bot.log.read_text().splitlines()
+    assert variable in line
+
+
+@pytest.mark.slow
+def test_an_expired_qr_code_is_replaced_only_on_request(start: Start, network: Network) -> None:
+    bot = start()
+    boot = bot.health()["bootId"]
+    bot.wait_for("pairing-expired", seconds=200)
+    assert bot.client.get("/qr").status_code == 409
+    codes = [event["data"]["qr"] for event in bot.events("qr")]
+    assert len(set(codes)) == 6
+
+    bot.client.post("/connection/reset")
+
+    code = bot.qr()
+    assert code not in codes
+    assert bot.health()["bootId"] == boot
+    network.scan(new_phone(), code)
+    bot.wait_for("online")
+    assert_ends_cleanly(bot)
+
+
+@pytest.mark.slow
+def test_a_bot_whose_qr_code_has_expired_ends_in_time(start: Start) -> None:
+    bot = start()
+    bot.wait_for("pairing-expired", seconds=200)
+    assert_ends_cleanly(bot)
