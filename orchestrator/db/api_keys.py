@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.db.keys import hash_key, new_key
 from orchestrator.db.models import ApiKey, Role, Server

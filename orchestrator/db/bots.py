@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.db.models import Bot, BotStatus, Server
 from orchestrator.db.phases import SHOWN_PHASE

@@ -1,8 +1,8 @@
 """Rows of `bot_events`, read by bot in either direction."""
 
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.db.models import BotEvent
 from orchestrator.db.scope import Scope

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from sqlalchemy import and_, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from orchestrator.db.models import Bot, BotStatus, Server
 from orchestrator.db.phases import SHOWN_PHASE

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from bot_runtime.contract import EventPage
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
