@@ -1,11 +1,53 @@
-# `make help` lists the targets.
+# `make help` lists the targets. Nothing has to be installed before: each target brings what it needs.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+UV := .venv/bin/uv
+VENV := .venv/.installed
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
 
 engine: ## a Docker engine that answers: one already there is left as it is, else one is installed and started
 	@images/engine/ensure.sh
 
-.PHONY: help engine
+venv: $(VENV) ## the development environment in .venv
+
+$(VENV): requirements/dev.txt images/venv.sh
+	@images/venv.sh
+
+requirements: $(VENV) ## pin every dependency of pyproject.toml with hashes (UPGRADE=1: take the newest)
+	@for extra in bot orchestrator simulator; do $(COMPILE) --python-version 3.13 --extra $$extra --output-file requirements/$$extra.txt || exit 1; done
+	@$(COMPILE) --python-version 3.11 --extra dev --output-file requirements/dev.txt
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+	$(if $(UPGRADE),--upgrade) pyproject.toml
+
+# --- images -----------------------------------------------------------------------------------------------------------
+# PLATFORMS=linux/amd64,linux/arm64  both (default: this machine's, push: both)    IMAGES="bot postgres"  only these
+# BASE_IMAGE=python:3.13-slim        instead of the package-built Python root      REFRESH=1  fetch packages anew
+# REGISTRY=host:port/prefix TAG=…    where images-push pushes to
+
+BUILDER = $(PYTHON) -m images.builder
+BUILD_OPTIONS = $(if $(PLATFORMS),--platforms "$(PLATFORMS)") $(if $(IMAGES),--images "$(IMAGES)") \
+	$(if $(BASE_IMAGE),--base-image "$(BASE_IMAGE)") $(if $(REFRESH),--refresh) $(if $(TAG),--tag "$(TAG)")
+
+images: engine $(VENV) ## build the images into the engine
+	@$(BUILDER) build $(BUILD_OPTIONS)
+
+images-push: engine $(VENV) ## build for every platform and push to REGISTRY=host:port/prefix
+	@$(BUILDER) push $(BUILD_OPTIONS) --registry "$(REGISTRY)"
+
+images-check: engine $(VENV) ## build everything twice from nothing and compare the digests
+	@$(BUILDER) check $(BUILD_OPTIONS)
+
+test-images: engine $(VENV) ## what the images promise, for both platforms, pushed to a local registry too
+	@images/registry.sh
+	@$(BUILDER) build --platforms linux/amd64,linux/arm64
+	@$(PYTHON) -m pytest -q tests/e2e/test_images.py
+
+test-arm64: engine $(VENV) ## run the arm64 bot image once, emulated
+	@images/arm64.sh
+
+.PHONY: help engine venv requirements images images-push images-check test-images test-arm64

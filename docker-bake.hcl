@@ -1,11 +1,14 @@
 # The images and how they are put together. `make images` prepares the layers in images/.build/layers and then runs
 # this; with the layers in place `docker buildx bake` alone does the same.
 
+# Where the prepared layers are: in CONTEXT/.build/layers.
+variable "CONTEXT" { default = "images" }
 variable "REGISTRY" { default = "botdock" }
 variable "TAG" { default = "dev" }
 variable "VERSION" { default = "0.0.0" }
 variable "REVISION" { default = "unknown" }
-variable "SOURCE" { default = "https://github.com/botdock/botdock" }
+# Where the source is published; the annotation is left out where this is empty.
+variable "SOURCE" { default = "" }
 # Comma-separated, for example linux/amd64,linux/arm64.
 variable "PLATFORMS" { default = "linux/amd64" }
 # An image with Python 3.13 at /usr/local/bin (the official one), used instead of the package-built root.
@@ -19,30 +22,32 @@ group "default" {
 
 function "metadata" {
   params = [title, description]
-  result = {
+  result = merge(SOURCE == "" ? {} : { "org.opencontainers.image.source" = SOURCE }, {
     "org.opencontainers.image.title"       = "Botdock ${title}"
     "org.opencontainers.image.description" = description
     "org.opencontainers.image.version"     = VERSION
     "org.opencontainers.image.revision"    = REVISION
-    "org.opencontainers.image.source"      = SOURCE
     "org.opencontainers.image.licenses"    = "Apache-2.0"
     "org.opencontainers.image.created"     = timeadd("1970-01-01T00:00:00Z", "${SOURCE_DATE_EPOCH}s")
-  }
+  })
 }
 
 # An index, and with it a place for its annotations, exists only for several platforms.
 function "annotations" {
   params = [labels]
-  result = [for key, value in labels :
-    "${length(split(",", PLATFORMS)) > 1 ? "index,manifest" : "manifest"}:${key}=${value}"]
+  result = concat(
+    [for key, value in labels : "manifest:${key}=${value}"],
+    length(split(",", PLATFORMS)) > 1 ? [for key, value in labels : "index:${key}=${value}"] : []
+  )
 }
 
 target "_common" {
-  context   = "images"
+  context   = CONTEXT
   platforms = split(",", PLATFORMS)
   args      = { SOURCE_DATE_EPOCH = SOURCE_DATE_EPOCH }
   # A provenance record holds the time of the build, so the digest would never be the same twice.
   attest = ["type=provenance,disabled=true"]
+  output = ["type=docker,oci-mediatypes=true"]
 }
 
 target "root" {

@@ -54,12 +54,16 @@ apt_release_sources() {
     [ -z "$security" ] || printf 'deb %s %s %s-security main\n' "$signed" "$security" "$1"
 }
 
+# apt_install PACKAGE…: or one line saying who has to install what.
+apt_install() {
+    command -v apt-get >/dev/null || { echo "missing: install $*" >&2; return 1; }
+    [ "$(id -u)" = 0 ] || { echo "missing: run 'sudo apt-get install $*'" >&2; return 1; }
+    apt_run install "$@" || { apt_run update && apt_run install "$@"; } || { apt_error >&2; return 1; }
+}
+
 # apt_need COMMAND PACKAGE…: the packages are installed where the command is missing.
 apt_need() {
-    command -v "$1" >/dev/null && return
     wanted=$1
     shift
-    command -v apt-get >/dev/null || { echo "'$wanted' is missing: install $*" >&2; return 1; }
-    [ "$(id -u)" = 0 ] || { echo "'$wanted' is missing: run 'sudo apt-get install $*'" >&2; return 1; }
-    apt_run install "$@" || { apt_run update && apt_run install "$@"; } || { apt_error >&2; return 1; }
+    command -v "$wanted" >/dev/null || apt_install "$@"
 }

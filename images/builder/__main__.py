@@ -4,13 +4,14 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
-from images.builder.bake import Options, bake, has_containerd_store, project_version
+from images.builder.bake import Options, bake, has_containerd_store, project_version, revision
 from images.builder.bytecode import native_architecture
 from images.builder.errors import BuildError
 from images.builder.prepare import IMAGES_ALL, prepare
 from images.builder.sizes import table
-from images.builder.workspace import PLATFORMS, Workspace
+from images.builder.workspace import IMAGES, PLATFORMS, Workspace
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -37,6 +38,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         registry=arguments.registry or "botdock",
         tag=arguments.tag,
         version=project_version(),
+        revision=revision(),
         base_image=arguments.base_image,
     )
 
@@ -55,7 +57,7 @@ def build(workspace: Workspace, options: Options) -> None:
         )
     _prepare(workspace, options)
     workspace.say(f"building {', '.join(options.images)} for {', '.join(options.platforms)}")
-    digests = bake(workspace, options, "type=docker")
+    digests = bake(workspace, options)
     references = {image: (f"{options.registry}/{image}:{options.tag}", digests[image]) for image in options.images}
     sizes = table(workspace, references)
     workspace.say(f"done\n{sizes}")
@@ -67,19 +69,30 @@ def push(workspace: Workspace, options: Options) -> None:
         raise BuildError("say where to: make images-push REGISTRY=HOST[:PORT]/PREFIX")
     _prepare(workspace, options)
     workspace.say(f"building and pushing to {options.registry}: {', '.join(options.images)}")
-    digests = bake(workspace, options, "type=image,push=true")
+    digests = bake(workspace, options, "type=image,push=true,oci-mediatypes=true")
     for image, digest in digests.items():
         workspace.say(f"{options.registry}/{image}:{options.tag} {digest}")
 
 
-def check(options: Options) -> None:
-    """Build everything twice from nothing, without any cache, and compare the digests."""
-    results = []
+def check(workspace: Workspace, options: Options) -> None:
+    """Build twice from nothing, without any cache, and compare the digests."""
+    digests = []
     for attempt in ("first", "second"):
-        workspace = Workspace()
-        workspace = Workspace(root=workspace.root.with_name(f".build-{attempt}"))
-        results.append((attempt, workspace))
-    raise NotImplementedError(results, options)
+        context = workspace.scratch(f"check-{attempt}")
+        for dockerfile in IMAGES.glob("*/Dockerfile"):
+            (context / dockerfile.parent.name).mkdir()
+            shutil.copy(dockerfile, context / dockerfile.parent.name)
+        fresh = Workspace(root=context / ".build", started=workspace.started)
+        workspace.say(f"the {attempt} build from nothing")
+        _prepare(fresh, options)
+        output = f"type=oci,oci-mediatypes=true,dest={context}/{{image}}.tar"
+        digests.append(bake(fresh, replace(options, no_cache=True), output))
+        shutil.rmtree(context)
+    for image in options.images:
+        first, second = (attempt[image] for attempt in digests)
+        workspace.say(f"{image:<14} {first} {'= again' if first == second else f'but then {second}'}")
+    if digests[0] != digests[1]:
+        raise BuildError("two builds of the same inputs differ; the lines above say which images")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif arguments.action == "push":
             push(workspace, options)
         else:
-            check(options)
+            check(workspace, options)
     except BuildError as error:
         sys.stderr.write(f"images: FAILED: {error}\n")
         return 1

@@ -25,6 +25,7 @@ class Options:
     registry: str
     tag: str
     version: str
+    revision: str
     base_image: str = ""
     no_cache: bool = False
 
@@ -45,22 +46,26 @@ def revision() -> str:
     return f"{commit}-modified" if changed else commit
 
 
-def bake(workspace: Workspace, options: Options, output: str) -> dict[str, str]:
-    """Build the images and send them to `output` (`{image}` stands for the image's name).
+def bake(workspace: Workspace, options: Options, output: str = "") -> dict[str, str]:
+    """Build the images from the workspace's layers and send them to `output`, bake's own default where it is empty.
+
+    In `output`, `{image}` stands for the image's name.
 
     Returns the digest of each image.
     """
     metadata = workspace.root / "metadata.json"
     command = ["docker", "buildx", "bake", "--file", "docker-bake.hcl", "--metadata-file", str(metadata)]
     command += ["--progress", "plain", *(["--no-cache"] if options.no_cache else [])]
-    for image in options.images:
-        command += ["--set", f"{image}.output={output.format(image=image)}"]
+    if output:
+        for image in options.images:
+            command += ["--set", f"{image}.output={output.format(image=image)}"]
     env = {
         **os.environ,
+        "CONTEXT": str(workspace.root.parent),
         "REGISTRY": options.registry,
         "TAG": options.tag,
         "VERSION": options.version,
-        "REVISION": revision(),
+        "REVISION": options.revision,
         "PLATFORMS": ",".join(options.platforms),
         "BASE_IMAGE": options.base_image,
         "SOURCE_DATE_EPOCH": str(EPOCH),
@@ -72,7 +77,7 @@ def bake(workspace: Workspace, options: Options, output: str) -> dict[str, str]:
             [*command, *options.images], cwd=PROJECT, env=env, stdout=file, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode:
-        raise BuildError(f"docker buildx bake failed: {_reason(log)} (all of it: {log.relative_to(PROJECT)})")
+        raise BuildError(f"docker buildx bake failed: {_reason(log)} (all of it: {log})")
     rows = json.loads(metadata.read_text())
     return {image: rows[image]["containerimage.digest"] for image in options.images}
 
