@@ -1,0 +1,244 @@
+"""A whole fleet to play with: a database, a simulated WhatsApp, api and controller processes, and real containers.
+
+The processes run on the host from this checkout, the bots in the images that `make images` built. Everything carries a
+server name of its own, so fleets live side by side on one engine, and `close` removes what belongs to it.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import psycopg
+from docker.models.containers import Container
+
+from tests.support.eventually import eventually
+from tests.support.phones import Phones
+from tests.support.processes import OrchestratorProcess, free_port
+
+SIMULATOR_IMAGE = "botdock/simulator:dev"
+BOT_IMAGE = "botdock/bot-simulated:dev"
+CONTROL_PORT = 8090
+
+QUICK = {
+    "PROBE_INTERVAL": "1",
+    "PROBE_TIMEOUT": "2",
+    "PROBE_FAILURE_THRESHOLD": "2",
+    "RESYNC_INTERVAL": "3",
+    "STARTUP_TIMEOUT": "30",
+    "BOTCOUNT": "100",
+}
+"""Settings under which failures are noticed fast enough for tests."""
+
+
+class Fleet:
+    """One server's bots. Phones have the numbers 4917…, one per bot (`phone`)."""
+
+    def __init__(
+        self,
+        *,
+        database_url: str,
+        admin_key: str,
+        logs: Path,
+        settings: Mapping[str, str] = QUICK,
+        docker_host: str | None = None,
+        prefix: list[str] | None = None,
+    ) -> None:
+        """Starts the simulator; `start_controller` and `start_api` start the rest. `prefix` goes before commands."""
+        self.server = f"t{uuid.uuid4().hex[:8]}"
+        self.database_url = database_url
+        self.docker = docker.DockerClient(base_url=docker_host) if docker_host else docker.from_env()
+        self._logs = logs
+        self._prefix = prefix or []
+        self._processes: list[OrchestratorProcess] = []
+        self._settings = {
+            **settings,
+            "DATABASE_URL": database_url,
+            "SERVER_NAME": self.server,
+            "STACK": self.server,
+            "BOT_IMAGE": BOT_IMAGE,
+            "BOT_HTTPS_PROXY": "http://simulator:8443",
+            **({"DOCKER_HOST": docker_host} if docker_host else {}),
+        }
+        self._api = httpx.Client(headers={"X-Api-Key": admin_key}, timeout=40, trust_env=False)
+        self.simulator = self._start_simulator()
+        self.phones = Phones(f"http://{_address(self.simulator)}:{CONTROL_PORT}")
+        eventually(self._simulator_answers, what="the simulator")
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("INSERT INTO servers (name, max_bots) VALUES (%s, 200)", [self.server])
+
+    # Processes
+
+    def start_controller(self, *, wait: bool = True, **settings: str) -> OrchestratorProcess:
+        """A controller of this server; several may be started."""
+        port = free_port()
+        return self._start("controller", port, {"CONTROLLER_PORT": str(port), **settings}, wait=wait)
+
+    def start_api(self) -> OrchestratorProcess:
+        """The api; `request` goes to the last one started."""
+        port = free_port()
+        process = self._start("api", port, {"API_PORT": str(port)}, wait=True)
+        self._api.base_url = httpx.URL(process.url)
+        return process
+
+    # Bots, by REST
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """A call to the REST API with the admin key."""
+        return self._api.request(method, path, **options)
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """A call that must succeed; its JSON."""
+        response = self.request(method, path, **({} if body is None else {"json": body}))
+        assert response.is_success, f"{method} {path}: {response.status_code} {response.text}"
+        return response.json() if response.content else None
+
+    def create(self, bot: str, *, approve: bool = True, **more: Any) -> None:
+        """Make a bot and approve it."""
+        self.call("POST", "/api/bots", {"id": bot, "name": f"Bot {bot}", "serverName": self.server, **more})
+        if approve:
+            self.call("POST", f"/api/bots/{bot}/approve")
+
+    def status(self, bot: str) -> dict[str, Any]:
+        """The bot's status in the API."""
+        status: dict[str, Any] = self.call("GET", f"/api/bots/{bot}")["status"]
+        return status
+
+    def wait_phase(self, bot: str, *phases: str, deadline: float = 40) -> dict[str, Any]:
+        """Wait until the bot is in one of the phases; its status."""
+        try:
+            return eventually(
+                lambda: self.status(bot),
+                lambda status: status["phase"] in phases,
+                deadline=deadline,
+                what=f"{bot} to be {' or '.join(phases)}",
+            )
+        except TimeoutError as exc:
+            raise TimeoutError(f"{exc}\n{self.explain(bot)}") from None
+
+    def wait_status(
+        self, bot: str, until: Callable[[dict[str, Any]], object], *, deadline: float = 40, what: str = "the status"
+    ) -> dict[str, Any]:
+        """Wait until the bot's status satisfies a condition."""
+        try:
+            return eventually(lambda: self.status(bot), until, deadline=deadline, what=f"{bot}: {what}")
+        except TimeoutError as exc:
+            raise TimeoutError(f"{exc}\n{self.explain(bot)}") from None
+
+    def pair(self, bot: str, phone: str) -> dict[str, Any]:
+        """Scan the bot's QR with a phone and wait until it is online; its status."""
+        qr = self.call("GET", f"/api/bots/{bot}/qr?format=json&wait=30")["code"]
+        self.phones.scan(phone, qr)
+        return self.wait_phase(bot, "online")
+
+    def online(self, bot: str, phone: str) -> dict[str, Any]:
+        """Make, approve and pair a bot."""
+        self.create(bot)
+        return self.pair(bot, phone)
+
+    def events(self, bot: str, kind: str | None = None) -> list[dict[str, Any]]:
+        """The bot's events, oldest first."""
+        items: list[dict[str, Any]] = self.call("GET", f"/api/bots/{bot}/events?after=0&limit=200")["items"]
+        return [item for item in items if kind in (None, item["type"])]
+
+    def delete(self, bot: str) -> None:
+        """Delete a bot and wait until it is gone."""
+        self.call("DELETE", f"/api/bots/{bot}")
+        eventually(lambda: self.request("GET", f"/api/bots/{bot}").status_code, lambda code: code == 404)
+
+    # Containers, by the engine
+
+    def name(self, bot: str) -> str:
+        """The name of the bot's container and volume."""
+        return f"botdock-{self.server}-{bot}"
+
+    def container(self, bot: str) -> Container:
+        """The bot's container; docker.errors.NotFound when there is none."""
+        return self.docker.containers.get(self.name(bot))
+
+    def containers(self) -> list[str]:
+        """The names of all bot containers of this fleet, running or not."""
+        labels = [f"botdock.server={self.server}", "botdock.bot-id"]
+        found = self.docker.api.containers(all=True, filters={"label": labels})
+        return sorted(item["Names"][0].removeprefix("/") for item in found)
+
+    def started_at(self, bot: str) -> str:
+        """When the bot's container was last started, as the engine says."""
+        return str(self.container(bot).attrs["State"]["StartedAt"])
+
+    def volume_exists(self, bot: str) -> bool:
+        """Whether the bot's volume exists."""
+        return bool(self.docker.volumes.list(filters={"name": f"^{self.name(bot)}$"}))
+
+    def explain(self, bot: str) -> str:
+        """What helps to understand a failed test: events, and the ends of the logs."""
+        events = [f"{e['timestamp']} {e['type']} {json.dumps(e['data'])[:200]}" for e in self.events(bot)[-12:]]
+        try:
+            output = self.container(bot).logs(tail=12).decode(errors="replace")
+        except docker.errors.APIError as exc:
+            output = str(exc)
+        processes = "\n".join(process.tail(12) for process in self._processes[-2:])
+        return "\n".join(["events:", *events, "bot:", output, "processes:", processes])
+
+    def close(self) -> None:
+        """End the processes and remove everything that carries this server's name."""
+        for process in self._processes:
+            process.kill()
+        self.phones.close()
+        self._api.close()
+        remove_server(self.docker, self.server)
+        self.docker.close()
+
+    def _start(self, command: str, port: int, environment: Mapping[str, str], *, wait: bool) -> OrchestratorProcess:
+        process = OrchestratorProcess(
+            command,
+            url=f"http://127.0.0.1:{port}",
+            environment={**self._settings, **environment},
+            log=self._logs / f"{command}-{port}.log",
+            prefix=self._prefix,
+        )
+        self._processes.append(process)
+        if wait:
+            process.wait_ready()
+        return process
+
+    def _start_simulator(self) -> Container:
+        return self.docker.containers.run(
+            SIMULATOR_IMAGE,
+            name=f"botdock-{self.server}-simulator",
+            labels={
+                "botdock.component": "simulator",
+                "botdock.server": self.server,
+                "com.docker.compose.project": self.server,
+            },
+            detach=True,
+        )
+
+    def _simulator_answers(self) -> bool:
+        try:
+            return httpx.get(f"{self.phones.url}/health", timeout=2, trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+
+def remove_server(client: docker.DockerClient, server: str) -> None:
+    """Remove all containers, volumes and networks of a server."""
+    label: dict[str, str | list[str] | bool] = {"label": f"botdock.server={server}"}
+    for container in client.containers.list(all=True, filters=label, sparse=True, ignore_removed=True):
+        try:
+            container.remove(force=True)
+        except docker.errors.NotFound:
+            pass
+    for volume in client.volumes.list(filters=label):
+        volume.remove(force=True)
+    for network in client.networks.list(filters=label):
+        network.remove()
+
+
+def _address(container: Container) -> str:
+    container.reload()
+    networks = container.attrs["NetworkSettings"]["Networks"]
+    return str(next(iter(networks.values()))["IPAddress"])

@@ -1,0 +1,61 @@
+"""The phones of the simulated network, played from synchronous tests (`whatsapp_simulator`'s control API)."""
+
+from typing import Any
+
+import httpx
+
+from tests.support.eventually import eventually
+
+
+class Phones:
+    """Accounts that scan, contacts that write; see the simulator's README."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
+
+    def scan(self, phone: str, qr: str) -> None:
+        """The phone scans the QR text; returns when it is linked."""
+        self._post(f"/accounts/{phone}/scan", {"qr": qr})
+
+    def enter_code(self, phone: str, code: str) -> None:
+        """The phone's owner types a pairing code."""
+        self._post(f"/accounts/{phone}/enter-code", {"code": code})
+
+    def connected(self, phone: str) -> bool:
+        """Whether a linked device of the phone is connected now."""
+        response = self._http.get(f"/accounts/{phone}")
+        return response.status_code == 200 and any(device["connected"] for device in response.json()["devices"])
+
+    def fail(self, phone: str, kind: str, **more: Any) -> None:
+        """Make something go wrong for an account."""
+        self._post(f"/accounts/{phone}/failures", {"kind": kind, **more})
+
+    def heal(self, phone: str) -> None:
+        """End an account's failure."""
+        self._http.delete(f"/accounts/{phone}/failures").raise_for_status()
+
+    def ask(self, contact: str, bot: str, text: str, *, deadline: float = 15) -> str:
+        """A contact writes to a bot; the bot's next text to that contact."""
+        self._post("/contacts", {"phone": contact})
+        after = self._http.get(f"/contacts/{contact}/inbox").raise_for_status().json()["next"]
+        self._post(f"/contacts/{contact}/messages", {"to": bot, "text": text})
+
+        def answers() -> list[str]:
+            inbox = self._http.get(f"/contacts/{contact}/inbox", params={"after": after, "wait": 1})
+            return [item["text"] for item in inbox.raise_for_status().json()["items"] if item["from"] == bot]
+
+        return eventually(answers, deadline=deadline, what=f"an answer of {bot}")[0]
+
+    def inbox(self, contact: str) -> list[dict[str, Any]]:
+        """All that a contact received."""
+        items: list[dict[str, Any]] = self._http.get(f"/contacts/{contact}/inbox").raise_for_status().json()["items"]
+        return items
+
+    def _post(self, path: str, body: dict[str, Any]) -> None:
+        response = self._http.post(path, json=body)
+        assert response.is_success, f"{path}: {response.status_code} {response.text}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()

@@ -1,0 +1,85 @@
+"""Orchestrator processes as an operator runs them: `python -m orchestrator …` with settings in the environment."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from tests.support.eventually import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class OrchestratorProcess:
+    """One `api` or `controller` process. It is ended with the test, however that goes."""
+
+    def __init__(self, command: str, *, url: str, environment: Mapping[str, str], log: Path, prefix: list[str]) -> None:
+        """`prefix` is put before the command (`ip netns exec …`); `log` gets its output."""
+        self.url = url
+        self.log = log
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*prefix, sys.executable, "-m", "orchestrator", command],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait_ready(self, *, deadline: float = 30) -> None:
+        """Wait until `/readyz` says 200."""
+
+        def ready() -> bool:
+            assert self._process.poll() is None, f"it ended with {self._process.returncode}: {self.tail()}"
+            try:
+                return httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        try:
+            eventually(ready, deadline=deadline, what=f"{self.url}/readyz")
+        except TimeoutError as exc:
+            raise TimeoutError(f"{exc}; its log ends: {self.tail()}") from None
+
+    def stop(self, *, deadline: float = 15) -> int:
+        """SIGTERM and its exit code."""
+        return self._end(signal.SIGTERM, deadline)
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to clean up."""
+        self._end(signal.SIGKILL, 10)
+
+    def suspend(self) -> None:
+        """SIGSTOP: it holds its lock and connections but does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its output."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def _end(self, number: int, deadline: float) -> int:
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(deadline)
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that is free now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
