@@ -1,7 +1,7 @@
 """Fixtures for every test that needs Postgres: one container a session, one fresh, migrated database a test.
 
-The container runs our own image (`make images`), since no registry can be relied on. `BOTDOCK_TEST_POSTGRES_URL` names a
-server to use in its place; its role must be allowed to create databases, which are dropped again.
+The container runs our own image (`make images`), since no registry can be relied on. `BOTDOCK_TEST_POSTGRES_URL` names
+a server to use in its place; its role must be allowed to create databases, which are dropped again.
 """
 
 import os
@@ -32,8 +32,8 @@ def postgres_url() -> Iterator[str]:
         return
     # Ryuk, the watchdog of testcontainers, would have to come from a registry.
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
-    from testcontainers.core.config import testcontainers_config
     from testcontainers.community.postgres import PostgresContainer
+    from testcontainers.core.config import testcontainers_config
 
     testcontainers_config.ryuk_disabled = True
     container = (

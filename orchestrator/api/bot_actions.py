@@ -16,7 +16,7 @@ from orchestrator.db.models import Approval, Bot, Desired, Phase
 from orchestrator.errors import Conflict
 from orchestrator.runtime.client import RuntimeCallError, RuntimeUnreachable
 
-router = APIRouter(prefix="/api/bots/{id}", tags=["bots"], responses=problems(_404="No such bot"))
+router = APIRouter(prefix="/api/bots/{id}", tags=["bots"], responses=problems({404: "No such bot"}))
 
 LOGOUT_TIMEOUT_SECONDS = 20.0
 
@@ -34,7 +34,7 @@ _WAITING = frozenset(
 )
 
 
-@router.post("/approve", summary="Approve a bot", responses=problems(_409="It is being deleted"))
+@router.post("/approve", summary="Approve a bot", responses=problems({409: "It is being deleted"}))
 async def approve(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     """Its container starts at once, unless the bot was stopped."""
     row = await bots.changeable(session, scope, bot_id)
@@ -42,7 +42,7 @@ async def approve(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     return BotView.of(await bots.saved(session, row))
 
 
-@router.post("/reject", summary="Reject a bot", responses=problems(_409="It is being deleted"))
+@router.post("/reject", summary="Reject a bot", responses=problems({409: "It is being deleted"}))
 async def reject(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     """It does not run until it is approved; a running container is stopped and removed, the session is kept."""
     row = await bots.changeable(session, scope, bot_id)
@@ -50,7 +50,7 @@ async def reject(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     return BotView.of(await bots.saved(session, row))
 
 
-@router.post("/start", summary="Start a bot", responses=problems(_409="It is not approved, or being deleted"))
+@router.post("/start", summary="Start a bot", responses=problems({409: "It is not approved, or being deleted"}))
 async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     """Also clears the history of failures of one that was skipped, is in a crash loop or waits for its next start."""
     row = await bots.changeable(session, scope, bot_id)
@@ -62,7 +62,7 @@ async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     return BotView.of(await bots.saved(session, row))
 
 
-@router.post("/stop", summary="Stop a bot", responses=problems(_409="It is being deleted"))
+@router.post("/stop", summary="Stop a bot", responses=problems({409: "It is being deleted"}))
 async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     """Its session is kept: after a start it is online again without pairing."""
     row = await bots.changeable(session, scope, bot_id)
@@ -70,7 +70,7 @@ async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     return BotView.of(await bots.saved(session, row))
 
 
-@router.post("/restart", summary="Restart a bot", responses=problems(_409="It is not approved, or being deleted"))
+@router.post("/restart", summary="Restart a bot", responses=problems({409: "It is not approved, or being deleted"}))
 async def restart(bot_id: BotId, session: Session, scope: Visible, how: Restart | None = None) -> BotView:
     """A new container; with `{"fresh": true}` a new session too, which has to be paired. Starts a stopped bot."""
     row = await bots.changeable(session, scope, bot_id)
@@ -86,10 +86,12 @@ async def restart(bot_id: BotId, session: Session, scope: Visible, how: Restart 
     "/logout",
     summary="Unlink a bot from its phone",
     responses=problems(
-        _409="It does not run, or has no session",
-        _502="WhatsApp refused",
-        _503="The bot cannot be reached",
-        _504="WhatsApp did not answer",
+        {
+            409: "It does not run, or has no session",
+            502: "WhatsApp refused",
+            503: "The bot cannot be reached",
+            504: "WhatsApp did not answer",
+        }
     ),
 )
 async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) -> BotView:

@@ -20,9 +20,7 @@ router = APIRouter(prefix="/api/bots", tags=["bots"])
     "",
     status_code=201,
     summary="Make a bot",
-    responses=problems(
-        _403="The key does not reach this server", _409="The id is taken, or the server is full", _422=""
-    ),
+    responses=problems({403: "The key does not reach this server", 409: "The id is taken, or the server is full"}),
 )
 async def create(new: NewBot, response: Response, caller: Caller, parts: Parts, session: Session) -> BotView:
     """The bot waits for approval (`POST /api/bots/{id}/approve`); then its container starts at once."""
@@ -44,7 +42,7 @@ async def create(new: NewBot, response: Response, caller: Caller, parts: Parts, 
     return BotView.of(row)
 
 
-@router.get("", summary="List bots", responses=problems(_422=""))
+@router.get("", summary="List bots")
 async def list_bots(
     session: Session,
     scope: Visible,
@@ -65,15 +63,13 @@ async def list_bots(
     )
 
 
-@router.get("/{id}", summary="Read a bot", responses=problems(_404="No such bot"))
+@router.get("/{id}", summary="Read a bot", responses=problems({404: "No such bot"}))
 async def read(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     """What is wanted of the bot, and what is known of it."""
     return BotView.of(await bots.find(session, scope, bot_id))
 
 
-@router.patch(
-    "/{id}", summary="Change a bot", responses=problems(_404="No such bot", _409="It is being deleted", _422="")
-)
+@router.patch("/{id}", summary="Change a bot", responses=problems({404: "No such bot", 409: "It is being deleted"}))
 async def change(bot_id: BotId, patch: BotPatch, session: Session, scope: Visible) -> BotView:
     """Name, phone number and settings are applied while the bot runs; a changed limit replaces its container."""
     row = await bots.changeable(session, scope, bot_id)
@@ -93,7 +89,7 @@ async def change(bot_id: BotId, patch: BotPatch, session: Session, scope: Visibl
     status_code=202,
     summary="Delete a bot",
     response_model=BotView,
-    responses=problems(_404="No such bot"),
+    responses=problems({404: "No such bot"}),
 )
 async def delete(bot_id: BotId, session: Session, scope: Visible) -> Response:
     """Its container, its session and its history go; the bot is `stopping` until they are gone, and then a 404."""

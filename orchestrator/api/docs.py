@@ -79,11 +79,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if path in {"/livez", "/readyz"}:
                 operation["security"] = []
-            _show_problems(operation)
+            _show_problems({operation})
     return schema
 
 
-def _show_problems(operation: dict[str, Any]) -> None:
+def _show_problems({operation: dict[str, Any]}) -> None:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses = operation["responses"]
     if operation.get("security") != []:
@@ -91,5 +91,7 @@ def _show_problems(operation: dict[str, Any]) -> None:
     for status, response in responses.items():
         if int(status) >= 400:
             response["content"] = content
-    if "422" in responses:
+    if "requestBody" in operation or any(parameter["in"] != "path" for parameter in operation.get("parameters", [])):
         responses["422"]["description"] = "A value cannot be accepted; `errors` says which"
+    else:
+        responses.pop("422", None)  # an id that cannot be is a 404

@@ -51,7 +51,7 @@ class LogLines(Answer):
     next: None = None
 
 
-@router.get("/events", summary="Read a bot's history", responses=problems(_404="No such bot", _422=""))
+@router.get("/events", summary="Read a bot's history", responses=problems({404: "No such bot"}))
 async def list_events(
     bot_id: BotId,
     session: Session,
@@ -79,7 +79,7 @@ async def list_events(
 @router.get(
     "/logs",
     summary="Read a bot's log",
-    responses=problems(_404="No such bot", _422="", _503="No controller acts for the bot's server"),
+    responses=problems({404: "No such bot", 503: "No controller acts for the bot's server"}),
 )
 async def logs(
     bot_id: BotId,

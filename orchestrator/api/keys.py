@@ -16,7 +16,7 @@ from orchestrator.errors import NotFound
 KEY_ID_PATTERN = "^[0-9a-f]{8}$"
 
 router = APIRouter(
-    prefix="/api/keys", tags=["keys"], dependencies=[admin_only], responses=problems(_403="Not an admin's key")
+    prefix="/api/keys", tags=["keys"], dependencies=[admin_only], responses=problems({403: "Not an admin's key"})
 )
 
 
@@ -69,7 +69,7 @@ class MadeKey(KeyView):
     key: str = Field(default="", examples=["bd_0f3a9c21_…"])
 
 
-@router.post("", status_code=201, summary="Make a key", responses=problems(_422=""))
+@router.post("", status_code=201, summary="Make a key")
 async def create(new: NewKey, session: Session) -> MadeKey:
     """Keep the answer's `key`: only its hash is stored."""
     made = await api_keys.make(session, name=new.name, role=new.role, server_name=new.server_name)
@@ -77,7 +77,7 @@ async def create(new: NewKey, session: Session) -> MadeKey:
     return MadeKey.of(made.row).model_copy(update={"key": made.key})
 
 
-@router.get("", summary="List keys", responses=problems(_422=""))
+@router.get("", summary="List keys")
 async def list_keys(
     session: Session,
     limit: Limit = DEFAULT_PAGE,
@@ -94,7 +94,7 @@ async def list_keys(
     "/{id}",
     status_code=204,
     summary="Revoke a key",
-    responses=problems(_404="No such key", _409="It is the last admin key"),
+    responses=problems({404: "No such key", 409: "It is the last admin key"}),
 )
 async def revoke(key_id: Annotated[str, Path(alias="id")], session: Session, parts: Parts) -> Response:
     """It stops working at once in this process, and within 30 seconds in every other."""

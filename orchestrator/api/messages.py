@@ -53,12 +53,13 @@ class MessageView(Answer):
     "",
     summary="Send a text",
     responses=problems(
-        _404="No such bot",
-        _409="The bot is not online",
-        _422="",
-        _502="WhatsApp refused the message",
-        _503="The bot cannot be reached",
-        _504="No answer in time: repeat it with the same idempotency key",
+        {
+            404: "No such bot",
+            409: "The bot is not online",
+            502: "WhatsApp refused the message",
+            503: "The bot cannot be reached",
+            504: "No answer in time: repeat it with the same idempotency key",
+        }
     ),
 )
 async def send(

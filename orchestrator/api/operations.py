@@ -53,7 +53,7 @@ async def livez() -> Ok:
     return Ok()
 
 
-@router.get("/readyz", summary="Can it answer?", responses=problems(_503="Postgres is away, or not migrated"))
+@router.get("/readyz", summary="Can it answer?", responses=problems({503: "Postgres is away, or not migrated"}))
 async def readyz(session: Session, parts: Parts) -> Ok:
     """Needs no key. Ready when Postgres answers and is migrated to the revision of this code."""
     present = await present_revision(session)

@@ -32,9 +32,11 @@ Wait = Annotated[
     float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait until the bot shows a code", examples=[30])
 ]
 _PROBLEMS = problems(
-    _404="No such bot",
-    _409="It cannot be paired now: paired already, stopped, not approved, logged out, or no code yet",
-    _503="The bot cannot be reached",
+    {
+        404: "No such bot",
+        409: "It cannot be paired now: paired already, stopped, not approved, logged out, or no code yet",
+        503: "The bot cannot be reached",
+    }
 )
 
 
@@ -95,7 +97,7 @@ class PairCodeView(Answer):
             "content": {"image/png": {}, "text/plain": {}},
             "description": "The code: JSON, a PNG, its raw text, or drawn for a terminal",
         },
-        **problems(_403="A viewer's key", _406="None of the accepted forms can be given", _422=""),
+        **problems({403: "A viewer's key", 406: "None of the accepted forms can be given"}),
     },
 )
 async def qr(
@@ -122,7 +124,7 @@ async def qr(
 @router.post(
     "/pair-code",
     summary="Get a code to type into the phone",
-    responses={**_PROBLEMS, **problems(_422="", _502="WhatsApp refused", _504="WhatsApp did not answer")},
+    responses={**_PROBLEMS, **problems({502: "WhatsApp refused", 504: "WhatsApp did not answer"})},
 )
 async def pair_code(
     bot_id: BotId,

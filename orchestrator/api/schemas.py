@@ -66,9 +66,9 @@ class Problem(Answer):
     errors: list[FieldProblem] | None = Field(default=None, description="The fields at fault, with 422.")
 
 
-def problems(**descriptions: str) -> dict[int | str, dict[str, Any]]:
-    """The errors a route answers with, for its documentation: `problems(_404="No such bot")`."""
-    return {name.removeprefix("_"): {"description": text} for name, text in descriptions.items()}
+def problems(descriptions: dict[int, str]) -> dict[int | str, dict[str, Any]]:
+    """The errors that a route answers with besides 401 and 422, for its documentation."""
+    return {status: {"description": text} for status, text in descriptions.items()}
 
 
 def _name(value: str) -> str:

@@ -72,7 +72,7 @@ def _server_name(name: Annotated[str, Path(examples=["server1"])]) -> str:
 ServerName = Annotated[str, Depends(_server_name)]
 
 
-@router.get("", summary="List servers", responses=problems(_422=""))
+@router.get("", summary="List servers")
 async def list_servers(
     session: Session,
     scope: Visible,
@@ -94,7 +94,7 @@ async def list_servers(
     status_code=201,
     summary="Make a server",
     dependencies=[admin_only],
-    responses=problems(_403="Not an admin's key", _409="There is one of that name", _422=""),
+    responses=problems({403: "Not an admin's key", 409: "There is one of that name"}),
 )
 async def create(new: NewServer, response: Response, session: Session, parts: Parts) -> ServerView:
     """Its bots run once a controller is started with this `SERVER_NAME`."""
@@ -106,7 +106,7 @@ async def create(new: NewServer, response: Response, session: Session, parts: Pa
     return ServerView.of(row)
 
 
-@router.get("/{name}", summary="Read a server", responses=problems(_404="No such server"))
+@router.get("/{name}", summary="Read a server", responses=problems({404: "No such server"}))
 async def read(name: ServerName, session: Session, scope: Visible) -> ServerView:
     """One server."""
     return ServerView.of(await servers.find(session, scope, name))
@@ -116,7 +116,7 @@ async def read(name: ServerName, session: Session, scope: Visible) -> ServerView
     "/{name}",
     summary="Change a server",
     dependencies=[admin_only],
-    responses=problems(_403="Not an admin's key", _404="No such server", _422=""),
+    responses=problems({403: "Not an admin's key", 404: "No such server"}),
 )
 async def change(name: ServerName, patch: ServerPatch, session: Session, scope: Visible) -> ServerView:
     """How many bots it may have."""

@@ -1,0 +1,124 @@
+"""What people decide about a bot: each call may be repeated, and says clearly why it cannot be done."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from bot_runtime.contract import ConnectionState
+from tests.integration.api.conftest import Fleet, problem
+from tests.integration.api.fake_runtime import FakeRuntime
+from tests.integration.api.live import live_bot, runtime_port  # noqa: F401
+
+# ruff: noqa: F811
+
+ACTIONS = ["approve", "reject", "start", "stop", "restart", "logout"]
+
+
+async def test_approve_and_reject(operator: httpx.AsyncClient, bot: str) -> None:
+    for action, state in [("approve", "approved"), ("reject", "rejected"), ("approve", "approved")]:
+        answer = await operator.post(f"/api/bots/{bot}/{action}")
+        assert answer.status_code == 200
+        assert answer.json()["approvalStatus"] == state
+
+
+@pytest.mark.parametrize("action", ["approve", "reject", "stop"])
+async def test_two_callers_at_once_change_it_once(
+    operator: httpx.AsyncClient, fleet: Fleet, bot: str, action: str
+) -> None:
+    answers = await asyncio.gather(*(operator.post(f"/api/bots/{bot}/{action}") for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert (await fleet.wanted(bot))["generation"] == 2
+
+
+async def test_stop_and_start(operator: httpx.AsyncClient, bot: str) -> None:
+    await operator.post(f"/api/bots/{bot}/approve")
+    assert (await operator.post(f"/api/bots/{bot}/stop")).json()["desiredState"] == "stopped"
+    assert (await operator.post(f"/api/bots/{bot}/stop")).json()["desiredState"] == "stopped"
+    assert (await operator.post(f"/api/bots/{bot}/start")).json()["desiredState"] == "running"
+
+
+async def test_start_of_a_running_bot_changes_nothing(operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+    await operator.post(f"/api/bots/{bot}/approve")
+    await fleet.observe(bot, phase="online")
+    before = await fleet.wanted(bot)
+    assert (await operator.post(f"/api/bots/{bot}/start")).status_code == 200
+    assert await fleet.wanted(bot) == before
+
+
+@pytest.mark.parametrize("phase", ["skipped", "crash-loop", "backing-off", "banned", "outdated", "logged-out"])
+async def test_start_gives_one_that_was_given_up_a_new_generation_once(
+    operator: httpx.AsyncClient, fleet: Fleet, bot: str, phase: str
+) -> None:
+    await operator.post(f"/api/bots/{bot}/approve")
+    await fleet.observe(bot, phase=phase)
+    before = (await fleet.wanted(bot))["generation"]
+    await asyncio.gather(*(operator.post(f"/api/bots/{bot}/start") for _ in range(3)))
+    assert (await fleet.wanted(bot))["generation"] == before + 1
+
+
+async def test_restart_counts_and_fresh_throws_the_session_away(
+    operator: httpx.AsyncClient, fleet: Fleet, bot: str
+) -> None:
+    await operator.post(f"/api/bots/{bot}/approve")
+    assert (await operator.post(f"/api/bots/{bot}/restart")).status_code == 200
+    row = await fleet.wanted(bot)
+    assert (row["restart_generation"], row["session_generation"]) == (1, 0)
+    await operator.post(f"/api/bots/{bot}/stop")
+    answer = await operator.post(f"/api/bots/{bot}/restart", json={"fresh": True})
+    assert answer.json()["desiredState"] == "running"
+    row = await fleet.wanted(bot)
+    assert (row["restart_generation"], row["session_generation"]) == (2, 1)
+
+
+@pytest.mark.parametrize("body", [{"fresh": "maybe"}, {"freshly": True}, []])
+async def test_an_odd_restart_is_refused(operator: httpx.AsyncClient, fleet: Fleet, bot: str, body: object) -> None:
+    await operator.post(f"/api/bots/{bot}/approve")
+    problem(await operator.post(f"/api/bots/{bot}/restart", json=body), 422, "invalid-input")
+    assert (await fleet.wanted(bot))["restart_generation"] == 0
+
+
+@pytest.mark.parametrize("action", ["start", "restart"])
+async def test_only_approved_bots_start(operator: httpx.AsyncClient, bot: str, action: str) -> None:
+    assert "/approve" in problem(await operator.post(f"/api/bots/{bot}/{action}"), 409, "not-approved")
+
+
+@pytest.mark.parametrize("action", ["approve", "reject", "start", "stop", "restart"])
+async def test_a_bot_being_deleted_takes_no_orders(operator: httpx.AsyncClient, bot: str, action: str) -> None:
+    await operator.delete(f"/api/bots/{bot}")
+    problem(await operator.post(f"/api/bots/{bot}/{action}"), 409, "deleting")
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+async def test_an_unknown_bot(operator: httpx.AsyncClient, action: str) -> None:
+    problem(await operator.post(f"/api/bots/nobody/{action}"), 404, "not-found")
+
+
+class TestLogout:
+    async def test_the_bot_unlinks_itself(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
+        fake.connection = ConnectionState.ONLINE
+        answer = await operator.post(f"/api/bots/{live_bot}/logout")
+        assert answer.status_code == 200
+        assert answer.json()["id"] == live_bot
+        assert fake.logouts == 1
+
+    async def test_again_is_no_error(
+        self,
+        operator: httpx.AsyncClient,
+        live_bot: str,
+        fake: FakeRuntime,
+        fleet: Fleet,
+    ) -> None:
+        await operator.post(f"/api/bots/{live_bot}/logout")
+        await fleet.observe(live_bot, phase="logged-out", connection="logged-out")
+        assert (await operator.post(f"/api/bots/{live_bot}/logout")).status_code == 200
+        assert fake.logouts == 1
+
+    async def test_one_that_does_not_run(self, operator: httpx.AsyncClient, bot: str) -> None:
+        assert "start it" in problem(await operator.post(f"/api/bots/{bot}/logout"), 409, "not-running")
+
+    async def test_whatsapp_does_not_answer(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
+    ) -> None:
+        fake.fails = (504, "whatsapp-timeout", "WhatsApp did not answer")
+        problem(await operator.post(f"/api/bots/{live_bot}/logout"), 504, "whatsapp-timeout")

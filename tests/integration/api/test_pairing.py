@@ -1,0 +1,186 @@
+"""Pairing through the API, with a bot's endpoint on loopback."""
+
+import asyncio
+import base64
+
+import httpx
+import pytest
+
+from bot_runtime.contract import ConnectionState
+from tests.integration.api.conftest import Fleet, problem
+from tests.integration.api.fake_runtime import QR, FakeRuntime
+from tests.integration.api.live import live_bot, runtime_port  # noqa: F401
+
+# ruff: noqa: F811
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class TestForms:
+    async def test_json(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+        answer = await operator.get(f"/api/bots/{live_bot}/qr")
+        assert answer.status_code == 200
+        body = answer.json()
+        assert set(body) == {"code", "expiresAt", "qrCode"}
+        assert body["code"] == QR.code
+        assert body["expiresAt"] == "2026-01-02T03:04:05Z"
+        kind, _, data = body["qrCode"].partition(",")
+        assert kind == "data:image/png;base64"
+        assert base64.b64decode(data).startswith(PNG)
+
+    @pytest.mark.parametrize(
+        ("accept", "kind"),
+        [
+            ("image/png", "image/png"),
+            ("image/avif,image/webp,image/*,*/*;q=0.8", "image/png"),
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "image/png"),
+            ("application/json", "application/json"),
+            ("*/*", "application/json"),
+            ("text/plain", "text/plain; charset=utf-8"),
+        ],
+    )
+    async def test_the_caller_is_given_what_it_likes_best(
+        self, operator: httpx.AsyncClient, live_bot: str, accept: str, kind: str
+    ) -> None:
+        answer = await operator.get(f"/api/bots/{live_bot}/qr", headers={"Accept": accept})
+        assert answer.headers["content-type"] == kind
+        assert answer.headers["vary"] == "Accept"
+        assert answer.headers["cache-control"] == "no-store"
+
+    async def test_the_format_wins_over_the_header(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+        async def get(form: str) -> httpx.Response:
+            return await operator.get(
+                f"/api/bots/{live_bot}/qr", params={"format": form}, headers={"Accept": "application/xml"}
+            )
+
+        assert (await get("raw")).text == QR.code
+        assert (await get("png")).content.startswith(PNG)
+        assert (await get("json")).json()["code"] == QR.code
+        assert "█" in (await get("terminal")).text
+        problem(await get("svg"), 422, "invalid-input")
+
+    async def test_none_of_the_accepted_forms(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+        answer = await operator.get(f"/api/bots/{live_bot}/qr", headers={"Accept": "application/xml"})
+        problem(answer, 406, "not-acceptable")
+
+
+class TestWaiting:
+    async def test_until_there_is_a_code(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
+        fake.qr, fake.connection = None, ConnectionState.CONNECTING
+        asking = asyncio.create_task(operator.get(f"/api/bots/{live_bot}/qr", params={"wait": 30}))
+        done, _ = await asyncio.wait([asking], timeout=0.3)
+        assert not done
+        fake.qr, fake.connection = QR, ConnectionState.PAIRING
+        assert (await asking).json()["code"] == QR.code
+
+    async def test_until_the_container_runs(self, operator: httpx.AsyncClient, live_bot: str, fleet: Fleet) -> None:
+        await fleet.observe(live_bot, phase="starting", address=None)
+        asking = asyncio.create_task(operator.get(f"/api/bots/{live_bot}/qr", params={"wait": 30}))
+        await fleet.observe(live_bot, phase="pairing", address="127.0.0.1")
+        assert (await asking).status_code == 200
+
+    async def test_not_without_being_asked_to(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
+    ) -> None:
+        fake.qr, fake.connection = None, ConnectionState.CONNECTING
+        answer = await operator.get(f"/api/bots/{live_bot}/qr")
+        assert "wait=30" in problem(answer, 409, "not-pairing-yet")
+
+    @pytest.mark.parametrize("wait", ["31", "-1", "nan", "soon"])
+    async def test_not_for_ever(self, operator: httpx.AsyncClient, live_bot: str, wait: str) -> None:
+        problem(await operator.get(f"/api/bots/{live_bot}/qr", params={"wait": wait}), 422, "invalid-input")
+
+    async def test_an_expired_code_is_replaced(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
+    ) -> None:
+        fake.qr, fake.connection = None, ConnectionState.PAIRING_EXPIRED
+
+        def show_a_new_one(runtime: FakeRuntime) -> None:
+            runtime.qr, runtime.connection = QR, ConnectionState.PAIRING
+
+        fake.on_reset = show_a_new_one
+        assert (await operator.get(f"/api/bots/{live_bot}/qr")).json()["code"] == QR.code
+        assert fake.resets == 1
+
+
+class TestNoCode:
+    @pytest.mark.parametrize(
+        ("connection", "code", "hint"),
+        [
+            (ConnectionState.ONLINE, "already-paired", "/logout"),
+            (ConnectionState.RECONNECTING, "already-paired", "/logout"),
+            (ConnectionState.LOGGED_OUT, "logged-out", '/restart {"fresh": true}'),
+            (ConnectionState.CONFLICT, "conflict", "/restart"),
+            (ConnectionState.BANNED, "banned", "banned"),
+            (ConnectionState.OUTDATED, "outdated", "image"),
+        ],
+    )
+    async def test_the_connection_says_why(
+        self,
+        operator: httpx.AsyncClient,
+        live_bot: str,
+        fake: FakeRuntime,
+        connection: ConnectionState,
+        code: str,
+        hint: str,
+    ) -> None:
+        fake.qr, fake.connection = None, connection
+        answer = await operator.get(f"/api/bots/{live_bot}/qr", params={"wait": 30})
+        assert hint in problem(answer, 409, code)
+
+    async def test_not_approved(self, operator: httpx.AsyncClient, bot: str) -> None:
+        assert "/approve" in problem(await operator.get(f"/api/bots/{bot}/qr?wait=30"), 409, "not-approved")
+
+    async def test_stopped(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+        await operator.post(f"/api/bots/{live_bot}/stop")
+        assert "/start" in problem(await operator.get(f"/api/bots/{live_bot}/qr?wait=30"), 409, "stopped")
+
+    async def test_being_deleted(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+        await operator.delete(f"/api/bots/{live_bot}")
+        problem(await operator.get(f"/api/bots/{live_bot}/qr?wait=30"), 409, "deleting")
+
+    async def test_given_up(self, operator: httpx.AsyncClient, live_bot: str, fleet: Fleet) -> None:
+        await fleet.observe(live_bot, phase="skipped", message="failed to start twice", address=None)
+        detail = problem(await operator.get(f"/api/bots/{live_bot}/qr?wait=30"), 409, "skipped")
+        assert "failed to start twice" in detail
+        assert "/start" in detail
+
+    async def test_unreachable(self, operator: httpx.AsyncClient, live_bot: str, fleet: Fleet) -> None:
+        await fleet.observe(live_bot, address="127.0.0.99")
+        answer = await operator.get(f"/api/bots/{live_bot}/qr")
+        problem(answer, 503, "bot-unreachable")
+        assert int(answer.headers["retry-after"]) > 0
+
+    async def test_a_bot_that_does_not_know_our_token(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
+    ) -> None:
+        fake.token = "another"
+        detail = problem(await operator.get(f"/api/bots/{live_bot}/qr"), 503, "bot-error")
+        assert "another" not in detail
+
+
+class TestPairCode:
+    async def test_for_the_bots_own_number(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
+        answer = await operator.post(f"/api/bots/{live_bot}/pair-code")
+        assert answer.json() == {"code": "ABCD-1234", "expiresAt": "2026-01-02T03:04:05Z"}
+        assert fake.pair_codes == ["491701234567"]
+
+    async def test_for_another_number(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
+        await operator.post(f"/api/bots/{live_bot}/pair-code", json={"phoneNumber": "+1 555 123 4567"})
+        assert fake.pair_codes == ["15551234567"]
+
+    async def test_a_number_is_needed(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+        await operator.patch(f"/api/bots/{live_bot}", json={"phoneNumber": None})
+        problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 422, "phone-number-needed")
+
+    @pytest.mark.parametrize("body", [{"phoneNumber": "12"}, {"phoneNumber": "\x00" * 9}, {"number": "4917012345"}])
+    async def test_a_bad_number(self, operator: httpx.AsyncClient, live_bot: str, body: dict[str, str]) -> None:
+        problem(await operator.post(f"/api/bots/{live_bot}/pair-code", json=body), 422, "invalid-input")
+
+    async def test_paired_already(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
+        fake.qr, fake.connection = None, ConnectionState.ONLINE
+        problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 409, "already-paired")
+
+    async def test_whatsapp_refuses(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
+        fake.fails = (502, "whatsapp-refused", "WhatsApp refused the number")
+        problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 502, "whatsapp-refused")
