@@ -79,11 +79,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if path in {"/livez", "/readyz"}:
                 operation["security"] = []
-            _show_problems({operation})
+            _show_problems(operation)
     return schema
 
 
-def _show_problems({operation: dict[str, Any]}) -> None:
+def _show_problems(operation: dict[str, Any]) -> None:
     content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     responses = operation["responses"]
     if operation.get("security") != []:
