@@ -48,29 +48,33 @@ class DockerClients:
         self._lock = threading.Lock()
         self._api_version: str | None = None
         self._clients: list[APIClient] = []
+        self._closed = False
 
     async def run(self, action: str, call: Callable[[APIClient], T], *, read: bool = False) -> T:
         """`call` in a thread of the pool, with that thread's client; `action` completes "cannot …" in errors.
 
         A `read` is tried again on a broken connection. Raises EngineError and its children only.
         """
-        try:
-            future = asyncio.get_running_loop().run_in_executor(self._executor, self._call, action, call, read)
-        except RuntimeError:
-            raise EngineUnavailable(f"cannot {action}: the engine was closed") from None
-        return await future
+        self._refuse_when_closed(action)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, action, call, read)
 
     def new_client(self) -> APIClient:
         """A client of its own, which the caller closes. Blocks; raises what docker-py and requests raise."""
         return self._make_client(self._agreed_version())
 
     async def close(self) -> None:
-        """Wait for the calls under way and close every connection. Calls still waiting for a thread are dropped."""
-        await asyncio.to_thread(self._executor.shutdown, wait=True, cancel_futures=True)
+        """Wait for the calls under way and close every connection. Calls still waiting for a thread are refused."""
+        self._closed = True
+        await asyncio.to_thread(self._executor.shutdown)
         for client in self._clients:
             client.close()
 
+    def _refuse_when_closed(self, action: str) -> None:
+        if self._closed:
+            raise EngineUnavailable(f"cannot {action}: this connection to the engine was closed")
+
     def _call(self, action: str, call: Callable[[APIClient], T], read: bool) -> T:
+        self._refuse_when_closed(action)
         try:
             if not read:
                 return call(self._client())

@@ -155,7 +155,6 @@ class DockerWorld:
         return engine
 
     async def say(self, engine: Engine, spec: ContainerSpec, output: bytes) -> ContainerSpec:
-        spec.env.setdefault("PROGRAM", PROGRAM)
         spec.env["SAYS"] = base64.b64encode(output).decode()
         await engine.create(spec)
         await engine.start(spec.name)
@@ -235,7 +234,7 @@ def bot_spec(world: World, bot_id: str = "bot-1", *, network: str | None = None)
         image=world.image,
         network=network or f"{world.tag}-net",
         volume=f"{world.tag}-server1-{bot_id}",
-        env={},
+        env={"PROGRAM": PROGRAM, "SAYS": ""},
         labels={Label.BOT_ID: bot_id, Label.SPEC_HASH: "abc", Label.EPOCH: "7", Label.VERSION: "0.1.0"},
         memory_bytes=48 << 20,
         cpus=0.5,

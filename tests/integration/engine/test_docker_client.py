@@ -1,0 +1,44 @@
+"""How calls reach Docker: connections, closing, an engine that is not there."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from orchestrator.engine.base import ContainerState, EngineUnavailable
+from orchestrator.engine.docker import DockerEngine
+from tests.integration.engine.worlds import DockerWorld, bot_spec, state_of
+
+
+async def test_an_engine_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
+    engine = DockerEngine(owner="a", server="s", host=f"unix://{tmp_path}/nothing.sock")
+    with pytest.raises(EngineUnavailable) as told:
+        await engine.ping()
+    expected = f"the Docker engine at unix://{tmp_path}/nothing.sock does not answer (no such file or directory)"
+    assert str(told.value) == f"cannot reach the engine: {expected}"
+    await engine.close()
+
+
+@pytest.mark.docker
+async def test_calls_that_wait_for_a_thread_are_refused_when_the_engine_is_closed(docker_world: DockerWorld) -> None:
+    engine = docker_world.engine()
+    calls = [asyncio.create_task(engine.list_containers()) for _ in range(200)]
+    await asyncio.sleep(0)
+    await engine.close()
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [answer for answer in answers if answer != []]
+    assert refused
+    assert all(isinstance(answer, EngineUnavailable) for answer in refused)
+    with pytest.raises(EngineUnavailable, match="was closed"):
+        await engine.ping()
+
+
+@pytest.mark.docker
+async def test_a_connection_that_broke_unseen_costs_a_read_nothing(docker_world: DockerWorld) -> None:
+    engine = docker_world.engine()
+    spec = bot_spec(docker_world)
+    await engine.create(spec)
+    for _ in range(5):
+        await docker_world.break_streams()
+        states = await asyncio.gather(*(state_of(engine, spec.name) for _ in range(16)))
+        assert set(states) == {ContainerState.CREATED}
