@@ -57,7 +57,7 @@ async def connect(settings: Settings) -> psycopg.AsyncConnection[tuple[object, .
 
 @asynccontextmanager
 async def leadership(settings: Settings, *, on_standby: Callable[[], None]) -> AsyncIterator[Lease]:
-    """Wait for the server's lock (`on_standby` is called once when another holds it), hold it for the block, give it back.
+    """Wait for the server's lock (`on_standby` is called once when another has it), hold it for the block.
 
     Raises psycopg.Error when Postgres cannot be reached; the caller tries again.
     """

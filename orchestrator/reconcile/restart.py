@@ -2,8 +2,8 @@
 
 The first restart comes at once. From then on the delay is 1 s, doubled with each further failure up to 300 s, with a
 jitter of a quarter either way, until a container has been healthy for ten minutes. Five failures within ten minutes are
-a crash loop: the bot is still retried, at the longest delay, and says so. A container that never became healthy is a
-failed start; after `start_failure_limit` of them in a row the bot is skipped until a person acts.
+a crash loop, until the bot is stable: it is still retried, at the longest delay, and says so. A container that never
+became healthy is a failed start; after `start_failure_limit` of them in a row the bot is skipped until a person acts.
 """
 
 from dataclasses import dataclass, replace
@@ -33,6 +33,8 @@ class RestartHistory:
     """Containers in a row that never became healthy."""
     recent: tuple[float, ...] = ()
     """Unix times of the last failures, oldest first; only as many as make a crash loop."""
+    crash_loop: bool = False
+    """Failures have come too close together since the bot was last stable."""
 
 
 class Verdict(StrEnum):
@@ -58,11 +60,16 @@ def record_failure(
     """The history after one more container ended that should be running."""
     if was_healthy and healthy_seconds >= policy.stable_after:
         history = RestartHistory()
+    recent = (*history.recent, now)[-policy.crash_loop_failures :]
+    # Kept until the bot is stable: retries at the longest delay would otherwise thin the failures out so much that
+    # the loop seems to have ended, and the delay would fall back.
+    too_close = len(recent) >= policy.crash_loop_failures and now - recent[0] <= policy.crash_loop_window
     return replace(
         history,
         streak=history.streak + 1,
         failed_starts=0 if was_healthy else history.failed_starts + 1,
-        recent=(*history.recent, now)[-policy.crash_loop_failures :],
+        recent=recent,
+        crash_loop=history.crash_loop or too_close,
     )
 
 
@@ -73,20 +80,15 @@ def decide(policy: RestartPolicy, history: RestartHistory, *, now: float, random
             Verdict.SKIP, None, f"failed to start {history.failed_starts} times in a row; start it again by hand"
         )
     spread = 1 + policy.jitter * (2 * random - 1)
-    if in_crash_loop(policy, history, now=now):
+    if history.crash_loop:
         delay = policy.max_delay * spread
         return Restart(
             Verdict.CRASH_LOOP,
             now + delay,
-            f"failed {len(history.recent)} times in a short time; next try in {delay:.0f} s",
+            f"failed {history.streak} times without being stable; next try in {delay:.0f} s",
         )
     if history.streak <= 1:
         return Restart(Verdict.RESTART, now, "restarting at once")
     # The exponent is bounded because 2.0 ** 2000 overflows and a bot may fail for years.
     delay = min(policy.first_delay * 2.0 ** min(history.streak - 2, 32), policy.max_delay) * spread
     return Restart(Verdict.RESTART, now + delay, f"restarting in {delay:.1f} s")
-
-
-def in_crash_loop(policy: RestartPolicy, history: RestartHistory, *, now: float) -> bool:
-    """Whether the last failures came too close together."""
-    return len(history.recent) >= policy.crash_loop_failures and now - history.recent[0] <= policy.crash_loop_window
