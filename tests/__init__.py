@@ -1,0 +1,1 @@
+"""A package, because a dependency installs a top-level `tests` of its own that would be found in its place."""

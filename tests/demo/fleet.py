@@ -1,0 +1,119 @@
+"""The demo's two clients: of Botdock's API, as an operator's program would write it, and of the simulated phones."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+
+from tests.demo.terminal import Failure
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.2
+
+
+def wait_for(what: str, ask: Callable[[], T | None], *, seconds: float, otherwise: Callable[[], str]) -> T:
+    """What `ask` returns once it is not None. Raises Failure at the deadline, ending in what `otherwise` advises."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if (answer := ask()) is not None:
+                return answer
+        except httpx.TransportError:
+            pass  # not up yet
+        if time.monotonic() >= deadline:
+            raise Failure(f"{what}: not within {seconds:.0f} s; {otherwise()}")
+        time.sleep(POLL_SECONDS)
+
+
+class _Client:
+    """JSON over HTTP on this machine."""
+
+    def __init__(self, url: str, **headers: str) -> None:
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=40, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        response = self._http.request(method, path, **options)
+        if response.is_error:
+            raise Failure(f"{method} {path} was answered with {response.status_code}: {response.text.strip()}")
+        return response.json() if "json" in response.headers.get("content-type", "") else response.text
+
+
+class Botdock(_Client):
+    """The API with an admin key."""
+
+    def __init__(self, url: str, key: str) -> None:
+        super().__init__(url, **{"X-Api-Key": key})
+
+    def ready(self) -> bool | None:
+        """True once the API answers from a migrated database."""
+        return self._http.get("/readyz").is_success or None
+
+    def key_is_valid(self) -> bool:
+        """Whether the API accepts our key."""
+        return self._http.get("/api/servers").is_success
+
+    def approved_bot(self, bot_id: str, *, name: str, phone: str) -> bool:
+        """Make and approve the bot unless it is there; whether it had to be made."""
+        made = self._http.get(f"/api/bots/{bot_id}").status_code == httpx.codes.NOT_FOUND
+        if made:
+            self._ask("POST", "/api/bots", json={"id": bot_id, "name": name, "phoneNumber": phone})
+        self._ask("POST", f"/api/bots/{bot_id}/approve")
+        self._ask("POST", f"/api/bots/{bot_id}/start")
+        return made
+
+    def phase(self, bot_id: str) -> tuple[str, str]:
+        """The bot's phase, and the reason in words."""
+        status = self._ask("GET", f"/api/bots/{bot_id}")["status"]
+        return status["phase"], " ".join(part for part in (status["reason"], status["message"]) if part)
+
+    def qr(self, bot_id: str, form: str) -> str | None:
+        """The QR code as `raw` or `terminal`; None while the bot shows none."""
+        response = self._http.get(f"/api/bots/{bot_id}/qr", params={"format": form})
+        if response.status_code in {httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE}:
+            return None
+        return response.raise_for_status().text
+
+    def last_words(self, bot_id: str) -> str:
+        """Why a bot is not online, for a last line."""
+        phase, why = self.phase(bot_id)
+        return f"bot {bot_id} is {phase} {why}".rstrip() + f"; see 'make ps' and GET /api/bots/{bot_id}/logs"
+
+
+class Phones(_Client):
+    """The simulator's control API: phones that scan, and people who write."""
+
+    def healthy(self) -> bool | None:
+        """True once the simulator answers."""
+        return self._http.get("/health").is_success or None
+
+    def scan(self, phone: str, qr: str) -> None:
+        """The phone scans a QR code; returns when the bot is linked."""
+        self._ask("POST", f"/accounts/{phone}/scan", json={"qr": qr})
+
+    def contact(self, phone: str, name: str) -> None:
+        """Somebody who writes to bots."""
+        self._ask("POST", "/contacts", json={"phone": phone, "name": name})
+
+    def inbox_end(self, phone: str) -> int:
+        """The index after which new messages of a contact come."""
+        return int(self._ask("GET", f"/contacts/{phone}/inbox", params={"limit": 5000})["next"])
+
+    def write(self, phone: str, to: str, text: str) -> None:
+        """A contact writes to somebody."""
+        self._ask("POST", f"/contacts/{phone}/messages", json={"to": to, "text": text})
+
+    def answer(self, phone: str, *, sender: str, after: int) -> str | None:
+        """The first text of this sender after the index; None while there is none."""
+        inbox = self._ask("GET", f"/contacts/{phone}/inbox", params={"after": after, "wait": 2})
+        return next((item["text"] for item in inbox["items"] if item["from"] == sender), None)

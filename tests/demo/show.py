@@ -1,0 +1,144 @@
+"""The two ways to a running stack: the demo with three paired bots, and `up` for real phones."""
+
+import time
+from dataclasses import dataclass
+
+from tests.demo import stack as stacks
+from tests.demo.fleet import Botdock, Phones, wait_for
+from tests.demo.housekeeping import fleet_table
+from tests.demo.stack import Stack
+from tests.demo.terminal import Terminal
+
+READY_SECONDS = 90
+QR_SECONDS = 60
+ONLINE_SECONDS = 60
+ANSWER_SECONDS = 30
+
+PERSON, PERSON_PHONE = "Ana", "351910000000"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoBot:
+    """A bot of the demo and its phone number."""
+
+    id: str
+    phone: str
+
+
+BOTS = (DemoBot("alpha", "491510000001"), DemoBot("beta", "491510000002"), DemoBot("gamma", "491510000003"))
+
+
+def demo(terminal: Terminal, name: str) -> None:
+    """Bring everything up, pair three bots, and show that they answer. Again: only the last part."""
+    stack = stacks.demo(name)
+    key = start(terminal, stack)
+    simulator = f"http://127.0.0.1:{stack.ports['SIMULATOR_PORT']}"
+    with Botdock(stack.url, key) as api, Phones(simulator) as phones:
+        wait_for("the simulator", phones.healthy, seconds=READY_SECONDS, otherwise=lambda: _logs(stack, "simulator"))
+        with terminal.step("making and approving three bots: " + ", ".join(bot.id for bot in BOTS)):
+            for bot in BOTS:
+                api.approved_bot(bot.id, name=f"Demo {bot.id}", phone=bot.phone)
+        with terminal.step("waiting until they are online; a new one shows a QR code, and its phone scans it"):
+            for bot in BOTS:
+                bring_online(terminal, api, phones, bot, draw=bot is BOTS[0])
+        phones.contact(PERSON_PHONE, PERSON)
+        with terminal.step(f"{PERSON} writes to each of them"):
+            for bot in BOTS:
+                say_ping(terminal, phones, bot)
+    terminal.show(f"\n{fleet_table(name)}\n")
+    terminal.show(
+        f"API     {stack.url}/docs   (user: anything, password: the key)\n"
+        f"key     {key}   (kept in {stack.key_file.relative_to(stacks.PROJECT)})\n"
+        f"phones  {simulator}/docs   (scan, write as a contact, make things fail)\n"
+        f"stop    make down   (keeps all data; 'make clean' removes everything)\n"
+    )
+    terminal.say("three bots are online and answer")
+
+
+def up(terminal: Terminal) -> None:
+    """The stack for real phones, and what to do next."""
+    stack = stacks.real()
+    start(terminal, stack)
+    file = stack.key_file.relative_to(stacks.PROJECT)
+    terminal.show(
+        f"\nAPI     {stack.url}/docs   (user: anything, password: the key)\n"
+        f"key     in {file}: '. {file}' sets BOTDOCK_URL and BOTDOCK_API_KEY\n"
+        f"stop    make down   (keeps all data)\n\n"
+        f"A bot of your own:\n\n"
+        f"  . {file}\n"
+        '  curl -sH "X-Api-Key: $BOTDOCK_API_KEY" $BOTDOCK_URL/api/bots --json \'{"id": "shop", "name": "Shop"}\'\n'
+        '  curl -sH "X-Api-Key: $BOTDOCK_API_KEY" $BOTDOCK_URL/api/bots/shop/approve -X POST\n'
+        '  curl -sH "X-Api-Key: $BOTDOCK_API_KEY" "$BOTDOCK_URL/api/bots/shop/qr?format=terminal&wait=30"\n\n'
+        "and scan the code with the phone: Linked devices, Link a device. docs/real-phones.md tells the rest.\n"
+    )
+    terminal.say("the stack is up")
+
+
+def start(terminal: Terminal, stack: Stack) -> str:
+    """Start the stack, wait until the API answers; a valid admin key, which is also kept."""
+    stack.check()
+    key = stack.kept_key()
+    if key is None:
+        with terminal.step("starting Postgres, making the tables and the first key"):
+            key = stack.migrate() or stack.new_key()
+            stack.keep_key(key)
+    with terminal.step(f"starting the stack (compose project {stack.project})"):
+        stack.up()
+        with Botdock(stack.url, key) as api:
+            wait_for("the API", api.ready, seconds=READY_SECONDS, otherwise=lambda: _logs(stack, "api"))
+            if not api.key_is_valid():
+                terminal.say("  the kept key is not of this database: making another one")
+                key = stack.new_key()
+    stack.keep_key(key)
+    return key
+
+
+def bring_online(terminal: Terminal, api: Botdock, phones: Phones, bot: DemoBot, *, draw: bool) -> None:
+    """Wait until the bot is online, pairing it where it asks to be."""
+    began = time.monotonic()
+
+    def paired() -> bool | None:
+        phase, _ = api.phase(bot.id)
+        if phase == "online":
+            return True
+        if phase != "pairing":
+            return None
+        picture = api.qr(bot.id, "terminal") if draw else None
+        code = api.qr(bot.id, "raw")
+        if code is None:
+            return None
+        if picture:
+            terminal.show(picture)
+        phones.scan(bot.phone, code)
+        return False
+
+    def online() -> bool | None:
+        return api.phase(bot.id)[0] == "online" or None
+
+    was_online = wait_for(f"bot {bot.id}", paired, seconds=QR_SECONDS, otherwise=lambda: api.last_words(bot.id))
+    if not was_online:
+        terminal.say(f"  {bot.id}: its phone +{bot.phone} has scanned the code")
+        wait_for(f"bot {bot.id}", online, seconds=ONLINE_SECONDS, otherwise=lambda: api.last_words(bot.id))
+    terminal.say(f"  {bot.id}: online ({time.monotonic() - began:.1f} s)")
+
+
+def say_ping(terminal: Terminal, phones: Phones, bot: DemoBot) -> None:
+    """Write `.ping` to the bot as a contact, and show its answer."""
+    after = phones.inbox_end(PERSON_PHONE)
+    began = time.monotonic()
+    phones.write(PERSON_PHONE, bot.phone, ".ping")
+    answer = wait_for(
+        f"an answer of bot {bot.id}",
+        lambda: phones.answer(PERSON_PHONE, sender=bot.phone, after=after),
+        seconds=ANSWER_SECONDS,
+        otherwise=lambda: "see 'docker logs' of its container ('make ps' names it)",
+    )
+    terminal.say(
+        f"  {PERSON} → {bot.id}: .ping   {bot.id} → {PERSON}: {answer}   ({(time.monotonic() - began) * 1000:.0f} ms)"
+    )
+
+
+def _logs(stack: Stack, service: str) -> str:
+    lines = stack.compose("logs", "--tail", "5", "--no-log-prefix", service).strip().splitlines()
+    said = f" It last said: {lines[-1]}" if lines else ""
+    return f"see 'docker compose -p {stack.project} logs {service}'.{said}"
