@@ -1,0 +1,134 @@
+"""Controllers come and go; bots never notice, and there is never more than one container for a bot."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Template, at, execute
+from tests.support.eventually import eventually
+from tests.support.fleet import Fleet
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def bare_fleet(postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet with an api; each test starts the controllers itself."""
+    database = f"botdock_{tmp_path.parent.name}_{tmp_path.name}".replace("-", "_")[:60]
+    execute(postgres_url, f'CREATE DATABASE "{database}" TEMPLATE "{postgres_template.name}"')
+    fleet = Fleet(database_url=at(postgres_url, database), admin_key=postgres_template.admin_key, logs=tmp_path)
+    try:
+        fleet.start_api()
+        yield fleet
+    finally:
+        fleet.close()
+        execute(postgres_url, f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+def test_a_new_controller_adopts_what_runs(bare_fleet: Fleet) -> None:
+    fleet = bare_fleet
+    first = fleet.start_controller()
+    fleet.online("adopt-a", "491700000401")
+    fleet.online("adopt-b", "491700000402")
+    started = [fleet.started_at(bot) for bot in ("adopt-a", "adopt-b")]
+
+    assert first.stop() == 0
+    assert fleet.phones.ask("491511110401", "491700000401", ".ping") == "pong", "bots go on without a controller"
+    second = fleet.start_controller()
+    assert fleet.status("adopt-a")["phase"] == "online", "adopted, not started over"
+    second.kill()
+    fleet.start_controller()
+
+    fleet.wait_phase("adopt-a", "online")
+    fleet.wait_phase("adopt-b", "online")
+    assert [fleet.started_at(bot) for bot in ("adopt-a", "adopt-b")] == started
+    assert [fleet.status(bot)["restarts"] for bot in ("adopt-a", "adopt-b")] == [0, 0]
+    events = [event["data"]["to"] for event in fleet.events("adopt-a", "phase-change")]
+    assert events[-1] == "online"
+    assert events.count("online") == 1, "a controller's restart is no change of a bot's phase"
+
+
+def test_what_happened_while_no_controller_acted_is_made_good(bare_fleet: Fleet) -> None:
+    fleet = bare_fleet
+    first = fleet.start_controller()
+    fleet.online("away-crash", "491700000411")
+    fleet.online("away-stop", "491700000412")
+    fleet.online("away-gone", "491700000413")
+    first.kill()
+    fleet.container("away-crash").kill("KILL")
+    fleet.container("away-gone").remove(force=True)
+    fleet.call("POST", "/api/bots/away-stop/stop")
+    fleet.create("away-new")
+
+    fleet.start_controller()
+    fleet.wait_phase("away-crash", "online")
+    fleet.wait_phase("away-gone", "online")
+    fleet.wait_phase("away-stop", "stopped")
+    fleet.wait_phase("away-new", "pairing")
+    assert fleet.status("away-crash")["lastExit"]["reason"] == "killed"
+    assert fleet.status("away-gone")["lastExit"]["reason"] == "container-removed"
+
+
+def test_a_controller_killed_while_starting_many_bots_leaves_one_container_each(bare_fleet: Fleet) -> None:
+    fleet = bare_fleet
+    bots = [f"many-{number}" for number in range(8)]
+    for bot in bots:
+        fleet.create(bot)
+    first = fleet.start_controller(wait=False)
+    eventually(lambda: len(fleet.containers()), lambda count: count >= 2, what="the first containers")
+    first.kill()
+    fleet.start_controller()
+    for bot in bots:
+        fleet.wait_phase(bot, "pairing", deadline=60)
+    assert fleet.containers() == sorted(fleet.name(bot) for bot in bots)
+    assert all(fleet.status(bot)["restarts"] == 0 for bot in bots)
+
+
+def test_a_standby_takes_over_when_the_acting_controller_dies(bare_fleet: Fleet) -> None:
+    fleet = bare_fleet
+    acting = fleet.start_controller()
+    fleet.online("standby", "491700000431")
+    started = fleet.started_at("standby")
+    fleet.start_controller()
+    acting.kill()
+    # Only a controller that acts does this.
+    fleet.create("standby-new")
+    fleet.wait_phase("standby-new", "pairing")
+    assert fleet.started_at("standby") == started
+    assert fleet.containers() == [fleet.name("standby"), fleet.name("standby-new")]
+
+
+def test_a_controller_that_was_suspended_finds_itself_replaced(bare_fleet: Fleet) -> None:
+    fleet = bare_fleet
+    acting = fleet.start_controller()
+    fleet.online("frozen", "491700000441")
+    fleet.start_controller()
+    acting.suspend()
+    # Postgres still sees the frozen one's connection; an operator (or its keepalive) ends it.
+    execute(fleet.database_url, _END_LOCK_HOLDERS)
+    fleet.create("frozen-new")
+    fleet.wait_phase("frozen-new", "pairing")
+    acting.resume()
+    eventually(lambda: "standing by" in acting.tail(200) or "standing back" in acting.tail(200), what="it to step back")
+    fleet.container("frozen").kill("KILL")
+    fleet.wait_status("frozen", lambda status: status["restarts"] == 1 and status["phase"] == "online")
+    assert fleet.containers() == [fleet.name("frozen"), fleet.name("frozen-new")]
+
+
+def test_nobody_notices_a_restart_of_the_api(bare_fleet: Fleet) -> None:
+    fleet = bare_fleet
+    fleet.start_controller()
+    fleet.online("api-restart", "491700000451")
+    started = fleet.started_at("api-restart")
+    fleet.start_api()
+    assert fleet.status("api-restart")["phase"] == "online"
+    assert fleet.started_at("api-restart") == started
+    assert fleet.phones.ask("491511110451", "491700000451", ".ping") == "pong"
+
+
+_END_LOCK_HOLDERS = """
+    SELECT pg_terminate_backend(locks.pid)
+    FROM pg_locks locks JOIN pg_database ON pg_database.oid = locks.database
+    WHERE locktype = 'advisory' AND granted AND datname = current_database()
+"""
