@@ -34,14 +34,14 @@ from bot_runtime.outbox import Outbox
 from bot_runtime.sending import Sender
 from bot_runtime.session import SessionDirectory
 from bot_runtime.store import get_meta, set_meta
-from bot_runtime.whatsapp import wire
+from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.connection import Connection
 from bot_runtime.whatsapp.core import Dial, package_version
 from bot_runtime.whatsapp.inbox import Inbox
 from bot_runtime.whatsapp.jid import Address, parse_number
+from bot_runtime.whatsapp.messages import Account, Incoming, Sent, WhatsAppError
 from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
-from bot_runtime.whatsapp.wire import Account, Incoming, Sent, WhatsAppError
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Bot:
         store: sqlite3.Connection,
         inbox: Inbox,
         dial: Dial,
+        account: Account | None,
         *,
         own_port: int,
         boot_id: str,
@@ -90,8 +91,7 @@ class Bot:
             inbox, dial, listener=self, config=lambda: config.current, own_port=own_port, attempts=attempts
         )
         self.last_heartbeat: datetime | None = None
-        self._phone_number = _text_or_none(get_meta(store, "phone_number"))
-        self._push_name = _text_or_none(get_meta(store, "push_name"))
+        self._account = account
         self._creds_told = float(get_meta(store, "creds_told") or 0)
         self._received = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -117,10 +117,11 @@ class Bot:
         if link.state is not ConnectionState.PAIRING:  # each QR code is an event of its own
             self.spool.append(EventType.CONNECTION_UPDATE, data)
         if link.state is ConnectionState.ONLINE:
-            self.spool.append(EventType.CONNECTED, {"phoneNumber": self._phone_number})
+            self._refresh_account()
+            self.spool.append(EventType.CONNECTED, {"phoneNumber": self._account.number if self._account else None})
             self.notice_credentials()
         elif link.state is ConnectionState.LOGGED_OUT:
-            self._remember_account(None, None)
+            self._account = None
             self.spool.append(EventType.LOGOUT, {"reason": fault.message if fault else ""})
 
     def qr_shown(self, qr: Qr) -> None:
@@ -130,14 +131,11 @@ class Bot:
         self.spool.append(EventType.QR, {"qr": qr.code, "expiresAt": qr.expires_at})
         log.info("scan this QR code with the phone (Linked devices)\n%s", draw_qr(qr.code, qr.expires_at))
 
-    def account_known(self, account: Account, *, paired_now: bool) -> None:
-        """Remember whose session it is."""
-        if account.number is None:
-            return
-        self._remember_account(account.number, account.push_name or self._push_name)
-        if paired_now:
-            log.info("paired with %s", account.number)
-            self._tell_credentials()
+    def paired(self, account: Account) -> None:
+        """Remember whose session it is from now on."""
+        log.info("paired with %s", account.number)
+        self._account = account
+        self._tell_credentials()
 
     def message_arrived(self, message: Incoming) -> None:
         """Record a message, and answer it when it is a command. The pipeline of issue B starts here."""
@@ -168,8 +166,8 @@ class Bot:
             started_at=self._started_at,
             connection=link.state,
             since=connection.since,
-            phone_number=self._phone_number,
-            push_name=self._push_name,
+            phone_number=self._account.number if self._account else None,
+            push_name=self._account.push_name if self._account else None,
             last_heartbeat=self.last_heartbeat,
             last_activity=connection.last_activity,
             connection_attempts=link.attempts,
@@ -196,8 +194,7 @@ class Bot:
         if self.connection.link.state is not ConnectionState.PAIRING or until is None:
             raise wrong_state(f"the bot is not waiting for a phone: the connection is {self.connection.link.state}")
         try:
-            answer = await self._in_time(self._core.pair_phone, wire.pair_phone_parameters(number))
-            return PairCode(code=wire.pair_code(answer), expires_at=until)
+            return PairCode(code=await self._in_time(self._pair_code_blocking, number), expires_at=until)
         except WhatsAppError as error:
             raise ApiError(502, "pair-code-failed", f"WhatsApp gave no code: {error}") from error
 
@@ -217,7 +214,7 @@ class Bot:
         return self.health()
 
     async def logout(self) -> Health:
-        if self._phone_number is None:
+        if self._account is None:
             raise wrong_state("no session is present")
         if self.connection.link.state is not ConnectionState.ONLINE:
             raise wrong_state(f"logging out needs WhatsApp: the connection is {self.connection.link.state}")
@@ -250,17 +247,18 @@ class Bot:
         self.spool.append(EventType.CREDS_UPDATE, {"timestamp": int(self._creds_told * 1000)})
 
     def _creds_updated_at(self) -> datetime | None:
-        if self._phone_number is None:
+        if self._account is None:
             return None
         try:
             return datetime.fromtimestamp(self._directory.database.stat().st_mtime, UTC)
         except FileNotFoundError:
             return None
 
-    def _remember_account(self, number: str | None, push_name: str | None) -> None:
-        self._phone_number, self._push_name = number, push_name
-        set_meta(self._store, "phone_number", number or "")
-        set_meta(self._store, "push_name", push_name or "")
+    def _refresh_account(self) -> None:
+        try:
+            self._account = read_account(self._directory.database) or self._account
+        except SessionUnreadableError as error:  # busy: what was known before still holds
+            log.info("the account's name could not be read: %s", error)
 
     async def _reply(self, chat: Address, text: str) -> None:
         try:
@@ -270,7 +268,14 @@ class Bot:
             self.spool.append(EventType.ERROR, {"code": "reply-failed", "message": str(error)})
 
     def _send_blocking(self, address: Address, text: str) -> Sent:
+        from bot_runtime.whatsapp import wire
+
         return wire.sent(self._core.send(wire.jid(address), wire.text_message(text)))
+
+    def _pair_code_blocking(self, number: str) -> str:
+        from bot_runtime.whatsapp import wire
+
+        return wire.pair_code(self._core.pair_phone(wire.pair_phone_parameters(number)))
 
     async def _in_time(self, call: Callable[..., Any], *arguments: Any) -> Any:
         try:
@@ -298,7 +303,3 @@ def _anonymous_memory() -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     return 0
-
-
-def _text_or_none(value: str | int | None) -> str | None:
-    return str(value) if value else None

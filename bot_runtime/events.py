@@ -4,7 +4,7 @@ All methods belong to the event loop's thread.
 """
 
 import asyncio
-import secrets
+import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Spool:
         self._capacity = capacity
         self._now = now
         self._changed = asyncio.Event()
-        self.spool_id = str(get_meta(store, "spool_id") or secrets.token_hex(8))
+        self.spool_id = str(get_meta(store, "spool_id") or os.urandom(8).hex())
         set_meta(store, "spool_id", self.spool_id)
         self._acked = int(get_meta(store, "acked") or 0)
         self._dropped = int(get_meta(store, "dropped") or 0)

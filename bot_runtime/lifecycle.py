@@ -5,15 +5,16 @@ never lost (not while the process replaces itself, when it stays pending, and no
 thread that fetched it is the watchdog too.
 """
 
-import json
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, MutableMapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NoReturn
+
+import msgspec
 
 from bot_runtime.contract import ExitCode
 
@@ -71,7 +72,7 @@ def restart_in_place(resume: Resume) -> NoReturn:
     """Replace this process by a new one with the same id, volume lock and listening socket."""
     for descriptor in (resume.lock, resume.listener):
         os.set_inheritable(descriptor, True)
-    environment = {**os.environ, _RESUME: json.dumps(asdict(resume))}
+    environment = {**os.environ, _RESUME: msgspec.json.encode(resume).decode()}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)  # noqa: S606
 
 
@@ -80,7 +81,7 @@ def take_resume(environ: MutableMapping[str, str]) -> Resume | None:
     value = environ.pop(_RESUME, None)
     if value is None:
         return None
-    resume = Resume(**json.loads(value))
+    resume = msgspec.json.decode(value, type=Resume)
     for descriptor in (resume.lock, resume.listener):
         os.set_inheritable(descriptor, False)
     return resume

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import secrets
-import sqlite3
 import sys
 from datetime import UTC, datetime
 from typing import TextIO
@@ -13,8 +11,10 @@ from bot_runtime.environment import Environment, InvalidEnvironmentError, read_e
 from bot_runtime.lifecycle import Resume, StopSignal, restart_in_place, take_resume
 from bot_runtime.logs import give_back_stdout, set_up_logging
 from bot_runtime.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
+from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.inbox import Inbox
+from bot_runtime.whatsapp.messages import Account
 
 log = logging.getLogger("bot_runtime")
 
@@ -39,36 +39,22 @@ def run() -> int:
     except OSError as error:
         log.critical("the volume cannot be used: %s", error)
         return ExitCode.INTERNAL_ERROR
-    paired = _check_session(directory)
-    if paired is None:
+    try:
+        account = read_account(directory.database, check=True)
+    except SessionUnreadableError as error:
+        log.critical("the session is damaged: %s", error)
         return ExitCode.SESSION_UNREADABLE
     inbox = Inbox()
-    dial = _start_connecting(inbox, environment, directory, paired=paired)
-    return _run_loop(environment, directory, inbox, dial, lock, resume, stop, stream)
+    dial = _start_connecting(inbox, environment, directory, account)
+    return _run_loop(environment, directory, inbox, dial, account, lock, resume, stop, stream)
 
 
-def _check_session(directory: SessionDirectory) -> bool | None:
-    """Whether a device is stored in the session; None when the file is damaged."""
-    if not directory.database.exists():
-        return False
-    try:
-        with sqlite3.connect(directory.database) as session:
-            (verdict,) = session.execute("PRAGMA quick_check(1)").fetchone()
-            if verdict != "ok":
-                raise sqlite3.DatabaseError(verdict)
-            tables = session.execute("SELECT count(*) FROM sqlite_master WHERE name = 'whatsmeow_device'").fetchone()
-            paired = bool(tables[0]) and bool(session.execute("SELECT count(*) FROM whatsmeow_device").fetchone()[0])
-        session.close()
-    except sqlite3.DatabaseError as error:
-        log.critical("the session is damaged: %s", error)
-        return None
-    return paired
-
-
-def _start_connecting(inbox: Inbox, environment: Environment, directory: SessionDirectory, *, paired: bool) -> Dial:
+def _start_connecting(
+    inbox: Inbox, environment: Environment, directory: SessionDirectory, account: Account | None
+) -> Dial:
     device = b""
-    if not paired:
-        from bot_runtime.whatsapp import wire  # costs 50 ms, which a bot with a session need not wait for
+    if account is None:
+        from bot_runtime.whatsapp import wire
 
         device = wire.device_properties()
     level = {"debug": "INFO", "info": "WARN"}.get(environment.log_level, "ERROR")  # its DEBUG holds secrets
@@ -82,6 +68,7 @@ def _run_loop(
     directory: SessionDirectory,
     inbox: Inbox,
     dial: Dial,
+    account: Account | None,
     lock: int,
     resume: Resume | None,
     stop: StopSignal,
@@ -102,7 +89,7 @@ def _run_loop(
     listener = socket.socket(fileno=resume.listener) if resume else listen(environment.port)
     port = listener.getsockname()[1]
     started_at = datetime.fromisoformat(resume.started_at) if resume else datetime.now(UTC)
-    boot_id = resume.boot_id if resume else secrets.token_hex(8)
+    boot_id = resume.boot_id if resume else os.urandom(8).hex()
 
     async def live() -> tuple[ExitCode, Resume | None]:
         loop = asyncio.get_running_loop()
@@ -120,6 +107,7 @@ def _run_loop(
             open_store(directory.store),
             inbox,
             dial,
+            account,
             own_port=port,
             boot_id=boot_id,
             started_at=started_at,

@@ -9,7 +9,7 @@ from bot_runtime.contract import SendRequest, SendResult
 from bot_runtime.errors import ApiError
 from bot_runtime.outbox import Outbox, OutcomeUnknownError
 from bot_runtime.whatsapp.jid import Address, parse_address
-from bot_runtime.whatsapp.wire import Sent, WhatsAppError
+from bot_runtime.whatsapp.messages import Sent, WhatsAppError
 
 SEND_SECONDS = 30.0
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bot_runtime.commands.ping import ping
-from bot_runtime.whatsapp.wire import Incoming
+from bot_runtime.whatsapp.messages import Incoming
 
 Command = Callable[[Incoming], str]
 """Gets the message and returns the answer."""

@@ -1,6 +1,6 @@
 """`.ping`: is the bot there?"""
 
-from bot_runtime.whatsapp.wire import Incoming
+from bot_runtime.whatsapp.messages import Incoming
 
 
 def ping(_: Incoming) -> str:

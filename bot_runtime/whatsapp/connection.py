@@ -14,15 +14,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
-from bot_runtime.whatsapp import wire
 from bot_runtime.whatsapp.core import Dial
-from bot_runtime.whatsapp.inbox import Inbox, Item
+from bot_runtime.whatsapp.inbox import Inbox, Item, PairingEnd, QrCode
+from bot_runtime.whatsapp.messages import OUTDATED, Account, Incoming, Status, failure_of, is_session_error
 from bot_runtime.whatsapp.sockets import drop_outgoing
 from bot_runtime.whatsapp.state import Action, Link, Signal, advance, backoff
-from bot_runtime.whatsapp.wire import Account, Incoming, Status
 
 log = logging.getLogger(__name__)
-library_log = logging.getLogger("whatsmeow")
 
 FIRST_QR_SECONDS, NEXT_QR_SECONDS, QR_CODES = 60, 20, 6
 LOGIN_SECONDS = 90.0
@@ -35,7 +33,7 @@ class Listener(Protocol):
 
     def state_changed(self, link: Link, fault: Fault | None) -> None: ...
     def qr_shown(self, qr: Qr) -> None: ...
-    def account_known(self, account: Account, *, paired_now: bool) -> None: ...
+    def paired(self, account: Account) -> None: ...
     def message_arrived(self, message: Incoming) -> None: ...
     def session_unreadable(self, error: str) -> None: ...
     def gave_up(self, attempts: int) -> None: ...
@@ -101,31 +99,20 @@ class Connection:
         await self._stop_core()
 
     def _receive(self, item: Item) -> None:
-        kind, payload = item
-        match kind:
-            case "event":
-                self._event(*payload)
-            case "qr":
-                self._show_qr(payload)
-            case "pairing-end":
-                self._pairing_ended(payload)
-            case "log":
-                level, name, message = wire.log_entry(payload)
-                getattr(library_log, level, library_log.info)("%s: %s", name, message)
-            case "end":
-                self._ended(payload)
-
-    def _event(self, code: int, data: bytes) -> None:
         self.last_activity = datetime.now(UTC)
-        decoded = wire.decode(code, data)
-        if isinstance(decoded, Status):
-            if self._reconnecting is None or decoded.signal is not Signal.DISCONNECTED:
-                self._signal(decoded)
-        elif isinstance(decoded, Incoming):
-            self._listener.message_arrived(decoded)
-        elif isinstance(decoded, Account):
-            self._listener.account_known(decoded, paired_now=self._codes > 0)
-            self._codes = 0
+        if isinstance(item, Status):
+            if self._reconnecting is None or item.signal is not Signal.DISCONNECTED:
+                self._signal(item)
+        elif isinstance(item, Incoming):
+            self._listener.message_arrived(item)
+        elif isinstance(item, Account):
+            self._listener.paired(item)
+        elif isinstance(item, QrCode):
+            self._show_qr(item.text)
+        elif isinstance(item, PairingEnd):
+            self._pairing_ended(item.how)
+        else:
+            self._ended(item.error)
 
     def _show_qr(self, code: str) -> None:
         now = datetime.now(UTC)
@@ -140,13 +127,14 @@ class Connection:
     def _pairing_ended(self, how: str) -> None:
         match how:
             case "success":
+                self._codes = 0
                 self._signal(Status(Signal.PAIRED))
             case "timeout" if self.qr is not None and datetime.now(UTC) < self.qr.expires_at - timedelta(seconds=2):
                 self._signal(Status(Signal.ATTEMPT_FAILED, "disconnected", "the connection was lost while pairing"))
             case "timeout":
                 self._signal(Status(Signal.QR_EXPIRED, "pairing-expired", "nobody has scanned the QR code in time"))
             case "err-client-outdated":
-                self._signal(wire.OUTDATED)
+                self._signal(OUTDATED)
             case "error":
                 self._signal(Status(Signal.QR_EXPIRED, "pairing-failed", "the phone and WhatsApp could not pair"))
             case _:
@@ -155,10 +143,10 @@ class Connection:
     def _ended(self, error: str) -> None:
         if self._reconnecting is not None:
             return  # this runtime has stopped it
-        if wire.is_session_error(error):
+        if is_session_error(error):
             self._listener.session_unreadable(error)
             return
-        self._signal(wire.failure_of(error))
+        self._signal(failure_of(error))
 
     def _signal(self, status: Status) -> None:
         before = self.link

@@ -1,12 +1,15 @@
-"""neonize's protobuf messages in and out: what came from WhatsApp as plain data, what goes there as bytes."""
+"""neonize's protobuf messages in and out: what came from WhatsApp as plain data, what goes there as bytes.
 
-from dataclasses import dataclass
+Importing this takes 8 MiB and 60 ms, so it is imported where the first message is read or written, and not before.
+"""
+
 from datetime import UTC, datetime
 from typing import Any
 
 from bot_runtime.whatsapp import core
 from bot_runtime.whatsapp.imports import defer_package
 from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Account, Incoming, Sent, Status, WhatsAppError
 from bot_runtime.whatsapp.state import Signal
 
 defer_package("neonize")
@@ -14,72 +17,13 @@ from neonize.proto import Neonize_pb2 as neonize  # noqa: E402
 from neonize.proto.waCompanionReg.WAWebProtobufsCompanionReg_pb2 import DeviceProps  # noqa: E402
 from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message  # noqa: E402
 
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Something that changes the connection, with a sentence for people when it is a fault."""
-
-    signal: Signal
-    code: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Whose session this is. `number` is digits only, None while nobody has paired."""
-
-    number: str | None
-    push_name: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incoming:
-    """One message that arrived."""
-
-    id: str
-    chat: Address
-    sender: Address
-    sender_number: str | None
-    from_me: bool
-    is_group: bool
-    text: str
-    timestamp: datetime
-    push_name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message WhatsApp took."""
-
-    message_id: str
-    timestamp: datetime
-
-
-class WhatsAppError(Exception):
-    """WhatsApp, or the library that speaks to it, refused something; the message says what."""
-
-
-OUTDATED = Status(Signal.OUTDATED, "outdated", "WhatsApp refuses this version of the client")
-_SIMPLE = {
-    core.CONNECTED: Status(Signal.CONNECTED),
-    core.KEEPALIVE_TIMEOUT: Status(Signal.KEEPALIVE_LOST, "keepalive-timeout", "WhatsApp does not answer"),
-    core.KEEPALIVE_RESTORED: Status(Signal.KEEPALIVE_BACK),
-    core.STREAM_REPLACED: Status(Signal.REPLACED, "replaced", "another client has taken this session over"),
-    core.CLIENT_OUTDATED: OUTDATED,
-    core.DISCONNECTED: Status(Signal.DISCONNECTED, "disconnected", "the connection to WhatsApp was lost"),
-}
 _PAIRED = 2
 _MAIN_DEVICE_GONE, _UNKNOWN_LOGOUT = 4, 5
 
 
 def decode(code: int, data: bytes) -> Status | Account | Incoming | None:
     """One event of the library; None for what does not matter."""
-    if code in _SIMPLE:
-        return _SIMPLE[code]
     match code:
-        case core.DEVICE:
-            device = neonize.Device.FromString(data)
-            return Account(device.JID.User or None, device.PushName or None)
         case core.PAIR_STATUS:
             pairing = neonize.PairStatus.FromString(data)
             if pairing.Status == _PAIRED:
@@ -100,22 +44,10 @@ def decode(code: int, data: bytes) -> Status | Account | Incoming | None:
     return None
 
 
-def failure_of(error: str) -> Status:
-    """What the error text means that a call of connect ended with."""
-    if "TemporaryBan" in error:  # a ban whose reason is unknown to neonize cannot be encoded
-        return Status(Signal.BANNED, "temporary-ban", "banned for an unknown reason")
-    return Status(Signal.ATTEMPT_FAILED, "connect-failed", error or "the connection ended")
-
-
-def is_session_error(error: str) -> bool:
-    """Whether connecting failed because of the session file, not of the network."""
-    return "upgrade database" in error or "file is not a database" in error or "malformed" in error
-
-
 def log_entry(data: bytes) -> tuple[str, str, str]:
-    """(level, logger, message) of one line of the library's log."""
+    """(level as in logging, logger, message) of one line of the library's log."""
     entry = neonize.LogEntry.FromString(data)
-    return entry.Level.lower(), entry.Name, entry.Message
+    return {"WARN": "WARNING"}.get(entry.Level, entry.Level), entry.Name, entry.Message
 
 
 def device_properties() -> bytes:

@@ -1,0 +1,42 @@
+"""Whose session a file holds: read from whatsmeow's own table, because asking neonize costs a protobuf import."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from bot_runtime.whatsapp.messages import Account
+
+_LOCK_SECONDS = 0.2
+"""whatsmeow holds its locks for milliseconds; longer would hold up the event loop."""
+
+
+class SessionUnreadableError(Exception):
+    """The session file is damaged, or not a session."""
+
+
+def read_account(database: Path, *, check: bool = False) -> Account | None:
+    """The account of a session, None when nobody has paired; `check` reads the whole file for damage.
+
+    Raises `SessionUnreadableError`.
+    """
+    if not database.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(database, timeout=_LOCK_SECONDS)) as session:
+            if check:
+                _check(session)
+            if not session.execute("SELECT 1 FROM sqlite_master WHERE name = 'whatsmeow_device'").fetchone():
+                return None
+            row = session.execute("SELECT jid, push_name FROM whatsmeow_device").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise SessionUnreadableError(str(error)) from error
+    if row is None:
+        return None
+    jid, push_name = row
+    return Account(number=jid.partition("@")[0].partition(":")[0].partition(".")[0], push_name=push_name or None)
+
+
+def _check(session: sqlite3.Connection) -> None:
+    (verdict,) = session.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise SessionUnreadableError(verdict)
