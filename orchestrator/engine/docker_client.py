@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 CALL_TIMEOUT_SECONDS = 60.0
 """Creating and starting under load takes seconds; an engine that takes longer is as good as gone."""
+HELLO_TIMEOUT_SECONDS = 5.0
+"""Agreeing on a version is no work for an engine: one that takes longer hangs."""
 NEWEST_API = (1, 45)
 """What this is tested with. Newer engines still speak it, unless they say that they no longer do."""
 OLDEST_API = (1, 41)
@@ -60,7 +62,7 @@ class DockerClients:
 
     def new_client(self) -> APIClient:
         """A client of its own, which the caller closes. Blocks; raises what docker-py and requests raise."""
-        return self._make_client(self._agreed_version())
+        return self._make_client(self._agreed_version(), self._timeout)
 
     async def close(self) -> None:
         """Wait for the calls under way and close every connection. Calls still waiting for a thread are refused."""
@@ -92,7 +94,7 @@ class DockerClients:
     def _agreed_version(self) -> str:
         with self._lock:
             if self._api_version is None:
-                client = self._make_client(_text(OLDEST_API))
+                client = self._make_client(_text(OLDEST_API), HELLO_TIMEOUT_SECONDS)
                 try:
                     answer = client.version(api_version=False)
                 finally:
@@ -100,9 +102,9 @@ class DockerClients:
                 self._api_version = agree(newest=answer["ApiVersion"], oldest=answer.get("MinAPIVersion", "1.24"))
             return self._api_version
 
-    def _make_client(self, version: str) -> APIClient:
+    def _make_client(self, version: str, timeout: float) -> APIClient:
         # The stubs know whole seconds only.
-        client = APIClient(base_url=self.host, version=version, timeout=self._timeout)  # type: ignore[arg-type]
+        client = APIClient(base_url=self.host, version=version, timeout=timeout)  # type: ignore[arg-type]
         client.trust_env = False  # no proxy and no .netrc stands between us and the engine
         if urlsplit(self.host).scheme == "unix":
             client.mount("http+docker://", OneConnection(urlsplit(self.host).path))
