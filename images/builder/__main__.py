@@ -11,7 +11,7 @@ from images.builder.bytecode import native_architecture
 from images.builder.errors import BuildError
 from images.builder.prepare import IMAGES_ALL, prepare
 from images.builder.sizes import table
-from images.builder.workspace import IMAGES, PLATFORMS, Workspace
+from images.builder.workspace import IMAGES, PLATFORMS, PROJECT, Workspace
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -77,12 +77,16 @@ def push(workspace: Workspace, options: Options) -> None:
 def check(workspace: Workspace, options: Options) -> None:
     """Build twice from nothing, without any cache, and compare the digests."""
     digests = []
+    sources = workspace.scratch("check-sources")
+    for folder in ("bot_runtime", "orchestrator", "tests/simulator"):
+        # A copy, so that editing goes on meanwhile.
+        shutil.copytree(PROJECT / folder, sources / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for attempt in ("first", "second"):
         context = workspace.scratch(f"check-{attempt}")
         for dockerfile in IMAGES.glob("*/Dockerfile"):
             (context / dockerfile.parent.name).mkdir()
             shutil.copy(dockerfile, context / dockerfile.parent.name)
-        fresh = Workspace(root=context / ".build", started=workspace.started)
+        fresh = Workspace(root=context / ".build", project=sources, started=workspace.started)
         workspace.say(f"the {attempt} build from nothing")
         _prepare(fresh, options)
         output = f"type=oci,oci-mediatypes=true,dest={context}/{{image}}.tar"
@@ -99,16 +103,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one action; the exit code is 1 with one line on standard error where it failed."""
     arguments = _arguments(argv)
     workspace = Workspace()
+    actions = {"build": build, "push": push, "check": check}
     try:
         options = _options(arguments)
-        if arguments.refresh:
-            shutil.rmtree(workspace.root / "stamps", ignore_errors=True)
-        if arguments.action == "build":
-            build(workspace, options)
-        elif arguments.action == "push":
-            push(workspace, options)
-        else:
-            check(workspace, options)
+        with workspace.alone():
+            if arguments.refresh:
+                shutil.rmtree(workspace.root / "stamps", ignore_errors=True)
+            actions[arguments.action](workspace, options)
     except BuildError as error:
         sys.stderr.write(f"images: FAILED: {error}\n")
         return 1

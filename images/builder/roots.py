@@ -81,7 +81,7 @@ def build_root(workspace: Workspace, name: str, arch: str) -> Root:
         tree = Tree.from_tar(_bootstrap(root, recipe))
         tree.keep(recipe["keep"])
         tree.drop(recipe["drop"])
-        tree.add(Tree.from_directory(overlay))
+        tree.add(Tree.from_directory(overlay, programs=True))
         for directory in directories(recipe):
             tree.add_directory(directory.path, mode=int(directory.mode, 8), owner=directory.owner)
         for link in recipe.get("links", []):

@@ -11,14 +11,14 @@ from pathlib import Path
 from images.builder.errors import BuildError
 from images.builder.site import CA_BUNDLE, SITE, Site
 from images.builder.tree import Tree
-from images.builder.workspace import PROJECT, Workspace, digest, run
+from images.builder.workspace import Workspace, digest, run
 
-_SIMULATOR = PROJECT / "tests/simulator"
-_PACKAGE = _SIMULATOR / "whatsapp_simulator"
+_SIMULATOR = "tests/simulator"
+_PACKAGE = f"{_SIMULATOR}/whatsapp_simulator"
 
 
-def _simulator(*arguments: str | Path, what: str) -> None:
-    env = {**os.environ, "PYTHONPATH": str(_SIMULATOR), "PYTHONDONTWRITEBYTECODE": "1"}
+def _simulator(workspace: Workspace, *arguments: str | Path, what: str) -> None:
+    env = {**os.environ, "PYTHONPATH": str(workspace.project / _SIMULATOR), "PYTHONDONTWRITEBYTECODE": "1"}
     run([sys.executable, *arguments], what=what, env=env)
 
 
@@ -37,6 +37,7 @@ def build_tokens(workspace: Workspace, bot: Site) -> None:
         tokens = workspace.scratch(name) / "tokens.json"
         workspace.say("simulator: reading the token tables out of neonize")
         _simulator(
+            workspace,
             *("-m", "whatsapp_simulator", "tokens", "--library", _library(bot), "--out", tokens),
             what="reading the token tables",
         )
@@ -44,7 +45,7 @@ def build_tokens(workspace: Workspace, bot: Site) -> None:
         tree.add_file("app/tokens.json", tokens)
         tree.write(workspace.layers / f"{name}.tar")
 
-    workspace.cached(name, digest(bot.key, _PACKAGE), make)
+    workspace.cached(name, digest(bot.key, workspace.project / _PACKAGE), make)
 
 
 def build_simulated(workspace: Workspace, bot: Site) -> None:
@@ -54,18 +55,18 @@ def build_simulated(workspace: Workspace, bot: Site) -> None:
     def make() -> None:
         work = workspace.scratch(name)
         workspace.say(f"bot-simulated for {bot.arch}: patching the root key, adding the certificate")
-        _simulator("-m", "whatsapp_simulator", "keys", "--out", work, what="making the simulator's keys")
+        _simulator(workspace, "-m", "whatsapp_simulator", "keys", "--out", work, what="making the simulator's keys")
         original, patched = _library(bot), work / "patched.so"
         _simulator(
-            _PACKAGE / "patch.py",
+            workspace,
+            workspace.project / _PACKAGE / "patch.py",
             *("--library", original, "--key", work / "noise-root.bin", "--out", patched),
             what=f"patching neonize for {bot.arch}",
         )
         bundle = (bot.installed / "certifi/cacert.pem").read_bytes() + b"\n" + (work / "ca.pem").read_bytes()
-        mode = 0o755 if original.stat().st_mode & 0o100 else 0o644
         tree = Tree()
-        tree.add_file(f"{SITE}/neonize/{original.name}", patched, mode=mode)
+        tree.add_file(f"{SITE}/neonize/{original.name}", patched)
         tree.add_file(CA_BUNDLE, bundle)
         tree.write(workspace.layers / f"{name}.tar")
 
-    workspace.cached(name, digest(bot.key, _PACKAGE), make)
+    workspace.cached(name, digest(bot.key, workspace.project / _PACKAGE), make)

@@ -103,7 +103,7 @@ def build_app(workspace: Workspace, image: str, native: Root) -> str:
 
     Returns the digest of its inputs.
     """
-    sources = [PROJECT / source for source in recipe_of(image)["sources"]]
+    sources = [workspace.project / source for source in recipe_of(image)["sources"]]
     key = digest(native.key, _code_digest(), *(f"{path}\0{digest(path)}" for path in sources))
     name = f"{image}-app"
 

@@ -80,12 +80,15 @@ class Tree:
         return tree
 
     @classmethod
-    def from_directory(cls, directory: Path, prefix: str = "") -> "Tree":
-        """The files below a directory of this machine, readable by everyone and owned by root."""
+    def from_directory(cls, directory: Path, prefix: str = "", *, programs: bool = False) -> "Tree":
+        """The files below a directory of this machine, readable by everyone and owned by root.
+
+        Only with `programs` do executable files stay executable; modules and libraries need not be.
+        """
         tree = cls()
         for path in sorted(directory.rglob("*")):
             if path.is_file():
-                mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+                mode = 0o755 if programs and path.stat().st_mode & 0o100 else 0o644
                 tree.entries[(PurePosixPath(prefix) / path.relative_to(directory)).as_posix()] = Entry(path, mode)
         return tree
 

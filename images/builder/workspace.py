@@ -1,12 +1,14 @@
 """Where a build keeps its files, how it caches them, and how it runs programs and reports progress."""
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,9 +39,13 @@ def _is_source(path: Path) -> bool:
 
 @dataclass(slots=True)
 class Workspace:
-    """One build directory: `layers/` for what the Dockerfiles add, `work/` for what comes before, `sbom/`."""
+    """One build directory: `layers/` for what the Dockerfiles add, `work/` for what comes before, `sbom/`.
+
+    Botdock's own source is read below `project`.
+    """
 
     root: Path = IMAGES / ".build"
+    project: Path = PROJECT
     quiet: bool = False
     started: float = field(default_factory=time.monotonic)
     _printing: threading.Lock = field(default_factory=threading.Lock)
@@ -51,6 +57,18 @@ class Workspace:
     @property
     def sbom(self) -> Path:
         return self.root / "sbom"
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Wait until no other build uses this directory, and keep others waiting meanwhile."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.say("waiting for another build to end")
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def scratch(self, name: str) -> Path:
         """An empty working directory of this name."""

@@ -1,0 +1,68 @@
+"""The arm64 bot image really runs: on an arm64 machine, or emulated, which takes minutes (`make test-arm64`)."""
+
+import os
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.images import container_name, docker
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.skipif("BOTDOCK_TEST_ARM64" not in os.environ, reason="run by `make test-arm64`"),
+]
+
+IMAGE = "botdock/bot:arm64"
+STARTED_WITHIN = 300
+
+
+@pytest.fixture
+def bot() -> Iterator[str]:
+    """A running arm64 bot container without a way to WhatsApp."""
+    name = container_name()
+    docker(
+        *("run", "--detach", "--name", name, "--platform", "linux/arm64", "--read-only", "--tmpfs", "/tmp:noexec"),
+        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init"),
+        *(
+            "--env",
+            "BOTDOCK_BOT_ID=arm",
+            "--env",
+            "BOTDOCK_SERVER_NAME=server1",
+            "--env",
+            "BOTDOCK_TOKEN=for-this-test",
+        ),
+        *("--env", "HTTPS_PROXY=http://127.0.0.1:9", "--volume", "/auth", IMAGE),
+    )
+    try:
+        yield name
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+def test_neonize_loads_its_arm64_library() -> None:
+    code = "import platform, neonize._binder as binder; print(platform.machine(), binder.gocode.GetVersion().decode())"
+    said = docker(
+        *("run", "--rm", "--platform", "linux/arm64", "--network", "none", "--read-only"),
+        *("--entrypoint", "/usr/bin/python3.13", IMAGE, "-c", code),
+    )
+    machine, version = said.decode().split()
+    assert machine == "aarch64"
+    assert version[0].isdigit()
+
+
+def test_the_runtime_starts_and_answers(bot: str) -> None:
+    address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", bot)
+    url = f"http://{address.decode().strip()}:8080/livez"
+
+    def livez() -> int:
+        running = docker("inspect", "--format", "{{.State.Running}}", bot).decode().strip()
+        assert running == "true", docker("logs", bot).decode()
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return int(answer.status)
+        except OSError:
+            return 0
+
+    assert eventually(livez, deadline=STARTED_WITHIN, what="an answer of /livez") == 200

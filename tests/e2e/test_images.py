@@ -1,0 +1,186 @@
+"""What the images promise, read from what the engine holds (for both platforms after `make test-images`)."""
+
+import itertools
+import json
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.images import Content, docker, saved
+
+pytestmark = pytest.mark.docker
+
+PROJECT = Path(__file__).resolve().parents[2]
+PYTHON_IMAGES = ["bot", "orchestrator", "simulator"]
+ALL_IMAGES = [*PYTHON_IMAGES, "postgres", "bot-simulated"]
+PLATFORMS = ["linux/amd64", "linux/arm64"]
+MB = 1_000_000
+
+image_saved = cache(saved)
+_content = cache(Content)
+
+
+def reference(image: str) -> str:
+    return f"botdock/{image}:dev"
+
+
+def content(image: str, platform: str) -> Content:
+    if platform not in image_saved(reference(image)):
+        pytest.skip(f"{reference(image)} was built without {platform}; see `make test-images`")
+    return _content(reference(image), platform)
+
+
+def built(image: str, platform: str) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Manifest, configuration and unpacked bytes."""
+    content(image, platform)
+    return image_saved(reference(image))[platform]
+
+
+def run_python(image: str, code: str) -> str:
+    """What Python code prints in a container with no network, no rights and nothing to write to."""
+    return docker(
+        *("run", "--rm", "--interactive", "--read-only", "--cap-drop", "ALL", "--network", "none"),
+        *("--entrypoint", "/usr/bin/python3.13", reference(image), "-"),
+        stdin=code.encode(),
+    ).decode()
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_bot_image_is_slim(platform: str) -> None:
+    manifest, _, unpacked = built("bot", platform)
+    assert sum(layer["size"] for layer in manifest["layers"]) <= 40 * MB
+    assert unpacked <= 100 * MB
+    assert content("bot", platform).size <= 100 * MB
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_bot_image_holds_python_a_shell_and_uname_and_no_other_program(platform: str) -> None:
+    files = content("bot", platform).files
+    library = re.compile(r"\.so(\.|$)")
+    programs = {path for path, file in files.items() if file.executable and not library.search(path)}
+    assert programs == {"usr/bin/dash", "usr/bin/python3.13", "usr/bin/uname"}
+    assert files["usr/bin/sh"].target == "dash"
+    assert not [path for path in files if re.search(r"site-packages/(pip|setuptools|ensurepip)/", path)]
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("image", PYTHON_IMAGES)
+def test_nothing_in_an_image_belongs_to_or_can_be_written_by_its_user(image: str, platform: str) -> None:
+    _, config, _ = built(image, platform)
+    assert config["config"]["User"] == "10001:10001"
+    files = content(image, platform).files
+    own = {path.rstrip("/") for path, file in files.items() if file.owner == 10001}
+    assert own == {"bot": {"auth"}, "orchestrator": set(), "simulator": {"data"}}[image]
+    assert all(files[path].mode & 0o777 == 0o700 for path in own)
+    for_everyone = {path for path, file in files.items() if file.mode & 0o002 and not file.target}
+    assert for_everyone <= {"tmp", "var/tmp"}
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("image", ALL_IMAGES)
+def test_an_image_says_what_it_is(image: str, platform: str) -> None:
+    manifest, config, _ = built(image, platform)
+    labels = {key: value for key, value in config["config"]["Labels"].items() if key.startswith("org.opencontainers")}
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    assert labels["org.opencontainers.image.version"] == version
+    assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    assert labels["org.opencontainers.image.created"] == "2026-11-01T00:00:00Z" == config["created"]
+    assert {f"org.opencontainers.image.{key}" for key in ("title", "description", "revision")} <= set(labels)
+    assert manifest["annotations"] == labels
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("image", PYTHON_IMAGES)
+def test_the_sbom_names_every_package_with_its_version(image: str, platform: str) -> None:
+    held = content(image, platform)
+    sbom = json.loads(held.read("usr/share/sbom/botdock.cdx.json"))
+    listed = {(part["name"], part["version"]) for part in sbom["components"] if part["purl"].startswith("pkg:pypi/")}
+    pins = (PROJECT / f"requirements/{image}.txt").read_text()
+    assert {f"{name.lower()}=={version}" for name, version in listed} <= set(
+        re.findall(r"^([a-z0-9._-]+==[^ \\]+)", pins, re.MULTILINE)
+    )
+    assert len(listed) == len([path for path in held.files if path.endswith(".dist-info/METADATA")])
+    debian = {part["name"] for part in sbom["components"] if part["purl"].startswith("pkg:deb/debian/")}
+    assert {"libc6", "python3.13-minimal", "dash", "coreutils"} <= debian
+    assert debian == {Path(path).name for path in held.files if path.startswith("var/lib/dpkg/status.d/")}
+    assert not {"mawk", "debconf", "libdb5.3t64"} & debian, "packages of which no file was kept"
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_simulated_bot_differs_by_a_key_and_a_certificate_only(platform: str) -> None:
+    bot, simulated = content("bot", platform), content("bot-simulated", platform)
+    arch = platform.removeprefix("linux/")
+    library, bundle = f"app/site-packages/neonize/neonize-linux-{arch}.so", "etc/ssl/certs/ca-certificates.crt"
+    changed = {path for path in {*bot.files, *simulated.files} if bot.files.get(path) != simulated.files.get(path)}
+    assert changed == {library, bundle}
+
+    before, after = bot.read(library), simulated.read(library)
+    assert len(before) == len(after)
+    differing = [index for index, pair in enumerate(zip(before, after, strict=True)) if pair[0] != pair[1]]
+    assert max(differing) - min(differing) < 32
+    assert simulated.read(bundle).startswith(bot.read(bundle))
+    assert simulated.read(bundle)[len(bot.read(bundle)) :].count(b"BEGIN CERTIFICATE") == 1
+
+
+@pytest.mark.parametrize("image", PYTHON_IMAGES)
+def test_every_library_of_an_image_finds_what_it_links_to(image: str) -> None:
+    missing = run_python(
+        image,
+        "import glob, pathlib, subprocess\n"
+        "loader = glob.glob('/usr/lib/*/ld-linux-*')[0]\n"
+        "for root in ('/app', '/usr/lib'):\n"
+        "    for file in pathlib.Path(root).rglob('*.so*'):\n"
+        "        listed = subprocess.run([loader, '--list', file], capture_output=True, text=True)\n"
+        "        missing = [line for line in listed.stdout.splitlines() if 'not found' in line]\n"
+        "        if missing: print(file, missing)\n",
+    )
+    assert missing == ""
+
+
+def test_neonize_has_what_its_media_functions_need() -> None:
+    said = run_python(
+        "bot",
+        "import io, ssl, magic, PIL.Image, certifi, neonize\n"
+        "from google.protobuf.internal import api_implementation\n"
+        "from neonize.utils import gen_vcard\n"
+        "for kind in ('PNG', 'JPEG', 'WEBP', 'GIF'):\n"
+        "    file = io.BytesIO()\n"
+        "    PIL.Image.new('RGB', (8, 8)).save(file, kind)\n"
+        "    PIL.Image.open(io.BytesIO(file.getvalue())).load()\n"
+        "    print(magic.from_buffer(file.getvalue(), mime=True))\n"
+        "print('+49 1511 2345678' in gen_vcard('A', '4915112345678'))\n"
+        "print(ssl.create_default_context().cert_store_stats()['x509_ca'] > 50, len(certifi.contents()) > 50_000)\n"
+        "print(api_implementation.Type())\n",
+    )
+    assert said.split() == ["image/png", "image/jpeg", "image/webp", "image/gif", "True", "True", "True", "upb"]
+
+
+@pytest.mark.parametrize("image", PYTHON_IMAGES)
+def test_bytecode_is_shipped_for_every_module(image: str) -> None:
+    files = content(image, next(iter(image_saved(reference(image))))).files
+    sources = {path for path in files if path.startswith("app/") and path.endswith(".py")}
+    compiled = {path for path in files if path.endswith(".cpython-313.pyc")}
+    expected = {re.sub(r"([^/]+)\.py$", r"__pycache__/\1.cpython-313.pyc", path) for path in sources}
+    assert sources
+    assert expected - compiled == set()
+
+
+def test_platforms_of_an_image_hold_the_same_paths() -> None:
+    """But for the architecture's own names, one platform has nothing that the other lacks."""
+    for image in ALL_IMAGES:
+        names = [
+            {re.sub(r"x86[-_]64|aarch64|amd64|arm64", "ARCH", path) for path in content(image, platform).files}
+            for platform in PLATFORMS
+        ]
+        own = {path for path in names[0] ^ names[1] if not re.search(r"ld-linux|lib64|\.libs/|\.so", path)}
+        assert own == set(), image
+
+
+def test_layers_of_the_python_root_are_shared() -> None:
+    for platform in PLATFORMS:
+        roots = [[layer["digest"] for layer in built(image, platform)[0]["layers"][:2]] for image in PYTHON_IMAGES]
+        assert all(one == other for one, other in itertools.pairwise(roots))
