@@ -44,7 +44,9 @@ class Wanted:
 
     container_name: str
     spec_hash: str
-    owner: str
+    identity: tuple[tuple[str, str], ...]
+    """Labels and values that make a container this bot's: owner, server and bot id. The name alone does not: bot
+    `b-c` of server `a` and bot `c` of server `a-b` have the same one."""
     approved: bool
     rejected: bool
     running: bool
@@ -67,6 +69,8 @@ class Known:
     halted: str | None = None
     """Reason code for which only a person (or a new spec) may start the bot again."""
     halted_message: str = ""
+    spec_hash: str = ""
+    """The specification for which `history` and `halted` hold: it also changes with the installation's settings."""
     stop_deadline: float | None = None
     """When a SIGTERM under way becomes a SIGKILL."""
     replace: bool = False
@@ -146,7 +150,7 @@ def plan(
     now: float,
 ) -> Decision:
     """The next step for one bot. `probed` is None while no container runs; `now` is a Unix time."""
-    if container is not None and container.labels.get("botdock.owner") != wanted.owner:
+    if container is not None and not is_ours(wanted, container):
         if wanted.deleting:
             return Decision(Action.PURGE, Phase.STOPPING, "deleting")
         if not (wanted.approved and wanted.running):
@@ -165,6 +169,11 @@ def plan(
         return _bring_up(wanted, known, container, now)
     assert probed is not None  # noqa: S101 - the worker makes one for every container that runs
     return _watch(known, probed, limits, now)
+
+
+def is_ours(wanted: Wanted, container: ObservedContainer) -> bool:
+    """Whether a container is this bot's, by its labels."""
+    return all(container.labels.get(label) == value for label, value in wanted.identity)
 
 
 def _at_rest(wanted: Wanted) -> Decision:

@@ -1,6 +1,7 @@
 """What the controller holds of one bot in memory, and how that becomes its row in `bot_status`."""
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,8 @@ from bot_runtime.contract import EventType, Health
 from orchestrator.db.models import Bot, BotStatus, Phase
 from orchestrator.engine.base import ObservedContainer
 from orchestrator.reconcile.plan import Decision, Known, Probed
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -67,9 +70,10 @@ class BotRecord:
         self.bot = bot
         if self.loaded:
             return
-        self.known = msgspec.convert(status.memory, Known) if status.memory else Known()
+        self.known = _remembered(bot, status)
         self.observed_generation = status.observed_generation
-        self.phase, self.reason, self.message = Phase(status.phase), status.reason, status.message
+        if status.phase in set(Phase):
+            self.phase, self.reason, self.message = Phase(status.phase), status.reason, status.message
         self.restarts = status.restarts
         self.last_exit = status.last_exit
         self.connected_at = status.connected_at
@@ -128,6 +132,17 @@ class BotRecord:
     def changes(self) -> dict[str, Any]:
         """The columns that differ from what was last written."""
         return {key: value for key, value in self.columns().items() if self.written.get(key, _UNSET) != value}
+
+
+def _remembered(bot: Bot, status: BotStatus) -> Known:
+    if not status.memory:
+        return Known()
+    try:
+        return msgspec.convert(status.memory, Known)
+    except msgspec.ValidationError as exc:
+        # Written by another version. Nothing may be taken for outstanding then: that would cost the bot its session.
+        log.warning("bot %s: what was remembered is lost: %s", bot.id, exc)
+        return Known(restart_generation=bot.restart_generation, session_generation=bot.session_generation)
 
 
 _UNSET = object()

@@ -54,7 +54,7 @@ def runtime_config(bot: Bot, settings: Settings) -> RuntimeConfig:
     }
     own = {"name": bot.name, "generation": bot.generation}
     try:
-        return msgspec.convert(defaults | bot.settings | own, RuntimeConfig)
+        return msgspec.convert(defaults | msgspec.convert(bot.settings, dict[str, Any]) | own, RuntimeConfig)
     except msgspec.ValidationError as exc:
         raise InvalidBot(f"settings: {exc}") from exc
 
@@ -106,12 +106,12 @@ def spec_hash(spec: ContainerSpec) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def wanted(bot: Bot, spec: ContainerSpec, *, owner: str) -> Wanted:
-    """The bot's row as the plan reads it."""
+def wanted(bot: Bot, spec: ContainerSpec | None, *, owner: str) -> Wanted:
+    """The bot's row as the plan reads it; without a specification it is only good for a bot that shall not run."""
     return Wanted(
-        container_name=spec.name,
-        spec_hash=spec.labels[Label.SPEC_HASH],
-        owner=owner,
+        container_name=resource_name(bot.server_name, bot.id),
+        spec_hash="" if spec is None else spec.labels[Label.SPEC_HASH],
+        identity=((Label.OWNER, owner), (Label.SERVER, bot.server_name), (Label.BOT_ID, bot.id)),
         approved=bot.approval_status == Approval.APPROVED,
         rejected=bot.approval_status == Approval.REJECTED,
         running=bot.desired_state == Desired.RUNNING,

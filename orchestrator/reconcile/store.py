@@ -19,6 +19,9 @@ from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Serve
 from orchestrator.db.session import Database
 from orchestrator.reconcile.record import BotRecord, PendingEvent
 
+PRUNE_BATCH = 5_000
+"""Events dropped in one statement: few enough for its time-out, and for others who wait for the server's row."""
+
 
 class LostLeadership(Exception):
     """Another controller acts for this server now."""
@@ -53,6 +56,19 @@ class Store:
             row = rows.first()
             return None if row is None else (row[0], row[1])
 
+    async def confirm(self, bot: Bot) -> bool:
+        """Whether the row is still as it was read; raises LostLeadership when another controller has taken over."""
+        async with self._database.session() as session:
+            await self._fence(session)
+            generation = await session.scalar(
+                select(col(Bot.generation)).where(
+                    col(Bot.id) == bot.id,
+                    col(Bot.server_name) == self._server,
+                    col(Bot.created_at) == bot.created_at,
+                )
+            )
+        return generation == bot.generation
+
     async def write(self, records: Sequence[BotRecord]) -> None:
         """Write what changed of these bots' status, and the events that belong to it, in one transaction."""
         mine = [record for record in records if record.bot is not None]
@@ -73,7 +89,7 @@ class Store:
                     await session.execute(
                         update(BotStatus)
                         .where(col(BotStatus.bot_id) == record.bot_id)
-                        .values(**changes, epoch=self._epoch, updated_at=func.now())
+                        .values(**_storable(changes), epoch=self._epoch, updated_at=func.now())
                     )
             own_events = [self._row(record.bot_id, event) for record, _, events in work for event in events]
             if own_events:
@@ -97,7 +113,7 @@ class Store:
                             "spool_id": page.spool_id,
                             "seq": event.seq,
                             "type": str(event.type),
-                            "data": event.data,
+                            "data": _storable(event.data),
                             "timestamp": event.timestamp,
                         }
                         for event in page.items
@@ -122,17 +138,26 @@ class Store:
             await session.commit()
 
     async def prune_events(self, *, days: int) -> int:
-        """Drop events older than the retention; how many."""
-        async with self._database.session() as session:
-            await self._fence(session)
-            result = await session.execute(
-                delete(BotEvent).where(
-                    col(BotEvent.server_name) == self._server,
-                    col(BotEvent.timestamp) < func.now() - timedelta(days=days),
-                )
+        """Drop events older than the retention, in short transactions; how many."""
+        old = (
+            select(col(BotEvent.id))
+            .where(
+                col(BotEvent.server_name) == self._server,
+                col(BotEvent.timestamp) < func.now() - timedelta(days=days),
             )
-            await session.commit()
-            return int(getattr(result, "rowcount", 0))
+            .limit(PRUNE_BATCH)
+        )
+        dropped = 0
+        while True:
+            async with self._database.session() as session:
+                await self._fence(session)
+                batch = delete(BotEvent).where(col(BotEvent.id).in_(old))
+                result = await session.execute(batch, execution_options={"synchronize_session": False})
+                await session.commit()
+            number = int(getattr(result, "rowcount", 0))
+            dropped += number
+            if number < PRUNE_BATCH:
+                return dropped
 
     async def seen(self, address: str) -> None:
         """Say that this controller acts for the server, and where it listens (`host:port`)."""
@@ -168,9 +193,20 @@ class Store:
             "server_name": self._server,
             "bot_id": bot_id,
             "type": str(event.type),
-            "data": event.data,
+            "data": _storable(event.data),
             "timestamp": event.timestamp,
         }
+
+
+def _storable(value: Any) -> Any:
+    """The value without NUL characters, which Postgres keeps neither in text nor in JSON."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {_storable(key): _storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_storable(item) for item in value]
+    return value
 
 
 async def installation_id(database: Database) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 
 from bot_runtime.contract import EventType
-from orchestrator.db.models import Phase
+from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.engine.base import (
     ContainerSpec,
     DiskFull,
@@ -19,12 +19,13 @@ from orchestrator.engine.base import (
     EngineUnavailable,
     ImageMissing,
     InvalidSpec,
+    Label,
     NameTaken,
     NetworkMissing,
     NotFound,
 )
 from orchestrator.reconcile.exits import classify
-from orchestrator.reconcile.plan import Action, Decision, Known, Limits, Probed, plan
+from orchestrator.reconcile.plan import Action, Decision, Known, Limits, Probed, Wanted, is_ours, plan
 from orchestrator.reconcile.record import BotRecord, moment
 from orchestrator.reconcile.restart import RestartHistory, RestartPolicy, Verdict, decide, record_failure
 from orchestrator.reconcile.spec import InvalidBot, container_spec, resource_name, wanted
@@ -94,54 +95,71 @@ class Worker:
         if record.container is not None:
             # By id first: a container that somebody renamed is still the one that holds this bot's session.
             found = await self._engine.inspect(record.container.id)
+            if found is not None and found.labels.get(Label.OWNER) != self._owner:
+                # A stranger's in our place: it may have been renamed out of the way.
+                found = None
         if found is None:
             found = await self._engine.inspect(resource_name(record.bot.server_name, record.bot_id))
+        if record.container is not None and (found is None or found.id != record.container.id):
+            record.probed = record.health = None
         record.container = found
 
     async def _steps(self, record: BotRecord) -> float | None:
-        assert record.bot is not None  # noqa: S101 - callers have looked
+        bot = record.bot
+        assert bot is not None  # noqa: S101 - callers have looked
+        spec = None
         try:
-            spec = container_spec(record.bot, self._settings, owner=self._owner, epoch=self._epoch)
+            spec = container_spec(bot, self._settings, owner=self._owner, epoch=self._epoch)
         except InvalidBot as exc:
-            self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, "invalid-config", str(exc)))
-            return None
-        want = wanted(record.bot, spec, owner=self._owner)
+            # Whatever is wrong with it, it can be stopped and deleted.
+            if bot.approval_status == Approval.APPROVED and bot.desired_state == Desired.RUNNING and not bot.deleting:
+                self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, "invalid-config", str(exc)))
+                return None
+        want = wanted(bot, spec, owner=self._owner)
         for _ in range(MAX_STEPS):
-            self._absorb(record)
+            self._absorb(record, want)
             decision = plan(want, record.known, record.container, record.probed, self._limits, now=self._clock())
             if decision.action is not Action.RECORD_EXIT:
                 self._settle(record, decision)
             if decision.action is Action.NOTHING:
+                # What is decided after a wait is decided on what is there then, also when no hint tells of it.
+                record.observed_dirty |= decision.requeue_after is not None
                 return decision.requeue_after
             log.info("bot %s: %s%s", record.bot_id, decision.action, f" ({decision.reason})" if decision.reason else "")
             try:
                 await self._act(record, decision)
-            except (EngineUnavailable, NameTaken, NotFound):
+            except (EngineUnavailable, NotFound):
                 raise
             except EngineError as exc:
-                return self._engine_failed(record, exc)
+                return self._engine_failed(record, exc, decision)
             if decision.action is Action.KILL:
                 record.observed_dirty = True
                 return KILL_POLL
-            if decision.action is Action.PURGE:
+            if record.bot is None:
                 return None
+            if record.bot_dirty:
+                return 0.0
         return 0.0
 
     def _settle(self, record: BotRecord, decision: Decision) -> None:
         record.settle(decision, now=self._clock())
 
-    def _absorb(self, record: BotRecord) -> None:
+    def _absorb(self, record: BotRecord, want: Wanted) -> None:
         """Draw the conclusions of what is now seen, before deciding."""
         bot, known, container = record.bot, record.known, record.container
         assert bot is not None  # noqa: S101 - callers have looked
         up = container is not None and container.up
-        if bot.generation != record.observed_generation:
+        if bot.generation != record.observed_generation or want.spec_hash not in {"", known.spec_hash}:
             # The spec changed or a person asked for something: old failures count no longer.
             record.observed_generation = bot.generation
             known = replace(known, history=RestartHistory(), next_start_at=None, crash_loop=False, halted=None)
+            known = replace(known, spec_hash=want.spec_hash)
         if not up and known.stop_deadline is not None:
-            known = replace(known, stop_deadline=None, run_open=False)
-        if up and container is not None and container.labels.get("botdock.owner") == self._owner:
+            known = replace(known, stop_deadline=None, run_open=False, healthy_since=None)
+        if container is None and not (want.approved and want.running):
+            # It went while it was no longer wanted: no failure.
+            known = replace(known, run_open=False)
+        if up and container is not None and is_ours(want, container):
             if not known.run_open:
                 # Started by a controller that died before it could say so.
                 known = replace(known, run_open=True, next_start_at=None)
@@ -165,29 +183,41 @@ class Worker:
                 await self._signal(record, "SIGTERM")
                 record.known = replace(record.known, stop_deadline=self._clock() + self._settings.stop_timeout)
             case Action.KILL:
-                if record.known.stop_deadline is None:
-                    record.kill_reason = (decision.reason, decision.message)
-                await self._signal(record, "SIGKILL")
+                await self._kill(record, decision)
             case Action.REMOVE:
                 assert record.container is not None  # noqa: S101 - the plan removes only what is there
                 await self._engine.remove(record.container.id)
                 record.container = None
                 record.known = replace(record.known, run_open=False)
-            case Action.CLEAR_SESSION:
-                await self._engine.remove_volume(self._volume(record))
-                assert record.bot is not None  # noqa: S101 - callers have looked
-                record.paired_number = None
-                record.known = replace(record.known, session_generation=record.bot.session_generation, run_open=False)
-            case Action.PURGE:
-                await self._engine.remove_volume(self._volume(record))
-                await self._store.forget(record.bot_id)
-                record.bot = None
+            case Action.CLEAR_SESSION | Action.PURGE:
+                await self._remove_volume(record, decision.action)
             case Action.RECORD_EXIT:
                 await self._record_exit(record)
 
-    def _volume(self, record: BotRecord) -> str:
-        assert record.bot is not None  # noqa: S101 - callers have looked
-        return resource_name(record.bot.server_name, record.bot_id)
+    async def _remove_volume(self, record: BotRecord, action: Action) -> None:
+        """What cannot be taken back is done only by the acting controller, and if it is wanted at this moment."""
+        bot = record.bot
+        assert bot is not None  # noqa: S101 - callers have looked
+        if not await self._store.confirm(bot):
+            record.bot_dirty = True
+            return
+        await self._engine.remove_volume(resource_name(bot.server_name, bot.id))
+        if action is Action.PURGE:
+            await self._store.forget(bot.id)
+            record.bot = None
+            return
+        record.paired_number = None
+        record.known = replace(record.known, session_generation=bot.session_generation, run_open=False)
+
+    async def _kill(self, record: BotRecord, decision: Decision) -> None:
+        # Looked at once more: one that has ended by itself keeps its own reason.
+        before = record.container
+        await self._inspect(record)
+        if before is None or record.container is None or record.container.id != before.id or not record.container.up:
+            return
+        if record.known.stop_deadline is None:
+            record.kill_reason = (decision.reason, decision.message)
+        await self._signal(record, "SIGKILL")
 
     async def _signal(self, record: BotRecord, signal: str) -> None:
         assert record.container is not None  # noqa: S101 - the plan signals only what runs
@@ -196,6 +226,7 @@ class Worker:
     async def _create(self, record: BotRecord) -> None:
         assert record.bot is not None  # noqa: S101 - callers have looked
         spec = container_spec(record.bot, self._settings, owner=self._owner, epoch=self._epoch)
+        await self._store.write([record])
         try:
             container = await self._create_in_network(spec)
         except NameTaken:
@@ -215,6 +246,9 @@ class Worker:
 
     async def _start(self, record: BotRecord, container: str) -> None:
         assert record.bot is not None  # noqa: S101 - callers have looked
+        # Written first: a successor must not take this run for the last one, with its stop under way, and a controller
+        # that was succeeded must not start anything.
+        await self._store.write([record])
         await self._engine.start(container)
         now = self._clock()
         again = record.known.next_start_at is not None
@@ -290,7 +324,7 @@ class Worker:
             # A log that cannot be read (full disk, rotated away) must not keep a bot from being restarted.
             return [f"(the log could not be read: {exc})"]
 
-    def _engine_failed(self, record: BotRecord, exc: EngineError) -> float | None:
+    def _engine_failed(self, record: BotRecord, exc: EngineError, decision: Decision) -> float | None:
         """An engine that refuses one bot: its reason is kept, others are not affected."""
         log.error("bot %s: %s", record.bot_id, exc)
         record.observed_dirty = True
@@ -299,7 +333,8 @@ class Worker:
             self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, exc.code, str(exc)))
             return None
         message = str(exc) if not isinstance(exc, DiskFull) else f"the engine's disk is full: {exc}"
-        self._settle(record, Decision(Action.NOTHING, Phase.BACKING_OFF, exc.code, message))
+        phase = Phase.STOPPING if decision.phase is Phase.STOPPING else Phase.BACKING_OFF
+        self._settle(record, Decision(Action.NOTHING, phase, exc.code, message))
         return ENGINE_ERROR_DELAY
 
 

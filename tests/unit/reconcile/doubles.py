@@ -1,0 +1,292 @@
+"""A database in memory with the surface of `Store`, and one controller's hold on some bots, driven step by step."""
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, cast
+
+import msgspec
+
+from bot_runtime.contract import ConnectionState
+from orchestrator.db.models import Approval, Bot, BotStatus, Desired
+from orchestrator.engine.base import EngineError, EngineUnavailable
+from orchestrator.engine.memory import MemoryEngine
+from orchestrator.engine.memory_host import MemoryContainer, MemoryHost
+from orchestrator.reconcile.record import BotRecord, PendingEvent
+from orchestrator.reconcile.spec import resource_name
+from orchestrator.reconcile.store import LostLeadership, Store
+from orchestrator.reconcile.worker import Worker
+from orchestrator.settings import Settings
+
+OWNER = "owner-1"
+SERVER = "server1"
+START_OF_TIME = 1_800_000_000.0
+
+
+def settings(**changes: Any) -> Settings:
+    """Settings that name a database nobody connects to."""
+    return Settings(database_url="postgresql://nowhere/none", server_name=SERVER, **changes)
+
+
+class Clock:
+    """The time, which passes only when told."""
+
+    def __init__(self) -> None:
+        self.now = START_OF_TIME
+
+    def __call__(self) -> float:
+        return self.now
+
+    def moment(self) -> datetime:
+        """The time as the engine writes it."""
+        return datetime.fromtimestamp(self.now, UTC)
+
+
+class Crashed(BaseException):
+    """The controller's process is gone in this moment."""
+
+
+@dataclass
+class Crashes:
+    """Ends the controller at its n-th call from now, before or after the call took effect."""
+
+    countdown: int | None = None
+    after: bool = False
+
+    async def around(self, call: Callable[[], Any]) -> Any:
+        """Make a call, unless the end comes first."""
+        due = False
+        if self.countdown is not None:
+            self.countdown -= 1
+            due = self.countdown < 0
+        if due:
+            self.countdown = None
+            if self.after:
+                await call()
+            raise Crashed
+        return await call()
+
+
+class Crashing:
+    """Stands before an engine or a store, and crashes the controller between any two of its calls."""
+
+    def __init__(self, inner: object, crashes: Crashes) -> None:
+        self._inner = inner
+        self._crashes = crashes
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._inner, name)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await self._crashes.around(lambda: method(*args, **kwargs))
+
+        return call
+
+
+@dataclass
+class Rows:
+    """The tables `bots` and `bot_status`, with their triggers."""
+
+    clock: Clock
+    epoch: int = 0
+    bots: dict[str, Bot] = field(default_factory=dict)
+    status: dict[str, BotStatus] = field(default_factory=dict)
+    events: list[tuple[str, PendingEvent]] = field(default_factory=list)
+
+    def insert(self, bot_id: str, **values: Any) -> Bot:
+        """A new bot, approved and wanted running unless `values` say otherwise."""
+        values = {"approval_status": Approval.APPROVED, "desired_state": Desired.RUNNING, **values}
+        row = {"id": bot_id, "server_name": SERVER, "name": bot_id, "created_at": self.clock.moment(), **values}
+        self.bots[bot_id] = Bot(**row)
+        self.status[bot_id] = BotStatus(bot_id=bot_id, server_name=SERVER)
+        return self.bots[bot_id]
+
+    def update(self, bot_id: str, **changes: Any) -> None:
+        """What an UPDATE does: the generation grows when anything changes."""
+        bot = self.bots[bot_id]
+        if any(getattr(bot, name) != value for name, value in changes.items()):
+            self.bots[bot_id] = Bot(**{**_values(bot), "generation": bot.generation + 1, **changes})
+
+    def delete(self, bot_id: str) -> None:
+        """What a DELETE does."""
+        del self.bots[bot_id], self.status[bot_id]
+
+
+class MemoryStore:
+    """`Store` on `Rows`."""
+
+    def __init__(self, rows: Rows, epoch: int) -> None:
+        self._rows = rows
+        self._epoch = epoch
+
+    async def bots(self) -> list[tuple[Bot, BotStatus]]:
+        return [_copy(bot, self._rows.status[bot.id]) for bot in self._rows.bots.values()]
+
+    async def bot(self, bot_id: str) -> tuple[Bot, BotStatus] | None:
+        bot = self._rows.bots.get(bot_id)
+        return None if bot is None else _copy(bot, self._rows.status[bot_id])
+
+    async def confirm(self, bot: Bot) -> bool:
+        self._fence()
+        row = self._rows.bots.get(bot.id)
+        return row is not None and (row.generation, row.created_at) == (bot.generation, bot.created_at)
+
+    async def write(self, records: Sequence[BotRecord]) -> None:
+        for record in records:
+            changes = record.changes()
+            if record.bot is None or not (changes or record.events):
+                continue
+            self._fence()
+            status = self._rows.status.get(record.bot_id)
+            if status is not None:
+                kept = msgspec.json.decode(msgspec.json.encode(changes["memory"])) if "memory" in changes else None
+                for name, value in changes.items():
+                    setattr(status, name, kept if name == "memory" else value)
+                self._rows.events += [(record.bot_id, event) for event in record.events]
+            record.written.update(changes)
+            record.events.clear()
+
+    async def forget(self, bot_id: str) -> None:
+        self._fence()
+        if bot_id in self._rows.bots and self._rows.bots[bot_id].deleting:
+            self._rows.delete(bot_id)
+
+    def _fence(self) -> None:
+        if self._rows.epoch != self._epoch:
+            raise LostLeadership(f"epoch {self._epoch} has ended")
+
+
+def _values(row: Bot | BotStatus) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in type(row).model_fields}
+
+
+def _copy(bot: Bot, status: BotStatus) -> tuple[Bot, BotStatus]:
+    return Bot(**_values(bot)), BotStatus(**_values(status))
+
+
+class Driver:
+    """One controller without tasks: it looks, works and hears of probes only when told."""
+
+    def __init__(self, rows: Rows, host: MemoryHost, *, seed: int = 0, **changes: Any) -> None:
+        rows.epoch += 1
+        self.settings = settings(**changes)
+        self.crashes = Crashes()
+        self.records: dict[str, BotRecord] = {}
+        self.rows = rows
+        self.host = host
+        self._suspects: set[str] = set()
+        self.engine = MemoryEngine(owner=OWNER, server=SERVER, host=host)
+        self.store = MemoryStore(rows, rows.epoch)
+        self._worker = Worker(
+            engine=cast("Any", Crashing(self.engine, self.crashes)),
+            store=cast("Store", Crashing(self.store, self.crashes)),
+            settings=self.settings,
+            owner=OWNER,
+            epoch=rows.epoch,
+            clock=rows.clock,
+            random=Random(seed),
+        )
+
+    def record(self, bot_id: str) -> BotRecord:
+        """What this controller holds of a bot."""
+        return self.records[bot_id]
+
+    def container(self, bot_id: str) -> MemoryContainer | None:
+        """What really is there under the bot's name."""
+        return self.host.containers.get(resource_name(SERVER, bot_id))
+
+    def notice(self, bot_id: str) -> None:
+        """A notification and a hint arrived."""
+        record = self.records.setdefault(bot_id, BotRecord(bot_id=bot_id))
+        record.bot_dirty = record.observed_dirty = True
+
+    async def round(self, bot_id: str) -> float | None:
+        """One round for a bot; what it asks to wait for. Errors of the engine ask for a second look soon."""
+        record = self.records.get(bot_id)
+        if record is None:
+            return None
+        try:
+            wait = await self._worker.reconcile(record)
+        except (EngineUnavailable, EngineError):
+            record.bot_dirty = record.observed_dirty = True
+            return 0.5
+        if record.bot is None and not record.bot_dirty:
+            del self.records[bot_id]
+        return wait
+
+    async def work(self, bot_id: str, *, rounds: int = 20) -> float | None:
+        """Notice and do rounds until the bot has to wait; for how long. Fails when there is no end to them."""
+        self.notice(bot_id)
+        for _ in range(rounds):
+            wait = await self.round(bot_id)
+            if wait != 0.0:
+                return wait
+        raise AssertionError(f"bot {bot_id} is asked again at once {rounds} times in a row")
+
+    async def sweep(self) -> None:
+        """Notice every bot, and remove containers of ours that belong to none, seen twice."""
+        containers = await self.engine.list_containers()
+        known = {bot.id for bot, _ in await self.store.bots()}
+        for bot_id in known | set(self.records):
+            self.notice(bot_id)
+        orphans = {item.id for item in containers if item.labels["botdock.bot-id"] not in known}
+        for orphan in orphans & self._suspects:
+            await self.engine.remove(orphan)
+        self._suspects = orphans
+
+    def answers(self, bot_id: str, connection: ConnectionState = ConnectionState.ONLINE) -> bool:
+        """A probe got an answer from the bot (what `Fleet.on_probe` does); whether that is news."""
+        record = self.records.get(bot_id)
+        if record is None or record.probed is None:
+            return False
+        before = record.probed
+        record.known = replace(record.known, healthy_since=record.known.healthy_since or self.rows.clock())
+        record.probed = replace(before, seen=True, failing=False, failures=0, failure="", connection=connection)
+        return record.probed != before
+
+    def hangs(self, bot_id: str) -> None:
+        """Probes failed as often as the threshold says."""
+        record = self.records.get(bot_id)
+        if record is not None and record.probed is not None:
+            record.probed = replace(record.probed, failing=True, failure="no answer", connection=None)
+
+
+class World:
+    """Clock, rows and machine, and a controller that can be replaced."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.clock = Clock()
+        self.rows = Rows(self.clock)
+        self.host = MemoryHost(clock=self.clock.moment)
+        self._changes = changes
+        self._seeds = itertools.count()
+        self.host.networks[f"botdock-{SERVER}"] = {"botdock.owner": OWNER, "botdock.server": SERVER}
+        self.controller = self.new_controller()
+
+    def new_controller(self, **changes: Any) -> Driver:
+        """A controller that takes over; the one before has lost its epoch."""
+        self.controller = Driver(self.rows, self.host, seed=next(self._seeds), **{**self._changes, **changes})
+        return self.controller
+
+    def phase(self, bot_id: str) -> tuple[str, str]:
+        """Phase and reason as Postgres has them."""
+        status = self.rows.status[bot_id]
+        return status.phase, status.reason
+
+    def event_types(self, bot_id: str) -> list[str]:
+        """The controller's own events of a bot, phase changes left out."""
+        return [str(event.type) for bot, event in self.rows.events if bot == bot_id and event.type != "phase-change"]
+
+    async def run(self, bot_id: str, seconds: float = 0.0, *, answering: bool = True) -> None:
+        """Let time pass as the controller asks for it; a bot that runs answers probes unless told otherwise."""
+        end = self.clock.now + seconds
+        while True:
+            wait = await self.controller.work(bot_id)
+            if answering and self.controller.answers(bot_id):
+                continue
+            if wait is None or self.clock.now + wait > end:
+                self.clock.now = end
+                return
+            self.clock.now += wait

@@ -1,0 +1,389 @@
+"""The worker on an engine in memory: what becomes of a bot when people and machines do what they do."""
+
+from typing import Any
+
+import pytest
+
+from orchestrator.db.models import Approval, Desired
+from orchestrator.engine.base import ContainerState, DiskFull, EngineError, EngineUnavailable, InvalidSpec, Label
+from orchestrator.reconcile.store import LostLeadership
+from tests.unit.reconcile.doubles import OWNER, SERVER, Crashed, World
+
+BOT = "bot-1"
+NAME = f"botdock-{SERVER}-{BOT}"
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def online(world: World, bot: str = BOT) -> str:
+    """Make a bot and bring it online; its container's id."""
+    world.rows.insert(bot)
+    await world.run(bot)
+    assert world.phase(bot)[0] == "online"
+    container = world.controller.container(bot)
+    assert container is not None
+    return container.id
+
+
+def starts(world: World) -> int:
+    return sum(item.starts for item in world.host.containers.values())
+
+
+def last_exit(world: World) -> dict[str, Any]:
+    exit_ = world.rows.status[BOT].last_exit
+    assert exit_ is not None
+    return exit_
+
+
+class TestStartingAndStopping:
+    async def test_an_approved_bot_gets_a_container_and_a_volume(self, world: World) -> None:
+        await online(world)
+        assert set(world.host.containers) == set(world.host.volumes) == {NAME}
+        assert world.event_types(BOT) == ["container-start"]
+
+    @pytest.mark.parametrize("approval", [Approval.PENDING, Approval.REJECTED])
+    async def test_a_bot_that_is_not_approved_gets_none(self, world: World, approval: Approval) -> None:
+        world.rows.insert(BOT, approval_status=approval)
+        await world.run(BOT, 3600)
+        assert not world.host.containers
+        assert world.phase(BOT)[0] == "pending"
+
+    async def test_a_stopped_bot_has_no_container_and_keeps_its_volume(self, world: World) -> None:
+        await online(world)
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        await world.run(BOT, 60)
+        assert not world.host.containers
+        assert set(world.host.volumes) == {NAME}
+        assert world.phase(BOT) == ("stopped", "")
+        assert "container-exit" not in world.event_types(BOT)
+
+    async def test_one_that_ignores_sigterm_is_killed_at_the_deadline_and_not_before(self, world: World) -> None:
+        await online(world)
+        world.host.containers[NAME].ignores_sigterm = True
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        await world.run(BOT, 9.9)
+        assert world.host.containers[NAME].state is ContainerState.RUNNING
+        assert world.phase(BOT)[0] == "stopping"
+        await world.run(BOT, 1)
+        assert not world.host.containers
+
+    async def test_a_new_controller_keeps_the_deadline_of_a_stop_under_way(self, world: World) -> None:
+        await online(world)
+        world.host.containers[NAME].ignores_sigterm = True
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        await world.run(BOT, 6)
+        world.new_controller()
+        await world.run(BOT, 3.9)
+        assert NAME in world.host.containers
+        await world.run(BOT, 1)
+        assert NAME not in world.host.containers
+
+    async def test_a_bot_stopped_and_removed_by_hand_at_once_has_not_failed(self, world: World) -> None:
+        await online(world)
+        world.host.remove_by_hand(NAME)
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        await world.run(BOT)
+        world.rows.update(BOT, desired_state=Desired.RUNNING)
+        await world.run(BOT)
+        assert world.event_types(BOT) == ["container-start", "container-start"]
+
+    async def test_delete_removes_container_volume_and_row(self, world: World) -> None:
+        await online(world)
+        world.rows.update(BOT, deleting=True)
+        await world.run(BOT, 60)
+        assert not world.host.containers
+        assert not world.host.volumes
+        assert not world.rows.bots
+        assert not world.controller.records
+
+    async def test_a_deletion_that_is_taken_back_in_the_last_moment_costs_no_volume(self, world: World) -> None:
+        await online(world)
+        world.rows.update(BOT, deleting=True)
+        world.controller.notice(BOT)
+        world.controller.record(BOT).load(*(await world.controller.store.bot(BOT) or ()))
+        world.controller.record(BOT).bot_dirty = False
+        world.rows.update(BOT, deleting=False)
+        while await world.controller.round(BOT) != 0.0:
+            pass
+        assert set(world.host.volumes) == {NAME}
+        await world.run(BOT, 60)
+        assert world.phase(BOT)[0] == "online"
+
+
+class TestReplacing:
+    async def test_restart_stops_and_starts_the_same_container_once(self, world: World) -> None:
+        before = await online(world)
+        world.rows.update(BOT, restart_generation=1)
+        await world.run(BOT, 60)
+        assert (world.host.containers[NAME].id, world.host.containers[NAME].starts) == (before, 2)
+        assert "container-exit" not in world.event_types(BOT)
+
+    async def test_new_limits_replace_the_container_and_keep_the_volume(self, world: World) -> None:
+        before, volume = await online(world), world.host.volumes[NAME]
+        world.rows.update(BOT, limits={"pids": 32})
+        await world.run(BOT, 60)
+        assert world.host.containers[NAME].id != before
+        assert world.host.volumes[NAME] is volume
+
+    async def test_new_settings_do_not(self, world: World) -> None:
+        before = await online(world)
+        world.rows.update(BOT, settings={"prefix": "!"}, name="Another name")
+        await world.run(BOT, 60)
+        assert (world.host.containers[NAME].id, world.host.containers[NAME].starts) == (before, 1)
+
+    async def test_fresh_gives_a_new_volume_once(self, world: World) -> None:
+        await online(world)
+        before = world.host.volumes[NAME]
+        world.rows.update(BOT, restart_generation=1, session_generation=1)
+        await world.run(BOT, 60)
+        after = world.host.volumes[NAME]
+        assert after is not before
+        await world.run(BOT, 600)
+        assert world.host.volumes[NAME] is after
+
+    async def test_a_hung_bot_gets_a_new_container(self, world: World) -> None:
+        before = await online(world)
+        world.controller.hangs(BOT)
+        await world.run(BOT, 5)
+        assert world.host.containers[NAME].id != before
+        assert last_exit(world)["reason"] == "liveness-failed"
+
+    async def test_a_paused_one_too(self, world: World) -> None:
+        await online(world)
+        world.host.pause(NAME)
+        world.controller.hangs(BOT)
+        await world.run(BOT, 5)
+        assert world.host.containers[NAME].state is ContainerState.RUNNING
+
+
+class TestFailures:
+    async def test_a_crash_is_recorded_and_answered_with_a_restart_at_once(self, world: World) -> None:
+        await online(world)
+        world.host.say(NAME, b"panic: everything\n")
+        world.host.crash(NAME, 2)
+        await world.run(BOT)
+        exit_ = last_exit(world)
+        assert (exit_["exitCode"], exit_["reason"], exit_["logs"]) == (2, "crashed", ["panic: everything"])
+        assert world.event_types(BOT) == ["container-start", "container-exit", "container-start"]
+        assert world.rows.status[BOT].restarts == 1
+
+    async def test_out_of_memory_is_told_apart(self, world: World) -> None:
+        await online(world)
+        world.host.crash(NAME, 137, oom=True)
+        await world.run(BOT)
+        assert world.event_types(BOT)[1:3] == ["container-oom", "container-exit"]
+
+    async def test_one_that_died_unnoticed_while_probes_failed_keeps_its_own_reason(self, world: World) -> None:
+        await online(world)
+        world.host.crash(NAME, 137, oom=True)
+        world.controller.hangs(BOT)
+        world.controller.record(BOT).observed_dirty = False
+        await world.controller.round(BOT)
+        await world.run(BOT, 1)
+        exit_ = last_exit(world)
+        assert exit_["reason"] == "oom-killed"
+
+    async def test_a_removed_container_is_made_again(self, world: World) -> None:
+        before = await online(world)
+        world.host.remove_by_hand(NAME)
+        await world.run(BOT)
+        assert world.host.containers[NAME].id != before
+
+    async def test_two_starts_without_an_answer_end_in_skipped(self, world: World) -> None:
+        world.rows.insert(BOT)
+        await world.run(BOT, 600, answering=False)
+        assert world.phase(BOT) == ("skipped", "startup-timeout")
+        assert starts(world) == 1  # each start had a container of its own
+        assert world.event_types(BOT).count("container-start") == 2
+
+    async def test_a_person_can_start_a_skipped_bot_again(self, world: World) -> None:
+        world.rows.insert(BOT)
+        await world.run(BOT, 600, answering=False)
+        world.rows.bots[BOT].generation += 1
+        await world.run(BOT)
+        assert world.phase(BOT)[0] == "online"
+
+    async def test_a_missing_image_is_terminal_until_another_one_is_set(self, world: World) -> None:
+        world.host.missing_images.add(world.controller.settings.bot_image)
+        world.rows.insert(BOT)
+        await world.run(BOT, 3600)
+        assert world.phase(BOT) == ("skipped", "image-missing")
+        assert world.host.calls["create"] == 1
+        world.new_controller(bot_image="botdock/bot:other")
+        await world.run(BOT)
+        assert world.phase(BOT)[0] == "online"
+
+    @pytest.mark.parametrize("error", [DiskFull("full"), EngineError("strange")])
+    async def test_an_engine_that_refuses_is_asked_again_later(self, world: World, error: EngineError) -> None:
+        world.host.fail_next("create", error)
+        world.rows.insert(BOT)
+        await world.run(BOT)
+        assert world.phase(BOT) == ("backing-off", error.code)
+        await world.run(BOT, 16)
+        assert world.phase(BOT)[0] == "online"
+
+    async def test_options_that_the_engine_refuses_are_terminal(self, world: World) -> None:
+        world.host.fail_next("create", InvalidSpec("no"))
+        world.rows.insert(BOT)
+        await world.run(BOT, 3600)
+        assert world.phase(BOT) == ("skipped", "invalid-spec")
+
+    async def test_a_volume_of_somebody_else_is_told(self, world: World) -> None:
+        world.host.volumes[NAME] = {}
+        world.rows.insert(BOT)
+        await world.run(BOT)
+        assert world.phase(BOT) == ("backing-off", "name-taken")
+        del world.host.volumes[NAME]
+        await world.run(BOT, 16)
+        assert world.phase(BOT)[0] == "online"
+
+    async def test_limits_that_nobody_can_give_keep_a_bot_from_starting(self, world: World) -> None:
+        world.rows.insert(BOT, limits={"pids": 10**9})
+        await world.run(BOT, 60)
+        assert world.phase(BOT) == ("skipped", "invalid-config")
+        assert not world.host.containers
+
+    @pytest.mark.parametrize("broken", [{"limits": {"pids": -1}}, {"settings": {"prefix": 7}}, {"settings": []}])
+    async def test_a_bot_with_a_broken_row_can_be_stopped_and_deleted(
+        self, world: World, broken: dict[str, object]
+    ) -> None:
+        await online(world)
+        world.rows.update(BOT, **broken)
+        await world.run(BOT, 60)
+        assert world.host.containers[NAME].state is ContainerState.RUNNING
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        await world.run(BOT, 60)
+        assert not world.host.containers
+        world.rows.update(BOT, deleting=True)
+        await world.run(BOT, 60)
+        assert not world.rows.bots
+
+
+class TestStrangers:
+    async def test_a_foreign_container_in_our_place_is_left_alone_until_it_goes(self, world: World) -> None:
+        foreign = world.host.add_foreign(NAME)
+        world.rows.insert(BOT)
+        await world.run(BOT, 600)
+        assert world.phase(BOT) == ("backing-off", "name-taken")
+        assert foreign.starts == 1
+        assert foreign.state is ContainerState.RUNNING
+        world.host.remove_by_hand(NAME)
+        await world.run(BOT)
+        assert world.phase(BOT)[0] == "online"
+
+    async def test_it_may_also_be_renamed(self, world: World) -> None:
+        foreign = world.host.add_foreign(NAME)
+        world.rows.insert(BOT)
+        await world.run(BOT)
+        foreign.name = "elsewhere"
+        world.host.containers["elsewhere"] = world.host.containers.pop(NAME)
+        await world.run(BOT)
+        assert world.phase(BOT)[0] == "online"
+
+    @pytest.mark.parametrize(
+        "other",
+        [{Label.OWNER: "owner-2"}, {Label.SERVER: "server"}, {Label.BOT_ID: "1-bot-1"}],
+        ids=["installation", "server", "bot"],
+    )
+    async def test_a_bot_of_another_installation_or_server_is_a_stranger(
+        self, world: World, other: dict[str, str]
+    ) -> None:
+        labels = {Label.OWNER: OWNER, Label.SERVER: SERVER, Label.BOT_ID: BOT, **other}
+        foreign = world.host.add_foreign(NAME, labels)
+        world.rows.insert(BOT)
+        await world.run(BOT, 60)
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        await world.run(BOT, 60)
+        world.rows.update(BOT, deleting=True)
+        await world.run(BOT, 60)
+        assert foreign.state is ContainerState.RUNNING
+        assert not world.rows.bots
+
+
+class TestTakingOver:
+    async def test_running_bots_are_adopted_without_a_restart(self, world: World) -> None:
+        before = await online(world)
+        world.new_controller()
+        await world.run(BOT, answering=False)
+        assert world.phase(BOT)[0] == "online"
+        await world.run(BOT, 600)
+        assert (world.host.containers[NAME].id, world.host.containers[NAME].starts) == (before, 1)
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("step", range(8))
+    async def test_a_restart_is_done_gently_and_once_wherever_the_controller_dies(
+        self, world: World, step: int, after: bool
+    ) -> None:
+        await online(world)
+        world.rows.update(BOT, limits={"pids": 32}, restart_generation=1)
+        world.controller.crashes.countdown, world.controller.crashes.after = step, after
+        try:
+            await world.run(BOT, 60)
+        except Crashed:
+            world.clock.now += 3600
+            world.new_controller()
+            await world.run(BOT, 60)
+        assert world.phase(BOT)[0] == "online"
+        assert world.host.containers[NAME].exit_code is None
+        assert world.rows.status[BOT].last_exit is None
+
+    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("step", range(12))
+    async def test_a_new_session_is_not_thrown_away_again_wherever_the_controller_dies(
+        self, world: World, step: int, after: bool
+    ) -> None:
+        await online(world)
+        world.rows.update(BOT, restart_generation=1, session_generation=1)
+        world.controller.crashes.countdown, world.controller.crashes.after = step, after
+        old = world.host.volumes[NAME]
+        try:
+            await world.run(BOT, 60)
+            seen = world.host.volumes[NAME]
+        except Crashed:
+            seen = world.host.volumes.get(NAME, old)
+            world.new_controller()
+            await world.run(BOT, 60)
+        assert world.phase(BOT)[0] == "online"
+        assert seen is old or world.host.volumes[NAME] is seen
+
+    async def test_one_that_was_succeeded_starts_nothing_and_removes_no_session(self, world: World) -> None:
+        old = world.controller
+        await online(world)
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        await world.run(BOT, 60)
+        volume = world.host.volumes[NAME]
+        for changes in ({"desired_state": Desired.RUNNING}, {"session_generation": 1}, {"deleting": True}):
+            world.rows.update(BOT, **changes)
+            old.notice(BOT)
+            world.rows.epoch += 1
+            with pytest.raises(LostLeadership):
+                await old.work(BOT)
+            assert world.host.volumes[NAME] is volume
+            assert starts(world) == 0
+
+    async def test_an_engine_that_is_away_changes_nothing(self, world: World) -> None:
+        before = await online(world)
+        world.host.set_unavailable(True)
+        with pytest.raises(EngineUnavailable):
+            await world.controller.engine.ping()
+        assert await world.controller.work(BOT) is not None
+        world.host.set_unavailable(False)
+        await world.run(BOT, 60)
+        assert (world.host.containers[NAME].id, world.host.containers[NAME].starts) == (before, 1)
+
+    async def test_what_was_remembered_by_another_version_costs_nobody_a_session_or_a_restart(
+        self, world: World
+    ) -> None:
+        await online(world)
+        world.rows.update(BOT, restart_generation=1, session_generation=1)
+        await world.run(BOT, 60)
+        volume, begun = world.host.volumes[NAME], starts(world)
+        world.rows.status[BOT].memory = {"history": "strange"}
+        world.rows.status[BOT].phase = "unheard-of"
+        world.new_controller()
+        await world.run(BOT, 60)
+        assert world.host.volumes[NAME] is volume
+        assert starts(world) == begun
