@@ -14,6 +14,7 @@ from random import Random
 
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig
 from orchestrator.db.models import Bot, BotStatus
+from orchestrator.db.session import is_unavailable
 from orchestrator.engine.base import (
     Engine,
     EngineError,
@@ -122,10 +123,12 @@ class Fleet:
 
     # Probes (the Observer of `probes.py`)
 
-    def on_probe(self, bot_id: str, container_id: str, result: Health | Failed) -> None:
+    def on_probe(self, target: Target, result: Health | Failed) -> None:
         """Take a probe's result over; have the bot reconciled when it changes anything but a heartbeat."""
-        record = self._records.get(bot_id)
-        if record is None or record.probed is None or record.container is None or record.container.id != container_id:
+        record = self._records.get(target.bot_id)
+        if record is None or record.probed is None or record.container is None:
+            return
+        if (record.container.id, record.probed.since) != (target.container_id, target.run):
             return
         before = record.probed
         if isinstance(result, Failed):
@@ -157,7 +160,7 @@ class Fleet:
                 connection_message="" if fault is None or result.connection in _CALM else fault.message,
             )
         if replace(record.probed, failures=0) != replace(before, failures=0):
-            self._wake(bot_id)
+            self._wake(target.bot_id)
 
     def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
         """The configuration that a bot's runtime should have."""
@@ -289,11 +292,13 @@ class Fleet:
 
     def _take_row(self, bot: Bot, status: BotStatus, container: ObservedContainer | None) -> None:
         record = self._records.setdefault(bot.id, BotRecord(bot_id=bot.id))
-        first = not record.loaded
-        record.load(bot, status)
-        if first:
+        if not record.loaded:
+            record.load(bot, status)
             record.container, record.observed_dirty = container, False
             return
+        if record.bot is None or not _same(record.bot, bot):
+            # Not taken from here: a worker may have read a newer row meanwhile, and may be in the middle of a round.
+            record.bot_dirty = True
         seen = record.container
         if seen is None or container is None or (seen.id, seen.state) != (container.id, container.state):
             # The list tells less than an inspection, and may be older than what a worker just did.
@@ -324,6 +329,22 @@ class Fleet:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
                 log.warning("status was not written: %s", type(exc).__name__)
+                if not is_unavailable(exc):
+                    await self._flush_one_by_one()
+
+    async def _flush_one_by_one(self) -> None:
+        """One bot's values that Postgres refuses must not keep back those of the others."""
+        for record in list(self._records.values()):
+            try:
+                await self._store.write([record])
+            except LostLeadership:
+                raise
+            except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
+                log.warning("status of bot %s was not written: %s", record.bot_id, type(exc).__name__)
+
+
+def _same(one: Bot, other: Bot) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in Bot.model_fields)
 
 
 _CALM = {ConnectionState.ONLINE, ConnectionState.CONNECTING, ConnectionState.PAIRING, ConnectionState.CLOSING}

@@ -5,7 +5,7 @@ first answer (startup), then every interval; any HTTP answer is a sign of life, 
 long-polls `GET /events` and hands pages over to be kept; an event that tells of the connection makes the probe task ask
 at once, so a bot is seen online within milliseconds without being polled fast.
 
-A watch belongs to one container run: results carry its container id, so that a late answer is never taken for another.
+A watch belongs to one container run: results carry that run, so that a late answer is never taken for another.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ class Failed:
 class Observer(Protocol):
     """Who is told what the watches find out."""
 
-    def on_probe(self, bot_id: str, container_id: str, result: Health | Failed) -> None:
+    def on_probe(self, target: "Target", result: Health | Failed) -> None:
         """A probe ended. Called in the event loop; must not block."""
 
     def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
@@ -177,7 +177,7 @@ class _Watch:
             return Failed(str(exc), alive=False)
 
     async def _report(self, client: RuntimeClient, result: Health | Failed) -> None:
-        self._observer.on_probe(self._target.bot_id, self._target.container_id, result)
+        self._observer.on_probe(self._target, result)
         config = self._observer.wanted_config(self._target.bot_id)
         if isinstance(result, Failed) or config is None or result.config_generation >= config.generation:
             return
