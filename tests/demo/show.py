@@ -40,7 +40,9 @@ def demo(terminal: Terminal, name: str) -> None:
                 api.approved_bot(bot.id, name=f"Demo {bot.id}", phone=bot.phone)
         with terminal.step("waiting until they are online; a new one shows a QR code, and its phone scans it"):
             for bot in BOTS:
-                bring_online(terminal, api, phones, bot, draw=bot is BOTS[0])
+                pair(terminal, api, phones, bot, draw=bot is BOTS[0])
+            for bot in BOTS:
+                wait_until_online(terminal, api, bot)
         phones.contact(PERSON_PHONE, PERSON)
         with terminal.step(f"{PERSON} writes to each of them"):
             for bot in BOTS:
@@ -93,33 +95,34 @@ def start(terminal: Terminal, stack: Stack) -> str:
     return key
 
 
-def bring_online(terminal: Terminal, api: Botdock, phones: Phones, bot: DemoBot, *, draw: bool) -> None:
-    """Wait until the bot is online, pairing it where it asks to be."""
-    began = time.monotonic()
+def pair(terminal: Terminal, api: Botdock, phones: Phones, bot: DemoBot, *, draw: bool) -> None:
+    """Wait until the bot shows a QR code, and have its phone scan it; nothing where it is paired already."""
 
     def paired() -> bool | None:
         phase, _ = api.phase(bot.id)
         if phase == "online":
             return True
-        if phase != "pairing":
-            return None
-        picture = api.qr(bot.id, "terminal") if draw else None
-        code = api.qr(bot.id, "raw")
+        picture = api.qr(bot.id, "terminal") if draw and phase == "pairing" else None
+        code = api.qr(bot.id, "raw") if phase == "pairing" else None
         if code is None:
             return None
         if picture:
             terminal.show(picture)
         phones.scan(bot.phone, code)
-        return False
+        terminal.say(f"  {bot.id}: its phone +{bot.phone} has scanned the code")
+        return True
+
+    wait_for(f"bot {bot.id}", paired, seconds=QR_SECONDS, otherwise=lambda: api.last_words(bot.id))
+
+
+def wait_until_online(terminal: Terminal, api: Botdock, bot: DemoBot) -> None:
+    """Wait until the bot is online."""
 
     def online() -> bool | None:
         return api.phase(bot.id)[0] == "online" or None
 
-    was_online = wait_for(f"bot {bot.id}", paired, seconds=QR_SECONDS, otherwise=lambda: api.last_words(bot.id))
-    if not was_online:
-        terminal.say(f"  {bot.id}: its phone +{bot.phone} has scanned the code")
-        wait_for(f"bot {bot.id}", online, seconds=ONLINE_SECONDS, otherwise=lambda: api.last_words(bot.id))
-    terminal.say(f"  {bot.id}: online ({time.monotonic() - began:.1f} s)")
+    wait_for(f"bot {bot.id}", online, seconds=ONLINE_SECONDS, otherwise=lambda: api.last_words(bot.id))
+    terminal.say(f"  {bot.id}: online")
 
 
 def say_ping(terminal: Terminal, phones: Phones, bot: DemoBot) -> None:
