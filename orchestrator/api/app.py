@@ -22,15 +22,13 @@ from orchestrator.api import (
     servers,
 )
 from orchestrator.api.context import Context
-from orchestrator.api.gate import Gate
+from orchestrator.api.gate import MAX_BODY_BYTES, Gate
 from orchestrator.api.http_metrics import HttpMetrics
 from orchestrator.auth import KeyVerifier
 from orchestrator.db.schema import needed_revision
 from orchestrator.db.session import Database
 from orchestrator.runtime.controller_client import ControllerClient
 from orchestrator.settings import Settings
-
-MAX_BODY_BYTES = 1 << 20
 
 DESCRIPTION = """One real Docker container per WhatsApp bot.
 

@@ -76,9 +76,11 @@ def describe(app: FastAPI) -> dict[str, Any]:
     }
     schema["security"] = [{"apiKey": []}, {"bearer": []}]
     for path, operations in schema["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             if path in {"/livez", "/readyz"}:
                 operation["security"] = []
+            if method != "get":
+                operation["responses"].setdefault("403", {"description": "The key may only read"})
             _show_problems(operation)
     return schema
 

@@ -17,12 +17,13 @@ from orchestrator.api import docs, errors
 from orchestrator.api.context import context
 from orchestrator.api.http_metrics import HttpMetrics
 from orchestrator.auth import Identity, presented_key
-from orchestrator.errors import Unauthorized
+from orchestrator.errors import TooLarge, Unauthorized
 
 log = logging.getLogger("orchestrator.api")
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+MAX_BODY_BYTES = 1 << 20
 
 
 class Gate:
@@ -62,11 +63,12 @@ class Gate:
         if scope["path"] in OPEN_PATHS:
             return None
         for_browsers = docs.is_page(scope["path"])
+        headers = dict(Headers(scope=scope))
         try:
-            key = presented_key(dict(Headers(scope=scope)), basic=for_browsers)
-            caller = await context(Request(scope)).keys.verify(key)
+            caller = await context(Request(scope)).keys.verify(presented_key(headers, basic=for_browsers))
             if scope["method"] not in READING:
                 caller.require_writer()
+            _refuse_announced_size(headers)
         except Exception as exc:
             refusal = errors.answer(exc)
             if for_browsers and isinstance(exc, Unauthorized):
@@ -90,3 +92,10 @@ class Gate:
             seconds * 1000,
             caller.key_id if caller else "none",
         )
+
+
+def _refuse_announced_size(headers: dict[str, str]) -> None:
+    # FastAPI counts what really comes (`max_body_size`), but answers an announcement in plain text.
+    length = headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > MAX_BODY_BYTES:
+        raise TooLarge("the body is larger than 1 MiB")

@@ -1,6 +1,7 @@
 """A bot's HTTP endpoint without a bot: speaks `bot_runtime/contract.py` on loopback and does as the test tells it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -129,14 +130,12 @@ class FakeRuntime:
 @asynccontextmanager
 async def listening(app: Any) -> AsyncIterator[int]:
     """Serve an application on a free port of loopback; the port."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, ws="none", lifespan="auto", timeout_graceful_shutdown=0
-    )
+    config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
-    sockets = [config.bind_socket()]
-    serving = asyncio.create_task(server._serve(sockets=sockets))  # without its signal handlers
+    listener = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server._serve(sockets=[listener]))  # without its signal handlers
     try:
-        yield sockets[0].getsockname()[1]
+        yield listener.getsockname()[1]
     finally:
         server.should_exit = True
         await serving

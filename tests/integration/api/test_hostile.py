@@ -1,0 +1,122 @@
+"""What a caller with a key may throw at the API: the answer is always a clear problem, never a trace."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.logs import LineFormatter
+from tests.integration.api.conftest import Fleet, problem
+from tests.integration.api.fake_runtime import listening
+
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "body", [b"{", b"{]", b"\xff\xfe", b"[" * 100_000, b'{"name": "x"', b'{"a": ' + b"9" * 5000 + b"}", b"NaN"]
+)
+async def test_malformed_json(operator: httpx.AsyncClient, body: bytes) -> None:
+    answer = await operator.post("/api/bots", content=body, headers=JSON)
+    assert answer.status_code in {400, 422}
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_where_the_json_is_broken(operator: httpx.AsyncClient) -> None:
+    answer = await operator.post("/api/bots", content=b'{"name": oops}', headers=JSON)
+    assert "character 9" in problem(answer, 400, "malformed-json")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}])
+async def test_a_body_that_is_not_said_to_be_json(operator: httpx.AsyncClient, headers: dict[str, str]) -> None:
+    answer = await operator.post("/api/bots", content=b'{"name": "x"}', headers=headers)
+    assert "Content-Type: application/json" in problem(answer, 422, "invalid-input")
+
+
+class TestHugeBodies:
+    async def test_announced(self, operator: httpx.AsyncClient) -> None:
+        body = json.dumps({"name": "x" * (1 << 20)}).encode()
+        problem(await operator.post("/api/bots", content=body, headers=JSON), 413, "too-large")
+
+    async def test_in_chunks_on_a_real_socket(self, app: FastAPI, admin_key: str) -> None:
+        async def endless() -> AsyncIterator[bytes]:
+            for _ in range(64):
+                yield b" " * 65_536
+
+        async with listening(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            answer = await client.post("/api/bots", content=endless(), headers={**JSON, "X-Api-Key": admin_key})
+            problem(answer, 413, "too-large")
+
+    async def test_the_limit_itself_is_let_through(self, operator: httpx.AsyncClient) -> None:
+        body = json.dumps({"name": "x"}).encode().ljust(1 << 20)
+        assert (await operator.post("/api/bots", content=body, headers=JSON)).status_code == 201
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(max_size=80), bot_id=st.one_of(st.none(), st.text(max_size=60)), field=st.text(max_size=10))
+async def test_any_text_is_taken_or_refused_clearly(
+    operator: httpx.AsyncClient, fleet: Fleet, name: str, bot_id: str | None, field: str
+) -> None:
+    await fleet.sql("UPDATE servers SET max_bots = 100000")
+    body = {"name": name, **({} if bot_id is None else {"id": bot_id})}
+    made = await operator.post("/api/bots", content=json.dumps(body), headers=JSON)
+    assert made.status_code in {201, 409, 422}, made.text
+    if made.status_code == 201:
+        bot = made.json()
+        assert (await operator.get(f"/api/bots/{bot['id']}")).json()["name"] == bot["name"]
+        assert bot["name"].isprintable() or not bot["name"].isascii()
+    odd = await operator.post("/api/bots", content=json.dumps({"name": "x", field + "!": 1}), headers=JSON)
+    problem(odd, 422, "invalid-input")
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=st.text(min_size=1, max_size=40))
+async def test_any_path_is_answered(operator: httpx.AsyncClient, path: str) -> None:
+    from urllib.parse import quote
+
+    answer = await operator.get("/api/bots/" + quote(path, safe="", errors="surrogatepass"))
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"name": "\\ud800"}', b'{"name": "x", "\\ud800": 1}', b'{"name": "x", "id": "\\udfff"}']
+)
+async def test_half_a_character(operator: httpx.AsyncClient, raw: bytes) -> None:
+    problem(await operator.post("/api/bots", content=raw, headers=JSON), 422, "invalid-input")
+
+
+async def test_an_unforeseen_error_shows_nothing_of_itself(
+    operator: httpx.AsyncClient, fleet: Fleet, bot: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    await fleet.sql("ALTER TABLE bots RENAME COLUMN phone_number TO gone")
+    answer = await operator.get(f"/api/bots/{bot}")
+    detail = problem(answer, 500, "internal")
+    assert "phone_number" not in detail
+    assert "phone_number" in caplog.text
+
+
+async def test_no_secret_is_ever_logged(
+    app: FastAPI, fleet: Fleet, bot: str, admin_key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with listening(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        headers = {"X-Api-Key": admin_key}
+        made = await client.post("/api/keys", json={"name": "x", "role": "admin"}, headers=headers)
+        await client.get(f"/api/bots/{bot}/logs", headers=headers)
+        await client.get("/docs", auth=("x", admin_key))
+        await client.get("/api/bots", headers={"Authorization": f"Bearer {admin_key}"})
+    token = (await fleet.wanted(bot))["runtime_token"]
+    shown = "\n".join(LineFormatter().format(record) for record in caplog.records)
+    for secret in (admin_key, made.json()["key"], token):
+        assert secret not in shown
+    assert "POST /api/keys: 201" in shown
+
+
+async def test_more_callers_than_connections_are_all_answered(operator: httpx.AsyncClient, bot: str) -> None:
+    answers = await asyncio.gather(*(operator.get(f"/api/bots/{bot}") for _ in range(60)))
+    assert {answer.status_code for answer in answers} == {200}
