@@ -6,23 +6,24 @@ from pathlib import Path
 
 from bot_runtime.whatsapp.messages import Account
 
-_LOCK_SECONDS = 0.2
-"""whatsmeow holds its locks for milliseconds; longer would hold up the event loop."""
-
 
 class SessionUnreadableError(Exception):
     """The session file is damaged, or not a session."""
 
 
 def read_account(database: Path, *, check: bool = False) -> Account | None:
-    """The account of a session, None when nobody has paired; `check` reads the whole file for damage.
+    """The account of a session, None when nobody has paired.
 
-    Raises `SessionUnreadableError`.
+    `check` reads the whole file for damage and mends what a crash left half written; only before neonize has opened it.
+    Raises `SessionUnreadableError`, without `check` also when the file is just being written.
     """
     if not database.exists():
         return None
+    # POSIX locks do not hold within a process, and neonize's SQLite is another one than Python's: an ordinary
+    # connection would take the journal of a transaction under way for a crash's, roll it back and delete it.
+    options = "" if check else "?mode=ro&immutable=1"
     try:
-        with closing(sqlite3.connect(database, timeout=_LOCK_SECONDS)) as session:
+        with closing(sqlite3.connect(database.absolute().as_uri() + options, uri=True)) as session:
             if check:
                 _check(session)
             if not session.execute("SELECT 1 FROM sqlite_master WHERE name = 'whatsmeow_device'").fetchone():
