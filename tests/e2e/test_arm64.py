@@ -23,8 +23,8 @@ def bot() -> Iterator[str]:
     """A running arm64 bot container without a way to WhatsApp."""
     name = container_name()
     docker(
-        *("run", "--detach", "--name", name, "--platform", "linux/arm64", "--read-only", "--tmpfs", "/tmp:noexec"),
-        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init"),
+        *("run", "--detach", "--name", name, "--platform", "linux/arm64", "--read-only"),
+        *("--tmpfs", "/tmp:noexec", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--init"),  # noqa: S108
         *(
             "--env",
             "BOTDOCK_BOT_ID=arm",

@@ -47,19 +47,25 @@ class Content:
         finally:
             docker("rm", "--volumes", name)
         self.size = len(self._archive)
-        self._tar = tarfile.TarFile.taropen("", fileobj=io.BytesIO(self._archive))
         added = {".dockerenv", "etc/hostname", "etc/hosts", "etc/resolv.conf", "etc/mtab", "dev/console"}
-        self.files = {member.name: self._file(member) for member in self._tar if member.name not in added}
+        with tarfile.open(fileobj=io.BytesIO(self._archive)) as tar:
+            self.files = {member.name: _file(tar, member) for member in tar if member.name not in added}
 
     def read(self, path: str) -> bytes:
-        extracted = self._tar.extractfile(path)
-        assert extracted is not None, f"{path} is not a regular file"
-        return extracted.read()
+        with tarfile.open(fileobj=io.BytesIO(self._archive)) as tar:
+            return _bytes(tar, tar.getmember(path))
 
-    def _file(self, member: tarfile.TarInfo) -> File:
-        digest = hashlib.sha256(self.read(member.name)).hexdigest() if member.isreg() else ""
-        executable = member.isreg() and bool(member.mode & 0o111)
-        return File(member.mode, member.uid, member.size, digest, member.linkname, executable)
+
+def _bytes(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    extracted = tar.extractfile(member)
+    assert extracted is not None, f"{member.name} is not a regular file"
+    return extracted.read()
+
+
+def _file(tar: tarfile.TarFile, member: tarfile.TarInfo) -> File:
+    digest = hashlib.sha256(_bytes(tar, member)).hexdigest() if member.isreg() else ""
+    executable = member.isreg() and bool(member.mode & 0o111)
+    return File(member.mode, member.uid, member.size, digest, member.linkname, executable)
 
 
 def saved(image: str) -> dict[str, tuple[dict[str, Any], dict[str, Any], int]]:
@@ -68,9 +74,7 @@ def saved(image: str) -> dict[str, tuple[dict[str, Any], dict[str, Any], int]]:
         blobs = {member.name.rsplit("/", 1)[-1]: member for member in tar if member.isreg()}
 
         def blob(digest: str) -> bytes:
-            extracted = tar.extractfile(blobs[digest.removeprefix("sha256:")])
-            assert extracted is not None
-            return extracted.read()
+            return _bytes(tar, blobs[digest.removeprefix("sha256:")])
 
         def manifests(index: dict[str, Any]) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = []
@@ -79,10 +83,8 @@ def saved(image: str) -> dict[str, tuple[dict[str, Any], dict[str, Any], int]]:
                 found += manifests(body) if "manifests" in body else [body]
             return found
 
-        extracted = tar.extractfile("index.json")
-        assert extracted is not None
         result = {}
-        for manifest in manifests(json.loads(extracted.read())):
+        for manifest in manifests(json.loads(_bytes(tar, tar.getmember("index.json")))):
             config = json.loads(blob(manifest["config"]["digest"]))
             unpacked = 0
             for layer in manifest["layers"]:
