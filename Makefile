@@ -50,4 +50,53 @@ test-images: engine $(VENV) ## what the images promise, for both platforms, push
 test-arm64: engine $(VENV) ## run the arm64 bot image once, emulated
 	@images/arm64.sh
 
-.PHONY: help engine venv requirements images images-push images-check test-images test-arm64
+# --- run it -----------------------------------------------------------------------------------------------------------
+# BOTDOCK_PORT=8000 SIMULATOR_PORT=8090   ports on 127.0.0.1, where the usual ones are taken
+
+demo: built ## everything with a simulated WhatsApp: three bots paired, each answers a message
+	@$(PYTHON) -m tests.demo demo
+
+up: built ## the same stack for real phones
+	@$(PYTHON) -m tests.demo up
+
+down: ## stop the stack and the bots; all data stays
+	@python3 -m tests.demo down
+
+clean: ## remove containers, volumes (databases and sessions too), networks and images of ours, and nothing else
+	@python3 -m tests.demo clean
+
+ps: ## the bot containers, as `docker ps` shows them
+	@python3 -m tests.demo ps
+
+# The native images, built only where one is missing or something they are made of is newer.
+BUILT := images/.build/built
+IMAGE_NAMES := $(addprefix botdock/,bot:dev orchestrator:dev postgres:dev simulator:dev bot-simulated:dev)
+IMAGE_INPUTS := images bot_runtime orchestrator tests/simulator requirements docker-bake.hcl
+
+built: engine $(VENV)
+	@if [ -n "$(BOTDOCK_REGISTRY)" ]; then \
+		echo "images: those of $(BOTDOCK_REGISTRY), nothing to build"; \
+	elif [ -e $(BUILT) ] && docker image inspect $(IMAGE_NAMES) >/dev/null 2>&1 && [ -z "$$(find $(IMAGE_INPUTS) \
+		-path images/.build -prune -o -type f ! -name '*.pyc' -newer $(BUILT) -print -quit)" ]; then \
+		echo "images: as they are, nothing they are made of has changed"; \
+	else \
+		mkdir -p images/.build && touch $(BUILT).new && $(BUILDER) build $(BUILD_OPTIONS) && mv $(BUILT).new $(BUILT); \
+	fi
+
+# --- prove it ---------------------------------------------------------------------------------------------------------
+
+lint: $(VENV) ## style, types and import rules
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy orchestrator bot_runtime images tests
+	@.venv/bin/lint-imports
+
+test: built lint ## everything: lint, then unit, integration and end-to-end tests on a real engine, with coverage
+	@rm -f .coverage .coverage.*
+	@$(PYTHON) -m pytest --cov --cov-report=term:skip-covered tests/unit tests/integration tests/e2e
+
+bench: built ## measure against the floors, side by side (docs/benchmarks.md)
+	@$(PYTHON) -m tests.benchmarks
+
+.PHONY: help engine venv requirements images images-push images-check test-images test-arm64 \
+	demo up down clean ps built lint test bench

@@ -59,7 +59,7 @@ class Stack:
         require_disk(Path(root))
         for image in self.images:
             if _call(["docker", "image", "inspect", image]).returncode:
-                raise Failure(f"the image {image} is missing; run 'make images'")
+                raise Failure(f"the image {image} is missing; run 'make images', or 'docker pull {image}'")
         running = self.running()
         for variable, service in {"BOTDOCK_PORT": "api", "SIMULATOR_PORT": "simulator"}.items():
             if variable in self.ports and service not in running:
