@@ -22,7 +22,7 @@ from orchestrator.api import (
     servers,
 )
 from orchestrator.api.context import Context
-from orchestrator.api.gate import MAX_BODY_BYTES, Gate
+from orchestrator.api.gate import Gate
 from orchestrator.api.http_metrics import HttpMetrics
 from orchestrator.auth import KeyVerifier
 from orchestrator.db.schema import needed_revision
@@ -89,7 +89,6 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
-        max_body_size=MAX_BODY_BYTES,
         redirect_slashes=False,
     )
     errors.install(app)

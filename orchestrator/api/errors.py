@@ -19,18 +19,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from orchestrator.db.session import is_unavailable
-from orchestrator.errors import BotdockError, Unauthorized
+from orchestrator.errors import BotdockError, TooLarge, Unauthorized
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 MAX_ERRORS = 20
-MAX_ECHO = 60
+TOO_LARGE = "the body is larger than 1 MiB"
 
 _HTTP_CODES = {
     HTTPStatus.NOT_FOUND: ("no-such-path", "there is nothing at this path"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "this path does not take this method"),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("too-large", "the body is larger than 1 MiB"),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (TooLarge.code, TOO_LARGE),
     HTTPStatus.BAD_REQUEST: ("malformed", "the request could not be read"),
 }
 

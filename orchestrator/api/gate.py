@@ -6,9 +6,9 @@ exist. It also keeps the count, the time and the log line of each request, and m
 
 import logging
 import time
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,30 +53,25 @@ class Gate:
             await send(message)
 
         try:
-            refusal = await self._admit(scope)
-            await (refusal or self._app)(scope, receive, answer)
+            try:
+                limited = await self._admit(scope, receive)
+            except Exception as exc:
+                await _refusal(scope, exc)(scope, receive, answer)
+            else:
+                await self._app(scope, limited, answer)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
-    async def _admit(self, scope: Scope) -> Response | None:
-        """Put the caller's identity into the request, or answer in place of the application."""
-        if scope["path"] in OPEN_PATHS:
-            return None
-        for_browsers = docs.is_page(scope["path"])
+    async def _admit(self, scope: Scope, receive: Receive) -> Receive:
+        """Put the caller's identity into the request; where its body is to be read from. Raises what refuses it."""
         headers = dict(Headers(scope=scope))
-        try:
-            caller = await context(Request(scope)).keys.verify(presented_key(headers, basic=for_browsers))
+        if scope["path"] not in OPEN_PATHS:
+            key = presented_key(headers, basic=docs.is_page(scope["path"]))
+            caller = await context(Request(scope)).keys.verify(key)
             if scope["method"] not in READING:
                 caller.require_writer()
-            _refuse_announced_size(headers)
-        except Exception as exc:
-            refusal = errors.answer(exc)
-            if for_browsers and isinstance(exc, Unauthorized):
-                refusal.headers["WWW-Authenticate"] = 'Basic realm="botdock: any user, the API key as password"'
-            return refusal
-        state: dict[str, Any] = scope.setdefault("state", {})
-        state["identity"] = caller
-        return None
+            scope.setdefault("state", {})["identity"] = caller
+        return _limited(headers, receive)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None)
@@ -94,8 +89,26 @@ class Gate:
         )
 
 
-def _refuse_announced_size(headers: dict[str, str]) -> None:
-    # FastAPI counts what really comes (`max_body_size`), but answers an announcement in plain text.
-    length = headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > MAX_BODY_BYTES:
-        raise TooLarge("the body is larger than 1 MiB")
+def _refusal(scope: Scope, exc: Exception) -> Response:
+    response = errors.answer(exc)
+    if isinstance(exc, Unauthorized) and docs.is_page(scope["path"]):
+        response.headers["WWW-Authenticate"] = 'Basic realm="botdock: any user, the API key as password"'
+    return response
+
+
+def _limited(headers: dict[str, str], receive: Receive) -> Receive:
+    """The body, as long as it keeps to the limit. Raises TooLarge at once for one that announces more."""
+    announced = headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        raise TooLarge(errors.TOO_LARGE)
+    taken = 0
+
+    async def receive_limited() -> Message:
+        nonlocal taken
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MAX_BODY_BYTES:
+            raise HTTPException(413)  # the one exception that FastAPI lets through while it reads a body
+        return message
+
+    return receive_limited
