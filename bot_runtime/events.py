@@ -4,6 +4,7 @@ All methods belong to the event loop's thread.
 """
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections import deque
@@ -15,6 +16,8 @@ import msgspec
 
 from bot_runtime.contract import MAX_EVENTS_PER_PAGE, Event, EventCursor, EventPage, EventType
 from bot_runtime.store import get_meta, set_meta
+
+log = logging.getLogger(__name__)
 
 HISTORY = 100
 CAPACITY = 10_000
@@ -50,18 +53,23 @@ class Spool:
         self._first: int = first or self._last + 1
         self.history: deque[Event] = deque(self._select((last or 0) - HISTORY, HISTORY), maxlen=HISTORY)
 
-    def append(self, event_type: EventType, data: dict[str, Any]) -> Event:
-        """Record one event durably and wake everyone who waits for it."""
+    def append(self, event_type: EventType, data: dict[str, Any]) -> None:
+        """Record one event durably and wake everyone who waits for it.
+
+        On a full disk the event is lost and counted, because the connection must be looked after all the same.
+        """
         now = self._now()
         row = (event_type.value, msgspec.json.encode(data), now.isoformat())
-        seq = self._store.execute("INSERT INTO events (type, data, timestamp) VALUES (?, ?, ?)", row).lastrowid
-        assert seq is not None  # noqa: S101 - an INSERT always has one
-        self._last = seq
-        self._give_up_oldest()
-        event = Event(seq=seq, type=event_type, data=data, timestamp=now)
-        self.history.append(event)
+        try:
+            seq = self._store.execute("INSERT INTO events (type, data, timestamp) VALUES (?, ?, ?)", row).lastrowid
+            self._last = seq or self._last
+            self._give_up_oldest()
+        except sqlite3.OperationalError as error:
+            log.error("an event (%s) is lost: %s", event_type, error)  # noqa: TRY400 - the trace would say nothing
+            self._dropped += 1
+            return
+        self.history.append(Event(seq=self._last, type=event_type, data=data, timestamp=now))
         self._changed.set()
-        return event
 
     def cursor(self) -> EventCursor:
         """How far the spool has come."""

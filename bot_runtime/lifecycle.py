@@ -65,7 +65,6 @@ class Resume:
     boot_id: str
     started_at: str
     attempts: int
-    reconnects: int
 
 
 def restart_in_place(resume: Resume) -> NoReturn:

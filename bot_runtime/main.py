@@ -100,6 +100,11 @@ def _run_loop(
             if not ending.done():
                 ending.set_result((code, restart_with))
 
+        def heart_stopped(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                log.critical("the heartbeat failed", exc_info=task.exception())
+                leave(ExitCode.INTERNAL_ERROR)
+
         bot = Bot(
             environment,
             directory,
@@ -120,7 +125,7 @@ def _run_loop(
         log.info("bot %s of %s serves on port %d", environment.bot_id, environment.server_name, port)
         bot.start()
         heartbeat = asyncio.create_task(Heartbeat(bot).run())
-        heartbeat.add_done_callback(lambda task: None if task.cancelled() else leave(ExitCode.INTERNAL_ERROR))
+        heartbeat.add_done_callback(heart_stopped)
         stop.notify(lambda: loop.call_soon_threadsafe(leave, ExitCode.STOPPED))
         code, attempts = await ending
         heartbeat.cancel()
@@ -131,7 +136,6 @@ def _run_loop(
                 boot_id=boot_id,
                 started_at=started_at.isoformat(),
                 attempts=attempts,
-                reconnects=bot.connection.reconnects,
             )
         await bot.close()
         server.close()

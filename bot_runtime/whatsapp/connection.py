@@ -14,9 +14,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
-from bot_runtime.whatsapp.core import Dial
-from bot_runtime.whatsapp.inbox import Inbox, Item, PairingEnd, QrCode
-from bot_runtime.whatsapp.messages import OUTDATED, Account, Incoming, Status, failure_of, is_session_error
+from bot_runtime.whatsapp.core import DISCONNECTED, KEEPALIVE_TIMEOUT, Dial
+from bot_runtime.whatsapp.inbox import End, Inbox, Item, PairingEnd, QrCode
+from bot_runtime.whatsapp.messages import (
+    OUTDATED,
+    WITHOUT_CONTENT,
+    Account,
+    Incoming,
+    Status,
+    failure_of,
+    is_session_error,
+)
 from bot_runtime.whatsapp.sockets import drop_outgoing
 from bot_runtime.whatsapp.state import Action, Link, Signal, advance, backoff
 
@@ -26,6 +34,8 @@ FIRST_QR_SECONDS, NEXT_QR_SECONDS, QR_CODES = 60, 20, 6
 LOGIN_SECONDS = 90.0
 """From the start of a connection to its login; whatsmeow itself gives up on an answer after 75 s."""
 STOP_SECONDS = 2.0
+_SILENCE = (WITHOUT_CONTENT[DISCONNECTED], WITHOUT_CONTENT[KEEPALIVE_TIMEOUT])
+"""What the library reports when nothing has arrived."""
 
 
 class Listener(Protocol):
@@ -74,6 +84,7 @@ class Connection:
 
     def attach(self) -> None:
         """Take over from the inbox; the connection has been started."""
+        self._listener.state_changed(self.link, None)
         self._await(LOGIN_SECONDS, Signal.ATTEMPT_FAILED, "no login in time")
         self._inbox.attach(asyncio.get_running_loop(), self._receive)
 
@@ -99,7 +110,8 @@ class Connection:
         await self._stop_core()
 
     def _receive(self, item: Item) -> None:
-        self.last_activity = datetime.now(UTC)
+        if not isinstance(item, PairingEnd | End) and item not in _SILENCE:
+            self.last_activity = datetime.now(UTC)
         if isinstance(item, Status):
             if self._reconnecting is None or item.signal is not Signal.DISCONNECTED:
                 self._signal(item)

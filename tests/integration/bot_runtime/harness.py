@@ -85,7 +85,7 @@ class Network:
 
 
 class RuntimeProcess:
-    """One runtime; all runtimes of a test use the same volume."""
+    """One runtime; the runtimes of a test use the same volume unless told otherwise."""
 
     def __init__(
         self,
@@ -97,9 +97,9 @@ class RuntimeProcess:
         config: str = json.dumps(QUICK),
         **environ: str,
     ) -> None:
-        self.directory = volume / "auth" / "server1" / "bot_bot-1"
-        (volume / "auth").mkdir(exist_ok=True)
-        self.log = volume / f"runtime-{number}.log"
+        self.directory = folder / volume / "server1" / "bot_bot-1"
+        (folder / volume).mkdir(exist_ok=True)
+        self.log = folder / f"runtime-{number}.log"
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": os.pathsep.join((str(site), str(Path.cwd()))),
@@ -108,14 +108,14 @@ class RuntimeProcess:
             "BOTDOCK_BOT_ID": "bot-1",
             "BOTDOCK_SERVER_NAME": "server1",
             "BOTDOCK_TOKEN": TOKEN,
-            "BOTDOCK_AUTH_ROOT": str(volume / "auth"),
+            "BOTDOCK_AUTH_ROOT": str(folder / volume),
             "BOTDOCK_PORT": "0",
             "BOTDOCK_CONFIG": config,
             **environ,
         }
         with self.log.open("wb") as log:
             command = [sys.executable, "-m", "bot_runtime"]
-            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=volume)
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
         self._client: httpx.Client | None = None
 
     @property

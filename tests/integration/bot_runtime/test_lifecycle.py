@@ -1,7 +1,9 @@
 """Starting and ending: one owner per session, and a clean end in every state."""
 
+import signal
 from collections.abc import Callable
 
+import httpx
 import pytest
 
 from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
@@ -89,6 +91,28 @@ def test_a_damaged_session_is_reported(start: Start) -> None:
     assert start(HTTPS_PROXY=NOBODY).process.wait(10) == 78
 
 
+def test_a_hung_event_loop_stops_answering_and_still_ends_on_a_signal(start: Start) -> None:
+    bot = start(HTTPS_PROXY=NOBODY)
+    assert bot.client.get("/livez").status_code == 204
+    bot.process.send_signal(signal.SIGSTOP)
+    with pytest.raises(httpx.TimeoutException):
+        bot.client.get("/livez", timeout=0.5)
+    bot.process.send_signal(signal.SIGTERM)
+    bot.process.send_signal(signal.SIGCONT)
+    assert bot.process.wait(5) == 0
+
+
+def test_only_the_liveness_call_needs_no_token(start: Start) -> None:
+    bot = start(HTTPS_PROXY=NOBODY)
+    assert bot.client.get("/livez", headers={"Authorization": ""}).status_code == 204
+    for header in ("", "Bearer", "Bearer wrong", "Basic t0ken", "Bearer t0ken2"):
+        for path in ("/health", "/events", "/no-such-call"):
+            answer = bot.client.get(path, headers={"Authorization": header})
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+    assert bot.client.get("/no-such-call").json()["code"] == "not-found"
+    assert bot.client.get("/events", params={"after": "x"}).json()["code"] == "malformed"
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -107,10 +131,12 @@ def test_an_invalid_environment_ends_the_start_with_one_line(start: Start, varia
 
 
 @pytest.mark.slow
-def test_an_expired_qr_code_is_replaced_only_on_request(start: Start, network: Network) -> None:
-    bot = start()
+def test_an_expired_qr_code_is_replaced_only_on_request_and_ends_in_time(start: Start, network: Network) -> None:
+    bot, other = start(), start(volume="other")
     boot = bot.health()["bootId"]
-    bot.wait_for("pairing-expired", seconds=200)
+    for either in (bot, other):
+        either.wait_for("pairing-expired", seconds=200)
+    assert_ends_cleanly(other)
     assert bot.client.get("/qr").status_code == 409
     codes = [event["data"]["qr"] for event in bot.events("qr")]
     assert len(set(codes)) == 6
@@ -122,11 +148,3 @@ def test_an_expired_qr_code_is_replaced_only_on_request(start: Start, network: N
     assert bot.health()["bootId"] == boot
     network.scan(new_phone(), code)
     bot.wait_for("online")
-    assert_ends_cleanly(bot)
-
-
-@pytest.mark.slow
-def test_a_bot_whose_qr_code_has_expired_ends_in_time(start: Start) -> None:
-    bot = start()
-    bot.wait_for("pairing-expired", seconds=200)
-    assert_ends_cleanly(bot)

@@ -22,7 +22,8 @@ def test_a_new_bot_shows_a_qr_code_and_is_online_once_it_is_scanned(start: Start
     assert health["credsUpdatedAt"] is not None
     assert bot.client.get("/qr").status_code == 409
     updates = [event["data"] for event in bot.events("connection-update")]
-    assert updates[0] == {"connection": "connecting", "state": "pairing", "qr": code}
+    assert updates[0] == {"connection": "connecting", "state": "connecting"}
+    assert updates[1] == {"connection": "connecting", "state": "pairing", "qr": code}
     assert updates[-1] == {"connection": "open", "state": "online"}
     assert bot.events("connected")[0]["data"] == {"phoneNumber": phone}
     assert bot.events("creds-update")

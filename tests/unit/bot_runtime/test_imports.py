@@ -1,0 +1,51 @@
+"""What the runtime imports, and what it leaves alone; each in a fresh interpreter."""
+
+import subprocess
+import sys
+
+HEAVY = ("google.protobuf", "neonize.client", "PIL", "requests", "httpx", "phonenumbers", "bs4", "segno", "rich")
+
+
+def run(code: str) -> str:
+    process = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout.strip()
+
+
+def loaded(imports: str) -> list[str]:
+    return run(f"import sys\n{imports}\nprint(*[name for name in {HEAVY} if name in sys.modules])").split()
+
+
+def test_the_runtime_itself_loads_nothing_heavy() -> None:
+    assert loaded("import bot_runtime.main, bot_runtime.app, bot_runtime.bot, bot_runtime.heartbeat") == []
+
+
+def test_messages_load_protobuf_and_nothing_else() -> None:
+    assert loaded("import bot_runtime.whatsapp.wire") == ["google.protobuf"]
+
+
+def test_neonize_is_whole_for_whoever_asks_for_it() -> None:
+    code = "import bot_runtime.whatsapp.wire, neonize; print(neonize.NewClient.__module__, neonize.__version__)"
+    assert run(code).startswith("neonize.client 0.")
+
+
+def test_a_missing_library_of_neonize_fails_with_its_name_and_may_be_tried_again() -> None:
+    code = """
+import sys
+import bot_runtime.whatsapp.wire, neonize
+sys.modules["phonenumbers"] = None
+try:
+    neonize.NewClient
+except ImportError as error:
+    print(error.name)
+del sys.modules["phonenumbers"]
+print(neonize.NewClient.__name__)
+"""
+    assert run(code).split() == ["phonenumbers", "NewClient"]
+
+
+def test_protobuf_runs_its_fast_implementation() -> None:
+    code = (
+        "import bot_runtime.whatsapp.wire; from google.protobuf.internal.api_implementation import Type; print(Type())"
+    )
+    assert run(code) == "upb"
