@@ -1,6 +1,7 @@
 """Probes, overview, metrics; and how the API behaves while Postgres is away."""
 
 import re
+import uuid
 
 import httpx
 import pytest
@@ -64,8 +65,7 @@ async def test_what_callers_write_into_paths_makes_no_labels(admin: httpx.AsyncC
 
 
 async def test_a_database_that_is_not_migrated(postgres_url: str, postgres_template: object) -> None:
-    name = "botdock_test_empty"
-    execute(postgres_url, f'DROP DATABASE IF EXISTS "{name}"')
+    name = f"botdock_test_{uuid.uuid4().hex[:12]}"
     execute(postgres_url, f'CREATE DATABASE "{name}"')
     app = create_app(Settings(database_url=at(postgres_url, name)))
     async with (
