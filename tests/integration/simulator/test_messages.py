@@ -109,6 +109,20 @@ async def test_two_accounts_talk(bots: Bots, client: SimulatorClient, phone: Cal
     await first.wait_for("message", text="pong hello bot")
 
 
+async def test_an_account_reaches_another_that_was_linked_anew(bots: Bots, phone: Callable[[], str]) -> None:
+    first_number, second_number = phone(), phone()
+    first, second = await asyncio.gather(bots.paired(first_number), bots.paired(second_number))
+    await first.send(f"{second_number}@s.whatsapp.net", "hello old")
+    await second.wait_for("message", text="hello old")
+    await second.kill()
+    bots.forget(second_number)
+    again = await bots.paired(second_number)
+
+    await first.send(f"{second_number}@s.whatsapp.net", "hello new")
+
+    await again.wait_for("message", text="hello new")
+
+
 async def test_a_contact_goes_on_with_a_bot_that_was_linked_anew(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:

@@ -96,13 +96,18 @@ class Network:
         self.announce_devices(person, device.number)
 
     def announce_devices(self, person: Person, cause: int) -> None:
-        """Tell the devices of an account, but for the one that is the cause, that its list of devices changed."""
+        """Tell that an account's list of devices changed: its own (but for the one that is the cause) and watchers."""
         for device in person.devices.values():
             if device.number == cause:
                 continue
             addresses = [person.phone_jid(), *(person.phone_jid(number) for number in person.devices)]
             listed = Node("devices", {"dhash": "changed"}, [Node("device", {"jid": jid}) for jid in addresses])
             self.notify(person, device, "account_sync", person.phone_jid(), [listed])
+        watchers, person.watchers = person.watchers, []
+        for watcher in filter(None, map(self.world.get, watchers)):
+            for device in watcher.devices.values():
+                for address in (person.lid_jid(), person.phone_jid()):
+                    self.notify(watcher, device, "devices", address, [Node("update", {"device_hash": "changed"})])
 
     def notify(self, person: Person, device: Device, kind: str, sender: Jid, content: list[Node]) -> None:
         """Send a notification to a device."""

@@ -52,6 +52,7 @@ async def run(options: Options, tokens: Tokens) -> None:
         log_config=None,
         access_log=False,
         lifespan="off",
+        ws="none",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
     print(json.dumps({"proxyPort": proxy_port, "controlPort": control.getsockname()[1]}), flush=True)

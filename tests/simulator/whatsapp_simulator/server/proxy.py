@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import socket
 import ssl
+import struct
 
 from whatsapp_simulator.server import web
 from whatsapp_simulator.server.chat import Chat
@@ -51,7 +53,7 @@ class Proxy:
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._failures.own(None) is not None and self._failures.strike(None, FailureKind.REFUSE):
-            writer.transport.abort()
+            _reset(writer)
             return
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_SECONDS)
         match = _CONNECT.match(head)
@@ -66,3 +68,9 @@ class Proxy:
             await self._chat.serve(reader, writer)
         else:
             await web.serve(host, reader, writer)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with a TCP reset, which is as near to refusing it as an open port comes."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from whatsapp_simulator.network import Network
 from whatsapp_simulator.protocol.binary import Attrs, Node
 from whatsapp_simulator.protocol.jid import LID, SERVER, Jid, parse
 from whatsapp_simulator.stanzas.registry import Context, IqError, on_iq
@@ -19,22 +18,24 @@ def usync(context: Context) -> list[Node]:
     if request is None or query is None or users is None:
         raise IqError(400, "bad-request")
     wanted = [child.tag for child in query.children]
-    answers = [_user(context.network, user, wanted) for user in users.walk("user")]
+    answers = [_user(context, user, wanted) for user in users.walk("user")]
     attrs = {name: request.get(name) for name in ("sid", "index", "last", "mode", "context") if request.get(name)}
     return [Node("usync", attrs, [Node("list", {}, answers)])]
 
 
-def _user(network: Network, user: Node, wanted: list[str]) -> Node:
+def _user(context: Context, user: Node, wanted: list[str]) -> Node:
     address = user.jid("jid")
     asked = user.child_data("contact")
     if address is None and asked:
         address = _asked_phone(asked)
-    person = network.world.find(address)
+    person = context.network.world.find(address)
     if address is None:
         return Node("user", {"jid": SERVER}, [Node("contact", {"type": "out"}, asked)])
     if person is None:
         unknown = [Node("contact", {"type": "out"}, asked)] if "contact" in wanted else []
         return Node("user", {"jid": address}, unknown)
+    if "devices" in wanted:
+        _watch(context, person)
     shown = person.lid_jid() if asked or address.server == LID else person.phone_jid()
     attrs: Attrs = {"jid": shown, "pn_jid": person.phone_jid()}
     parts = {
@@ -44,6 +45,13 @@ def _user(network: Network, user: Node, wanted: list[str]) -> Node:
         "status": lambda: Node("status", {"t": "0"}, b""),
     }
     return Node("user", attrs, [parts[tag]() for tag in wanted if tag in parts])
+
+
+def _watch(context: Context, person: Person) -> None:
+    asking, _ = context.owner
+    if asking is not person and asking.phone not in person.watchers:
+        person.watchers.append(asking.phone)
+        context.network.world.touch(person)
 
 
 def _asked_phone(asked: bytes) -> Jid | None:

@@ -5,6 +5,7 @@ Commands: `{"send": text, "to": address}`, `{"pairCode": phone}`, `{"logout": tr
 
 from __future__ import annotations
 
+import ctypes
 import json
 import sys
 import threading
@@ -40,10 +41,17 @@ def tell(event: str, **fields: Any) -> None:
         print(json.dumps({"event": event, "time": time.time(), **fields}), flush=True)
 
 
+class Client(NewClient):  # type: ignore[misc]
+    """A client that also tells how waiting to be linked ended, which neonize only prints."""
+
+    def _NewClient__onLoginStatus(self, _: int, status: int) -> None:  # noqa: N802
+        tell("login-status", status=ctypes.string_at(status).decode())
+
+
 def main() -> None:
     """Connect and stay."""
     session, options = sys.argv[1], sys.argv[2:]
-    client = NewClient(session, uuid=session)
+    client = Client(session, uuid=session)
     kept = [_watch(client, kind, name) for kind, name in _PLAIN.items()]
 
     def qr(_: NewClient, data: bytes) -> None:
@@ -94,10 +102,11 @@ def _watch(client: NewClient, kind: Any, name: str) -> Any:
 
 
 def _send(client: NewClient, to: Any, text: str) -> None:
+    began = time.time()
     try:
-        tell("sent", text=text, id=client.send_message(to, text).ID)
+        tell("sent", text=text, id=client.send_message(to, text).ID, began=began)
     except Exception as error:
-        tell("sent", text=text, error=str(error))
+        tell("sent", text=text, error=str(error), began=began)
 
 
 def _commands(client: NewClient) -> None:

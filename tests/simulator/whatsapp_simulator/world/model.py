@@ -84,6 +84,8 @@ class Person:
     next_index: int = 1
     sent: dict[str, SentMessage] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
+    #: Phone numbers of the accounts that asked for the devices and are to be told when they change.
+    watchers: list[str] = field(default_factory=list)
 
     @property
     def lid(self) -> str:

@@ -33,7 +33,7 @@ class World:
         self.clock = clock
         self._people = {person.phone: person for person in people}
         self._phones_by_lid = {person.lid: person.phone for person in self._people.values()}
-        self._touched: set[str] = set()
+        self._touched: dict[str, Person] = {}
 
     def __iter__(self) -> Iterator[Person]:
         return iter(list(self._people.values()))
@@ -64,12 +64,12 @@ class World:
 
     def touch(self, person: Person) -> None:
         """Remember that this person changed."""
-        self._touched.add(person.phone)
+        self._touched[person.phone] = person
 
     def take_touched(self) -> list[Person]:
         """Those who changed since the last call."""
-        touched, self._touched = self._touched, set()
-        return [self._people[phone] for phone in touched]
+        touched, self._touched = self._touched, {}
+        return list(touched.values())
 
     def now(self) -> int:
         """The time in whole Unix seconds, as stanzas carry it."""
