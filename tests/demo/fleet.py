@@ -14,6 +14,10 @@ T = TypeVar("T")
 POLL_SECONDS = 0.2
 
 
+class NotAnswered(Failure):
+    """Nobody answered, or the answer broke off."""
+
+
 def wait_for(what: str, ask: Callable[[], T | None], *, seconds: float, otherwise: Callable[[], str]) -> T:
     """What `ask` returns once it is not None. Raises Failure at the deadline, ending in what `otherwise` advises."""
     deadline = time.monotonic() + seconds
@@ -21,7 +25,7 @@ def wait_for(what: str, ask: Callable[[], T | None], *, seconds: float, otherwis
         try:
             if (answer := ask()) is not None:
                 return answer
-        except httpx.TransportError:
+        except NotAnswered:
             pass  # not up yet
         if time.monotonic() >= deadline:
             raise Failure(f"{what}: not within {seconds:.0f} s; {otherwise()}")
@@ -43,10 +47,16 @@ class _Client:
         self._http.close()
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
-        response = self._http.request(method, path, **options)
+        response = self._call(method, path, **options)
         if response.is_error:
             raise Failure(f"{method} {path} was answered with {response.status_code}: {response.text.strip()}")
-        return response.json() if "json" in response.headers.get("content-type", "") else response.text
+        return response.json()
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.TransportError as exc:
+            raise NotAnswered(f"{self._http.base_url} broke off {method} {path} ({exc}); run the same again") from exc
 
 
 class Botdock(_Client):
@@ -57,15 +67,15 @@ class Botdock(_Client):
 
     def ready(self) -> bool | None:
         """True once the API answers from a migrated database."""
-        return self._http.get("/readyz").is_success or None
+        return self._call("GET", "/readyz").is_success or None
 
     def key_is_valid(self) -> bool:
         """Whether the API accepts our key."""
-        return self._http.get("/api/servers").is_success
+        return self._call("GET", "/api/servers").is_success
 
     def approved_bot(self, bot_id: str, *, name: str, phone: str) -> bool:
         """Make and approve the bot unless it is there; whether it had to be made."""
-        made = self._http.get(f"/api/bots/{bot_id}").status_code == httpx.codes.NOT_FOUND
+        made = self._call("GET", f"/api/bots/{bot_id}").status_code == httpx.codes.NOT_FOUND
         if made:
             self._ask("POST", "/api/bots", json={"id": bot_id, "name": name, "phoneNumber": phone})
         self._ask("POST", f"/api/bots/{bot_id}/approve")
@@ -79,10 +89,12 @@ class Botdock(_Client):
 
     def qr(self, bot_id: str, form: str) -> str | None:
         """The QR code as `raw` or `terminal`; None while the bot shows none."""
-        response = self._http.get(f"/api/bots/{bot_id}/qr", params={"format": form})
+        response = self._call("GET", f"/api/bots/{bot_id}/qr", params={"format": form})
         if response.status_code in {httpx.codes.CONFLICT, httpx.codes.SERVICE_UNAVAILABLE}:
             return None
-        return response.raise_for_status().text
+        if response.is_error:
+            raise Failure(f"bot {bot_id} has no QR code: {response.text.strip()}")
+        return response.text
 
     def last_words(self, bot_id: str) -> str:
         """Why a bot is not online, for a last line."""
@@ -95,7 +107,7 @@ class Phones(_Client):
 
     def healthy(self) -> bool | None:
         """True once the simulator answers."""
-        return self._http.get("/health").is_success or None
+        return self._call("GET", "/health").is_success or None
 
     def scan(self, phone: str, qr: str) -> None:
         """The phone scans a QR code; returns when the bot is linked."""
