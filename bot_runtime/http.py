@@ -174,7 +174,11 @@ def _request(head: h11.Request, body: bytes) -> Request:
 
 def listen(port: int) -> socket.socket:
     """A listening socket on every address, IPv6 included where there is any."""
-    return socket.create_server(
+    listener = socket.create_server(
         ("", port), family=socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET,
         dualstack_ipv6=socket.has_dualstack_ipv6(), backlog=64,
     )  # fmt: skip
+    # Accepted connections inherit it. asyncio sets it only for sockets that name their protocol, which this one does
+    # not; without it every answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
