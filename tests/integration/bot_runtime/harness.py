@@ -89,11 +89,12 @@ class RuntimeProcess:
 
     def __init__(
         self,
-        volume: Path,
+        folder: Path,
         site: Path,
         network: Network,
         number: int,
         *,
+        volume: str = "auth",
         config: str = json.dumps(QUICK),
         **environ: str,
     ) -> None:
