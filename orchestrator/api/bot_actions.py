@@ -102,10 +102,10 @@ async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) 
         raise Conflict(f"bot {bot_id!r} does not run: start it to log it out", code="not-running")
     async with parts.runtime(row.bot, row.status) as runtime:
         try:
-            await runtime.logout(timeout=LOGOUT_TIMEOUT_SECONDS)
+            if (await runtime.health()).connection is not ConnectionState.LOGGED_OUT:
+                await runtime.logout(timeout=LOGOUT_TIMEOUT_SECONDS)
         except (RuntimeCallError, RuntimeUnreachable) as exc:
-            if not (isinstance(exc, RuntimeCallError) and row.status.connection == ConnectionState.LOGGED_OUT):
-                raise of_runtime(exc, bot_id) from exc
+            raise of_runtime(exc, bot_id) from exc
     return BotView.of(row)
 
 

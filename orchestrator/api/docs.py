@@ -51,8 +51,8 @@ async def page() -> Response:
 
 
 @router.get(PAGE + "/{name}")
-async def asset(name: str) -> Response:
-    """One of Swagger UI's files."""
+def asset(name: str) -> Response:
+    """One of Swagger UI's files (read in a thread: they are large)."""
     if name not in _ASSETS:
         raise NotFound("the documentation has no such file")
     content = resources.files("fastapi_swagger").joinpath("resources", name).read_bytes()

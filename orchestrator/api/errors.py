@@ -37,7 +37,7 @@ _HTTP_CODES = {
 
 def install(app: FastAPI) -> None:
     """Answer for every error of an application."""
-    kinds = (BotdockError, RequestValidationError, HTTPException, DBAPIError, PoolTimeout, OSError, Exception)
+    kinds = (BotdockError, RequestValidationError, HTTPException, DBAPIError, PoolTimeout, Exception)
     for kind in kinds:
         app.add_exception_handler(kind, _handle)
 
@@ -55,7 +55,7 @@ def answer(exc: Exception) -> Response:
             return _of_validation(exc.errors())
         case HTTPException():
             return _of_http(exc)
-        case _ if is_unavailable(exc):
+        case DBAPIError() | PoolTimeout() if is_unavailable(exc):
             log.warning("the database cannot be used now: %s", _first_line(exc))
             return problem(
                 503,

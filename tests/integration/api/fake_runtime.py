@@ -133,6 +133,7 @@ async def listening(app: Any) -> AsyncIterator[int]:
     config = uvicorn.Config(app, log_config=None, ws="none", lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     serving = asyncio.create_task(server._serve(sockets=[listener]))  # without its signal handlers
     try:
         yield listener.getsockname()[1]
