@@ -44,8 +44,8 @@ images-check: engine $(VENV) ## build everything twice from nothing and compare 
 
 test-images: engine $(VENV) ## what the images promise, for both platforms, pushed to a local registry too
 	@images/registry.sh
-	@$(BUILDER) build --platforms linux/amd64,linux/arm64
-	@$(PYTHON) -m pytest -q tests/e2e/test_images.py
+	@$(BUILDER) build --platforms linux/amd64,linux/arm64 --tag test
+	@BOTDOCK_TEST_TAG=test $(PYTHON) -m pytest -q tests/e2e/test_images.py tests/e2e/test_image_builds.py
 
 test-arm64: engine $(VENV) ## run the arm64 bot image once, emulated
 	@images/arm64.sh

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from images.builder.bytecode import native_architecture
 from images.builder.roots import Root, add_bytecode, build_root, native_root, require_mmdebstrap
@@ -73,12 +74,12 @@ def _base_overlay(workspace: Workspace, root: Root) -> None:
 
     def make() -> None:
         tree = Tree.from_tar(root.layer)
-        tree.keep(["usr/lib/*-linux-gnu/libmagic*", "usr/lib/file/magic.mgc"])
+        tree.keep(["usr/lib/*-linux-gnu/libmagic*", "usr/lib/file/magic.mgc", "usr/share/misc/magic.mgc"])
         tree.add_link("usr/bin/python3.13", "../local/bin/python3.13")
         tree.add_directory("app", mode=0o755)
         tree.write(workspace.layers / f"{name}.tar")
 
-    workspace.cached(name, root.key, make)
+    workspace.cached(name, digest(root.key, Path(__file__)), make)
 
 
 def _records(workspace: Workspace, image: str, root: Root, components: list[Component], version: str) -> None:
