@@ -300,7 +300,7 @@ class Fleet:
             # Not taken from here: a worker may have read a newer row meanwhile, and may be in the middle of a round.
             record.bot_dirty = True
         seen = record.container
-        if seen is None or container is None or (seen.id, seen.state) != (container.id, container.state):
+        if seen is None or container is None or _shown(seen) != _shown(container):
             # The list tells less than an inspection, and may be older than what a worker just did.
             record.observed_dirty = seen is not None or container is not None
 
@@ -341,6 +341,11 @@ class Fleet:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
                 log.warning("status of bot %s was not written: %s", record.bot_id, type(exc).__name__)
+
+
+def _shown(container: ObservedContainer) -> tuple[object, ...]:
+    """What the engine's list tells reliably of a container."""
+    return container.id, container.name, container.state, container.address
 
 
 def _same(one: Bot, other: Bot) -> bool:

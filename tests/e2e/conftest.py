@@ -23,3 +23,17 @@ def fleet(postgres_url: str, postgres_template: Template, tmp_path_factory: pyte
     finally:
         fleet.close()
         execute(postgres_url, f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+@pytest.fixture
+def bare_fleet(postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet with an api; each test starts the controllers itself."""
+    database = f"botdock_{tmp_path.parent.name}_{tmp_path.name}".replace("-", "_")[:60]
+    execute(postgres_url, f'CREATE DATABASE "{database}" TEMPLATE "{postgres_template.name}"')
+    fleet = Fleet(database_url=at(postgres_url, database), admin_key=postgres_template.admin_key, logs=tmp_path)
+    try:
+        fleet.start_api()
+        yield fleet
+    finally:
+        fleet.close()
+        execute(postgres_url, f'DROP DATABASE "{database}" WITH (FORCE)')

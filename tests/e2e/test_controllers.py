@@ -1,29 +1,12 @@
 """Controllers come and go; bots never notice, and there is never more than one container for a bot."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.conftest import Template, at, execute
+from tests.conftest import execute
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 
 pytestmark = pytest.mark.docker
-
-
-@pytest.fixture
-def bare_fleet(postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet with an api; each test starts the controllers itself."""
-    database = f"botdock_{tmp_path.parent.name}_{tmp_path.name}".replace("-", "_")[:60]
-    execute(postgres_url, f'CREATE DATABASE "{database}" TEMPLATE "{postgres_template.name}"')
-    fleet = Fleet(database_url=at(postgres_url, database), admin_key=postgres_template.admin_key, logs=tmp_path)
-    try:
-        fleet.start_api()
-        yield fleet
-    finally:
-        fleet.close()
-        execute(postgres_url, f'DROP DATABASE "{database}" WITH (FORCE)')
 
 
 def test_a_new_controller_adopts_what_runs(bare_fleet: Fleet) -> None:

@@ -1,0 +1,143 @@
+"""A Docker engine of the test's own, to be restarted and filled up without harm to the one that everybody uses.
+
+It runs in a network namespace of its own (two daemons in one namespace take each other's bridges and packet filters
+away), with its own data, socket and containerd. Processes that must reach its containers run in that namespace too
+(`prefix`); the test reaches them through `proxy_address`, the namespace's end of a veth pair. Needs root.
+"""
+
+import shutil
+import subprocess
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+import docker
+import requests
+
+from tests.support.eventually import eventually
+
+START_DEADLINE = 60.0
+
+
+class OwnEngine:
+    """A second dockerd. `close` ends it and removes everything of it."""
+
+    def __init__(self, folder: Path, *, data_megabytes: int | None = None) -> None:
+        """Start it with its files below `folder`; `data_megabytes` limits its disk."""
+        self._name = f"bd{uuid.uuid4().hex[:6]}"
+        self._folder = folder
+        self._data = folder / "data"
+        self._data.mkdir(parents=True)
+        # A path longer than 108 bytes is no socket, and containerd's stand deep below the exec root.
+        self._run = Path("/run") / f"botdock-{self._name}"
+        self._run.mkdir()
+        self._limited = data_megabytes is not None
+        if data_megabytes is not None:
+            _run(["mount", "-t", "tmpfs", "-o", f"size={data_megabytes}m", "tmpfs", str(self._data)])
+        number = int(uuid.uuid4().hex[:4], 16) % 16384
+        self._host_address = f"10.214.{number // 64}.{number % 64 * 4 + 1}"
+        self.address = f"10.214.{number // 64}.{number % 64 * 4 + 2}"
+        """The namespace's address, as seen from outside."""
+        self.host = f"unix://{self._run}/docker.sock"
+        self.prefix = ["ip", "netns", "exec", self._name]
+        """Put before a command to run it where this engine's containers can be reached."""
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._make_namespace()
+        self.start()
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps images, containers and volumes."""
+        return self._data
+
+    def client(self) -> docker.DockerClient:
+        """A client of it."""
+        return docker.DockerClient(base_url=self.host)
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start the daemon."""
+        (self._run / "docker.pid").unlink(missing_ok=True)
+        with (self._folder / "dockerd.log").open("ab") as log:
+            self._daemon = subprocess.Popen(
+                [
+                    *self.prefix,
+                    "dockerd",
+                    f"--host={self.host}",
+                    f"--data-root={self._data}",
+                    f"--exec-root={self._run}/exec",
+                    f"--pidfile={self._run}/docker.pid",
+                    f"--config-file={self._folder}/daemon.json",
+                ],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        if wait:
+            eventually(self._answers, deadline=START_DEADLINE, what="the engine of the test")
+
+    def stop(self) -> None:
+        """SIGTERM: its containers are stopped with it, as in an upgrade of the engine."""
+        assert self._daemon is not None
+        self._daemon.terminate()
+        self._daemon.wait(60)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        assert self._daemon is not None
+        self._daemon.kill()
+        self._daemon.wait(60)
+
+    def load_images(self, names: Sequence[str]) -> None:
+        """Copy images over from the engine that everybody uses."""
+        with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as save:
+            subprocess.run(
+                ["docker", "-H", self.host, "load", "-q"], stdin=save.stdout, check=True, capture_output=True
+            )
+        assert save.returncode == 0
+
+    def close(self) -> None:
+        """End it and remove its files, its namespace and what it mounted."""
+        if self._daemon is not None and self._daemon.poll() is None:
+            for container in self.client().api.containers(all=True):
+                self.client().api.remove_container(container["Id"], force=True, v=True)
+            self.stop()
+        _run(["ip", "netns", "del", self._name], check=False)
+        _run(["ip", "link", "del", self._name], check=False)
+        if self._limited:
+            _run(["umount", "-l", str(self._data)], check=False)
+        shutil.rmtree(self._run, ignore_errors=True)
+        shutil.rmtree(self._data, ignore_errors=True)
+
+    def _answers(self) -> bool:
+        assert self._daemon is not None
+        if self._daemon.poll() is not None:
+            raise RuntimeError(f"dockerd ended: {(self._folder / 'dockerd.log').read_text()[-2000:]}")
+        try:
+            client = docker.APIClient(base_url=self.host, version="1.44")
+            try:
+                return bool(client.ping())
+            finally:
+                client.close()
+        except (docker.errors.DockerException, requests.RequestException):
+            return False
+
+    def _make_namespace(self) -> None:
+        (self._folder / "daemon.json").write_text("{}")
+        inside = f"{self._name}i"
+        _run(["ip", "netns", "add", self._name])
+        _run(["ip", "link", "add", self._name, "type", "veth", "peer", "name", inside, "netns", self._name])
+        _run(["ip", "addr", "add", f"{self._host_address}/30", "dev", self._name])
+        _run(["ip", "link", "set", self._name, "up"])
+        for command in (
+            ["ip", "addr", "add", f"{self.address}/30", "dev", inside],
+            ["ip", "link", "set", inside, "up"],
+            ["ip", "link", "set", "lo", "up"],
+            ["ip", "route", "add", "default", "via", self._host_address],
+        ):
+            _run([*self.prefix, *command])
+
+
+def _run(command: list[str], *, check: bool = True) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
