@@ -62,7 +62,7 @@ def make_application(bot: Bot, token: str) -> Application:
         return await bot.send(_body(request, SendRequest))
 
     async def reset(_: Request) -> Wire:
-        return bot.reset()
+        return await bot.reset()
 
     async def logout(_: Request) -> Wire:
         return await bot.logout()

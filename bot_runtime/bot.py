@@ -48,6 +48,8 @@ log = logging.getLogger(__name__)
 CREDS_EVENT_SECONDS = 300.0
 """An active session changes with every message: one event in five minutes says enough."""
 
+SESSION_GONE_SECONDS = 2.0
+
 _SHOWN = {
     ConnectionState.ONLINE: "open",
     ConnectionState.CONNECTING: "connecting",
@@ -209,7 +211,9 @@ class Bot:
             raise wrong_state(f"the bot is not online: the connection is {self.connection.link.state}")
         return await self.sender.send(request)
 
-    def reset(self) -> Health:
+    async def reset(self) -> Health:
+        if self.connection.link.state is ConnectionState.LOGGED_OUT:
+            await self._session_gone()
         self.connection.reset()
         return self.health()
 
@@ -259,6 +263,17 @@ class Bot:
             self._account = read_account(self._directory.database) or self._account
         except SessionUnreadableError as error:  # busy: what was known before still holds
             log.info("the account's name could not be read: %s", error)
+
+    async def _session_gone(self) -> None:
+        """whatsmeow tells of a logout before it has deleted the device: a new process must not find it still there."""
+        deadline = asyncio.get_running_loop().time() + SESSION_GONE_SECONDS
+        while asyncio.get_running_loop().time() < deadline:
+            try:
+                if read_account(self._directory.database) is None:
+                    return
+            except SessionUnreadableError as error:
+                log.info("the session is being written: %s", error)
+            await asyncio.sleep(0.02)
 
     async def _reply(self, chat: Address, text: str) -> None:
         try:

@@ -52,7 +52,10 @@ Application = Callable[[Request], Awaitable[Response]]
 
 
 class Server:
-    """Serves an application on a listening socket until `close`."""
+    """Serves an application on a listening socket until `close`.
+
+    The socket itself stays open: after a restart in place its backlog still holds the clients that came meanwhile.
+    """
 
     def __init__(self, application: Application, *, max_body: int, reject: Callable[[int], bytes]) -> None:
         self._application = application
@@ -60,10 +63,15 @@ class Server:
         self._reject = reject
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._last_answers = False
 
     async def start(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
-        self._server = await asyncio.start_server(self._accept, sock=listener, limit=_READ_BYTES)
+        self._server = await asyncio.start_server(self._accept, sock=listener.dup(), limit=_READ_BYTES)
+
+    def announce_end(self) -> None:
+        """Tell clients with every further answer that their connection ends with it."""
+        self._last_answers = True
 
     def close(self) -> None:
         """Stop accepting, and end the connections there are."""
@@ -95,7 +103,8 @@ class Server:
                 return
             if request is None:
                 return
-            await connection.write(await self._application(request), close=False)
+            response = await self._application(request)
+            await connection.write(response, close=self._last_answers)
             if not connection.reusable():
                 return
 

@@ -98,6 +98,7 @@ def _run_loop(
 
         def leave(code: ExitCode, restart_with: int | None = None) -> None:
             if not ending.done():
+                server.announce_end()
                 ending.set_result((code, restart_with))
 
         def heart_stopped(task: asyncio.Task[None]) -> None:
@@ -130,6 +131,7 @@ def _run_loop(
         code, attempts = await ending
         heartbeat.cancel()
         if attempts is not None:
+            server.close()
             return code, Resume(
                 lock=lock,
                 listener=listener.fileno(),
