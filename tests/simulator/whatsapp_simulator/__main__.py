@@ -70,6 +70,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     logging.basicConfig(
         level=arguments.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("websockets").setLevel(logging.WARNING)
     tables = tokens.load(arguments.tokens) if arguments.tokens else tokens.default()
     options = serve.Options(arguments.host, arguments.proxy_port, arguments.control_port, arguments.state_file)
     asyncio.run(serve.run(options, tables))

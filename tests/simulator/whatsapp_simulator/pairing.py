@@ -69,6 +69,8 @@ class Pairing:
         for phone, code in list(self._codes.items()):
             if code.link is link:
                 del self._codes[phone]
+                if code.bundle and not code.bundle.done():
+                    code.bundle.set_exception(ConnectionError("the device is gone"))
 
     async def scan(self, phone: str, qr: str) -> Person:
         """The phone scans a QR code and links the device that shows it; PairingError with the reason if it cannot."""
@@ -118,8 +120,8 @@ class Pairing:
             companion = side.open_bundle(await asyncio.wait_for(code.bundle, _ANSWER_SECONDS))
         except pair_code.CodeError as error:
             raise PairingError(422, "wrong-code", str(error)) from None
-        except TimeoutError:
-            raise PairingError(504, "no-answer", "the device did not answer") from None
+        except (TimeoutError, ConnectionError) as error:
+            raise PairingError(504, "no-answer", f"the device did not answer: {error}") from None
         self._codes.pop(phone, None)
         registration = code.link.registration
         if registration is None or companion.identity_key != registration.identity_key:

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from whatsapp_simulator import keys, stanzas
+from whatsapp_simulator import keys
 from whatsapp_simulator.network import Network
 from whatsapp_simulator.pairing import Pairing
 from whatsapp_simulator.server.chat import Chat, strike_open
@@ -16,8 +16,6 @@ from whatsapp_simulator.tokens import Tokens
 from whatsapp_simulator.world.failures import Failure, FailureBoard, FailureKind
 from whatsapp_simulator.world.store import Store
 from whatsapp_simulator.world.world import World
-
-__all__ = ["Simulator", "stanzas"]
 
 _SAVE_SECONDS = 1.0
 

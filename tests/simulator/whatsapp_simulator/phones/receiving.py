@@ -10,7 +10,7 @@ from whatsapp_simulator.phones import bundles, content
 from whatsapp_simulator.protocol import wire
 from whatsapp_simulator.protocol.binary import Attrs, Node
 from whatsapp_simulator.signal.primitives import SignalError
-from whatsapp_simulator.world.model import KEPT, Device, InboxItem, Person, ReceiptItem
+from whatsapp_simulator.world.model import KEPT_ITEMS, KEPT_MESSAGES, Device, InboxItem, Person, ReceiptItem
 
 _MAX_RETRIES = 5
 _DELIVERED, _READ = "delivered", "read"
@@ -61,7 +61,7 @@ def keep(network: Network, phone: Person, message_id: str, sender: Person, text:
     """Put a text into the inbox of a phone."""
     item = InboxItem(phone.take_index(), message_id, sender.phone, text, network.world.now())
     phone.inbox.append(item)
-    del phone.inbox[:-KEPT]
+    del phone.inbox[:-KEPT_ITEMS]
     network.world.touch(phone)
     network.bell.ring(phone.phone)
 
@@ -76,7 +76,7 @@ def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node)
     for message_id in ids:
         item = ReceiptItem(phone.take_index(), message_id, reader.phone, kind, network.world.now())
         phone.receipts.append(item)
-    del phone.receipts[:-KEPT]
+    del phone.receipts[:-KEPT_ITEMS]
     network.world.touch(phone)
     network.bell.ring(phone.phone)
 
@@ -97,7 +97,7 @@ def _ask_again(network: Network, phone: Person, message: Incoming) -> None:
         logger.warning("%s gives up on %s from %s", phone.phone, message.id, message.sender.phone)
         return
     phone.retries[message.id] = count
-    while len(phone.retries) > KEPT:
+    while len(phone.retries) > KEPT_MESSAGES:
         del phone.retries[next(iter(phone.retries))]
     keys = bundles.to_nodes(phone.signal.publish(network.world.random))
     registration, *rest = keys

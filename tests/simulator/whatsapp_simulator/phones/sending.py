@@ -6,7 +6,7 @@ from whatsapp_simulator.network import Network
 from whatsapp_simulator.phones import bundles, content, receiving
 from whatsapp_simulator.protocol.binary import Attrs, Node
 from whatsapp_simulator.signal.ratchet import Bundle
-from whatsapp_simulator.world.model import KEPT, Device, Person, SentMessage
+from whatsapp_simulator.world.model import KEPT_MESSAGES, Device, Person, SentMessage
 
 _MAX_RETRIES = 5
 
@@ -17,7 +17,7 @@ def send_text(network: Network, sender: Person, to: Person, text: str) -> str:
     message = SentMessage(to.phone, content.text_message(text), world.now())
     message_id = world.message_id()
     sender.sent[message_id] = message
-    while len(sender.sent) > KEPT:
+    while len(sender.sent) > KEPT_MESSAGES:
         del sender.sent[next(iter(sender.sent))]
     receiving.keep(network, to, message_id, sender, text)
     for device in list(to.devices.values()):

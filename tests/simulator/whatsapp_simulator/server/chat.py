@@ -15,7 +15,7 @@ from whatsapp_simulator.protocol.curve import key_pair
 from whatsapp_simulator.protocol.noise import Finished, NoiseError, ServerHandshake
 from whatsapp_simulator.server.link import Link
 from whatsapp_simulator.server.websocket import WebSocket
-from whatsapp_simulator.stanzas.registry import dispatch
+from whatsapp_simulator.stanzas import dispatch
 from whatsapp_simulator.world.failures import Failure, FailureKind
 
 _BAN_SECONDS = 3600

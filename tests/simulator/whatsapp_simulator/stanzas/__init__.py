@@ -15,10 +15,12 @@ from whatsapp_simulator.stanzas import (
     session,
     usync,
 )
+from whatsapp_simulator.stanzas.registry import dispatch
 
 __all__ = [
     "acks",
     "companion",
+    "dispatch",
     "groups",
     "messages",
     "prekeys",

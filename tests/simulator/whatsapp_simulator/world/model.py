@@ -9,8 +9,9 @@ from whatsapp_simulator.protocol.client_payload import SignedPreKey
 from whatsapp_simulator.protocol.jid import LID, USER, Jid
 from whatsapp_simulator.signal.device import SignalDevice
 
-#: How many items an inbox, a list of receipts or the memory of sent messages holds at most.
-KEPT = 5000
+#: How many items an inbox or a list of receipts holds at most, and of how many messages a phone knows more.
+KEPT_ITEMS = 5000
+KEPT_MESSAGES = 1000
 
 
 @dataclass(slots=True)

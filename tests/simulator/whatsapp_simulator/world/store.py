@@ -25,6 +25,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path)
             self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.execute("PRAGMA synchronous = NORMAL")
             self._database.execute("CREATE TABLE IF NOT EXISTS people (phone TEXT PRIMARY KEY, data TEXT NOT NULL)")
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _FORMAT):
