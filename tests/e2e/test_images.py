@@ -1,7 +1,7 @@
 """What the images promise, read from what the engine holds.
 
-`make test-images` builds them for both platforms with a tag of its own and names it in BOTDOCK_TEST_TAG; otherwise these
-are the images of `make images`, and what is not there for a platform is skipped.
+`make test-images` builds them for both platforms with a tag of its own and names it in BOTDOCK_TEST_TAG; otherwise
+these are the images of `make images`, and what is not there for a platform is skipped.
 """
 
 import itertools
