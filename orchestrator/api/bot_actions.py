@@ -100,7 +100,7 @@ async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) 
     await session.close()
     if row.status.address is None:
         raise Conflict(f"bot {bot_id!r} does not run: start it to log it out", code="not-running")
-    async with parts.runtime(row.bot, row.status) as runtime:
+    async with parts.runtime(row.bot, row.status.address) as runtime:
         try:
             if (await runtime.health()).connection is not ConnectionState.LOGGED_OUT:
                 await runtime.logout(timeout=LOGOUT_TIMEOUT_SECONDS)

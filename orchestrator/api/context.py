@@ -9,10 +9,9 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from orchestrator.auth import Identity, KeyVerifier
-from orchestrator.db.models import Bot, BotStatus
+from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
 from orchestrator.db.session import Database
-from orchestrator.errors import Unavailable
 from orchestrator.runtime.client import RuntimeClient
 from orchestrator.runtime.controller_client import ControllerClient
 from orchestrator.settings import Settings
@@ -31,13 +30,9 @@ class Context:
     runtime_port: int
 
     @asynccontextmanager
-    async def runtime(self, bot: Bot, status: BotStatus) -> AsyncIterator[RuntimeClient]:
-        """A client of a bot's endpoint. Raises Unavailable when the bot has no address."""
-        if status.address is None:
-            raise Unavailable(f"bot {bot.id!r} has no running container now (phase {status.phase})", code="not-running")
-        client = RuntimeClient(
-            status.address, bot.runtime_token, timeout=self.settings.probe_timeout, port=self.runtime_port
-        )
+    async def runtime(self, bot: Bot, address: str) -> AsyncIterator[RuntimeClient]:
+        """A client of a bot's endpoint at an address in the bots' network."""
+        client = RuntimeClient(address, bot.runtime_token, timeout=self.settings.probe_timeout, port=self.runtime_port)
         try:
             yield client
         finally:

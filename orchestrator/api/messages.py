@@ -83,7 +83,7 @@ async def send(
     if row.status.address is None:
         raise Conflict(f"bot {bot_id!r} is not online: it does not run (phase {row.status.phase})", code="not-online")
     request = SendRequest(client_id=_client_id(idempotency_key), to=new.to, text=new.message)
-    async with parts.runtime(row.bot, row.status) as runtime:
+    async with parts.runtime(row.bot, row.status.address) as runtime:
         try:
             result = await runtime.send(request, timeout=SEND_TIMEOUT_SECONDS)
         except (RuntimeCallError, RuntimeUnreachable) as exc:

@@ -51,7 +51,7 @@ async def pair(
             code="not-pairing-yet",
         )
         if row.status.address is not None:
-            async with context.runtime(row.bot, row.status) as runtime:
+            async with context.runtime(row.bot, row.status.address) as runtime:
                 try:
                     return await ask(runtime)
                 except RuntimeUnreachable as exc:

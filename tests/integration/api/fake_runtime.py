@@ -67,6 +67,8 @@ class FakeRuntime:
         return _json(contract.SendResult(message_id=f"3EB0{message.client_id[:8]}", timestamp=NOW, repeated=repeated))
 
     async def reset(self, _request: Request) -> Response:
+        if self.fails:
+            return _error(*self.fails)
         self.resets += 1
         self.on_reset(self)
         return _json(self._health())

@@ -72,3 +72,14 @@ async def test_a_key_needs_a_server_that_exists(admin: httpx.AsyncClient) -> Non
 @pytest.mark.parametrize("key", ["01234567", "nokey", "%00", "0123456g"])
 async def test_unknown_keys(admin: httpx.AsyncClient, key: str) -> None:
     problem(await admin.delete(f"/api/keys/{key}"), 404, "not-found")
+
+
+async def test_pages(admin: httpx.AsyncClient) -> None:
+    for number in range(3):
+        await admin.post("/api/keys", json={"name": f"key {number}", "role": "admin"})
+    first = (await admin.get("/api/keys?limit=3")).json()
+    second = (await admin.get(f"/api/keys?limit=3&next={first['next']}")).json()
+    ids = [item["id"] for item in first["items"] + second["items"]]
+    assert len(ids) == 4
+    assert ids == sorted(set(ids))
+    assert second["next"] is None

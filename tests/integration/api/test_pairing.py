@@ -102,6 +102,13 @@ class TestWaiting:
         assert (await operator.get(f"/api/bots/{live_bot}/qr")).json()["code"] == QR.code
         assert fake.resets == 1
 
+    async def test_an_expired_code_that_cannot_be_replaced(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
+    ) -> None:
+        fake.qr, fake.connection = None, ConnectionState.PAIRING_EXPIRED
+        fake.fails = (504, "whatsapp-timeout", "WhatsApp did not answer")
+        problem(await operator.get(f"/api/bots/{live_bot}/qr"), 504, "whatsapp-timeout")
+
 
 class TestNoCode:
     @pytest.mark.parametrize(
