@@ -6,12 +6,22 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from images.builder.bake import Options, bake, has_containerd_store, project_version, revision
+from images.builder.bake import (
+    Options,
+    bake,
+    has_containerd_store,
+    load,
+    project_version,
+    reference,
+    revision,
+)
 from images.builder.bytecode import native_architecture
 from images.builder.errors import BuildError
 from images.builder.prepare import IMAGES_ALL, prepare
 from images.builder.sizes import table
 from images.builder.workspace import IMAGES, PLATFORMS, PROJECT, Workspace
+
+SPACE_NEEDED = 3_000_000_000
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -48,6 +58,14 @@ def _prepare(workspace: Workspace, options: Options) -> None:
     prepare(workspace, options.images, arches, options.version, own_base=not options.base_image)
 
 
+def _require_space(workspace: Workspace) -> None:
+    free = shutil.disk_usage(workspace.root).free
+    if free < SPACE_NEEDED:
+        raise BuildError(
+            f"only {free / 1e9:.1f} GB free at {workspace.root}; free at least {SPACE_NEEDED / 1e9:.0f} GB"
+        )
+
+
 def build(workspace: Workspace, options: Options) -> None:
     """Build into the engine, and print the size of each image."""
     if len(options.platforms) > 1 and not has_containerd_store():
@@ -56,10 +74,8 @@ def build(workspace: Workspace, options: Options) -> None:
             'an engine with {"features": {"containerd-snapshotter": true}} in its daemon.json'
         )
     _prepare(workspace, options)
-    workspace.say(f"building {', '.join(options.images)} for {', '.join(options.platforms)}")
-    digests = bake(workspace, options)
-    references = {image: (f"{options.registry}/{image}:{options.tag}", digests[image]) for image in options.images}
-    sizes = table(workspace, references)
+    ids = load(workspace, options)
+    sizes = table(workspace, {reference(options, image): identifier for image, identifier in ids.items()})
     workspace.say(f"done\n{sizes}")
 
 
@@ -71,7 +87,7 @@ def push(workspace: Workspace, options: Options) -> None:
     workspace.say(f"building and pushing to {options.registry}: {', '.join(options.images)}")
     digests = bake(workspace, options, "type=image,push=true,oci-mediatypes=true")
     for image, digest in digests.items():
-        workspace.say(f"{options.registry}/{image}:{options.tag} {digest}")
+        workspace.say(f"{reference(options, image)} {digest}")
 
 
 def check(workspace: Workspace, options: Options) -> None:
@@ -107,8 +123,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _options(arguments)
         with workspace.alone():
+            _require_space(workspace)
             if arguments.refresh:
-                shutil.rmtree(workspace.root / "stamps", ignore_errors=True)
+                shutil.rmtree(workspace.stamps, ignore_errors=True)
             actions[arguments.action](workspace, options)
     except BuildError as error:
         sys.stderr.write(f"images: FAILED: {error}\n")

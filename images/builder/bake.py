@@ -10,7 +10,7 @@ from pathlib import Path
 
 from images.builder.errors import BuildError
 from images.builder.tree import EPOCH
-from images.builder.workspace import PROJECT, Workspace, run
+from images.builder.workspace import PROJECT, Workspace, digest, run
 
 # A change of any of these may change an image.
 _INPUTS = ("images", "bot_runtime", "orchestrator", "tests/simulator", "requirements", "docker-bake.hcl")
@@ -73,13 +73,52 @@ def bake(workspace: Workspace, options: Options, output: str = "") -> dict[str, 
     }
     log = workspace.root / "bake.log"
     with log.open("w") as file:
-        done = subprocess.run(  # noqa: S603
-            [*command, *options.images], cwd=PROJECT, env=env, stdout=file, stderr=subprocess.STDOUT, check=False
+        process = subprocess.Popen(  # noqa: S603
+            [*command, *options.images], cwd=PROJECT, env=env, stdout=file, stderr=subprocess.STDOUT
         )
-    if done.returncode:
+        while (code := _ended(process)) is None:
+            workspace.say(f"still at it: {log.read_text().strip().splitlines()[-1]}")
+    if code:
         raise BuildError(f"docker buildx bake failed: {_reason(log)} (all of it: {log})")
     rows = json.loads(metadata.read_text())
     return {image: rows[image]["containerimage.digest"] for image in options.images}
+
+
+def load(workspace: Workspace, options: Options) -> dict[str, str]:
+    """Build the images into the engine, unless it holds exactly these already; returns the id of each image."""
+    record = workspace.root / "loaded.json"
+    known = json.loads(record.read_text()) if record.exists() else {}
+    dockerfiles = sorted(workspace.root.parent.glob("*/Dockerfile"))
+    key = digest(
+        workspace.stamps, *dockerfiles, PROJECT / "docker-bake.hcl", repr(options), os.environ.get("SOURCE", "")
+    )
+    ids = _ids(options)
+    if None in ids.values() or known.get(options.tag) != [key, ids]:
+        workspace.say(f"building {', '.join(options.images)} for {', '.join(options.platforms)}")
+        bake(workspace, options)
+        ids = _ids(options)
+        record.write_text(json.dumps({**known, options.tag: [key, ids]}))
+    return {image: str(identifier) for image, identifier in ids.items()}
+
+
+def reference(options: Options, image: str) -> str:
+    """The name an image has in the engine and in a registry."""
+    return f"{options.registry}/{image}:{options.tag}"
+
+
+def _ids(options: Options) -> dict[str, str | None]:
+    """The id of each image that the engine holds under its name."""
+    names = ["docker", "image", "ls", "--no-trunc", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"]
+    held = dict(line.split() for line in run(names, what="listing the engine's images").splitlines())
+    return {image: held.get(reference(options, image)) for image in options.images}
+
+
+def _ended(process: "subprocess.Popen[bytes]") -> int | None:
+    """The exit code, or None where the program still runs after ten seconds more."""
+    try:
+        return process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _reason(log: Path) -> str:

@@ -63,8 +63,9 @@ def _real(path: str) -> str:
 
 
 def require_mmdebstrap() -> None:
-    """Install mmdebstrap where it is missing and may be installed."""
-    run(["sh", "-c", f". '{_APT}' && apt_need mmdebstrap mmdebstrap"], what="installing mmdebstrap")
+    """Install mmdebstrap, and Debian's keys for other distributions, where it is missing and may be installed."""
+    need = f". '{_APT}' && apt_need mmdebstrap mmdebstrap debian-archive-keyring"
+    run(["sh", "-c", need], what="installing mmdebstrap")
 
 
 def build_root(workspace: Workspace, name: str, arch: str) -> Root:

@@ -66,18 +66,18 @@ def _unpacked(layer: bytes) -> int:
         return sum(member.size for member in tar)
 
 
-def table(workspace: Workspace, references: Mapping[str, tuple[str, str]]) -> str:
-    """Sizes of images as text; `references` maps a name to its reference and digest.
+def table(workspace: Workspace, images: Mapping[str, str]) -> str:
+    """Sizes of images as text; `images` maps references to ids.
 
-    An image is measured once for each digest, later tables take the figures from the build directory.
+    An image is measured once for each id, later tables take the figures from the build directory.
     """
     cache = workspace.root / "sizes.json"
     known: dict[str, dict[str, list[int]]] = json.loads(cache.read_text()) if cache.exists() else {}
-    rows = [f"{'image':<32} {'platform':<12} {'compressed':>11} {'unpacked':>9}"]
-    for reference, digest in references.values():
-        if digest not in known:
-            known[digest] = {name: [size.compressed, size.unpacked] for name, size in measure(reference).items()}
-        for platform, (compressed, unpacked) in sorted(known[digest].items()):
-            rows.append(f"{reference:<32} {platform:<12} {compressed / 1e6:>8.1f} MB {unpacked / 1e6:>6.1f} MB")
-    cache.write_text(json.dumps({digest: known[digest] for _, digest in references.values()}))
+    rows = [f"{'image':<32} {'platform':<12} {'compressed':>11} {'unpacked':>11}"]
+    for reference, identifier in images.items():
+        if identifier not in known:
+            known[identifier] = {name: [size.compressed, size.unpacked] for name, size in measure(reference).items()}
+        for platform, (compressed, unpacked) in sorted(known[identifier].items()):
+            rows.append(f"{reference:<32} {platform:<12} {compressed / 1e6:>8.1f} MB {unpacked / 1e6:>8.1f} MB")
+    cache.write_text(json.dumps(known))
     return "\n".join(rows)

@@ -55,6 +55,10 @@ class Workspace:
         return self.root / "layers"
 
     @property
+    def stamps(self) -> Path:
+        return self.root / "stamps"
+
+    @property
     def sbom(self) -> Path:
         return self.root / "sbom"
 
@@ -86,7 +90,7 @@ class Workspace:
 
     def cached(self, name: str, key: str, make: Callable[[], None]) -> bool:
         """Run `make` unless it already ran to its end with this key; True where it ran."""
-        stamp = self.root / "stamps" / name
+        stamp = self.stamps / name
         if stamp.exists() and stamp.read_text() == key:
             return False
         stamp.unlink(missing_ok=True)
