@@ -34,7 +34,7 @@ def _run(terminal: Terminal, command: str, *, name: str | None, dry_run: bool) -
         case "down":
             housekeeping.down(terminal, name)
         case "clean":
-            housekeeping.clean(terminal, dry_run=dry_run)
+            housekeeping.clean(terminal, name, dry_run=dry_run)
         case "ps":
             terminal.show(housekeeping.fleet_table(name))
         case _:

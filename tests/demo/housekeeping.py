@@ -73,15 +73,17 @@ class Kind:
     remove: tuple[str, ...]
 
 
-def ours() -> list[Kind]:
-    """Everything of ours in the engine, in the order in which it can be removed."""
-    projects = [stacks.demo().project, stacks.real().project]
-    labels = ["botdock.owner", *(f"{COMPOSE_LABEL}={project}" for project in projects)]
+def ours(name: str | None = None) -> list[Kind]:
+    """Everything of ours in the engine (of one demo: all but images), in the order in which it can be removed."""
+    if name:
+        labels = [f"botdock.server={name}", f"{COMPOSE_LABEL}={stacks.demo(name).project}"]
+    else:
+        labels = ["botdock.owner", *(f"{COMPOSE_LABEL}={stack.project}" for stack in (stacks.demo(), stacks.real()))]
     return [
         Kind("containers", _labelled(("ps", "--all"), "{{.ID}}\t{{.Names}}", labels), ("rm", "--force")),
         Kind("networks", _labelled(("network", "ls"), "{{.ID}}\t{{.Name}}", labels), ("network", "rm")),
         Kind("volumes", _labelled(("volume", "ls"), "{{.Name}}\t{{.Name}}", labels), ("volume", "rm")),
-        Kind("images", _images(), ("rmi", "--force")),
+        Kind("images", {} if name else _images(), ("rmi", "--force")),
     ]
 
 
@@ -98,22 +100,22 @@ def _images() -> dict[str, str]:
     return found
 
 
-def clean(terminal: Terminal, *, dry_run: bool = False) -> None:
-    """Remove everything of ours, databases and WhatsApp sessions too; with `dry_run`, only say what."""
+def clean(terminal: Terminal, name: str | None = None, *, dry_run: bool = False) -> None:
+    """Remove everything of ours, databases and sessions too. `name`: only that demo; `dry_run`: only say what."""
     removed = "would remove" if dry_run else "removed"
     if not dry_run:
-        for stack in (stacks.demo(), stacks.real()):
+        for stack in [stacks.demo(name)] if name else [stacks.demo(), stacks.real()]:
             _down(terminal, stack)
-    for kind in ours():
+    for kind in ours(name):
         if kind.ours:
             if not dry_run:
                 _docker(*kind.remove, *kind.ours)
             terminal.say(f"{removed} {len(kind.ours)} {kind.name}: {', '.join(sorted(kind.ours.values()))}")
-    for directory in (STATE, BUILD_DIRECTORY):
-        if directory.exists():
+    for path in [stacks.demo(name).key_file] if name else [STATE, BUILD_DIRECTORY]:
+        if path.exists():
             if not dry_run:
-                shutil.rmtree(directory)
-            terminal.say(f"{removed} {directory.relative_to(PROJECT)}")
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            terminal.say(f"{removed} {path.relative_to(PROJECT)}")
     terminal.say(f"{removed} nothing else; the Docker engine and .venv stay")
 
 

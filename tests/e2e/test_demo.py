@@ -1,0 +1,159 @@
+"""`make demo`, `make down` and `make clean` as a newcomer meets them, with a name and ports of their own."""
+
+import os
+import socket
+import stat
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.docker
+
+PROJECT = Path(__file__).resolve().parents[2]
+DEADLINE = 300
+
+
+class Demo:
+    """One demo under a name of its own."""
+
+    def __init__(self) -> None:
+        self.name = f"t{uuid.uuid4().hex[:8]}"
+        self.key_file = PROJECT / ".botdock" / f"{self.name}.env"
+        self.environment = {
+            **os.environ,
+            "BOTDOCK_PORT": str(_free_port()),
+            "SIMULATOR_PORT": str(_free_port()),
+            # None of these may reach a demo: its data stay apart from everything else.
+            "DATABASE_URL": "postgresql://nobody:none@127.0.0.1:1/none",
+            "BOT_PREFIX": "!",
+            "SERVER_NAME": "production",
+        }
+
+    def run(self, command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "tests.demo", command, "--name", self.name],
+            cwd=PROJECT,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    def credentials(self) -> dict[str, str]:
+        return dict(line.split("=", 1) for line in self.key_file.read_text().split())
+
+    def containers(self) -> dict[str, str]:
+        """When each container that runs was started, by id and name."""
+        names = [f"label=com.docker.compose.project=botdock-{self.name}", f"label=botdock.server={self.name}"]
+        ids = [id_ for name in names for id_ in docker("ps", "--quiet", "--filter", name).split()]
+        form = "{{.Id}} {{.Name}}|{{.State.StartedAt}}"
+        rows = docker("inspect", "--format", form, *ids).splitlines() if ids else []
+        return dict(row.split("|") for row in rows)
+
+    def left(self) -> list[str]:
+        """Containers, volumes and networks of this demo that are in the engine."""
+        found = []
+        for command in (("ps", "--all"), ("volume", "ls"), ("network", "ls")):
+            for label in (f"com.docker.compose.project=botdock-{self.name}", f"botdock.server={self.name}"):
+                found += docker(*command, "--quiet", "--filter", f"label={label}").split()
+        return found
+
+
+def docker(*arguments: str) -> str:
+    return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Demo]:
+    """A demo that has been run once."""
+    demo = Demo()
+    try:
+        done = demo.run("demo")
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield demo
+    finally:
+        demo.run("clean")
+
+
+def test_it_keeps_url_and_key_for_its_owner_alone(demo: Demo) -> None:
+    kept = demo.credentials()
+    assert stat.S_IMODE(demo.key_file.stat().st_mode) == 0o600
+    answer = httpx.get(f"{kept['BOTDOCK_URL']}/api/bots", headers={"X-Api-Key": kept["BOTDOCK_API_KEY"]})
+    assert {bot["id"]: bot["status"]["phase"] for bot in answer.json()["items"]} == {
+        "alpha": "online",
+        "beta": "online",
+        "gamma": "online",
+    }
+
+
+def test_running_it_again_restarts_nothing_and_shows_the_answers_again(demo: Demo) -> None:
+    before = demo.containers()
+    assert len(before) == 7, "postgres, api, controller, simulator and three bots"
+    done = demo.run("demo")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": pong ") == 3
+    assert "botdock-" + demo.name + "-alpha" in done.stdout
+    assert demo.containers() == before
+
+
+def test_a_lost_key_is_replaced_by_another_one(demo: Demo) -> None:
+    lost = demo.credentials()["BOTDOCK_API_KEY"]
+    demo.key_file.unlink()
+    done = demo.run("demo")
+    assert done.returncode == 0, done.stderr
+    assert demo.credentials()["BOTDOCK_API_KEY"] not in {"", lost}
+
+
+def test_after_down_nothing_runs_and_the_next_start_needs_no_qr_code(demo: Demo) -> None:
+    done = demo.run("down")
+    assert done.returncode == 0, done.stderr
+    assert demo.containers() == {}
+    done = demo.run("demo")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "has scanned the code" not in done.stdout
+
+
+def test_a_port_that_is_taken_is_named_with_the_variable_that_changes_it(demo: Demo) -> None:
+    other = Demo()
+    done = other.run("demo", BOTDOCK_PORT=demo.environment["BOTDOCK_PORT"])
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        f"demo: FAILED: port {demo.environment['BOTDOCK_PORT']} is taken by the container botdock-{demo.name}-api-1; "
+    )
+    assert "make demo BOTDOCK_PORT=" in done.stderr
+    assert other.left() == []
+
+
+def test_a_missing_image_is_named_with_what_to_do() -> None:
+    other = Demo()
+    done = other.run("demo", BOTDOCK_TAG="never-built")
+    assert done.returncode == 1
+    assert "demo: FAILED: the image botdock/postgres:never-built is missing; run 'make images'" in done.stderr
+    assert other.left() == []
+
+
+def test_an_engine_that_does_not_answer_is_told_with_what_to_do() -> None:
+    done = Demo().run("demo", DOCKER_HOST="unix:///nonexistent/docker.sock")
+    assert done.returncode == 1
+    assert done.stderr.startswith("demo: FAILED: ")
+    assert "run 'make engine'" in done.stderr.splitlines()[-1]
+
+
+def test_clean_leaves_nothing_behind(demo: Demo) -> None:
+    assert demo.left() != []
+    done = demo.run("clean")
+    assert done.returncode == 0, done.stderr
+    assert demo.left() == []
+    assert not demo.key_file.exists()
