@@ -5,7 +5,7 @@ import logging
 import platform
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,13 @@ from bot_runtime.contract import (
     Stats,
     Versions,
 )
+from bot_runtime.credentials import Credentials
 from bot_runtime.environment import Environment
 from bot_runtime.errors import ApiError, wrong_state
 from bot_runtime.events import Spool
 from bot_runtime.outbox import Outbox
 from bot_runtime.sending import Sender
 from bot_runtime.session import SessionDirectory
-from bot_runtime.store import get_meta, set_meta
-from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.connection import Connection
 from bot_runtime.whatsapp.core import Dial, package_version
 from bot_runtime.whatsapp.inbox import Inbox
@@ -44,11 +43,6 @@ from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
 
 log = logging.getLogger(__name__)
-
-CREDS_EVENT_SECONDS = 300.0
-"""An active session changes with every message: one event in five minutes says enough."""
-
-SESSION_GONE_SECONDS = 2.0
 
 _SHOWN = {
     ConnectionState.ONLINE: "open",
@@ -79,7 +73,6 @@ class Bot:
         restart: Callable[[int], None],
     ) -> None:
         self._environment = environment
-        self._directory = directory
         self._store = store
         self._core = inbox.core
         self._boot_id = boot_id
@@ -93,8 +86,7 @@ class Bot:
             inbox, dial, listener=self, config=lambda: config.current, own_port=own_port, attempts=attempts
         )
         self.last_heartbeat: datetime | None = None
-        self._account = account
-        self._creds_told = float(get_meta(store, "creds_told") or 0)
+        self.credentials = Credentials(directory.database, store, self.spool, account)
         self._received = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -119,11 +111,11 @@ class Bot:
         if link.state is not ConnectionState.PAIRING:  # each QR code is an event of its own
             self.spool.append(EventType.CONNECTION_UPDATE, data)
         if link.state is ConnectionState.ONLINE:
-            self._refresh_account()
-            self.spool.append(EventType.CONNECTED, {"phoneNumber": self._account.number if self._account else None})
-            self.notice_credentials()
+            self.credentials.refresh()
+            self.spool.append(EventType.CONNECTED, {"phoneNumber": self.credentials.phone_number})
+            self.credentials.notice_change()
         elif link.state is ConnectionState.LOGGED_OUT:
-            self._account = None
+            self.credentials.forget()
             self.spool.append(EventType.LOGOUT, {"reason": fault.message if fault else ""})
 
     def qr_shown(self, qr: Qr) -> None:
@@ -136,11 +128,10 @@ class Bot:
     def paired(self, account: Account) -> None:
         """Remember whose session it is from now on."""
         log.info("paired with %s", account.number)
-        self._account = account
-        self._tell_credentials()
+        self.credentials.paired(account)
 
     def message_arrived(self, message: Incoming) -> None:
-        """Record a message, and answer it when it is a command. The pipeline of issue B starts here."""
+        """Record a message, and answer it when it is a command: all that is done with messages starts here."""
         self._received += 1
         self.spool.append(EventType.MESSAGE_UPSERT, {"messages": [_message(message)], "type": "notify"})
         command = None if message.from_me else find_command(message.text, self.config.current.prefix)
@@ -160,7 +151,7 @@ class Bot:
     # What the endpoint asks for
 
     def health(self) -> Health:
-        connection, link = self.connection, self.connection.link
+        connection, link, account = self.connection, self.connection.link, self.credentials.account
         return Health(
             bot_id=self._environment.bot_id,
             server_name=self._environment.server_name,
@@ -168,15 +159,15 @@ class Bot:
             started_at=self._started_at,
             connection=link.state,
             since=connection.since,
-            phone_number=self._account.number if self._account else None,
-            push_name=self._account.push_name if self._account else None,
+            phone_number=self.credentials.phone_number,
+            push_name=account.push_name if account else None,
             last_heartbeat=self.last_heartbeat,
             last_activity=connection.last_activity,
             connection_attempts=link.attempts,
             last_error=connection.fault,
             events=self.spool.cursor(),
             event_history_size=len(self.spool.history),
-            creds_updated_at=self._creds_updated_at(),
+            creds_updated_at=self.credentials.updated_at(),
             config_generation=self.config.current.generation,
             memory_bytes=_anonymous_memory(),
             versions=Versions(runtime=__version__, neonize=package_version(), python=platform.python_version()),
@@ -213,12 +204,12 @@ class Bot:
 
     async def reset(self) -> Health:
         if self.connection.link.state is ConnectionState.LOGGED_OUT:
-            await self._session_gone()
+            await self.credentials.wait_until_gone()
         self.connection.reset()
         return self.health()
 
     async def logout(self) -> Health:
-        if self._account is None:
+        if self.credentials.account is None:
             raise wrong_state("no session is present")
         if self.connection.link.state is not ConnectionState.ONLINE:
             raise wrong_state(f"logging out needs WhatsApp: the connection is {self.connection.link.state}")
@@ -238,42 +229,6 @@ class Bot:
             messages_cached=0,
             locks_held=len(self._tasks),
         )
-
-    def notice_credentials(self) -> None:
-        """Tell that the session's keys have changed, at most once in five minutes."""
-        changed = self._creds_updated_at()
-        if changed is not None and changed.timestamp() - self._creds_told >= CREDS_EVENT_SECONDS:
-            self._tell_credentials()
-
-    def _tell_credentials(self) -> None:
-        self._creds_told = datetime.now(UTC).timestamp()
-        set_meta(self._store, "creds_told", str(self._creds_told))
-        self.spool.append(EventType.CREDS_UPDATE, {"timestamp": int(self._creds_told * 1000)})
-
-    def _creds_updated_at(self) -> datetime | None:
-        if self._account is None:
-            return None
-        try:
-            return datetime.fromtimestamp(self._directory.database.stat().st_mtime, UTC)
-        except FileNotFoundError:
-            return None
-
-    def _refresh_account(self) -> None:
-        try:
-            self._account = read_account(self._directory.database) or self._account
-        except SessionUnreadableError as error:  # busy: what was known before still holds
-            log.info("the account's name could not be read: %s", error)
-
-    async def _session_gone(self) -> None:
-        """whatsmeow tells of a logout before it has deleted the device: a new process must not find it still there."""
-        deadline = asyncio.get_running_loop().time() + SESSION_GONE_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
-            try:
-                if read_account(self._directory.database) is None:
-                    return
-            except SessionUnreadableError as error:
-                log.info("the session is being written: %s", error)
-            await asyncio.sleep(0.02)
 
     async def _reply(self, chat: Address, text: str) -> None:
         try:

@@ -35,7 +35,7 @@ class Heartbeat:
         """One look at the connection."""
         self._bot.last_heartbeat = datetime.now(UTC)
         await self._bot.connection.check()
-        self._bot.notice_credentials()
+        self._bot.credentials.notice_change()
         self._renew_when_due()
 
     def _renew_when_due(self) -> None:

@@ -22,12 +22,13 @@ EXIT_SECONDS = 4.0
 """How long a clean end may take before the process just ends."""
 
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+_WITHDRAW = signal.SIGUSR1
 _RESUME = "BOTDOCK_RESUME"
 
 
 def block_stop_signals() -> None:
     """Call before any thread is started: threads inherit the mask, Go's as well."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {*_STOP_SIGNALS, _WITHDRAW})
 
 
 class StopSignal:
@@ -37,7 +38,8 @@ class StopSignal:
         self._lock = threading.Lock()
         self._received = False
         self._on_stop: Callable[[], object] | None = None
-        threading.Thread(target=self._wait, name="signals", daemon=True).start()
+        self._thread = threading.Thread(target=self._wait, name="signals", daemon=True)
+        self._thread.start()
 
     def notify(self, on_stop: Callable[[], object]) -> None:
         """Call `on_stop` when the signal comes, or now if it came before."""
@@ -46,8 +48,17 @@ class StopSignal:
             if self._received:
                 on_stop()
 
+    def withdraw(self) -> bool:
+        """Stop waiting; whether the signal has come. One that comes later stays pending, also through an exec."""
+        if not self._received and self._thread.ident is not None:
+            signal.pthread_kill(self._thread.ident, _WITHDRAW)
+            while self._thread.is_alive() and not self._received:
+                self._thread.join(0.01)
+        return self._received
+
     def _wait(self) -> None:
-        signal.sigwait(_STOP_SIGNALS)
+        if signal.sigwait({*_STOP_SIGNALS, _WITHDRAW}) == _WITHDRAW:
+            return
         with self._lock:
             self._received = True
             if self._on_stop is not None:

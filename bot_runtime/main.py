@@ -148,7 +148,7 @@ def _run_loop(
     except Exception:
         log.exception("the runtime failed")
         return ExitCode.INTERNAL_ERROR
-    if restart is not None:
+    if restart is not None and not stop.withdraw():
         log.info("starting anew in place")
         give_back_stdout(stream)
         restart_in_place(restart)

@@ -1,6 +1,7 @@
 """Starting and ending: one owner per session, and a clean end in every state."""
 
 import signal
+import time
 from collections.abc import Callable
 
 import httpx
@@ -64,6 +65,17 @@ def test_a_bot_whose_connection_was_lost_while_pairing_starts_over_and_ends_in_t
 def test_a_signal_at_the_very_start_is_not_lost(start: Start) -> None:
     bot = start(HTTPS_PROXY=NOBODY)
     eventually(lambda: (bot.directory / "session.lock").exists(), bool)
+    assert bot.stop(within=5) == 0
+
+
+@pytest.mark.parametrize("milliseconds", [0, 5, 20, 60, 150])
+def test_a_signal_while_the_process_replaces_itself_is_not_lost(
+    start: Start, network: Network, milliseconds: int
+) -> None:
+    bot = start()
+    bot.qr()
+    bot.client.post("/connection/reset")
+    time.sleep(milliseconds / 1000)  # not a wait for anything: each case hits another moment of the replacement
     assert bot.stop(within=5) == 0
 
 

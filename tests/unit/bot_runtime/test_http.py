@@ -24,6 +24,7 @@ async def port() -> AsyncIterator[int]:
     await server.start(listener)
     yield listener.getsockname()[1]
     server.close()
+    listener.close()
 
 
 async def raw(port: int, data: bytes) -> bytes:
