@@ -246,11 +246,14 @@ class Driver:
         record.probed = replace(before, seen=True, failing=False, failures=0, failure="", connection=connection)
         return record.probed != before
 
-    def hangs(self, bot_id: str) -> None:
-        """Probes failed as often as the threshold says."""
+    def hangs(self, bot_id: str) -> bool:
+        """Probes failed as often as the threshold says; whether that is news."""
         record = self.records.get(bot_id)
-        if record is not None and record.probed is not None:
-            record.probed = replace(record.probed, failing=True, failure="no answer", connection=None)
+        if record is None or record.probed is None:
+            return False
+        before = record.probed
+        record.probed = replace(before, failing=True, failure="no answer", connection=None)
+        return record.probed != before
 
 
 class World:
