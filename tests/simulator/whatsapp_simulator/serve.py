@@ -47,6 +47,8 @@ async def run(options: Options, tokens: Tokens) -> None:
         raise RuntimeError(str(error)) from error
     proxy_port = await simulator.start(options.host, options.proxy_port)
     control = socket.create_server((options.host, options.control_port), backlog=1024)
+    # asyncio sets this only on sockets it made itself; without it every answer comes 40 ms late.
+    control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         app.create(simulator),
         log_config=None,

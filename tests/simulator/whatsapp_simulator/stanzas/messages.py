@@ -15,7 +15,7 @@ from whatsapp_simulator.world.model import Device, Person
 
 @on("message")
 def message(context: Context) -> None:
-    """Pass each encrypted copy on to its device, then confirm the message to the sender."""
+    """Confirm the message to the sender, and pass each encrypted copy on to its device."""
     sender, device = context.owner
     node, world = context.node, context.network.world
     to = node.jid("to")
