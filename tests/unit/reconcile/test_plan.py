@@ -1,0 +1,238 @@
+"""The plan, case by case: what is wanted, what is known and what is there, and the one step that follows."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from bot_runtime.contract import ConnectionState
+from orchestrator.db.models import Phase
+from orchestrator.engine.base import ContainerState, ObservedContainer
+from orchestrator.reconcile.plan import Action, Decision, Known, Limits, Probed, Wanted, plan
+
+NOW = 1_000_000.0
+LIMITS = Limits(startup_timeout=60)
+LABELS = {
+    "botdock.owner": "owner-1",
+    "botdock.server": "server1",
+    "botdock.bot-id": "bot-1",
+    "botdock.spec-hash": "hash-1",
+}
+WANTED = Wanted(
+    container_name="botdock-server1-bot-1",
+    spec_hash="hash-1",
+    identity=tuple(LABELS.items())[:3],
+    approved=True,
+    rejected=False,
+    running=True,
+    deleting=False,
+    restart_generation=0,
+    session_generation=0,
+)
+STOPPED = replace(WANTED, running=False)
+PENDING = replace(WANTED, approved=False)
+DELETING = replace(WANTED, deleting=True)
+RUN = Known(run_open=True)
+STOPPING = Known(run_open=True, stop_deadline=NOW + 4)
+OVERDUE = Known(run_open=True, stop_deadline=NOW)
+SEEN = Probed(since=NOW - 100, seen=True, connection=ConnectionState.ONLINE)
+
+
+def container(state: ContainerState = ContainerState.RUNNING, **changes: Any) -> ObservedContainer:
+    labels = {**LABELS, **changes.pop("labels", {})}
+    return replace(ObservedContainer(id="c1", name="botdock-server1-bot-1", state=state, labels=labels), **changes)
+
+
+UP = container()
+EXITED = container(ContainerState.EXITED)
+FOREIGN = container(labels={"botdock.owner": "owner-2"})
+
+
+def step(
+    wanted: Wanted, known: Known = RUN, there: ObservedContainer | None = UP, probed: Probed | None = None
+) -> Decision:
+    """The decision; a container that runs has been seen healthy unless `probed` says otherwise."""
+    up = there is not None and there.up
+    return plan(wanted, known, there, (probed or SEEN) if up else None, LIMITS, now=NOW)
+
+
+def brief(decision: Decision) -> tuple[Action, str, str]:
+    return decision.action, decision.phase, decision.reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "known", "expected"),
+    [
+        (PENDING, None, Known(), (Action.NOTHING, "pending", "not-approved")),
+        (replace(PENDING, rejected=True), None, Known(), (Action.NOTHING, "pending", "rejected")),
+        (STOPPED, None, Known(), (Action.NOTHING, "stopped", "")),
+        (STOPPED, UP, RUN, (Action.STOP, "stopping", "stop-requested")),
+        (PENDING, UP, RUN, (Action.STOP, "stopping", "not-approved")),
+        (STOPPED, UP, STOPPING, (Action.NOTHING, "stopping", "stop-requested")),
+        (STOPPED, UP, OVERDUE, (Action.KILL, "stopping", "stop-requested")),
+        (STOPPED, EXITED, STOPPING, (Action.REMOVE, "stopping", "stop-requested")),
+        (STOPPED, container(ContainerState.REMOVING), RUN, (Action.NOTHING, "stopping", "stop-requested")),
+        (STOPPED, container(ContainerState.PAUSED), RUN, (Action.STOP, "stopping", "stop-requested")),
+    ],
+)
+def test_a_bot_that_shall_not_run(
+    wanted: Wanted, there: ObservedContainer | None, known: Known, expected: tuple[Action, str, str]
+) -> None:
+    assert brief(step(wanted, known, there)) == expected
+
+
+@pytest.mark.parametrize(
+    ("there", "known", "action"),
+    [(UP, RUN, Action.STOP), (UP, OVERDUE, Action.KILL), (EXITED, RUN, Action.REMOVE), (None, Known(), Action.PURGE)],
+)
+def test_a_bot_that_is_deleted_ends_before_its_volume_and_row_go(
+    there: ObservedContainer | None, known: Known, action: Action
+) -> None:
+    decision = step(DELETING, known, there)
+    assert brief(decision) == (action, "stopping", "deleting")
+
+
+def test_deletion_comes_before_everything_else() -> None:
+    wanted = replace(DELETING, approved=False, running=False, restart_generation=9, session_generation=9)
+    known = Known(halted="image-missing", next_start_at=NOW + 9, run_open=True)
+    assert step(wanted, known, None).action is Action.PURGE
+
+
+@pytest.mark.parametrize("label", ["botdock.owner", "botdock.server", "botdock.bot-id"])
+def test_a_container_is_ours_only_by_all_three_labels(label: str) -> None:
+    decision = step(WANTED, RUN, container(labels={label: "another"}))
+    assert brief(decision) == (Action.NOTHING, "backing-off", "name-taken")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (DELETING, (Action.PURGE, "stopping", "deleting")),
+        (STOPPED, (Action.NOTHING, "stopped", "")),
+        (PENDING, (Action.NOTHING, "pending", "not-approved")),
+    ],
+)
+def test_a_foreign_container_is_never_touched(wanted: Wanted, expected: tuple[Action, str, str]) -> None:
+    assert brief(step(wanted, RUN, FOREIGN)) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "reason"),
+    [
+        (replace(WANTED, session_generation=1, restart_generation=1), UP, "session-reset"),
+        (WANTED, container(labels={"botdock.spec-hash": "hash-0"}), "spec-changed"),
+        (WANTED, container(name="renamed"), "spec-changed"),
+        (replace(WANTED, restart_generation=1), UP, "restart-requested"),
+    ],
+)
+def test_a_container_that_cannot_stay_is_stopped_first(wanted: Wanted, there: ObservedContainer, reason: str) -> None:
+    assert brief(step(wanted, RUN, there)) == (Action.STOP, "stopping", reason)
+    assert step(wanted, STOPPING, there).requeue_after == 4
+    assert step(wanted, OVERDUE, there).action is Action.KILL
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "reason"),
+    [
+        (replace(WANTED, session_generation=1), EXITED, "session-reset"),
+        (WANTED, container(ContainerState.EXITED, labels={"botdock.spec-hash": "hash-0"}), "spec-changed"),
+        (WANTED, container(ContainerState.DEAD), "container-dead"),
+    ],
+)
+def test_and_removed_when_it_does_not_run(wanted: Wanted, there: ObservedContainer, reason: str) -> None:
+    assert brief(step(wanted, Known(), there)) == (Action.REMOVE, "starting", reason)
+
+
+def test_a_new_session_removes_the_volume_when_no_container_holds_it() -> None:
+    assert step(replace(WANTED, session_generation=1), Known(), None).action is Action.CLEAR_SESSION
+    assert step(replace(WANTED, session_generation=1), Known(session_generation=1), None).action is Action.CREATE
+
+
+@pytest.mark.parametrize(
+    ("known", "there", "action"),
+    [
+        (Known(), None, Action.CREATE),
+        (Known(), EXITED, Action.START),
+        (Known(), container(ContainerState.CREATED), Action.START),
+        (RUN, EXITED, Action.RECORD_EXIT),
+        (RUN, None, Action.RECORD_EXIT),
+        (Known(replace=True), EXITED, Action.REMOVE),
+        (Known(next_start_at=NOW), EXITED, Action.START),
+    ],
+)
+def test_a_bot_that_does_not_run_and_shall(known: Known, there: ObservedContainer | None, action: Action) -> None:
+    assert step(WANTED, known, there).action is action
+
+
+@pytest.mark.parametrize(("crash_loop", "phase"), [(False, Phase.BACKING_OFF), (True, Phase.CRASH_LOOP)])
+def test_a_restart_waits_for_its_time(crash_loop: bool, phase: Phase) -> None:
+    known = Known(next_start_at=NOW + 7, crash_loop=crash_loop, last_failure="crashed", last_failure_message="why")
+    assert step(WANTED, known, EXITED) == Decision(Action.NOTHING, phase, "crashed", "why", requeue_after=7)
+
+
+def test_one_that_is_halted_waits_for_a_person() -> None:
+    known = Known(halted="image-missing", halted_message="why")
+    assert step(WANTED, known, None) == Decision(Action.NOTHING, Phase.SKIPPED, "image-missing", "why")
+
+
+@pytest.mark.parametrize("known", [Known(next_start_at=NOW + 7), Known(halted="crashed"), RUN])
+def test_a_restart_that_a_person_asked_for_waits_for_nothing(known: Known) -> None:
+    assert step(replace(WANTED, restart_generation=1), known, EXITED).action is Action.START
+
+
+def test_a_stop_under_way_is_seen_through_when_people_change_their_minds() -> None:
+    assert brief(step(WANTED, STOPPING)) == (Action.NOTHING, "stopping", "stop-requested")
+    assert step(WANTED, OVERDUE).action is Action.KILL
+
+
+def test_a_bot_that_does_not_answer_any_more_is_killed() -> None:
+    probed = replace(SEEN, failing=True, failure="ConnectTimeout")
+    decision = step(WANTED, probed=probed)
+    assert brief(decision) == (Action.KILL, "degraded", "liveness-failed")
+    assert decision.message == "does not answer: ConnectTimeout"
+
+
+@pytest.mark.parametrize(
+    ("age", "action"), [(0.0, Action.NOTHING), (59.9, Action.NOTHING), (60.0, Action.KILL), (99.0, Action.KILL)]
+)
+def test_a_bot_has_the_startup_timeout_to_answer_first(age: float, action: Action) -> None:
+    decision = step(WANTED, probed=Probed(since=NOW - age))
+    assert (decision.action, decision.phase) == (action, Phase.STARTING)
+    assert decision.reason == ("starting" if action is Action.NOTHING else "startup-timeout")
+    assert action is Action.KILL or decision.requeue_after == pytest.approx(60 - age)
+
+
+def test_an_adopted_bot_keeps_its_phase_until_it_answers() -> None:
+    probed = Probed(since=NOW, previous=(Phase.ONLINE, "", ""))
+    assert brief(step(WANTED, probed=probed)) == (Action.NOTHING, "online", "")
+
+
+@pytest.mark.parametrize(
+    ("connection", "phase", "reason"),
+    [
+        (None, "degraded", "unhealthy"),
+        (ConnectionState.CONNECTING, "starting", "connecting"),
+        (ConnectionState.PAIRING, "pairing", "waiting-for-scan"),
+        (ConnectionState.PAIRING_EXPIRED, "pairing", "pairing-expired"),
+        (ConnectionState.ONLINE, "online", ""),
+        (ConnectionState.RECONNECTING, "degraded", "reconnecting"),
+        (ConnectionState.DEAF, "degraded", "deaf"),
+        (ConnectionState.CONFLICT, "degraded", "conflict"),
+        (ConnectionState.LOGGED_OUT, "logged-out", "logged-out"),
+        (ConnectionState.BANNED, "banned", "banned"),
+        (ConnectionState.OUTDATED, "outdated", "outdated"),
+        (ConnectionState.RECONNECT_FAILED, "degraded", "reconnect-failed"),
+        (ConnectionState.CLOSING, "stopping", "closing"),
+    ],
+)
+def test_the_phase_of_a_running_bot_is_its_connection(
+    connection: ConnectionState | None, phase: str, reason: str
+) -> None:
+    decision = step(WANTED, probed=replace(SEEN, connection=connection))
+    assert brief(decision) == (Action.NOTHING, phase, reason)
+    assert decision.requeue_after is None
+
+
+def test_every_state_of_the_connection_has_a_phase() -> None:
+    for connection in ConnectionState:
+        assert step(WANTED, probed=replace(SEEN, connection=connection)).action is Action.NOTHING

@@ -1,0 +1,128 @@
+"""What the controller holds of a bot, and how it becomes a row."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.db.models import Bot, BotStatus, Phase
+from orchestrator.engine.base import ContainerState, ObservedContainer
+from orchestrator.reconcile.plan import Action, Decision, Known
+from orchestrator.reconcile.record import BotRecord, moment
+from orchestrator.reconcile.restart import RestartHistory
+
+NOW = 1_800_000_000.0
+BOT = Bot(id="bot-1", server_name="server1", name="Bot", restart_generation=3, session_generation=2)
+ONLINE = Decision(Action.NOTHING, Phase.ONLINE)
+
+times = st.none() | st.floats(0, 4e9)
+known = st.builds(
+    Known,
+    run_open=st.booleans(),
+    restart_generation=st.integers(0, 2**53),
+    history=st.builds(
+        RestartHistory,
+        streak=st.integers(0, 2**31),
+        failed_starts=st.integers(0, 2**31),
+        recent=st.lists(st.floats(0, 4e9), max_size=5).map(tuple),
+        crash_loop=st.booleans(),
+    ),
+    next_start_at=times,
+    halted=st.none() | st.text(),
+    stop_deadline=times,
+    healthy_since=times,
+    last_failure_message=st.text(),
+)
+
+
+def status(**values: Any) -> BotStatus:
+    return BotStatus(bot_id="bot-1", server_name="server1", **values)
+
+
+def loaded(**values: Any) -> BotRecord:
+    record = BotRecord(bot_id="bot-1")
+    record.load(BOT, status(**values))
+    return record
+
+
+@given(known=known)
+def test_what_a_controller_remembers_survives_it(known: Known) -> None:
+    kept = msgspec.json.decode(msgspec.json.encode(replace_known(known)))
+    assert loaded(memory=kept).known == known
+
+
+def replace_known(known: Known) -> object:
+    record = loaded()
+    record.known = known
+    return record.columns()["memory"]
+
+
+def test_a_new_bot_has_no_past() -> None:
+    assert loaded(memory={}).known == Known()
+
+
+def test_memory_of_another_version_leaves_nothing_outstanding() -> None:
+    assert loaded(memory={"run_open": "perhaps"}).known == Known(restart_generation=3, session_generation=2)
+
+
+def test_fields_of_a_newer_version_are_ignored() -> None:
+    assert loaded(memory={"run_open": True, "invented": 1}).known == Known(run_open=True)
+
+
+def test_a_phase_of_another_version_is_none() -> None:
+    assert loaded(phase="unheard-of").phase is Phase.PENDING
+
+
+def test_the_status_is_read_once_and_then_only_what_is_wanted() -> None:
+    record = loaded(phase="online", restarts=4)
+    record.load(Bot(**{**BOT.model_dump(), "name": "New"}), status(phase="stopped", restarts=9))
+    assert (record.bot is not None and record.bot.name, record.phase, record.restarts) == ("New", Phase.ONLINE, 4)
+
+
+def test_every_change_of_phase_or_reason_is_an_event_and_nothing_else_is() -> None:
+    record = loaded()
+    record.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "first words"), now=NOW)
+    record.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "other words"), now=NOW)
+    record.settle(Decision(Action.NOTHING, Phase.STARTING, "connecting"), now=NOW)
+    record.settle(ONLINE, now=NOW + 1)
+    assert [(event.data["from"], event.data["to"], event.data["reason"]) for event in record.events] == [
+        ("pending", "starting", "starting"),
+        ("starting", "starting", "connecting"),
+        ("starting", "online", ""),
+    ]
+    assert record.events[-1].timestamp == datetime.fromtimestamp(NOW + 1, UTC)
+
+
+def test_connected_since_is_known_exactly_while_online() -> None:
+    record = loaded()
+    record.settle(ONLINE, now=NOW)
+    assert record.columns()["connected_at"] == moment(NOW)
+    record.settle(Decision(Action.NOTHING, Phase.DEGRADED, "reconnecting"), now=NOW + 5)
+    assert record.columns()["connected_at"] is None
+
+
+def test_only_what_changed_is_written() -> None:
+    record = loaded()
+    record.written.update(record.changes())
+    assert record.changes() == {}
+    record.restarts += 1
+    assert record.changes() == {"restarts": 1}
+
+
+def test_a_strangers_container_is_not_shown_as_the_bots() -> None:
+    record = loaded()
+    record.container = ObservedContainer(id="c1", name="n", state=ContainerState.RUNNING, address="10.0.0.1")
+    assert record.columns()["container_id"] == "c1"
+    record.settle(Decision(Action.NOTHING, Phase.BACKING_OFF, "name-taken"), now=NOW)
+    shown = record.columns()
+    assert [shown[name] for name in ("container_id", "container_name", "container_state", "address")] == [None] * 4
+
+
+def test_no_token_is_in_the_status() -> None:
+    record = loaded()
+    record.bot = Bot(**{**BOT.model_dump(), "runtime_token": "s3cret"})
+    record.known = replace(record.known, run_open=True)
+    assert "s3cret" not in str(record.columns())

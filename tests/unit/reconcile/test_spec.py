@@ -1,0 +1,143 @@
+"""From a row to a container: what a change means, and what never gets through."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.db.models import Bot
+from orchestrator.engine.base import ContainerSpec, Label
+from orchestrator.reconcile.spec import InvalidBot, container_spec, runtime_config, wanted
+from tests.unit.reconcile.doubles import settings
+
+CONFIG = "BOTDOCK_CONFIG"
+
+
+def bot(**values: Any) -> Bot:
+    return Bot(**{"id": "bot-1", "server_name": "server1", "name": "Bot", "runtime_token": "token", **values})
+
+
+def spec(row: Bot, **changes: Any) -> ContainerSpec:
+    return container_spec(row, settings(**changes), owner="owner-1", epoch=7)
+
+
+def digest(row: Bot, **changes: Any) -> str:
+    return spec(row, **changes).labels[Label.SPEC_HASH]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"limits": {"pids": 32}},
+        {"limits": {"cpus": 1.5}},
+        {"limits": {"memoryBytes": 128 << 20}},
+        {"runtime_token": "another"},
+        {"id": "bot-2"},
+        {"server_name": "server2"},
+    ],
+)
+def test_what_replaces_the_container(values: dict[str, Any]) -> None:
+    assert digest(bot(**values)) != digest(bot())
+
+
+@pytest.mark.parametrize("changes", [{"bot_image": "other"}, {"bot_https_proxy": "http://p:1"}, {"log_level": "DEBUG"}])
+def test_settings_of_the_installation_that_do(changes: dict[str, Any]) -> None:
+    assert digest(bot(), **changes) != digest(bot())
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"settings": {"prefix": "!"}},
+        {"name": "Another name"},
+        {"generation": 9},
+        {"phone_number": "4917"},
+        {"restart_generation": 3},
+        {"limits": {"pids": 64}},
+    ],
+)
+def test_what_does_not(values: dict[str, Any]) -> None:
+    assert digest(bot(**values)) == digest(bot())
+
+
+def test_the_hash_is_the_same_under_another_controller() -> None:
+    first = container_spec(bot(), settings(), owner="owner-1", epoch=1)
+    second = container_spec(bot(), settings(), owner="owner-1", epoch=2)
+    assert first.labels[Label.SPEC_HASH] == second.labels[Label.SPEC_HASH]
+    assert (first.labels[Label.EPOCH], second.labels[Label.EPOCH]) == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"pids": 15},
+        {"pids": 1025},
+        {"pids": True},
+        {"pids": "64"},
+        {"pids": 64.5},
+        {"cpus": 0},
+        {"cpus": -1},
+        {"cpus": 9},
+        {"cpus": float("nan")},
+        {"cpus": float("inf")},
+        {"memoryBytes": 1},
+        {"memoryBytes": 1 << 63},
+        {"memoryBytes": 1 << 70},
+        {"memoryBytes": None},
+        {"privileged": True},
+        {"memory_bytes": 128 << 20},
+        [],
+        None,
+        "unlimited",
+    ],
+    ids=str,
+)
+def test_limits_that_are_refused(limits: Any) -> None:
+    with pytest.raises(InvalidBot, match="limits"):
+        spec(bot(limits=limits))
+
+
+@pytest.mark.parametrize(
+    "own",
+    [{"prefix": ""}, {"prefix": "123456"}, {"prefix": 1}, {"maxReconnectAttempts": 0}, [], "prefix", None],
+    ids=str,
+)
+def test_settings_that_are_refused(own: Any) -> None:
+    with pytest.raises(InvalidBot, match="settings"):
+        spec(bot(settings=own))
+
+
+def test_own_settings_win_over_the_installations_and_never_over_name_and_generation() -> None:
+    row = bot(generation=4, settings={"prefix": "!", "name": "forged", "generation": 99})
+    config = runtime_config(row, settings(bot_prefix="/", whatsapp_max_reconnect_attempts=3))
+    assert (config.prefix, config.name, config.generation, config.max_reconnect_attempts) == ("!", "Bot", 4, 3)
+
+
+@given(
+    name=st.text(min_size=1),
+    phone=st.text(),
+    kind=st.text(),
+    own=st.dictionaries(st.text(min_size=1).filter(lambda key: key[0].isupper()), st.text() | st.integers()),
+)
+def test_nothing_that_a_user_wrote_reaches_the_containers_options(
+    name: str, phone: str, kind: str, own: dict[str, Any]
+) -> None:
+    plain, written = spec(bot()), spec(bot(name=name, phone_number=phone, kind=kind, settings=own))
+    config = written.env.pop(CONFIG)
+    del plain.env[CONFIG]
+    assert written == plain
+    assert json.loads(config)["name"] == name
+
+
+def test_the_token_is_the_only_secret_and_stands_in_no_label() -> None:
+    made = spec(bot(runtime_token="s3cret"))
+    assert [key for key, value in made.env.items() if "s3cret" in value] == ["BOTDOCK_TOKEN"]
+    assert "s3cret" not in json.dumps(made.labels)
+
+
+def test_a_bot_without_a_specification_can_still_be_stopped() -> None:
+    want = wanted(bot(limits=[], deleting=True), None, owner="owner-1")
+    assert want.deleting
+    assert want.container_name == "botdock-server1-bot-1"
