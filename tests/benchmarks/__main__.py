@@ -1,0 +1,87 @@
+"""`python -m tests.benchmarks`: measures every figure beside its floor and prints one table.
+
+--only FIGURE (several times), --sizes 20,50, --quick, --write (docs/benchmarks.md). Ends with 1 when a goal is missed.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from tests.benchmarks import page, plan
+from tests.benchmarks.results import Row, aligned, footnotes
+
+BUDGET_SECONDS = 15 * 60
+SPARE_SECONDS = 45
+"""Kept back for removing what was started."""
+
+
+class OutOfTime(Exception):
+    """The time for all figures together is used up."""
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--only", action="append", choices=plan.NAMES, metavar="FIGURE", help=", ".join(plan.NAMES))
+    parser.add_argument("--sizes", default="20,50", help="numbers of bots (20,50)")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the repetitions")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md, too")
+    arguments = parser.parse_args()
+    sizes = tuple(sorted(int(size) for size in arguments.sizes.split(",")))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    began = time.monotonic()
+    with plan.bench(sizes, quick=arguments.quick) as bench:
+        print(f"{bench.machine}\n")
+        rows = _measured(bench.steps(arguments.only or plan.NAMES), began + BUDGET_SECONDS - SPARE_SECONDS)
+    took = time.monotonic() - began
+    print("\n".join(["", aligned(rows), "", *footnotes(rows), f"{took / 60:.1f} minutes"]))
+    if arguments.write:
+        page.write(rows, machine=bench.machine, notes=bench.notes, minutes=took / 60)
+        print(f"written: {page.PATH.name}")
+    return int(any(row.ok is False for row in rows))
+
+
+def _measured(steps: Iterator[tuple[str, Callable[[], Iterator[Row]]]], end: float) -> list[Row]:
+    """The rows of all steps; a step that fails or finds no time left is a row that says so."""
+    rows: list[Row] = []
+    for name, measure in steps:
+        began = time.monotonic()
+        try:
+            with _until(end):
+                for row in measure():
+                    rows.append(row)
+                    print(aligned([row]).splitlines()[-1], flush=True)
+        except OutOfTime:
+            rows.append(Row(name, None, None, note="no time was left"))
+        except Exception as exc:  # noqa: BLE001, RUF100 - the other figures are worth having
+            rows.append(Row(name, None, None, note=f"{type(exc).__name__}: {str(exc).splitlines()[0][:200]}"))
+            print(f"{name}: {type(exc).__name__}: {exc}", file=sys.stderr)
+        print(f"  ({name}: {time.monotonic() - began:.0f} s)", flush=True)
+    return rows
+
+
+@contextmanager
+def _until(end: float) -> Iterator[None]:
+    """Raise OutOfTime inside the block when the time has come."""
+
+    def out_of_time(_number: int, _frame: FrameType | None) -> None:
+        raise OutOfTime
+
+    left = end - time.monotonic()
+    if left <= 0:
+        raise OutOfTime
+    before = signal.signal(signal.SIGALRM, out_of_time)
+    signal.setitimer(signal.ITIMER_REAL, left)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The floor of everything that starts containers: docker-py with the same image and options, and nothing around it.
+
+Eight threads with one warm low-level client each: more do not help (create and start are bound by the engine), fewer
+are slower.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, TypeVar
+
+from docker import APIClient
+from docker.errors import NotFound
+
+from orchestrator.db.models import Bot
+from orchestrator.engine.base import Label
+from orchestrator.engine.docker_observe import timestamp
+from orchestrator.engine.docker_template import container_config
+from orchestrator.reconcile.spec import container_spec, resource_name
+from orchestrator.settings import Settings
+from tests.support.eventually import eventually
+
+T = TypeVar("T")
+
+THREADS = 8
+OWNER = "benchmark-floor"
+"""Not the installation's id: the controller beside it must take these containers for a stranger's."""
+
+
+class Bare:
+    """Containers like those of the controller, made by hand."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._local = threading.local()
+        self._clients: list[APIClient] = []
+        first = APIClient(base_url=settings.docker_host, version="auto")
+        self._version = str(first.version(api_version=False)["ApiVersion"])
+        first.close()
+        ready = threading.Barrier(THREADS)
+        self._pool = ThreadPoolExecutor(THREADS)
+        list(self._pool.map(lambda _: (self.client.ping(), ready.wait()), range(THREADS)))
+
+    @property
+    def client(self) -> APIClient:
+        """The calling thread's client."""
+        found: APIClient | None = getattr(self._local, "client", None)
+        if found is None:
+            found = self._local.client = APIClient(base_url=self._settings.docker_host, version=self._version)
+            self._clients.append(found)
+        return found
+
+    def config(self, bot: str) -> dict[str, Any]:
+        """What Docker is told to create for a bot: exactly what the controller tells it."""
+        row = Bot(id=bot, server_name=self._settings.server_name, name=f"Bot {bot}")
+        spec = container_spec(row, self._settings, owner=OWNER, epoch=1)
+        return container_config(spec, owner=OWNER, server=self._settings.server_name)
+
+    def create(self, bot: str, *, prefix: str = "floor", **changes: Any) -> str:
+        """A container for a bot with the bot's own volume, under another name; its id. `changes` are options that
+        differ from the controller's."""
+        config = self.config(bot) | changes
+        name = f"{prefix}-{resource_name(self._settings.server_name, bot)}"
+        answer = self.client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
+        return str(answer["Id"])
+
+    def run(self, bot: str, *, prefix: str = "floor", **changes: Any) -> str:
+        """Create and start."""
+        container = self.create(bot, prefix=prefix, **changes)
+        self.client.start(container)
+        return container
+
+    def each(self, do: Callable[[str], T], items: Iterable[str]) -> list[T]:
+        """The same for many, eight at a time."""
+        return list(self._pool.map(do, items))
+
+    def started_at(self, containers: Iterable[str]) -> dict[str, float]:
+        """By name or id: the moment the engine says a container was started, as a Unix time."""
+
+        def one(container: str) -> tuple[str, float]:
+            moment: datetime | None = timestamp(self.client.inspect_container(container)["State"]["StartedAt"])
+            assert moment is not None, f"{container} was never started"
+            return container, moment.timestamp()
+
+        return dict(self.each(one, containers))
+
+    def wait_running(self, names: Iterable[str], *, deadline: float = 120) -> float:
+        """Wait until containers of these names run; the Unix time at which the last one was started."""
+        wanted = set(names)
+        filters = {"label": f"{Label.SERVER}={self._settings.server_name}", "status": "running"}
+
+        def missing() -> set[str]:
+            return wanted - {item["Names"][0].removeprefix("/") for item in self.client.containers(filters=filters)}
+
+        eventually(missing, lambda names: not names, deadline=deadline, what=f"{len(wanted)} containers")
+        return max(self.started_at(wanted).values())
+
+    def pid(self, container: str) -> int:
+        """The host's process id of a running container's first process."""
+        return int(self.client.inspect_container(container)["State"]["Pid"])
+
+    def wait_exited(self, container: str) -> None:
+        """Wait until it does not run."""
+        eventually(
+            lambda: self.client.inspect_container(container)["State"]["Running"], lambda up: not up, what="its end"
+        )
+
+    def remove(self, containers: Iterable[str]) -> None:
+        """Remove containers by name or id, running or not; what is gone is no error. Their volumes stay."""
+
+        def one(container: str) -> None:
+            try:
+                self.client.remove_container(container, force=True)
+            except NotFound:
+                pass
+
+        self.each(one, containers)
+
+    def clear(self) -> None:
+        """Remove every container of this server's bots, ours and the controller's, and their volumes."""
+        label = {"label": [f"{Label.SERVER}={self._settings.server_name}", Label.BOT_ID]}
+        self.remove(item["Id"] for item in self.client.containers(all=True, filters=label))
+        volumes = self.client.volumes(filters=label)["Volumes"] or []
+        self._remove_volumes(volume["Name"] for volume in volumes)
+
+    def remove_volumes(self, bots: Iterable[str]) -> None:
+        """Remove bots' volumes."""
+        self._remove_volumes(resource_name(self._settings.server_name, bot) for bot in bots)
+
+    def _remove_volumes(self, names: Iterable[str]) -> None:
+        def one(name: str) -> None:
+            try:
+                self.client.remove_volume(name, force=True)
+            except NotFound:
+                pass
+
+        self.each(one, names)
+
+    def name(self, bot: str, *, prefix: str = "floor") -> str:
+        """The name that `create` gives."""
+        return f"{prefix}-{resource_name(self._settings.server_name, bot)}"
+
+    def close(self) -> None:
+        """End the threads and close the connections."""
+        self._pool.shutdown()
+        for client in self._clients:
+            client.close()
+
+
+def always_restarted(config: dict[str, Any]) -> dict[str, Any]:
+    """The options that make Docker itself restart the container, whatever it ends with."""
+    return {"HostConfig": config["HostConfig"] | {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}}}

@@ -1,0 +1,54 @@
+"""One bot: approve → container started, against one bare create + start.
+
+Ours begins with the operator's POST to the api, so api, Postgres, notification and controller are all in it. The end is
+the engine's own word for when the container was started. The two, and the peer, take turns.
+"""
+
+import time
+from collections.abc import Iterator
+
+from orchestrator.reconcile.spec import resource_name
+from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
+from tests.benchmarks.run import Run
+from tests.benchmarks.spawner import Spawner, SpawnerMissing
+from tests.benchmarks.world import World
+
+GOAL = Goal(Kind.MORE, 0.050)
+ROUNDS = 12
+
+
+def measure(run: Run) -> Iterator[Row]:
+    """The rows."""
+    world = run.world
+    ours, floor = [], []
+    for number in range(run.times(ROUNDS)):
+        ours.append(_ours(world, f"one-{number}"))
+        floor.append(_floor(world, f"bare-{number}"))
+    floors = Sample(tuple(floor), Unit.SECONDS)
+    yield Row("approve → container started, one bot", None, Sample(tuple(ours), Unit.SECONDS), floors, GOAL)
+    peer = "  peer: DockerSpawner.start(), one"
+    try:
+        with Spawner(world) as spawner:
+            spawned = tuple(spawner.start([f"spawn-{number}"]).seconds for number in range(run.times(ROUNDS) // 2))
+        yield Row(peer, None, Sample(spawned, Unit.SECONDS), floors)
+    except SpawnerMissing as exc:
+        yield Row(peer, None, None, note=str(exc))
+
+
+def _ours(world: World, bot: str) -> float:
+    world.add([bot])
+    began = time.time()
+    world.fleet.call("POST", f"/api/bots/{bot}/approve")
+    started = world.bare.wait_running([resource_name(world.server, bot)])
+    world.delete([bot])
+    return started - began
+
+
+def _floor(world: World, bot: str) -> float:
+    bare = world.bare
+    began = time.time()
+    container = bare.run(bot)
+    started = bare.started_at([container])[container]
+    bare.remove([container])
+    bare.remove_volumes([bot])
+    return started - began

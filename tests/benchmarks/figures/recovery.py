@@ -1,0 +1,77 @@
+"""`docker kill -s KILL` → online again, against the bare `docker start` → online without a controller.
+
+Half of the bots are under the controller, the others' sessions are in bare containers made with the same options. In
+turns one of the first is killed (the clock starts with the kill, and the controller has to notice), and one of the
+second, already killed, is started (the clock starts with the start). Online is the moment at which WhatsApp let the bot
+in. The restart history is cleared between the rounds, so that each kill is a bot's first.
+
+The peer is the same container with `--restart=always`, killed by its process id: after `docker kill` Docker takes the
+container for stopped by hand and does not restart it at all.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+from orchestrator.reconcile.spec import resource_name
+from tests.benchmarks.bare import always_restarted
+from tests.benchmarks.pairs import freed
+from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
+from tests.benchmarks.run import Run
+from tests.benchmarks.world import World
+
+GOAL = Goal(Kind.RATIO, 1.2)
+BOTS = 4
+ROUNDS = 3
+PEER_RESET_SECONDS = 11
+"""Docker's own restart delay starts anew for a container that ran for ten seconds."""
+
+
+def measure(run: Run) -> Iterator[Row]:
+    """The rows."""
+    world, bare = run.world, run.world.bare
+    bots = world.paired(3 * BOTS)
+    own, bared, always = bots[:BOTS], bots[BOTS : 2 * BOTS], bots[2 * BOTS :]
+    with freed(world, [*bared, *always]):
+        began = time.time()
+        floor_ids = {bot: bare.run(bot) for bot in bared}
+        peer_ids = {bot: bare.run(bot, prefix="always", **always_restarted(bare.config(bot))) for bot in always}
+        try:
+            peers_since = max(world.wait_online([*bared, *always], after=began).values())
+            ours, floor, peer = [], [], []
+            for _ in range(run.times(ROUNDS)):
+                time.sleep(max(0.0, peers_since + PEER_RESET_SECONDS - time.time()))
+                for mine, floored, peered in zip(own, bared, always, strict=True):
+                    ours.append(_ours(world, mine))
+                    floor.append(_floor(world, floored, floor_ids[floored]))
+                    peer.append(_peer(world, peered, peer_ids[peered]))
+                peers_since = time.time()
+                world.wait_phase(own, "online")
+                world.forgive(own)
+        finally:
+            bare.remove([*floor_ids.values(), *peer_ids.values()])
+    floors = Sample(tuple(floor), Unit.SECONDS)
+    yield Row("docker kill -s KILL → online again", None, Sample(tuple(ours), Unit.SECONDS), floors, GOAL)
+    yield Row("  peer: docker's --restart=always", None, Sample(tuple(peer), Unit.SECONDS), floors)
+
+
+def _ours(world: World, bot: str) -> float:
+    began = time.time()
+    world.bare.client.kill(resource_name(world.server, bot), "KILL")
+    return world.wait_online([bot], after=began)[bot] - began
+
+
+def _floor(world: World, bot: str, container: str) -> float:
+    world.bare.client.kill(container, "KILL")
+    world.bare.wait_exited(container)
+    began = time.time()
+    world.bare.client.start(container)
+    return world.wait_online([bot], after=began)[bot] - began
+
+
+def _peer(world: World, bot: str, container: str) -> float:
+    pid = world.bare.pid(container)
+    began = time.time()
+    os.kill(pid, signal.SIGKILL)
+    return world.wait_online([bot], after=began)[bot] - began

@@ -1,0 +1,58 @@
+"""What the figures were measured on, and what processes and containers there use."""
+
+import os
+import platform
+import time
+from pathlib import Path
+
+import docker
+
+
+def describe(client: docker.APIClient) -> str:
+    """Cores, memory, kernel, engine and how busy the machine is, in one line."""
+    info, version = client.info(), client.version()
+    cgroup = f"cgroup v{info.get('CgroupVersion', '1')}"
+    return (
+        f"{os.cpu_count()} cores ({_processor()}), {info['MemTotal'] / (1 << 30):.0f} GiB of memory, "
+        f"Linux {platform.release()}, {cgroup}, Docker engine {version['Version']} ({info['Driver']}), "
+        f"Python {platform.python_version()}; load average {os.getloadavg()[0]:.1f}"
+    )
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def cpu_seconds(pid: int) -> float:
+    """The CPU time that a process has used so far, by the kernel's clock for it (nanoseconds, not ticks)."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+def resident_bytes(pid: int) -> int:
+    """A process's resident set, shared pages included."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) << 10
+    raise ProcessLookupError(f"process {pid} has no memory")
+
+
+def cgroup_bytes(pid: int) -> int:
+    """What the memory controller charges to the cgroup of a container's process, less page cache."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            folder = Path(f"/sys/fs/cgroup/memory{path}")
+            return int((folder / "memory.usage_in_bytes").read_text()) - _stat(folder, "total_cache")
+    folder = Path(f"/sys/fs/cgroup{path}")
+    return int((folder / "memory.current").read_text()) - _stat(folder, "file")
+
+
+def _stat(folder: Path, name: str) -> int:
+    for line in (folder / "memory.stat").read_text().splitlines():
+        key, value = line.split()
+        if key == name:
+            return int(value)
+    raise KeyError(f"{folder}/memory.stat has no {name}")

@@ -1,0 +1,53 @@
+"""The floor of probing: one httpx client per bot, `GET /health` every interval, and nothing else.
+
+The first line of standard input is `{interval, targets: [[address, token]]}`; every further line is answered with the
+number of probes so far.
+"""
+
+import asyncio
+import json
+import random
+import ssl
+import sys
+
+import httpx
+
+from bot_runtime.contract import PORT
+
+made = 0
+
+
+async def probe(address: str, token: str, interval: float, tls: ssl.SSLContext) -> None:
+    """Ask one bot for ever; the client is set up as the controller's are."""
+    global made
+    limits = httpx.Limits(max_connections=3, max_keepalive_connections=2)
+    async with httpx.AsyncClient(
+        base_url=f"http://{address}:{PORT}",
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=5,
+        limits=limits,
+        verify=tls,
+        trust_env=False,
+    ) as client:
+        await asyncio.sleep(interval * random.random())
+        while True:
+            (await client.get("/health")).raise_for_status()
+            made += 1
+            await asyncio.sleep(interval)
+
+
+async def main() -> None:
+    """Probe until standard input ends."""
+    orders = json.loads(sys.stdin.readline())
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with asyncio.TaskGroup() as tasks:
+        probes = [
+            tasks.create_task(probe(address, token, orders["interval"], tls)) for address, token in orders["targets"]
+        ]
+        while await asyncio.to_thread(sys.stdin.readline):
+            print(made, flush=True)
+        for task in probes:
+            task.cancel()
+
+
+asyncio.run(main())
