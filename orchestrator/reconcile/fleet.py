@@ -174,10 +174,13 @@ class Fleet:
 
     async def take_events(self, bot_id: str, page: EventPage) -> None:
         """Keep a page of a bot's events."""
-        await self._store.ingest(bot_id, page)
         record = self._records.get(bot_id)
-        if record is not None:
-            record.spool_id, record.spool_seq = page.spool_id, page.next
+        if record is None:
+            return
+        # One transaction per bot at a time: whoever follows its events by id must never see a later id first.
+        async with record.writing:
+            await self._store.ingest(bot_id, page)
+        record.spool_id, record.spool_seq = page.spool_id, page.next
         self._metrics.events.inc(len(page.items))
 
     # Work

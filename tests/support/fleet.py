@@ -16,12 +16,14 @@ import psycopg
 from docker.models.containers import Container
 
 from tests.support.eventually import eventually
+from tests.support.own_engine import OwnEngine
 from tests.support.phones import Phones
-from tests.support.processes import OrchestratorProcess, free_port
+from tests.support.processes import ROOT, ServiceProcess, free_port
 
 SIMULATOR_IMAGE = "botdock/simulator:dev"
 BOT_IMAGE = "botdock/bot-simulated:dev"
 CONTROL_PORT = 8090
+PROXY_PORT = 8443
 
 QUICK = {
     "PROBE_INTERVAL": "1",
@@ -44,40 +46,45 @@ class Fleet:
         admin_key: str,
         logs: Path,
         settings: Mapping[str, str] = QUICK,
-        docker_host: str | None = None,
-        prefix: list[str] | None = None,
+        engine: OwnEngine | None = None,
     ) -> None:
-        """Starts the simulator; `start_controller` and `start_api` start the rest. `prefix` goes before commands."""
+        """Starts the simulator; `start_controller` and `start_api` start the rest.
+
+        With an engine of its own all processes run in that engine's network namespace, the simulator among them: it
+        has to outlive the engine. Otherwise the simulator is a container on the engine that everybody uses.
+        """
         self.server = f"t{uuid.uuid4().hex[:8]}"
-        self.database_url = database_url
-        self.docker = docker.DockerClient(base_url=docker_host) if docker_host else docker.from_env()
+        self.database_url = database_url if engine is None else engine.reachable(database_url)
+        self.docker = docker.from_env() if engine is None else engine.client()
         self._logs = logs
-        self._prefix = prefix or []
-        self._processes: list[OrchestratorProcess] = []
+        self._prefix = [] if engine is None else engine.prefix
+        self._address = "127.0.0.1" if engine is None else engine.address
+        self._processes: list[ServiceProcess] = []
         self._settings = {
             **settings,
-            "DATABASE_URL": database_url,
+            "DATABASE_URL": self.database_url,
             "SERVER_NAME": self.server,
             "STACK": self.server,
             "BOT_IMAGE": BOT_IMAGE,
-            "BOT_HTTPS_PROXY": "http://simulator:8443",
-            **({"DOCKER_HOST": docker_host} if docker_host else {}),
+            "BOT_HTTPS_PROXY": f"http://{'simulator' if engine is None else engine.address}:{PROXY_PORT}",
+            "API_HOST": self._address,
+            "CONTROLLER_HOST": self._address,
+            **({} if engine is None else {"DOCKER_HOST": engine.host}),
         }
         self._api = httpx.Client(headers={"X-Api-Key": admin_key}, timeout=40, trust_env=False)
-        self.simulator = self._start_simulator()
-        self.phones = Phones(f"http://{_address(self.simulator)}:{CONTROL_PORT}")
-        eventually(self._simulator_answers, what="the simulator")
+        self.phones = Phones(self._simulator_container() if engine is None else self._simulator_process())
+        eventually(self.phones.there, what="the simulator")
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("INSERT INTO servers (name, max_bots) VALUES (%s, 200)", [self.server])
 
     # Processes
 
-    def start_controller(self, *, wait: bool = True, **settings: str) -> OrchestratorProcess:
+    def start_controller(self, *, wait: bool = True, **settings: str) -> ServiceProcess:
         """A controller of this server; several may be started."""
         port = free_port()
         return self._start("controller", port, {"CONTROLLER_PORT": str(port), **settings}, wait=wait)
 
-    def start_api(self) -> OrchestratorProcess:
+    def start_api(self) -> ServiceProcess:
         """The api; `request` goes to the last one started."""
         port = free_port()
         process = self._start("api", port, {"API_PORT": str(port)}, wait=True)
@@ -192,10 +199,11 @@ class Fleet:
         remove_server(self.docker, self.server)
         self.docker.close()
 
-    def _start(self, command: str, port: int, environment: Mapping[str, str], *, wait: bool) -> OrchestratorProcess:
-        process = OrchestratorProcess(
-            command,
-            url=f"http://127.0.0.1:{port}",
+    def _start(self, command: str, port: int, environment: Mapping[str, str], *, wait: bool) -> ServiceProcess:
+        process = ServiceProcess(
+            ["orchestrator", command],
+            url=f"http://{self._address}:{port}",
+            ready_path="/readyz",
             environment={**self._settings, **environment},
             log=self._logs / f"{command}-{port}.log",
             prefix=self._prefix,
@@ -205,8 +213,8 @@ class Fleet:
             process.wait_ready()
         return process
 
-    def _start_simulator(self) -> Container:
-        return self.docker.containers.run(
+    def _simulator_container(self) -> str:
+        container = self.docker.containers.run(
             SIMULATOR_IMAGE,
             name=f"botdock-{self.server}-simulator",
             labels={
@@ -216,12 +224,22 @@ class Fleet:
             },
             detach=True,
         )
+        container.reload()
+        networks = container.attrs["NetworkSettings"]["Networks"]
+        return f"http://{next(iter(networks.values()))['IPAddress']}:{CONTROL_PORT}"
 
-    def _simulator_answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.phones.url}/health", timeout=2, trust_env=False).is_success
-        except httpx.HTTPError:
-            return False
+    def _simulator_process(self) -> str:
+        url = f"http://{self._address}:{CONTROL_PORT}"
+        process = ServiceProcess(
+            ["whatsapp_simulator", "serve", "--control-port", str(CONTROL_PORT), "--proxy-port", str(PROXY_PORT)],
+            url=url,
+            ready_path="/health",
+            environment={"PYTHONPATH": str(ROOT / "tests" / "simulator")},
+            log=self._logs / "simulator.log",
+            prefix=self._prefix,
+        )
+        self._processes.append(process)
+        return url
 
 
 def remove_server(client: docker.DockerClient, server: str) -> None:
@@ -236,9 +254,3 @@ def remove_server(client: docker.DockerClient, server: str) -> None:
         volume.remove(force=True)
     for network in client.networks.list(filters=label):
         network.remove()
-
-
-def _address(container: Container) -> str:
-    container.reload()
-    networks = container.attrs["NetworkSettings"]["Networks"]
-    return str(next(iter(networks.values()))["IPAddress"])

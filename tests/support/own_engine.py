@@ -5,14 +5,16 @@ away), with its own data, socket and containerd. Processes that must reach its c
 (`prefix`); the test reaches them through `proxy_address`, the namespace's end of a veth pair. Needs root.
 """
 
+import errno
 import shutil
 import subprocess
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import docker
-import requests
 
 from tests.support.eventually import eventually
 
@@ -38,8 +40,10 @@ class OwnEngine:
         self._host_address = f"10.214.{number // 64}.{number % 64 * 4 + 1}"
         self.address = f"10.214.{number // 64}.{number % 64 * 4 + 2}"
         """The namespace's address, as seen from outside."""
+        self._bridge_address = f"10.215.{number % 256}.1"
         self.host = f"unix://{self._run}/docker.sock"
-        self.prefix = ["ip", "netns", "exec", self._name]
+        # Not `ip netns exec`, which mounts another /sys and so hides the cgroups.
+        self.prefix = ["nsenter", f"--net=/run/netns/{self._name}"]
         """Put before a command to run it where this engine's containers can be reached."""
         self._daemon: subprocess.Popen[bytes] | None = None
         self._make_namespace()
@@ -49,6 +53,12 @@ class OwnEngine:
     def data(self) -> Path:
         """Where it keeps images, containers and volumes."""
         return self._data
+
+    def reachable(self, url: str) -> str:
+        """The URL of a service that listens on all addresses of this machine, as it is reached from the namespace."""
+        host = urlsplit(url).hostname
+        assert host is not None
+        return url.replace(f"@{host}:", f"@{self._host_address}:")
 
     def client(self) -> docker.DockerClient:
         """A client of it."""
@@ -67,6 +77,8 @@ class OwnEngine:
                     f"--exec-root={self._run}/exec",
                     f"--pidfile={self._run}/docker.pid",
                     f"--config-file={self._folder}/daemon.json",
+                    # Not the usual subnet: through it this machine's own containers are reached from the namespace.
+                    f"--bip={self._bridge_address}/24",
                 ],
                 stdout=log,
                 stderr=log,
@@ -95,11 +107,24 @@ class OwnEngine:
             )
         assert save.returncode == 0
 
+    def fill_up(self) -> Path:
+        """Fill its disk to the last byte; remove the file to make room again. Only with a limited disk."""
+        assert self._limited
+        ballast = self._data / "ballast"
+        with ballast.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(1 << 16))
+            except OSError as exc:
+                assert exc.errno == errno.ENOSPC  # noqa: PT017 - the full disk is what is wanted
+        return ballast
+
     def close(self) -> None:
         """End it and remove its files, its namespace and what it mounted."""
         if self._daemon is not None and self._daemon.poll() is None:
-            for container in self.client().api.containers(all=True):
-                self.client().api.remove_container(container["Id"], force=True, v=True)
+            with closing(self.client()) as client:
+                for container in client.api.containers(all=True):
+                    client.api.remove_container(container["Id"], force=True, v=True)
             self.stop()
         _run(["ip", "netns", "del", self._name], check=False)
         _run(["ip", "link", "del", self._name], check=False)
@@ -112,14 +137,9 @@ class OwnEngine:
         assert self._daemon is not None
         if self._daemon.poll() is not None:
             raise RuntimeError(f"dockerd ended: {(self._folder / 'dockerd.log').read_text()[-2000:]}")
-        try:
-            client = docker.APIClient(base_url=self.host, version="1.44")
-            try:
-                return bool(client.ping())
-            finally:
-                client.close()
-        except (docker.errors.DockerException, requests.RequestException):
-            return False
+        # Not docker-py, which leaves a socket unclosed where nobody listens yet.
+        version = ["docker", "-H", self.host, "version", "--format", "{{.Server.Version}}"]
+        return subprocess.run(version, capture_output=True, check=False).returncode == 0
 
     def _make_namespace(self) -> None:
         (self._folder / "daemon.json").write_text("{}")

@@ -14,6 +14,13 @@ class Phones:
         self.url = url
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
 
+    def there(self) -> bool:
+        """Whether the simulator answers."""
+        try:
+            return self._http.get("/health", timeout=2).is_success
+        except httpx.HTTPError:
+            return False
+
     def scan(self, phone: str, qr: str) -> None:
         """The phone scans the QR text; returns when it is linked."""
         self._post(f"/accounts/{phone}/scan", {"qr": qr})

@@ -1,11 +1,11 @@
-"""Orchestrator processes as an operator runs them: `python -m orchestrator …` with settings in the environment."""
+"""Services run as processes of the test: `python -m orchestrator …`, `python -m whatsapp_simulator …`."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -15,16 +15,26 @@ from tests.support.eventually import eventually
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class OrchestratorProcess:
-    """One `api` or `controller` process. It is ended with the test, however that goes."""
+class ServiceProcess:
+    """A Python module that serves HTTP at `url`. Whoever starts one ends it."""
 
-    def __init__(self, command: str, *, url: str, environment: Mapping[str, str], log: Path, prefix: list[str]) -> None:
-        """`prefix` is put before the command (`ip netns exec …`); `log` gets its output."""
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        url: str,
+        ready_path: str,
+        environment: Mapping[str, str],
+        log: Path,
+        prefix: Sequence[str] = (),
+    ) -> None:
+        """Start `python -m {arguments}`; `prefix` goes before it (`nsenter …`), `log` gets its output."""
         self.url = url
         self.log = log
+        self._ready_url = url + ready_path
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "orchestrator", command],
+                [*prefix, sys.executable, "-m", *arguments],
                 cwd=ROOT,
                 env={**os.environ, **environment},
                 stdout=output,
@@ -38,17 +48,17 @@ class OrchestratorProcess:
         return self._process.pid
 
     def wait_ready(self, *, deadline: float = 30) -> None:
-        """Wait until `/readyz` says 200."""
+        """Wait until its readiness path says 200."""
 
         def ready() -> bool:
             assert self._process.poll() is None, f"it ended with {self._process.returncode}: {self.tail()}"
             try:
-                return httpx.get(f"{self.url}/readyz", timeout=2, trust_env=False).status_code == 200
+                return httpx.get(self._ready_url, timeout=2, trust_env=False).status_code == 200
             except httpx.HTTPError:
                 return False
 
         try:
-            eventually(ready, deadline=deadline, what=f"{self.url}/readyz")
+            eventually(ready, deadline=deadline, what=self._ready_url)
         except TimeoutError as exc:
             raise TimeoutError(f"{exc}; its log ends: {self.tail()}") from None
 

@@ -1,0 +1,157 @@
+"""Postgres or the Docker engine goes away and comes back: bots go on or return, and nothing is deleted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.containers import Container
+
+from tests.conftest import POSTGRES_IMAGE, Template, at, execute
+from tests.support.eventually import eventually
+from tests.support.fleet import BOT_IMAGE, Fleet
+from tests.support.own_engine import OwnEngine
+from tests.support.processes import free_port
+
+pytestmark = pytest.mark.docker
+
+BOTS = {"out-a": "491700000501", "out-b": "491700000502", "out-c": "491700000503"}
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[OwnEngine]:
+    """An engine of the test's own, with the bot image."""
+    engine = OwnEngine(tmp_path / "engine")
+    try:
+        engine.load_images([BOT_IMAGE])
+        yield engine
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def engine_fleet(engine: OwnEngine, postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet on that engine, with controller and api."""
+    database = f"botdock_engine_{engine.prefix[1][-8:]}".replace("/", "_")
+    execute(postgres_url, f'CREATE DATABASE "{database}" TEMPLATE "{postgres_template.name}"')
+    fleet = Fleet(
+        database_url=at(postgres_url, database),
+        admin_key=postgres_template.admin_key,
+        logs=tmp_path,
+        engine=engine,
+    )
+    try:
+        fleet.start_controller()
+        fleet.start_api()
+        yield fleet
+    finally:
+        fleet.close()
+        execute(postgres_url, f'DROP DATABASE "{database}" WITH (FORCE)')
+
+
+def test_the_fleet_comes_back_after_a_restart_of_the_engine(engine: OwnEngine, engine_fleet: Fleet) -> None:
+    fleet = engine_fleet
+    for bot, phone in BOTS.items():
+        fleet.online(bot, phone)
+    fleet.call("POST", "/api/bots/out-c/stop")
+    fleet.wait_phase("out-c", "stopped")
+    containers = fleet.containers()
+
+    engine.stop()
+    engine.start()
+    for bot in ("out-a", "out-b"):
+        fleet.wait_status(
+            bot, lambda status: status["restarts"] == 1 and status["phase"] == "online", what="its return"
+        )
+        assert len(fleet.events(bot, "qr")) == 1
+        assert fleet.phones.ask("491511110500", BOTS[bot], ".ping") == "pong"
+    assert fleet.status("out-c")["phase"] == "stopped"
+    assert fleet.containers() == containers
+
+    engine.kill()
+    engine.start()
+    for bot in ("out-a", "out-b"):
+        fleet.wait_phase(bot, "online", deadline=60)
+        assert fleet.phones.ask("491511110500", BOTS[bot], ".ping") == "pong"
+
+
+def test_a_full_disk_is_reported_and_others_go_on(
+    postgres_url: str, postgres_template: Template, tmp_path: Path
+) -> None:
+    engine = OwnEngine(tmp_path / "engine", data_megabytes=700)
+    fleet = None
+    try:
+        engine.load_images([BOT_IMAGE])
+        execute(postgres_url, f'CREATE DATABASE "botdock_full_disk" TEMPLATE "{postgres_template.name}"')
+        fleet = Fleet(
+            database_url=at(postgres_url, "botdock_full_disk"),
+            admin_key=postgres_template.admin_key,
+            logs=tmp_path,
+            engine=engine,
+        )
+        fleet.start_controller()
+        fleet.start_api()
+        fleet.online("disk-old", "491700000511")
+        ballast = engine.fill_up()
+        fleet.create("disk-new")
+        status = fleet.wait_status("disk-new", lambda status: status["reason"] == "disk-full")
+        assert status["phase"] == "backing-off"
+        assert fleet.status("disk-old")["phase"] == "online"
+        ballast.unlink()
+        fleet.wait_phase("disk-new", "pairing", deadline=60)
+    finally:
+        if fleet is not None:
+            fleet.close()
+        engine.close()
+        execute(postgres_url, 'DROP DATABASE IF EXISTS "botdock_full_disk" WITH (FORCE)')
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[tuple[Container, str]]:
+    """A Postgres that the test may stop, and its URL, which stays the same over restarts."""
+    port = free_port()
+    container = docker.from_env().containers.run(
+        POSTGRES_IMAGE,
+        environment={"POSTGRES_USER": "botdock", "POSTGRES_PASSWORD": "botdock", "POSTGRES_DB": "botdock"},
+        ports={"5432/tcp": ("127.0.0.1", port)},
+        detach=True,
+    )
+    try:
+        yield container, f"postgresql://botdock:botdock@127.0.0.1:{port}/botdock"
+    finally:
+        container.remove(force=True, v=True)
+
+
+def test_bots_go_on_while_postgres_is_away(own_postgres: tuple[Container, str], tmp_path: Path) -> None:
+    from orchestrator.db.migrate import migrate_when_reachable
+    from orchestrator.settings import Settings
+
+    postgres, url = own_postgres
+    key = migrate_when_reachable(Settings(database_url=url)).first_key
+    assert key is not None
+    fleet = Fleet(database_url=url, admin_key=key, logs=tmp_path)
+    try:
+        controller = fleet.start_controller()
+        fleet.start_api()
+        for bot, phone in BOTS.items():
+            fleet.online(bot, phone)
+        containers, started = fleet.containers(), fleet.started_at("out-a")
+
+        postgres.stop(timeout=2)
+        assert fleet.request("GET", "/api/bots").status_code == 503
+        assert fleet.request("GET", "/livez").status_code == 200
+        eventually(lambda: "standing back" in controller.tail(400), deadline=60, what="the controller to stand back")
+        assert fleet.phones.ask("491511110520", BOTS["out-a"], ".ping") == "pong"
+        fleet.container("out-b").kill("KILL")
+        postgres.start()
+
+        fleet_back = lambda: fleet.request("GET", "/api/bots").status_code  # noqa: E731
+        eventually(fleet_back, lambda code: code == 200, deadline=60, what="the api")
+        fleet.wait_status("out-b", lambda status: status["restarts"] == 1 and status["phase"] == "online", deadline=60)
+        fleet.wait_phase("out-a", "online", deadline=60)
+        assert fleet.started_at("out-a") == started
+        assert fleet.containers() == containers
+        arrived = [event for event in fleet.events("out-a", "message-upsert") if ".ping" in str(event["data"])]
+        assert len(arrived) == 1, "what the bot saw meanwhile was kept, once"
+    finally:
+        fleet.close()
