@@ -91,7 +91,7 @@ lint: $(VENV) ## style, types and import rules
 	@.venv/bin/mypy orchestrator bot_runtime images tests
 	@.venv/bin/lint-imports
 
-test: built lint ## everything: lint, then unit, integration and end-to-end tests on a real engine, with coverage
+test: lint built ## everything: lint, then unit, integration and end-to-end tests on a real engine, with coverage
 	@rm -f .coverage .coverage.*
 	@$(PYTHON) -m pytest --cov --cov-report=term:skip-covered tests/unit tests/integration tests/e2e
 
