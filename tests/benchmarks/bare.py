@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, TypeVar
 
+import requests
 from docker import APIClient
-from docker.errors import NotFound
+from docker.errors import DockerException, NotFound
 
 from orchestrator.db.models import Bot
 from orchestrator.engine.base import Label
@@ -64,6 +65,17 @@ class Bare:
         name = f"{prefix}-{resource_name(self._settings.server_name, bot)}"
         answer = self.client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
         return str(answer["Id"])
+
+    def start(self, container: str) -> None:
+        """Start a container that exists."""
+        self.client.start(container)
+
+    def answers(self) -> bool:
+        """Whether the engine answers."""
+        try:
+            return bool(self.client.ping())
+        except (DockerException, requests.RequestException):
+            return False
 
     def run(self, bot: str, *, prefix: str = "floor", **changes: Any) -> str:
         """Create and start."""

@@ -8,7 +8,7 @@ from functools import partial
 import docker
 
 from tests.benchmarks import database, machine
-from tests.benchmarks.figures import adoption, approval, connecting, memory, probing, recovery, starts
+from tests.benchmarks.figures import adoption, approval, connecting, engine_restart, memory, probing, recovery, starts
 from tests.benchmarks.results import Row
 from tests.benchmarks.run import Run
 from tests.benchmarks.world import World
@@ -20,7 +20,12 @@ Measure = Callable[[], Iterator[Row]]
 
 _BEFORE_PAIRING = {"starts": starts.measure}
 _EACH_SIZE = {"probing": probing.measure, "adoption": adoption.measure}
-_ONCE = {"memory": memory.measure, "recovery": recovery.measure, "connecting": connecting.measure}
+_ONCE = {
+    "memory": memory.measure,
+    "recovery": recovery.measure,
+    "connecting": connecting.measure,
+    "engine-restart": engine_restart.measure,
+}
 NAMES = (*_BEFORE_PAIRING, "approval", *_EACH_SIZE, *_ONCE)
 
 
@@ -61,4 +66,4 @@ def bench(sizes: tuple[int, ...], *, quick: bool) -> Iterator[Bench]:
         server_url = stack.enter_context(database.postgres())
         url, key = database.migrated(server_url)
         world = stack.enter_context(World(database_url=url, admin_key=key, logs=LOGS))
-        yield Bench(Run(world, sizes, quick), description)
+        yield Bench(Run(world, server_url, LOGS, sizes, quick), description)

@@ -1,6 +1,7 @@
 """What every figure is given: the fleet to measure and how much time to spend on it."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.benchmarks.world import World
 
@@ -10,6 +11,10 @@ class Run:
     """One run of the benchmarks."""
 
     world: World
+    server_url: str
+    """The Postgres server, for further databases."""
+    logs: Path
+    """Where processes write their output."""
     sizes: tuple[int, ...]
     """How many bots, ascending."""
     quick: bool = False
