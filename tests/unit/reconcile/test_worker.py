@@ -106,8 +106,7 @@ class TestStartingAndStopping:
         world.controller.record(BOT).load(*(await world.controller.store.bot(BOT) or ()))
         world.controller.record(BOT).bot_dirty = False
         world.rows.update(BOT, deleting=False)
-        while await world.controller.round(BOT) != 0.0:
-            pass
+        assert [await world.controller.round(BOT) for _ in range(2)] == [10, 0.0]
         assert set(world.host.volumes) == {NAME}
         await world.run(BOT, 60)
         assert world.phase(BOT)[0] == "online"

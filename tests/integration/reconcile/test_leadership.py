@@ -1,0 +1,153 @@
+"""Two controllers and a database that goes away: one acts, the other waits, and nothing is lost or done twice."""
+
+import pytest
+
+from bot_runtime.contract import EventPage
+from orchestrator.db.session import Database
+from orchestrator.reconcile.record import BotRecord
+from orchestrator.reconcile.store import LostLeadership, Store, begin_epoch
+from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
+
+TERMINATE_HOLDER = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+    WHERE locktype = 'advisory' AND granted AND datname = current_database()
+"""
+TERMINATE_ALL = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+async def epoch(site: Site) -> int:
+    [value] = await site.sql("SELECT epoch FROM servers WHERE name = %s", SERVER)
+    return int(value)
+
+
+async def test_one_acts_and_the_other_stands_by(site: Site) -> None:
+    first = await site.start()
+    second = await site.start(wait=False)
+    await second.standing_by()
+    assert first.controller.ready
+    assert second.controller.fleet is None
+    assert await epoch(site) == 1
+
+
+async def test_the_standby_takes_over_at_once_when_the_first_ends_and_adopts_what_runs(site: Site) -> None:
+    first = await site.start()
+    second = await site.start(wait=False)
+    await site.create("bot-1")
+    await site.phase("bot-1", "online")
+    await first.stop()
+    await second.ready()
+    await site.sql('UPDATE bots SET settings = \'{"prefix": "!"}\'')
+    await site.seen(lambda: site.runtime("bot-1").config_generation, lambda generation: generation == 2)
+    assert site.host.containers[name("bot-1")].starts == 1
+    assert await epoch(site) == 2
+
+
+async def test_one_whose_connection_is_cut_stands_back_and_writes_nothing_any_more(site: Site) -> None:
+    first = await site.start()
+    await site.create("bot-1")
+    await site.phase("bot-1", "online")
+    fleet = first.controller.fleet
+    assert fleet is not None
+    second = await site.start(wait=False)
+    await second.standing_by()
+    await site.sql(TERMINATE_HOLDER)
+    await second.ready()
+    old = fleet.record("bot-1")
+    assert old is not None
+    old.message = "written by the old one"
+    with pytest.raises(LostLeadership):
+        await fleet._store.write([old])
+    status = await site.status("bot-1")
+    assert status is not None
+    assert status["message"] == ""
+    await first.standing_by()
+    assert site.host.containers[name("bot-1")].starts == 1
+
+
+async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
+    await site.create("bot-1")
+    database = Database(site.settings())
+    old = Store(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    row = await old.bot("bot-1")
+    assert row is not None
+    record = BotRecord(bot_id="bot-1")
+    record.load(*row)
+    assert await old.confirm(row[0])
+    await begin_epoch(database, server=SERVER, default_max_bots=1)
+    await site.sql("UPDATE bots SET deleting = true")
+    record.restarts = 7
+    for write in (
+        old.write([record]),
+        old.forget("bot-1"),
+        old.prune_events(days=1),
+        old.seen("somewhere:1"),
+        old.confirm(row[0]),
+        old.ingest("bot-1", EventPage(spool_id="s", items=[], next=1)),
+    ):
+        with pytest.raises(LostLeadership):
+            await write
+    assert await site.sql("SELECT restarts FROM bot_status") == [0]
+    await database.close()
+
+
+async def test_confirming_tells_a_row_that_changed_or_was_made_anew(site: Site) -> None:
+    await site.create("bot-1")
+    database = Database(site.settings())
+    store = Store(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    row = await store.bot("bot-1")
+    assert row is not None
+    assert await store.confirm(row[0])
+    await site.sql("DELETE FROM bots")
+    assert not await store.confirm(row[0])
+    await site.create("bot-1")
+    assert not await store.confirm(row[0])
+    await database.close()
+
+
+async def test_events_are_kept_for_the_retention_and_dropped_in_portions(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.reconcile.store.PRUNE_BATCH", 10)
+    await site.create("bot-1")
+    database = Database(site.settings())
+    store = Store(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    await site.sql(
+        "INSERT INTO bot_events (server_name, bot_id, type, timestamp) "
+        "SELECT 'server1', 'bot-1', 'error', now() - interval '1 day' * days FROM generate_series(1, 40) AS days"
+    )
+    assert await store.prune_events(days=7) == 34
+    assert await site.sql("SELECT count(*) FROM bot_events") == [6]
+    await database.close()
+
+
+async def test_a_database_that_comes_back_finds_everything_as_it_was(site: Site) -> None:
+    acting = await site.start()
+    for bot in ("bot-1", "bot-2"):
+        await site.create(bot)
+        await site.phase(bot, "online")
+    before = await epoch(site)
+    for _ in range(3):
+        await site.sql(TERMINATE_ALL)
+    await eventually(lambda: epoch(site), lambda now: now > before)
+    await acting.ready()
+    await site.create("bot-3")
+    await site.phase("bot-3", "online")
+    assert {item.starts for item in site.host.containers.values()} == {1}
+    assert len(site.host.volumes) == 3
+
+
+async def test_a_crash_while_the_database_is_away_is_answered_when_it_is_back(site: Site) -> None:
+    acting = await site.start()
+    await site.create("bot-1")
+    await site.phase("bot-1", "online")
+    await site.sql("ALTER TABLE servers RENAME TO elsewhere")
+    site.host.crash(name("bot-1"), 2)
+    await site.sql(TERMINATE_ALL)
+    await site.sql("ALTER TABLE elsewhere RENAME TO servers")
+    await acting.ready()
+    await eventually(lambda: site.events("bot-1", "container-exit"))
+    await site.phase("bot-1", "online")
+    assert set(site.host.containers) == {name("bot-1")}
