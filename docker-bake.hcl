@@ -55,6 +55,7 @@ target "root" {
   dockerfile = "rootfs/Dockerfile"
   target     = BASE_IMAGE == "" ? "packages" : "registry"
   args       = { BASE_IMAGE = BASE_IMAGE == "" ? "scratch" : BASE_IMAGE }
+  output     = ["type=cacheonly"]
 }
 
 target "bot" {

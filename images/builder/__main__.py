@@ -12,6 +12,7 @@ from images.builder.bake import (
     has_containerd_store,
     load,
     project_version,
+    push_all,
     reference,
     revision,
 )
@@ -85,8 +86,7 @@ def push(workspace: Workspace, options: Options) -> None:
         raise BuildError("say where to: make images-push REGISTRY=HOST[:PORT]/PREFIX")
     _prepare(workspace, options)
     workspace.say(f"building and pushing to {options.registry}: {', '.join(options.images)}")
-    digests = bake(workspace, options, "type=image,push=true,oci-mediatypes=true")
-    for image, digest in digests.items():
+    for image, digest in push_all(workspace, options).items():
         workspace.say(f"{reference(options, image)} {digest}")
 
 

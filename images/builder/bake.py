@@ -96,9 +96,30 @@ def load(workspace: Workspace, options: Options) -> dict[str, str]:
     if None in ids.values() or known.get(options.tag) != [key, ids]:
         workspace.say(f"building {', '.join(options.images)} for {', '.join(options.platforms)}")
         bake(workspace, options)
+        _remove({old for old in ids.values() if old})
         ids = _ids(options)
         record.write_text(json.dumps({**known, options.tag: [key, ids]}))
     return {image: str(identifier) for image, identifier in ids.items()}
+
+
+def push_all(workspace: Workspace, options: Options) -> dict[str, str]:
+    """Build the images and push them; returns the digest of each."""
+    before = _ids(options)
+    try:
+        return bake(workspace, options, "type=image,push=true,oci-mediatypes=true")
+    finally:
+        # The engine's own builder keeps what it pushes.
+        for image, identifier in before.items():
+            if identifier is None:
+                name = reference(options, image)
+                subprocess.run(["docker", "image", "rm", name], capture_output=True, check=False)  # noqa: S603, S607
+
+
+def _remove(identifiers: set[str]) -> None:
+    """Remove superseded images, but for those that have another name or, which the engine refuses, a container."""
+    listing = ["docker", "image", "ls", "--filter", "dangling=true", "--no-trunc", "--quiet"]
+    for identifier in identifiers.intersection(run(listing, what="listing the engine's images").split()):
+        subprocess.run(["docker", "image", "rm", identifier], capture_output=True, check=False)  # noqa: S603, S607
 
 
 def reference(options: Options, image: str) -> str:

@@ -1,6 +1,6 @@
 """Prepares every layer that the Dockerfiles of the wanted images add, several at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from images.builder.bytecode import native_architecture
 from images.builder.roots import Root, add_bytecode, build_root, native_root, require_mmdebstrap
 from images.builder.sbom import Component, document, dpkg_records
 from images.builder.simulated import build_simulated, build_tokens
-from images.builder.site import Site, build_app, build_site
+from images.builder.site import build_app, build_site
 from images.builder.tree import Tree
 from images.builder.workspace import Workspace, digest
 
@@ -26,46 +26,45 @@ def prepare(
     With `own_base` false the Python images stand on an image from a registry, whose packages are not ours to list.
     """
     wanted = {needed for image in images for needed in (image, *_NEEDS.get(image, ()))}
-    pythons = [image for image in PYTHON_IMAGES if image in wanted]
     require_mmdebstrap()
     with ThreadPoolExecutor(4) as pool:
-        # The native Python compiles the bytecode of every platform, so its root is always needed.
-        native = sorted({*arches, native_architecture()}) if pythons else []
-        postgres = pool.map(
-            lambda arch: build_root(workspace, "postgres", arch), arches if "postgres" in wanted else ()
-        )
-        roots = list(pool.map(lambda arch: build_root(workspace, "python", arch), native))
+        databases = arches if "postgres" in wanted else ()
+        postgres = pool.map(lambda arch: build_root(workspace, "postgres", arch), databases)
+        if wanted.intersection(PYTHON_IMAGES):
+            _prepare_python(workspace, pool, wanted, arches, version, own_base=own_base)
         for root in postgres:
             _records(workspace, "postgres", root, root.components(), version)
-        if not pythons:
-            return
-        compiler = native_root(roots)
-        _prepare_python(workspace, pool, [root for root in roots if root.arch in arches], compiler, pythons, version)
-        sites = {(site.image, site.arch): site for site in _sites(workspace, pool, pythons, arches, compiler)}
-        for root in (root for root in roots if root.arch in arches):
-            packages = [part for part in root.components() if own_base or part.name.startswith("libmagic")]
-            for image in pythons:
-                _records(workspace, image, root, [*packages, *sites[image, root.arch].components()], version)
-        if "simulator" in wanted:
-            build_tokens(workspace, sites["bot", arches[0]])
-        if "bot-simulated" in wanted:
-            list(pool.map(lambda arch: build_simulated(workspace, sites["bot", arch]), arches))
 
 
 def _prepare_python(
-    workspace: Workspace, pool: ThreadPoolExecutor, roots: list[Root], native: Root, images: list[str], version: str
+    workspace: Workspace,
+    pool: ThreadPoolExecutor,
+    wanted: Collection[str],
+    arches: Sequence[str],
+    version: str,
+    *,
+    own_base: bool,
 ) -> None:
+    images = [image for image in PYTHON_IMAGES if image in wanted]
+    # The native Python compiles the bytecode of every platform, so its root is always needed.
+    built = sorted({*arches, native_architecture()})
+    every = list(pool.map(lambda arch: build_root(workspace, "python", arch), built))
+    native = native_root(every)
+    roots = [root for root in every if root.arch in arches]
     list(pool.map(lambda root: add_bytecode(workspace, root, native), roots))
-    list(pool.map(lambda root: _base_overlay(workspace, root), roots))
     for image in images:
         build_app(workspace, image, native)
-
-
-def _sites(
-    workspace: Workspace, pool: ThreadPoolExecutor, images: list[str], arches: Sequence[str], native: Root
-) -> list[Site]:
     pairs = [(image, arch) for image in images for arch in arches]
-    return list(pool.map(lambda pair: build_site(workspace, pair[0], pair[1], native), pairs))
+    sites = dict(zip(pairs, pool.map(lambda pair: build_site(workspace, pair[0], pair[1], native), pairs), strict=True))
+    for root in roots:
+        _base_overlay(workspace, root)
+        packages = [part for part in root.components() if own_base or part.name.startswith("libmagic")]
+        for image in images:
+            _records(workspace, image, root, [*packages, *sites[image, root.arch].components()], version)
+    if "simulator" in wanted:
+        build_tokens(workspace, sites["bot", arches[0]])
+    if "bot-simulated" in wanted:
+        list(pool.map(lambda arch: build_simulated(workspace, sites["bot", arch]), arches))
 
 
 def _base_overlay(workspace: Workspace, root: Root) -> None:
