@@ -34,6 +34,8 @@ FIRST_QR_SECONDS, NEXT_QR_SECONDS, QR_CODES = 60, 20, 6
 LOGIN_SECONDS = 90.0
 """From the start of a connection to its login; whatsmeow itself gives up on an answer after 75 s."""
 STOP_SECONDS = 2.0
+MAX_DIALS = 20
+"""Every new client leaves a descriptor and 80 KiB behind in the library; after so many the process starts anew."""
 _SILENCE = (WITHOUT_CONTENT[DISCONNECTED], WITHOUT_CONTENT[KEEPALIVE_TIMEOUT])
 """What the library reports when nothing has arrived."""
 
@@ -74,6 +76,7 @@ class Connection:
         self._timer: asyncio.TimerHandle | None = None
         self._reconnecting: asyncio.Task[None] | None = None
         self._codes = 0
+        self._dials = 1
         self.link = Link(attempts=attempts)
         self.since = datetime.now(UTC)
         self.fault: Fault | None = None
@@ -217,9 +220,10 @@ class Connection:
         log.info("connecting again in %.1f s (after %d failed attempts)", delay, self.link.attempts)
         await asyncio.gather(self._stop_core(), asyncio.sleep(delay))
         self._reconnecting = None
-        if self._core.connecting:  # neonize is stuck, as it is after a QR phase
+        if self._core.connecting or self._dials >= MAX_DIALS:  # neonize is stuck, as it is after a QR phase
             self._listener.restart_needed(self.link.attempts)
             return
+        self._dials += 1
         self._core.connect(self._dial)
         self._await(LOGIN_SECONDS, Signal.ATTEMPT_FAILED, "no login in time")
 

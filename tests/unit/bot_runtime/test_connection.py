@@ -1,0 +1,215 @@
+"""The driver of the connection, with a library that does as the test says."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import msgspec
+import pytest
+
+from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
+from bot_runtime.whatsapp import core
+from bot_runtime.whatsapp.connection import MAX_DIALS, Connection
+from bot_runtime.whatsapp.core import Dial
+from bot_runtime.whatsapp.inbox import End, Inbox, Item, PairingEnd, QrCode
+from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Incoming
+from bot_runtime.whatsapp.state import Link
+
+CONNECTED, DISCONNECTED = WITHOUT_CONTENT[core.CONNECTED], WITHOUT_CONTENT[core.DISCONNECTED]
+DIAL = Dial(database=Path("session.db"), device=b"", log_level="WARN")
+
+
+class Library:
+    """In place of the core and the inbox."""
+
+    def __init__(self) -> None:
+        self.core = self
+        self.connecting = True
+        self.dials = 1
+        self.stops = 0
+        self.stuck = False
+        self.dialled = asyncio.Event()
+
+    def attach(self, _loop: asyncio.AbstractEventLoop, receive: Callable[[Item], None]) -> None:
+        self.report = receive
+
+    def connect(self, _dial: Dial) -> None:
+        self.connecting = True
+        self.dials += 1
+        self.dialled.set()
+
+    def stop(self) -> None:
+        self.stops += 1
+        self.connecting = self.stuck
+
+    def wait_until_ended(self, _seconds: float) -> None: ...
+
+    def is_connected(self) -> bool:
+        return False
+
+
+class Watcher:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.states: list[str] = []
+        self.restarts: list[int] = []
+        self.gave_up_after: list[int] = []
+        self.unreadable: list[str] = []
+        self.told = asyncio.Event()
+
+    def state_changed(self, link: Link, fault: Fault | None) -> None:
+        self.states.append(link.state.value)
+        self.told.set()
+
+    def restart_needed(self, attempts: int) -> None:
+        self.restarts.append(attempts)
+        self.told.set()
+
+    def gave_up(self, attempts: int) -> None:
+        self.gave_up_after.append(attempts)
+
+    def session_unreadable(self, error: str) -> None:
+        self.unreadable.append(error)
+
+    def qr_shown(self, qr: Qr) -> None: ...
+    def paired(self, account: Account) -> None: ...
+    def message_arrived(self, message: Incoming) -> None: ...
+
+    async def until(self, state: ConnectionState) -> None:
+        while self.states[-1] != state.value:
+            self.told.clear()
+            await asyncio.wait_for(self.told.wait(), 10)
+
+
+class Setup:
+    """A connection between a library and a watcher."""
+
+    def __init__(self, **config: float) -> None:
+        self.library, self.watcher = Library(), Watcher()
+        settings = RuntimeConfig(reconnect_base_delay_seconds=0.001, max_reconnect_attempts=100)
+        settings = msgspec.structs.replace(settings, **config)
+        inbox = cast("Inbox", self.library)
+        self.connection = Connection(
+            inbox, DIAL, listener=self.watcher, config=lambda: settings, own_port=1, attempts=0
+        )
+        self.connection.attach()
+
+    async def dialled(self) -> None:
+        await asyncio.wait_for(self.library.dialled.wait(), 10)
+        self.library.dialled.clear()
+
+
+async def test_after_a_drop_the_client_gets_its_own_try_and_is_then_replaced() -> None:
+    setup = Setup()
+    setup.library.report(CONNECTED)
+    setup.library.report(DISCONNECTED)
+    assert setup.library.stops == 0
+    await setup.dialled()
+    assert (setup.library.stops, setup.connection.link.attempts) == (1, 1)
+    setup.library.report(CONNECTED)
+    assert setup.watcher.states == ["connecting", "online", "reconnecting", "reconnecting", "online"]
+    assert setup.connection.reconnects == 1
+
+
+async def test_a_client_that_reconnects_by_itself_is_left_alone() -> None:
+    setup = Setup(reconnect_base_delay_seconds=3600)
+    setup.library.report(CONNECTED)
+    setup.library.report(DISCONNECTED)
+    setup.library.report(CONNECTED)
+    assert (setup.library.stops, setup.library.dials, setup.connection.reconnects) == (0, 1, 1)
+
+
+async def test_the_end_of_a_client_that_was_stopped_is_no_failure() -> None:
+    setup = Setup(reconnect_base_delay_seconds=3600)
+    setup.library.report(End("dial failed"))
+    assert setup.connection.link.attempts == 1
+    setup.library.report(End(""))
+    setup.library.report(DISCONNECTED)
+    assert setup.connection.link.attempts == 1
+    await setup.connection.close()
+
+
+async def test_every_failed_attempt_is_followed_by_another_until_the_limit() -> None:
+    setup = Setup(max_reconnect_attempts=3)
+    for attempt in (1, 2):
+        setup.library.connecting = False
+        setup.library.report(End("dial failed"))
+        await setup.dialled()
+        assert setup.connection.link.attempts == attempt
+    setup.library.report(End("dial failed"))
+    assert setup.watcher.gave_up_after == [3]
+    assert setup.connection.link.state is ConnectionState.RECONNECT_FAILED
+
+
+async def test_a_stuck_library_makes_the_process_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot_runtime.whatsapp.connection.STOP_SECONDS", 0.01)
+    setup = Setup()
+    setup.library.stuck = True
+    setup.library.report(QrCode("code"))
+    setup.library.report(PairingEnd("timeout"))
+    await until(lambda: bool(setup.watcher.restarts), setup.watcher.told)
+    assert setup.watcher.restarts == [1]
+
+
+async def test_after_many_clients_the_process_starts_anew_because_each_leaves_something_behind() -> None:
+    setup = Setup()
+    for _ in range(MAX_DIALS - 1):
+        setup.library.report(CONNECTED)
+        setup.library.report(End("gone"))
+        await setup.dialled()
+    setup.library.report(CONNECTED)
+    setup.library.report(End("gone"))
+    await until(lambda: bool(setup.watcher.restarts), setup.watcher.told)
+    assert setup.library.dials == MAX_DIALS
+
+
+async def test_a_timeout_of_the_pairing_before_the_code_expires_is_a_lost_connection() -> None:
+    setup = Setup(reconnect_base_delay_seconds=3600)
+    setup.library.report(QrCode("code"))
+    setup.library.report(PairingEnd("timeout"))
+    assert setup.watcher.states[-1] == "connecting"
+    assert setup.connection.link.attempts == 1
+    await setup.connection.close()
+
+
+async def test_a_timeout_of_the_pairing_when_the_code_expires_waits_for_a_person() -> None:
+    setup = Setup()
+    setup.library.report(QrCode("code"))
+    assert setup.connection.qr is not None
+    setup.connection.qr = Qr(code="code", expires_at=datetime.now(UTC) + timedelta(seconds=1))
+    setup.library.report(PairingEnd("timeout"))
+    assert setup.watcher.states[-1] == "pairing-expired"
+    assert setup.connection.qr is None
+
+
+async def test_the_first_code_holds_a_minute_and_the_next_ones_twenty_seconds() -> None:
+    setup = Setup()
+    for seconds in (60, 20, 20):
+        setup.library.report(QrCode("code"))
+        assert setup.connection.qr is not None
+        left = setup.connection.qr.expires_at - datetime.now(UTC)
+        assert timedelta(seconds=seconds - 5) < left <= timedelta(seconds=seconds)
+
+
+async def test_a_session_that_the_library_cannot_read_is_no_matter_of_trying_again() -> None:
+    setup = Setup()
+    setup.library.report(End("failed to upgrade database: unknown version"))
+    assert setup.watcher.unreadable == ["failed to upgrade database: unknown version"]
+    assert setup.library.dials == 1
+
+
+async def test_a_connection_that_ended_without_a_word_is_noticed() -> None:
+    setup = Setup(reconnect_base_delay_seconds=3600)
+    setup.library.report(CONNECTED)
+    await setup.connection.check()
+    assert setup.watcher.states[-1] == "reconnecting"
+    await setup.connection.close()
+
+
+async def until(condition: Callable[[], bool], changed: asyncio.Event) -> None:
+    while not condition():
+        changed.clear()
+        await asyncio.wait_for(changed.wait(), 10)
