@@ -246,8 +246,9 @@ class Worker:
 
     async def _start(self, record: BotRecord, container: str) -> None:
         assert record.bot is not None  # noqa: S101 - callers have looked
-        # Written first: a successor must not take this run for the last one, with its stop under way, and a controller
-        # that was succeeded must not start anything.
+        # Written first: a successor must neither take this run for the last one, with its stop under way, nor restart
+        # it again; and a controller that was succeeded must not start anything.
+        record.known = replace(record.known, run_open=False, restart_generation=record.bot.restart_generation)
         await self._store.write([record])
         await self._engine.start(container)
         now = self._clock()
@@ -261,7 +262,6 @@ class Worker:
             healthy_since=None,
             next_start_at=None,
             stop_deadline=None,
-            restart_generation=record.bot.restart_generation,
         )
         record.restarts += again
         record.started_at = moment(now)

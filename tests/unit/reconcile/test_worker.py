@@ -70,6 +70,22 @@ class TestStartingAndStopping:
         await world.run(BOT, 1)
         assert not world.host.containers
 
+    async def test_a_bot_that_ends_as_asked_has_not_failed_although_people_changed_their_minds(
+        self, world: World
+    ) -> None:
+        await online(world)
+        world.host.containers[NAME].ignores_sigterm = True
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        await world.run(BOT, 3)
+        world.rows.update(BOT, desired_state=Desired.RUNNING)
+        await world.run(BOT, 3)
+        assert world.phase(BOT)[0] == "stopping"
+        world.host.crash(NAME, 0)
+        await world.run(BOT, 60)
+        assert world.phase(BOT)[0] == "online"
+        assert world.event_types(BOT) == ["container-start", "container-start"]
+        assert world.rows.status[BOT].restarts == 0
+
     async def test_a_new_controller_keeps_the_deadline_of_a_stop_under_way(self, world: World) -> None:
         await online(world)
         world.host.containers[NAME].ignores_sigterm = True
@@ -313,11 +329,14 @@ class TestTakingOver:
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     @pytest.mark.parametrize("step", range(8))
+    @pytest.mark.parametrize(
+        "changes", [{"restart_generation": 1}, {"limits": {"pids": 32}}], ids=["restart", "limits"]
+    )
     async def test_a_restart_is_done_gently_and_once_wherever_the_controller_dies(
-        self, world: World, step: int, after: bool
+        self, world: World, changes: dict[str, Any], step: int, after: bool
     ) -> None:
         await online(world)
-        world.rows.update(BOT, limits={"pids": 32}, restart_generation=1)
+        world.rows.update(BOT, **changes)
         world.controller.crashes.countdown, world.controller.crashes.after = step, after
         try:
             await world.run(BOT, 60)
@@ -326,8 +345,8 @@ class TestTakingOver:
             world.new_controller()
             await world.run(BOT, 60)
         assert world.phase(BOT)[0] == "online"
-        assert world.host.containers[NAME].exit_code is None
         assert world.rows.status[BOT].last_exit is None
+        assert world.host.calls["start"] == 2
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     @pytest.mark.parametrize("step", range(12))
