@@ -252,6 +252,9 @@ def _bring_up(wanted: Wanted, known: Known, container: ObservedContainer | None,
                 known.last_failure_message,
                 requeue_after=known.next_start_at - now,
             )
+    if container is not None and asked_for:
+        # A new container, because the image behind the same name may be a newer one by now.
+        return _remove(container, Phase.STARTING, "restart-requested", "restarting as requested")
     if container is not None and known.replace:
         return _remove(container, Phase.STARTING, known.last_failure, "replacing the container")
     action = Action.CREATE if container is None else Action.START
