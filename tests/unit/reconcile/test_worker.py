@@ -368,6 +368,16 @@ class TestTakingOver:
         assert world.phase(BOT)[0] == "online"
         assert seen is old or world.host.volumes[NAME] is seen
 
+    async def test_a_start_whose_answer_got_lost_is_adopted_and_its_end_is_a_failure(self, world: World) -> None:
+        world.host.fail_next("start", EngineUnavailable("lost"), done=True)
+        world.rows.insert(BOT)
+        await world.run(BOT, 60)
+        assert world.phase(BOT)[0] == "online"
+        assert starts(world) == 1
+        world.host.crash(NAME, 2)
+        await world.run(BOT, 60)
+        assert last_exit(world)["exitCode"] == 2
+
     async def test_one_that_was_succeeded_starts_nothing_and_removes_no_session(self, world: World) -> None:
         old = world.controller
         await online(world)

@@ -1,0 +1,128 @@
+"""The tables themselves: there and back again, and what their triggers and constraints do whoever writes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from alembic import command
+from psycopg.errors import CheckViolation, ForeignKeyViolation
+from sqlalchemy import create_engine, text
+
+from orchestrator.db.migrate import config, migrate
+from orchestrator.db.models import CHANGES_CHANNEL
+from orchestrator.settings import Settings
+
+WHAT_IS_THERE = """
+    SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE 'alembic%'
+    UNION ALL SELECT count(*) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+"""
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A plain connection, as any program may open one."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def bot(connection: psycopg.Connection[Any]) -> str:
+    """A bot made with nothing but SQL."""
+    connection.execute("INSERT INTO bots (id, server_name, name) VALUES ('bot-1', 'server1', 'Bot')")
+    return "bot-1"
+
+
+def generation(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute("SELECT generation FROM bots").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_downgrading_leaves_nothing_and_upgrading_again_makes_everything(database_url: str) -> None:
+    settings = Settings(database_url=database_url)
+    engine = create_engine(settings.sqlalchemy_url)
+    with engine.begin() as connection:
+        before = connection.execute(text(WHAT_IS_THERE)).scalars().all()
+        command.downgrade(config(connection), "base")
+        assert connection.execute(text(WHAT_IS_THERE)).scalars().all() == [0, 0]
+    assert migrate(settings).first_key is not None
+    with engine.begin() as connection:
+        assert connection.execute(text(WHAT_IS_THERE)).scalars().all() == before
+    engine.dispose()
+
+
+def test_a_bot_made_with_sql_has_a_status_and_a_token(connection: psycopg.Connection[Any], bot: str) -> None:
+    row = connection.execute(
+        "SELECT phase, server_name, length(runtime_token) FROM bot_status JOIN bots USING (server_name) WHERE id = %s",
+        [bot],
+    ).fetchone()
+    assert row == ("pending", "server1", 64)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "name = 'New'",
+        "phone_number = '4917'",
+        "kind = 'guest'",
+        "approval_status = 'approved'",
+        "desired_state = 'stopped'",
+        'settings = \'{"prefix": "!"}\'',
+        "limits = '{\"pids\": 32}'",
+        "restart_generation = 1",
+        "session_generation = 1",
+        "deleting = true",
+    ],
+)
+@pytest.mark.usefixtures("bot")
+def test_every_change_of_what_is_wanted_is_a_new_generation(connection: psycopg.Connection[Any], change: str) -> None:
+    connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]  # noqa: S608
+    assert generation(connection) == 2
+    connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]  # noqa: S608
+    assert generation(connection) == 2
+
+
+@pytest.mark.usefixtures("bot")
+def test_a_writer_may_make_a_generation_itself(connection: psycopg.Connection[Any]) -> None:
+    connection.execute("UPDATE bots SET generation = generation + 1, name = 'New'")
+    assert generation(connection) == 2
+
+
+@pytest.mark.usefixtures("bot")
+def test_every_write_of_a_bot_is_told_and_no_write_of_its_status(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(f"LISTEN {CHANGES_CHANNEL}")  # type: ignore[call-overload, unused-ignore]
+    connection.execute("UPDATE bot_status SET phase = 'online'")
+    connection.execute("UPDATE bots SET name = 'New'")
+    connection.execute("DELETE FROM bots")
+    told = [item.payload for item in connection.notifies(timeout=10, stop_after=2)]
+    assert told == ["server1/bot-1", "server1/bot-1"]
+    assert list(connection.notifies(timeout=0)) == []
+
+
+@pytest.mark.parametrize("bad", ["", "-a", "A", "a_b", "a/b", "a" * 49, "a\n", "ä"])
+def test_an_id_that_is_no_good_in_names_is_refused(connection: psycopg.Connection[Any], bad: str) -> None:
+    with pytest.raises(CheckViolation):
+        connection.execute("INSERT INTO bots (id, server_name, name) VALUES (%s, 'server1', 'Bot')", [bad])
+
+
+@pytest.mark.parametrize("change", ["approval_status = 'maybe'", "desired_state = 'paused'"])
+@pytest.mark.usefixtures("bot")
+def test_words_that_mean_nothing_are_refused(connection: psycopg.Connection[Any], change: str) -> None:
+    with pytest.raises(CheckViolation):
+        connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]  # noqa: S608
+
+
+def test_a_bot_needs_a_server(connection: psycopg.Connection[Any]) -> None:
+    with pytest.raises(ForeignKeyViolation):
+        connection.execute("INSERT INTO bots (id, server_name, name) VALUES ('bot-1', 'nowhere', 'Bot')")
+
+
+@pytest.mark.usefixtures("bot")
+def test_a_deleted_bot_takes_status_and_events_with_it(connection: psycopg.Connection[Any]) -> None:
+    connection.execute(
+        "INSERT INTO bot_events (server_name, bot_id, type, timestamp) VALUES ('server1', 'bot-1', 'error', now())"
+    )
+    connection.execute("DELETE FROM bots")
+    rows = connection.execute("SELECT 1 FROM bot_status UNION ALL SELECT 1 FROM bot_events").fetchall()
+    assert rows == []

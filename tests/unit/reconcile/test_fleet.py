@@ -1,0 +1,214 @@
+"""What the fleet makes of probes, notifications and sweeps, without its tasks."""
+
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, cast
+
+import pytest
+
+from bot_runtime.contract import ConnectionState, EventCursor, Fault, Health, Versions
+from orchestrator.db.models import Bot, BotStatus, Desired
+from orchestrator.engine.memory import MemoryEngine
+from orchestrator.reconcile.fleet import Fleet
+from orchestrator.reconcile.metrics import Metrics
+from orchestrator.reconcile.plan import Probed
+from orchestrator.reconcile.probes import Failed, Target
+from orchestrator.reconcile.record import BotRecord
+from orchestrator.reconcile.store import Store
+from tests.unit.reconcile.doubles import OWNER, SERVER, MemoryStore, World, settings
+
+BOT = "bot-1"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NO_ANSWER = Failed("ConnectTimeout", alive=False)
+REFUSAL = Failed("answered 500", alive=True)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def fleet(world: World) -> Fleet:
+    return Fleet(
+        engine=MemoryEngine(owner=OWNER, server=SERVER, host=world.host),
+        store=cast("Store", MemoryStore(world.rows, world.rows.epoch)),
+        settings=settings(probe_failure_threshold=3),
+        owner=OWNER,
+        epoch=world.rows.epoch,
+        clock=world.clock,
+        random=Random(0),
+        metrics=Metrics(),
+    )
+
+
+@pytest.fixture
+async def running(fleet: Fleet, world: World) -> BotRecord:
+    """A bot that was started a while ago and has not answered yet."""
+    world.rows.insert(BOT)
+    await world.controller.work(BOT)
+    await fleet.sweep()
+    record = fleet.record(BOT)
+    assert record is not None
+    record.probed = Probed(since=100.0)
+    await drain(fleet)
+    return record
+
+
+async def drain(fleet: Fleet) -> int:
+    """Empty the queue; how many bots were in it."""
+    waiting = fleet.queue.depth
+    for _ in range(waiting):
+        fleet.queue.done(await fleet.queue.get())
+    return waiting
+
+
+def target(record: BotRecord, *, run: float = 100.0) -> Target:
+    assert record.container is not None
+    return Target(BOT, record.container.id, "10.0.0.1", run, "token")
+
+
+def health(connection: ConnectionState = ConnectionState.ONLINE, **changes: Any) -> Health:
+    values: dict[str, Any] = {
+        "bot_id": BOT,
+        "server_name": SERVER,
+        "boot_id": "boot",
+        "started_at": NOW,
+        "connection": connection,
+        "since": NOW,
+        "phone_number": "49170",
+        "push_name": None,
+        "last_heartbeat": NOW,
+        "last_activity": None,
+        "connection_attempts": 0,
+        "last_error": None,
+        "events": EventCursor(spool_id="s", last_seq=0, acked_seq=0),
+        "event_history_size": 0,
+        "creds_updated_at": None,
+        "config_generation": 1,
+        "memory_bytes": 1,
+        "versions": Versions(runtime="1", neonize="1", python="3"),
+    }
+    return Health(**{**values, **changes})
+
+
+class TestProbes:
+    async def test_the_first_answer_makes_a_run_healthy(self, fleet: Fleet, running: BotRecord, world: World) -> None:
+        fleet.on_probe(target(running), health())
+        assert running.probed == Probed(since=100.0, seen=True, connection=ConnectionState.ONLINE)
+        assert running.known.healthy_since == world.clock.now
+        assert await drain(fleet) == 1
+
+    async def test_an_answer_like_the_last_one_wakes_nobody(self, fleet: Fleet, running: BotRecord) -> None:
+        fleet.on_probe(target(running), health())
+        await drain(fleet)
+        fleet.on_probe(target(running), health(last_heartbeat=datetime(2026, 1, 2, tzinfo=UTC), memory_bytes=2))
+        assert await drain(fleet) == 0
+        assert running.health is not None
+        assert running.health.memory_bytes == 2
+
+    async def test_so_many_failures_in_a_row_make_it_fail_and_one_answer_makes_good(
+        self, fleet: Fleet, running: BotRecord
+    ) -> None:
+        for result in (health(), NO_ANSWER, NO_ANSWER, health(), NO_ANSWER, NO_ANSWER):
+            fleet.on_probe(target(running), result)
+            assert not running.probed.failing  # type: ignore[union-attr]
+        fleet.on_probe(target(running), NO_ANSWER)
+        assert running.probed is not None
+        assert running.probed.failing
+        assert running.probed.failure == "ConnectTimeout"
+
+    async def test_a_refusal_is_a_sign_of_life_and_not_of_health(self, fleet: Fleet, running: BotRecord) -> None:
+        fleet.on_probe(target(running), health())
+        for _ in range(10):
+            fleet.on_probe(target(running), REFUSAL)
+        assert running.probed is not None
+        assert (running.probed.failing, running.probed.failures) == (False, 0)
+        assert running.probed.connection is None
+        assert running.columns()["healthy"] is False
+
+    async def test_one_lost_answer_does_not_change_what_is_known_of_the_connection(
+        self, fleet: Fleet, running: BotRecord
+    ) -> None:
+        fleet.on_probe(target(running), health())
+        fleet.on_probe(target(running), NO_ANSWER)
+        assert running.probed is not None
+        assert running.probed.connection is ConnectionState.ONLINE
+
+    @pytest.mark.parametrize("result", [NO_ANSWER, health()], ids=["failure", "answer"])
+    async def test_what_comes_late_from_an_earlier_run_of_the_container_counts_for_nothing(
+        self, fleet: Fleet, running: BotRecord, result: Failed | Health
+    ) -> None:
+        for _ in range(5):
+            fleet.on_probe(target(running, run=50.0), result)
+        assert running.probed == Probed(since=100.0)
+        assert running.health is None
+        assert await drain(fleet) == 0
+
+    async def test_nor_does_what_comes_from_another_container_or_bot(self, fleet: Fleet, running: BotRecord) -> None:
+        fleet.on_probe(Target(BOT, "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
+        fleet.on_probe(Target("unheard-of", "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
+        assert running.probed == Probed(since=100.0)
+
+    @pytest.mark.parametrize(
+        ("connection", "message"), [(ConnectionState.RECONNECTING, "stream ended"), (ConnectionState.ONLINE, "")]
+    )
+    async def test_the_last_error_is_told_while_it_matters(
+        self, fleet: Fleet, running: BotRecord, connection: ConnectionState, message: str
+    ) -> None:
+        fault = Fault(code="stream", message="stream ended", at=NOW)
+        fleet.on_probe(target(running), health(connection, last_error=fault))
+        assert running.probed is not None
+        assert running.probed.connection_message == message
+
+    async def test_the_paired_number_is_kept_while_the_bot_connects(self, fleet: Fleet, running: BotRecord) -> None:
+        fleet.on_probe(target(running), health())
+        fleet.on_probe(target(running), health(ConnectionState.CONNECTING, phone_number=None))
+        assert running.paired_number == "49170"
+        fleet.on_probe(target(running), health(ConnectionState.LOGGED_OUT, phone_number=None))
+        assert running.paired_number is None
+
+
+class TestSweeps:
+    async def test_a_row_older_than_the_one_a_worker_has_read_is_not_taken_over(
+        self, fleet: Fleet, running: BotRecord, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = fleet._store
+        older = await store.bots()
+        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        newer = await store.bot(BOT)
+        assert newer is not None
+        running.load(*newer)
+        running.bot_dirty = False
+
+        async def read_before_the_update() -> list[tuple[Bot, BotStatus]]:
+            return older
+
+        monkeypatch.setattr(store, "bots", read_before_the_update)
+        await fleet.sweep()
+        assert running.bot is not None
+        assert running.bot.desired_state == Desired.STOPPED
+        assert running.bot_dirty
+
+    async def test_a_change_without_a_notification_is_found(
+        self, fleet: Fleet, running: BotRecord, world: World
+    ) -> None:
+        world.rows.bots[BOT].runtime_token = "changed by hand"  # grows no generation
+        await fleet.sweep()
+        assert running.bot_dirty
+
+    async def test_a_bot_as_it_was_is_not_read_again(self, fleet: Fleet, running: BotRecord) -> None:
+        await fleet.sweep()
+        assert not running.bot_dirty
+        assert not running.observed_dirty
+        assert await drain(fleet) == 1
+
+    async def test_a_container_that_changed_is_looked_at(self, fleet: Fleet, running: BotRecord, world: World) -> None:
+        world.host.crash(f"botdock-{SERVER}-{BOT}", 1)
+        await fleet.sweep()
+        assert running.observed_dirty
+
+    async def test_a_bot_whose_row_is_gone_is_read_again(self, fleet: Fleet, running: BotRecord, world: World) -> None:
+        world.rows.delete(BOT)
+        await fleet.sweep()
+        assert running.bot_dirty
