@@ -1,5 +1,19 @@
 #!/bin/sh
-# Makes sure that Debian's docker-registry is installed, for the tests that push (they start it themselves).
+# Fetches the registry that the tests push to (they start it themselves): the program of Debian's docker-registry
+# package only, because installing the package would also start a service on this machine.
 set -eu
-. "$(dirname "$0")/apt.sh"
-apt_need docker-registry docker-registry || { echo "registry: FAILED: install the package docker-registry" >&2; exit 1; }
+cd "$(dirname "$0")"
+. ./apt.sh
+target=.build/registry
+
+if command -v docker-registry >/dev/null || [ -x "$target/usr/bin/docker-registry" ]; then
+    exit 0
+fi
+mkdir -p "$target"
+cd "$target"
+apt_run download docker-registry || { apt_run update && apt_run download docker-registry; } || {
+    echo "registry: FAILED: the package docker-registry could not be fetched: $(apt_error)" >&2
+    exit 1
+}
+dpkg-deb --extract docker-registry_*.deb .
+rm docker-registry_*.deb

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -48,8 +49,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     config = folder / "config.yml"
     config.write_text(REGISTRY_CONFIG.format(storage=folder / "storage", address=address))
+    program = shutil.which("docker-registry", path=f"{os.environ['PATH']}:{PROJECT}/images/.build/registry/usr/bin")
+    assert program, "run images/registry.sh"
     with (folder / "log").open("w") as log:
-        process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
+        process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
     try:
         eventually(lambda: _answers(f"http://{address}/v2/"), what="the registry")
         yield address
