@@ -92,6 +92,7 @@ lint: $(VENV) ## style, types and import rules
 	@.venv/bin/lint-imports
 
 test: lint built ## everything: lint, then unit, integration and end-to-end tests on a real engine, with coverage
+	@images/registry.sh
 	@rm -f .coverage .coverage.*
 	@$(PYTHON) -m pytest --cov --cov-report=term:skip-covered tests/unit tests/integration tests/e2e
 
