@@ -67,6 +67,9 @@ class BotRecord:
 
     def load(self, bot: Bot, status: BotStatus) -> None:
         """Take over the rows in Postgres: all of them the first time, from then on only what is wanted."""
+        if self.bot is not None and self.bot.created_at != bot.created_at:
+            # Deleted and made again in one transaction: another bot, with another past.
+            self.written = {}
         self.bot = bot
         if self.loaded:
             return

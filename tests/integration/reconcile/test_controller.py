@@ -96,6 +96,19 @@ class TestRemoving:
         await site.seen(lambda: set(site.host.containers), lambda names: names == {name("bot-2")})
         assert set(site.host.volumes) == {name("bot-1"), name("bot-2")}
 
+    async def test_a_bot_deleted_and_made_anew_in_one_transaction_is_another_bot(self, site: Site) -> None:
+        await site.start(**LONG)
+        await site.create("bot-1")
+        await site.phase("bot-1", "online")
+        before = site.host.containers[name("bot-1")].id
+        await site.sql(
+            "DELETE FROM bots; INSERT INTO bots (id, server_name, name, approval_status) "
+            "VALUES ('bot-1', 'server1', 'again', 'approved')"
+        )
+        status = await site.phase("bot-1", "online")
+        assert status["container_id"] != before
+        assert status["container_id"] == site.host.containers[name("bot-1")].id
+
     async def test_an_orphan_goes_when_it_was_seen_twice(self, site: Site) -> None:
         acting = await site.start(**LONG)
         labels = {"botdock.owner": acting.engine._owner, "botdock.server": SERVER, "botdock.bot-id": "gone"}

@@ -82,6 +82,14 @@ def test_the_status_is_read_once_and_then_only_what_is_wanted() -> None:
     assert (record.bot is not None and record.bot.name, record.phase, record.restarts) == ("New", Phase.ONLINE, 4)
 
 
+def test_a_bot_made_anew_under_the_same_id_has_its_own_past() -> None:
+    record = loaded(phase="online", restarts=4, memory={"session_generation": 2})
+    again = Bot(**{**BOT.model_dump(), "created_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    record.load(again, status())
+    assert (record.phase, record.restarts, record.known) == (Phase.PENDING, 0, Known())
+    assert "memory" in record.written
+
+
 def test_every_change_of_phase_or_reason_is_an_event_and_nothing_else_is() -> None:
     record = loaded()
     record.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "first words"), now=NOW)

@@ -378,6 +378,17 @@ class TestTakingOver:
         await world.run(BOT, 60)
         assert last_exit(world)["exitCode"] == 2
 
+    async def test_what_probes_found_out_about_a_container_is_not_held_against_the_next_one(self, world: World) -> None:
+        await online(world)
+        world.controller.hangs(BOT)
+        old = world.host.containers[NAME]
+        world.host.remove_by_hand(NAME)
+        world.host.run(world.host.make(NAME, old.labels, old.spec))
+        await world.run(BOT, 60)
+        assert world.phase(BOT)[0] == "online"
+        assert world.host.containers[NAME].starts == 1
+        assert world.host.calls["kill"] == 0
+
     async def test_one_that_was_succeeded_starts_nothing_and_removes_no_session(self, world: World) -> None:
         old = world.controller
         await online(world)
