@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bot_runtime.contract import SendRequest, SendResult
+from bot_runtime.contract import SendRequest, SendResult, Text
 from bot_runtime.errors import ApiError
 from bot_runtime.outbox import Outbox, OutcomeUnknownError
 from bot_runtime.whatsapp.jid import Address, parse_address
@@ -44,6 +44,9 @@ class Sender:
 
     async def send(self, request: SendRequest) -> SendResult:
         """Send once per client id; a repetition gets the first result. Raises `ApiError` 400, 409, 502, 504."""
+        if not isinstance(request.content, Text):
+            raise ApiError(400, "unsupported-content", f"this bot cannot send {type(request.content).__name__}")
+        text = request.content.text
         try:
             address = parse_address(request.to)
         except ValueError as error:
@@ -58,7 +61,7 @@ class Sender:
             if result is not None:
                 return result
             self._outbox.start(request.client_id)
-            task = asyncio.create_task(self._run(request, address))
+            task = asyncio.create_task(self._run(request, address, text))
             self._running[request.client_id] = task
             task.add_done_callback(lambda _: self._running.pop(request.client_id))
         try:
@@ -79,9 +82,9 @@ class Sender:
         finally:
             self._replies -= 1
 
-    async def _run(self, request: SendRequest, address: Address) -> SendResult:
+    async def _run(self, request: SendRequest, address: Address, text: str) -> SendResult:
         try:
-            sent = await asyncio.to_thread(self._send, address, request.text)
+            sent = await asyncio.to_thread(self._send, address, text)
         except WhatsAppError as error:
             self.failed += 1
             if any(words in str(error) for words in _MAYBE_SENT):

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header
 from pydantic import AfterValidator, Field
 
-from bot_runtime.contract import SendRequest
+from bot_runtime.contract import SendRequest, Text
 from orchestrator.api.context import Parts, Session, Visible
 from orchestrator.api.live import of_runtime
 from orchestrator.api.schemas import Answer, BotId, Request, no_nul, phone_number, problems
@@ -82,7 +82,7 @@ async def send(
     await session.close()
     if row.status.address is None:
         raise Conflict(f"bot {bot_id!r} is not online: it does not run (phase {row.status.phase})", code="not-online")
-    request = SendRequest(client_id=_client_id(idempotency_key), to=new.to, text=new.message)
+    request = SendRequest(client_id=_client_id(idempotency_key), to=new.to, content=Text(text=new.message))
     async with parts.runtime(row.bot, row.status.address) as runtime:
         try:
             result = await runtime.send(request, timeout=SEND_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""A client of one bot's HTTP endpoint (`bot_runtime/contract.py`).
+"""A client of one bot's HTTP endpoint (`bot_runtime/contract/`).
 
 One httpx client per bot: httpx's pool looks through all its connections on every request, so one client shared by
 hundreds of bots costs tens of milliseconds of CPU per call, while one per bot stays at about one. Raises only:

@@ -1,4 +1,4 @@
-"""A bot's HTTP endpoint without a bot: speaks `bot_runtime/contract.py` on loopback and does as the test tells it."""
+"""A bot's HTTP endpoint without a bot: speaks `bot_runtime/contract/` on loopback and does as the test tells it."""
 
 import asyncio
 import socket

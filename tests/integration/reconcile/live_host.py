@@ -1,5 +1,5 @@
 """A machine in memory whose bots really listen: every running container has a loopback address of its own, and there,
-on the runtime's port, something that speaks `bot_runtime/contract.py`.
+on the runtime's port, something that speaks `bot_runtime/contract/`.
 """
 
 import asyncio

@@ -8,7 +8,7 @@ from sqlite3 import Connection
 
 import pytest
 
-from bot_runtime.contract import SendRequest, SendResult
+from bot_runtime.contract import SendRequest, SendResult, Text
 from bot_runtime.errors import ApiError
 from bot_runtime.outbox import KEPT_SECONDS, Outbox, OutcomeUnknownError
 from bot_runtime.sending import Sender
@@ -41,7 +41,7 @@ class Network:
 
 
 def request(client_id: str = "a", to: str = "491700000001", text: str = "hello") -> SendRequest:
-    return SendRequest(client_id=client_id, to=to, text=text)
+    return SendRequest(client_id=client_id, to=to, content=Text(text=text))
 
 
 def sender(store: Connection, send: Callable[[Address, str], Sent], timeout: float = 5) -> Sender:

@@ -1,0 +1,119 @@
+"""The wire between a bot container and the orchestrator: the only module that both sides import.
+
+Everything here is data: the environment a container is started with, the exit codes it ends with, and the JSON bodies
+of its HTTP endpoint (port 8080, `Authorization: Bearer <token>` on every call but `GET /livez`). JSON is camelCase,
+timestamps are RFC 3339 in UTC. msgspec does the encoding because it validates, and weighs about 1 MB in a process of
+which there are hundreds.
+
+    GET  /livez                                   204 while the event loop turns
+    GET  /health                                  Health
+    GET  /events?spool=&after=&limit=&wait=       EventPage
+    GET  /qr                                      Qr                     409 when none is shown
+    POST /pair-code          PairCodeRequest      PairCode               409 when the bot is not waiting for a phone
+    PUT  /config             RuntimeConfig        RuntimeConfig
+    PUT  /secrets            Secrets              204                    kept in memory only
+    POST /messages           SendRequest          SendResult             409 when the bot is not online, 429 limited
+    PUT  /uploads/{clientId} raw bytes            204                    the file of a media message, before sending it
+    GET  /media/{messageId}                       raw bytes              404 unknown or too old, 502 WhatsApp refused
+    GET  /groups                                  list[Group]            409 when the bot is not online
+    POST /connection/reset                        Health                 a new connection, or a new QR when it expired
+    POST /logout                                  Health                 409 when no session is present
+    GET  /stats                                   Stats
+
+Every error is an `Error` body: 400 malformed, 401 token, 404 unknown path, 409 wrong state, 413 too large, 429 too many
+messages (with `retryAfterMs`), 502 WhatsApp refused, 504 WhatsApp did not answer.
+"""
+
+from bot_runtime.contract.config import ChannelReaction, ChatGpt, CustomCommand, RuntimeConfig, Secrets, WebhookCall
+from bot_runtime.contract.events import Event, EventPage, EventType
+from bot_runtime.contract.health import (
+    ConnectionState,
+    EventCursor,
+    Fault,
+    Health,
+    PairCode,
+    PairCodeRequest,
+    Qr,
+    Stats,
+    Versions,
+)
+from bot_runtime.contract.messages import (
+    FILES,
+    Audio,
+    Contact,
+    Content,
+    Document,
+    Group,
+    GroupMember,
+    Image,
+    Location,
+    Media,
+    Poll,
+    Quote,
+    Reaction,
+    SendRequest,
+    SendResult,
+    Sticker,
+    Text,
+    Video,
+)
+from bot_runtime.contract.process import (
+    AUTH_ROOT,
+    MAX_BODY_BYTES,
+    MAX_EVENTS_PER_PAGE,
+    MAX_MEDIA_BYTES,
+    MAX_WAIT_SECONDS,
+    PORT,
+    Env,
+    ExitCode,
+)
+from bot_runtime.contract.wire import Error, Wire
+
+__all__ = [
+    "AUTH_ROOT",
+    "FILES",
+    "MAX_BODY_BYTES",
+    "MAX_EVENTS_PER_PAGE",
+    "MAX_MEDIA_BYTES",
+    "MAX_WAIT_SECONDS",
+    "PORT",
+    "Audio",
+    "ChannelReaction",
+    "ChatGpt",
+    "ConnectionState",
+    "Contact",
+    "Content",
+    "CustomCommand",
+    "Document",
+    "Env",
+    "Error",
+    "Event",
+    "EventCursor",
+    "EventPage",
+    "EventType",
+    "ExitCode",
+    "Fault",
+    "Group",
+    "GroupMember",
+    "Health",
+    "Image",
+    "Location",
+    "Media",
+    "PairCode",
+    "PairCodeRequest",
+    "Poll",
+    "Qr",
+    "Quote",
+    "Reaction",
+    "RuntimeConfig",
+    "Secrets",
+    "SendRequest",
+    "SendResult",
+    "Stats",
+    "Sticker",
+    "Text",
+    "Versions",
+    "Video",
+    "WebhookCall",
+    "Wire",
+]

@@ -1,0 +1,55 @@
+"""What happened to a bot, numbered."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from bot_runtime.contract.wire import Wire
+
+
+class EventType(StrEnum):
+    """The names under which things that happen to a bot are recorded."""
+
+    CONNECTION_UPDATE = "connection-update"
+    MESSAGE_UPSERT = "message-upsert"
+    CREDS_UPDATE = "creds-update"
+    PRESENCE_UPDATE = "presence-update"
+    ERROR = "error"
+    QR = "qr"
+    CONNECTED = "connected"
+    LOGOUT = "logout"
+    MESSAGE_ACK = "message-ack"
+    GROUP_UPDATE = "group-update"
+    CALL = "call"
+    RECONNECT_FAILED = "reconnect-failed"
+    HEALTH_CHECK_FAILED = "health-check-failed"
+    SETTINGS_UPDATE = "settings-update"
+    """The bot's owner changed a setting by command: `{settings: {name: value}}`, to be kept in Postgres."""
+    # Written by the orchestrator, never by a runtime:
+    PHASE_CHANGE = "phase-change"
+    CONTAINER_START = "container-start"
+    CONTAINER_EXIT = "container-exit"
+    CONTAINER_OOM = "container-oom"
+
+
+class Event(Wire, frozen=True):
+    """One numbered entry of a bot's history."""
+
+    seq: int
+    type: EventType
+    data: dict[str, Any]
+    timestamp: datetime
+
+
+class EventPage(Wire, frozen=True):
+    """`GET /events`: events after the cursor, oldest first.
+
+    Asking with `after=N` and the spool's own id acknowledges all events up to N, which may then be forgotten. Another
+    spool id acknowledges nothing and starts at the oldest event kept. `wait` seconds hold the answer back until there
+    is at least one event.
+    """
+
+    spool_id: str
+    items: list[Event]
+    next: int
+    """The `after` of the next call: the last `seq` in `items`, or the `after` that was asked with."""

@@ -1,0 +1,137 @@
+"""What a bot sends, and the groups it is in."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+from bot_runtime.contract.wire import Wire
+
+
+class Text(Wire, frozen=True, tag_field="type", tag="text"):
+    """A text."""
+
+    text: Annotated[str, Meta(min_length=1, max_length=65536)]
+
+
+class Media(Wire, frozen=True):
+    """What all files have in common; their bytes are uploaded first (`PUT /uploads/{clientId}`)."""
+
+    mimetype: Annotated[str, Meta(pattern=r"^[a-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?codecs=[a-z0-9.]+)?$")]
+
+
+class Image(Media, frozen=True, tag_field="type", tag="image"):
+    """A picture (JPEG, PNG)."""
+
+    caption: Annotated[str, Meta(max_length=4096)] = ""
+
+
+class Video(Media, frozen=True, tag_field="type", tag="video"):
+    """A film (MP4)."""
+
+    caption: Annotated[str, Meta(max_length=4096)] = ""
+
+
+class Audio(Media, frozen=True, tag_field="type", tag="audio"):
+    """A sound file, or a voice message (`audio/ogg; codecs=opus`)."""
+
+    voice: bool = False
+
+
+class Document(Media, frozen=True, tag_field="type", tag="document"):
+    """Any file, shown by its name."""
+
+    file_name: Annotated[str, Meta(min_length=1, max_length=255)]
+    caption: Annotated[str, Meta(max_length=4096)] = ""
+
+
+class Sticker(Media, frozen=True, tag_field="type", tag="sticker"):
+    """A sticker (WebP, 512×512)."""
+
+
+class Location(Wire, frozen=True, tag_field="type", tag="location"):
+    """A place, in degrees."""
+
+    latitude: Annotated[float, Meta(ge=-90, le=90)]
+    longitude: Annotated[float, Meta(ge=-180, le=180)]
+    name: Annotated[str, Meta(max_length=200)] = ""
+    address: Annotated[str, Meta(max_length=500)] = ""
+
+
+class Contact(Wire, frozen=True, tag_field="type", tag="contact"):
+    """A contact card."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200)]
+    phone_number: Annotated[str, Meta(pattern="^[0-9]{5,15}$")]
+
+
+class Reaction(Wire, frozen=True, tag_field="type", tag="reaction"):
+    """A reaction to a message; an empty emoji takes it back."""
+
+    message_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    emoji: Annotated[str, Meta(max_length=16)]
+    sender: str | None = None
+    """Who wrote the message, needed in groups; None: the chat's other side. `me` for the bot's own."""
+
+
+class Poll(Wire, frozen=True, tag_field="type", tag="poll"):
+    """A question with answers to choose from."""
+
+    question: Annotated[str, Meta(min_length=1, max_length=255)]
+    options: Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(min_length=2, max_length=12)]
+    selectable: Annotated[int, Meta(ge=1, le=12)] = 1
+
+
+Content = Text | Image | Video | Audio | Document | Sticker | Location | Contact | Reaction | Poll
+FILES = (Image, Video, Audio, Document, Sticker)
+"""The contents whose bytes are uploaded first."""
+
+
+class Quote(Wire, frozen=True):
+    """The message that a message answers."""
+
+    message_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    sender: str | None = None
+    """Who wrote it, needed in groups; None: the chat's other side. `me` for the bot's own."""
+    text: Annotated[str, Meta(max_length=4096)] = ""
+    """What is shown of it; the bot fills it in when it still knows the message."""
+
+
+class SendRequest(Wire, frozen=True):
+    """`POST /messages`: one message to one chat."""
+
+    client_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
+    """Chosen by the caller; the same id is never sent twice. 1 to 64 of `A-Za-z0-9_-`."""
+    to: str
+    """A phone number in international form, or a chat id (`…@s.whatsapp.net`, `…@c.us`, `…@lid`, `…@g.us`)."""
+    content: Content
+    quote: Quote | None = None
+
+
+class SendResult(Wire, frozen=True):
+    """The message as WhatsApp accepted it."""
+
+    message_id: str
+    timestamp: datetime
+    repeated: bool
+    """True when `client_id` had been sent before and nothing was sent now."""
+
+
+class GroupMember(Wire, frozen=True):
+    """Somebody in a group."""
+
+    id: str
+    """Chat id (`…@lid` or `…@s.whatsapp.net`)."""
+    phone_number: str | None
+    admin: bool
+
+
+class Group(Wire, frozen=True):
+    """A group that the account is in. `group-update` events carry it as `{group: Group}`, or `{left: id}`."""
+
+    id: str
+    subject: str
+    description: str
+    owner: str | None
+    created_at: datetime | None
+    members: list[GroupMember]

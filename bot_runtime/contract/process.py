@@ -1,0 +1,44 @@
+"""How a runtime is started and how it ends."""
+
+from enum import IntEnum, StrEnum
+
+PORT = 8080
+AUTH_ROOT = "/auth"
+"""Where the bot's volume is mounted. Files live in `/auth/{serverName}/bot_{botId}/`, directories are 0700."""
+
+MAX_BODY_BYTES = 1 << 20
+MAX_MEDIA_BYTES = 16 << 20
+"""What one media message may weigh, in either direction."""
+MAX_EVENTS_PER_PAGE = 500
+MAX_WAIT_SECONDS = 60.0
+
+
+class Env(StrEnum):
+    """The environment variables of a bot container. The token is its only secret."""
+
+    BOT_ID = "BOTDOCK_BOT_ID"
+    SERVER_NAME = "BOTDOCK_SERVER_NAME"
+    TOKEN = "BOTDOCK_TOKEN"
+    CONFIG = "BOTDOCK_CONFIG"
+    """A `RuntimeConfig` in JSON for the first start; a configuration kept on the volume with a higher or equal
+    generation wins."""
+    LOG_LEVEL = "BOTDOCK_LOG_LEVEL"
+    """debug, info (the default), warning or error."""
+    AUTH_ROOT = "BOTDOCK_AUTH_ROOT"
+    """Where the volume is mounted when it is not `/auth` (a runtime outside a container)."""
+    PORT = "BOTDOCK_PORT"
+    """The port of the HTTP endpoint when it is not 8080; 0 takes a free one and logs it."""
+
+
+class ExitCode(IntEnum):
+    """What the exit of a runtime means. Anything else is a crash."""
+
+    STOPPED = 0
+    INVALID_CONFIG = 64
+    INTERNAL_ERROR = 70
+    SESSION_IN_USE = 73
+    """Another process holds `session.lock` on this volume."""
+    RECONNECT_FAILED = 75
+    """WhatsApp could not be reached in `max_reconnect_attempts` tries."""
+    SESSION_UNREADABLE = 78
+    """The session file is corrupt or of an unknown version."""
