@@ -238,14 +238,14 @@ class Bot:
             self.spool.append(EventType.ERROR, {"code": "reply-failed", "message": str(error)})
 
     def _send_blocking(self, address: Address, text: str) -> Sent:
-        from bot_runtime.whatsapp import wire
+        from bot_runtime.whatsapp import encode
 
-        return wire.sent(self._core.send(wire.jid(address), wire.text_message(text)))
+        return encode.sent(self._core.send(encode.jid(address), encode.text_message(text)))
 
     def _pair_code_blocking(self, number: str) -> str:
-        from bot_runtime.whatsapp import wire
+        from bot_runtime.whatsapp import encode
 
-        return wire.pair_code(self._core.pair_phone(wire.pair_phone_parameters(number)))
+        return encode.pair_code(self._core.pair_phone(encode.pair_phone_parameters(number)))
 
     async def _in_time(self, call: Callable[..., Any], *arguments: Any) -> Any:
         try:

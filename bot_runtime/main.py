@@ -54,9 +54,9 @@ def _start_connecting(
 ) -> Dial:
     device = b""
     if account is None:
-        from bot_runtime.whatsapp import wire
+        from bot_runtime.whatsapp import encode
 
-        device = wire.device_properties()
+        device = encode.device_properties()
     level = {"debug": "INFO", "info": "WARN"}.get(environment.log_level, "ERROR")  # its DEBUG holds secrets
     dial = Dial(database=directory.database, device=device, log_level=level)
     inbox.core.connect(dial)

@@ -84,10 +84,10 @@ class Inbox:
             self._decode(code, data)
 
     def _decode(self, code: int, data: bytes) -> None:
-        from bot_runtime.whatsapp import wire
+        from bot_runtime.whatsapp import decode
 
         try:
-            decoded = wire.decode(code, data)
+            decoded = decode.decode(code, data)
         except Exception:  # a raise would end in Go, which ignores it
             log.exception("event %d of the library could not be read", code)
             return
@@ -95,7 +95,7 @@ class Inbox:
             self._put(decoded)
 
     def _log(self, data: bytes) -> None:
-        from bot_runtime.whatsapp import wire
+        from bot_runtime.whatsapp import decode
 
-        level, name, message = wire.log_entry(data)
+        level, name, message = decode.log_entry(data)
         library_log.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", name, message)

@@ -1,4 +1,4 @@
-"""What comes from WhatsApp and goes there, as plain data. `wire.py` turns it from and into neonize's messages."""
+"""What comes from WhatsApp and goes there, as plain data; `decode.py` and `encode.py` speak neonize's language."""
 
 from dataclasses import dataclass
 from datetime import datetime

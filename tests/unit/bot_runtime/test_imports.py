@@ -21,18 +21,18 @@ def test_the_runtime_itself_loads_nothing_heavy() -> None:
 
 
 def test_messages_load_protobuf_and_nothing_else() -> None:
-    assert loaded("import bot_runtime.whatsapp.wire") == ["google.protobuf"]
+    assert loaded("import bot_runtime.whatsapp.encode, bot_runtime.whatsapp.decode") == ["google.protobuf"]
 
 
 def test_neonize_is_whole_for_whoever_asks_for_it() -> None:
-    code = "import bot_runtime.whatsapp.wire, neonize; print(neonize.NewClient.__module__, neonize.__version__)"
+    code = "import bot_runtime.whatsapp.encode, neonize; print(neonize.NewClient.__module__, neonize.__version__)"
     assert run(code).startswith("neonize.client 0.")
 
 
 def test_a_missing_library_of_neonize_fails_with_its_name_and_may_be_tried_again() -> None:
     code = """
 import sys
-import bot_runtime.whatsapp.wire, neonize
+import bot_runtime.whatsapp.encode, neonize
 sys.modules["phonenumbers"] = None
 try:
     neonize.NewClient
@@ -45,7 +45,9 @@ print(neonize.NewClient.__name__)
 
 
 def test_protobuf_runs_its_fast_implementation() -> None:
-    code = (
-        "import bot_runtime.whatsapp.wire; from google.protobuf.internal.api_implementation import Type; print(Type())"
-    )
+    code = """
+import bot_runtime.whatsapp.encode
+from google.protobuf.internal.api_implementation import Type
+print(Type())
+"""
     assert run(code) == "upb"
