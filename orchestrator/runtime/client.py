@@ -3,13 +3,16 @@
 One httpx client per bot: httpx's pool looks through all its connections on every request, so one client shared by
 hundreds of bots costs tens of milliseconds of CPU per call, while one per bot stays at about one. Raises only:
 
-    RuntimeCallError             the bot answered with an error; `status` and the contract's `code`
+    RuntimeCallError             the bot answered with an error; `status`, the contract's `code` and `retry_after_ms`
     RuntimeUnreachable           no answer: refused, reset, timed out, or not a Botdock runtime
 """
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import quote, unquote
 
 import httpx
 import msgspec
@@ -30,11 +33,23 @@ class RuntimeUnreachable(Exception):
 class RuntimeCallError(Exception):
     """The bot's endpoint refused the call."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after_ms: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.retry_after_ms = retry_after_ms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaFile:
+    """The file of a received message, on its way; `chunks` raises RuntimeUnreachable when it breaks off."""
+
+    mimetype: str
+    size: int
+    """In bytes; `chunks` give exactly so many."""
+    file_name: str | None
+    chunks: AsyncIterator[bytes]
 
 
 class RuntimeClient:
@@ -84,6 +99,50 @@ class RuntimeClient:
             contract.SendResult, lambda: self._http.post("/messages", content=body, timeout=timeout)
         )
 
+    async def upload(self, client_id: str, chunks: AsyncIterable[bytes], *, size: int, timeout: float) -> None:
+        """Give the bot the file of a media message, `size` bytes; `send` with the same client id comes next.
+
+        Nothing of the file is held in memory. It may be given again; the bot keeps the last one until it is sent.
+        RuntimeCallError 413 when it is larger than MAX_MEDIA_BYTES, 507 when the bot's volume is full.
+        """
+        headers = {"Content-Length": str(size)}
+        path = f"/uploads/{quote(client_id, safe='')}"
+        await self._call(type(None), lambda: self._http.put(path, content=chunks, headers=headers, timeout=timeout))
+
+    @asynccontextmanager
+    async def media(self, message_id: str, *, timeout: float) -> AsyncIterator[MediaFile]:
+        """The file of a message that has arrived, while the context is open.
+
+        RuntimeCallError 404 when the bot does not know such a message with a file (any more), 410 when WhatsApp has
+        thrown the file away, 413 when it is larger than MAX_MEDIA_BYTES, 502 and 504 when WhatsApp fails.
+        """
+        request = self._http.build_request("GET", f"/media/{quote(message_id, safe='')}", timeout=timeout)
+        try:
+            response = await self._http.send(request, stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+            raise _unreachable(exc) from exc
+        try:
+            if not response.is_success:
+                await response.aread()
+                raise self._error(response)
+            yield MediaFile(
+                mimetype=response.headers["content-type"],
+                size=int(response.headers["content-length"]),
+                file_name=_file_name(response.headers.get("content-disposition", "")),
+                chunks=_chunks(response),
+            )
+        finally:
+            await response.aclose()
+
+    async def groups(self, *, timeout: float) -> list[contract.Group]:
+        """The groups the account is in, with their members; RuntimeCallError 409 when the bot is not online."""
+        return await self._call(list[contract.Group], lambda: self._http.get("/groups", timeout=timeout))
+
+    async def put_secrets(self, secrets: contract.Secrets) -> None:
+        """What the bot keeps in memory only: to be sent after every start of its process (a new `boot_id`)."""
+        body = msgspec.json.encode(secrets)
+        await self._call(type(None), lambda: self._http.put("/secrets", content=body))
+
     async def reset_connection(self) -> contract.Health:
         """A new connection to WhatsApp, or a new QR when the last one expired."""
         return await self._call(contract.Health, lambda: self._http.post("/connection/reset"))
@@ -104,11 +163,39 @@ class RuntimeClient:
         try:
             response = await call()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
-            raise RuntimeUnreachable(f"{type(exc).__name__}: {exc}".rstrip(": ")) from exc
+            raise _unreachable(exc) from exc
+        if not response.is_success:
+            raise self._error(response)
         try:
-            if response.is_success:
-                return msgspec.json.decode(response.content, type=body)
+            return msgspec.json.decode(response.content or b"null", type=body)
+        except msgspec.MsgspecError as exc:
+            raise _no_runtime(response, exc) from exc
+
+    @staticmethod
+    def _error(response: httpx.Response) -> RuntimeCallError | RuntimeUnreachable:
+        try:
             error = msgspec.json.decode(response.content, type=contract.Error)
         except msgspec.MsgspecError as exc:
-            raise RuntimeUnreachable(f"the answer ({response.status_code}) is not a runtime's: {exc}") from exc
-        raise RuntimeCallError(response.status_code, error.code, error.message)
+            return _no_runtime(response, exc)
+        return RuntimeCallError(response.status_code, error.code, error.message, retry_after_ms=error.retry_after_ms)
+
+
+async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in response.aiter_raw(65536):
+            yield chunk
+    except (httpx.HTTPError, OSError) as exc:
+        raise _unreachable(exc) from exc
+
+
+def _unreachable(exc: Exception) -> RuntimeUnreachable:
+    return RuntimeUnreachable(f"{type(exc).__name__}: {exc}".rstrip(": "))
+
+
+def _no_runtime(response: httpx.Response, exc: Exception) -> RuntimeUnreachable:
+    return RuntimeUnreachable(f"the answer ({response.status_code}) is not a runtime's: {exc}")
+
+
+def _file_name(disposition: str) -> str | None:
+    _, found, name = disposition.partition("filename*=UTF-8''")
+    return unquote(name) if found else None
