@@ -2,13 +2,14 @@
 
 
 class ApiError(Exception):
-    """Answered with `status` and a `contract.Error` of `code` and `message`."""
+    """Answered with `status` and a `contract.Error` of `code` and `message`; `retry_after` is in seconds."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.retry_after = retry_after
 
 
 def wrong_state(message: str) -> ApiError:

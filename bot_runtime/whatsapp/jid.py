@@ -3,10 +3,17 @@
 import re
 from dataclasses import dataclass
 
-_SERVERS = frozenset({"s.whatsapp.net", "lid", "g.us", "newsletter"})
-_PUNCTUATION = re.compile(r"[\s().-]")
-_NUMBER = re.compile(r"\+?([1-9][0-9]{5,14})")
+PERSON, HIDDEN, GROUP, CHANNEL = "s.whatsapp.net", "lid", "g.us", "newsletter"
+"""Servers: people by phone number, people by the id that hides it, groups, channels."""
+
+_SERVERS = {"c.us": PERSON, PERSON: PERSON, HIDDEN: HIDDEN, GROUP: GROUP, CHANNEL: CHANNEL}
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
+"""What comes along when a number is copied out of a phone's contacts."""
+_TRUNK = re.compile(r"\(0\)")
+_PUNCTUATION = re.compile("[\\s()./\u2010-\u2015-]")
+_NUMBER = re.compile(r"(?:\+|00)?([1-9][0-9]{5,14})")
 _USER = re.compile(r"[0-9]{5,32}(-[0-9]{5,32})?")
+_LONGEST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,22 +26,31 @@ class Address:
     def __str__(self) -> str:
         return f"{self.user}@{self.server}"
 
+    @property
+    def is_group(self) -> bool:
+        return self.server == GROUP
+
 
 def parse_address(text: str) -> Address:
     """Read a phone number in international form (punctuation allowed) or a chat id. Raises ValueError."""
-    user, at, server = text.strip().partition("@")
-    if at:
-        server = "s.whatsapp.net" if server == "c.us" else server
-        user = user.partition(":")[0]
-        if server not in _SERVERS or not _USER.fullmatch(user):
-            raise ValueError("not a chat id: expected digits@s.whatsapp.net, @lid, @g.us or @newsletter")
-        return Address(user, server)
-    return Address(parse_number(user), "s.whatsapp.net")
+    if len(text) > _LONGEST:
+        raise ValueError("not a phone number or chat id: too long")
+    user, at, name = text.strip().partition("@")
+    if not at:
+        return Address(parse_number(user), PERSON)
+    server = _SERVERS.get(name.strip().lower())
+    user = user.partition(":")[0]
+    if server == PERSON:
+        return Address(parse_number(user), PERSON)
+    if server is None or not _USER.fullmatch(user):
+        raise ValueError("not a chat id: expected digits@s.whatsapp.net, @c.us, @lid, @g.us or @newsletter")
+    return Address(user, server)
 
 
 def parse_number(text: str) -> str:
-    """The digits of a phone number in international form. Raises ValueError."""
-    match = _NUMBER.fullmatch(_PUNCTUATION.sub("", text))
+    """The digits of a phone number in international form: `+49 170 …`, `0049170…` or `49170…`. Raises ValueError."""
+    bare = _PUNCTUATION.sub("", _TRUNK.sub("", _INVISIBLE.sub("", text)))
+    match = _NUMBER.fullmatch(bare)
     if match is None:
         raise ValueError("not a phone number in international form (6 to 15 digits)")
     return match.group(1)
