@@ -17,6 +17,7 @@ from bot_runtime.contract import (
     EventType,
     ExitCode,
     Fault,
+    Group,
     Health,
     PairCode,
     PairCodeRequest,
@@ -31,16 +32,22 @@ from bot_runtime.credentials import Credentials
 from bot_runtime.environment import Environment
 from bot_runtime.errors import ApiError, wrong_state
 from bot_runtime.events import Spool
+from bot_runtime.groups import Groups
+from bot_runtime.media import Media, MediaFile
 from bot_runtime.outbox import Outbox
+from bot_runtime.recipients import Recipients
 from bot_runtime.sending import Sender
 from bot_runtime.session import SessionDirectory
+from bot_runtime.transfers import Transfers
+from bot_runtime.uploads import Uploads
 from bot_runtime.whatsapp.connection import Connection
 from bot_runtime.whatsapp.core import Dial, package_version
 from bot_runtime.whatsapp.inbox import Inbox
-from bot_runtime.whatsapp.jid import Address, parse_number
-from bot_runtime.whatsapp.messages import Account, Incoming, Sent, WhatsAppError
+from bot_runtime.whatsapp.jid import PERSON, Address, parse_address, parse_number
+from bot_runtime.whatsapp.messages import Account, Incoming, WhatsAppError
 from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
+from bot_runtime.whatsapp.transport import LibraryTransport
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +88,16 @@ class Bot:
         self.restart_needed = restart
         self.config = config
         self.spool = Spool(store)
-        self.sender = Sender(Outbox(store), self._send_blocking)
+        transport = LibraryTransport(self._core, directory.database)
+        transfers = Transfers()
+        self._outbox = Outbox(store)
+        self.uploads = Uploads(directory.files)
+        self.media = Media(store, directory.files, transport, transfers)
+        self.groups = Groups(transport)
+        recipients = Recipients(own=self._own_address, recall=self._recall)
+        self.sender = Sender(
+            self._outbox, self.uploads, transport, transfers, recipients, config=lambda: config.current
+        )
         self.connection = Connection(
             inbox, dial, listener=self, config=lambda: config.current, own_port=own_port, attempts=attempts
         )
@@ -115,6 +131,7 @@ class Bot:
             self.spool.append(EventType.CONNECTED, {"phoneNumber": self.credentials.phone_number})
             self.credentials.notice_change()
         elif link.state is ConnectionState.LOGGED_OUT:
+            self._outbox.lose_evidence()
             self.credentials.forget()
             self.spool.append(EventType.LOGOUT, {"reason": fault.message if fault else ""})
 
@@ -198,9 +215,28 @@ class Bot:
             raise ApiError(409, "stale-generation", str(error)) from error
 
     async def send(self, request: SendRequest) -> SendResult:
-        if self.connection.link.state is not ConnectionState.ONLINE and not self.sender.known(request.client_id):
-            raise wrong_state(f"the bot is not online: the connection is {self.connection.link.state}")
+        if not self.sender.known(request.client_id):
+            self._check_online()
         return await self.sender.send(request)
+
+    async def open_media(self, message_id: str) -> MediaFile:
+        self.media.reference(message_id)
+        self._check_online()
+        return await self.media.open(message_id)
+
+    async def list_groups(self) -> list[Group]:
+        self._check_online()
+        return await self.groups.snapshot()
+
+    async def group(self, group_id: str) -> Group:
+        try:
+            address = parse_address(group_id)
+        except ValueError as error:
+            raise ApiError(400, "bad-group", str(error)) from error
+        if not address.is_group:
+            raise ApiError(400, "bad-group", "not the id of a group: expected digits@g.us")
+        self._check_online()
+        return await self.groups.info(address)
 
     async def reset(self) -> Health:
         if self.connection.link.state is ConnectionState.LOGGED_OUT:
@@ -228,6 +264,7 @@ class Bot:
             reconnects=self.connection.reconnects,
             messages_cached=0,
             locks_held=len(self._tasks),
+            rate_window=self.sender.rate_window(),
         )
 
     async def _reply(self, chat: Address, text: str) -> None:
@@ -237,10 +274,21 @@ class Bot:
             log.warning("an answer could not be sent: %s", error)
             self.spool.append(EventType.ERROR, {"code": "reply-failed", "message": str(error)})
 
-    def _send_blocking(self, address: Address, text: str) -> Sent:
-        from bot_runtime.whatsapp import encode
+    def _check_online(self) -> None:
+        if self.connection.link.state is not ConnectionState.ONLINE:
+            raise wrong_state(f"the bot is not online: the connection is {self.connection.link.state}")
 
-        return encode.sent(self._core.send(encode.jid(address), encode.text_message(text)))
+    def _own_address(self) -> Address | None:
+        number = self.credentials.phone_number
+        return Address(number, PERSON) if number else None
+
+    def _recall(self, message_id: str) -> str:
+        """The text of a message among the last events."""
+        for event in self.spool.history:
+            for message in event.data.get("messages", ()):
+                if message["id"] == message_id:
+                    return str(message["text"])
+        return ""
 
     def _pair_code_blocking(self, number: str) -> str:
         from bot_runtime.whatsapp import encode

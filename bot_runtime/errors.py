@@ -1,5 +1,7 @@
 """Errors that reach the caller of the HTTP endpoint."""
 
+import errno
+
 
 class ApiError(Exception):
     """Answered with `status` and a `contract.Error` of `code` and `message`; `retry_after` is in seconds."""
@@ -15,3 +17,8 @@ class ApiError(Exception):
 def wrong_state(message: str) -> ApiError:
     """409: the bot is in no state to do this now."""
     return ApiError(409, "wrong-state", message)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a file could not be written for want of room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -2,19 +2,24 @@
 
 import logging
 import os
+import sqlite3
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 from bot_runtime.contract import ExitCode
 from bot_runtime.environment import Environment, InvalidEnvironmentError, read_environment
 from bot_runtime.lifecycle import Resume, StopSignal, restart_in_place, take_resume
 from bot_runtime.logs import give_back_stdout, set_up_logging
+from bot_runtime.outbox import Outbox
 from bot_runtime.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
+from bot_runtime.store import open_store
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.inbox import Inbox
 from bot_runtime.whatsapp.messages import Account
+from bot_runtime.whatsapp.secrets import find_messages
 
 log = logging.getLogger("bot_runtime")
 
@@ -44,9 +49,32 @@ def run() -> int:
     except SessionUnreadableError as error:
         log.critical("the session is damaged: %s", error)
         return ExitCode.SESSION_UNREADABLE
+    store = open_store(directory.store)
+    settle_sends(Outbox(store), directory.database, account)
     inbox = Inbox()
     dial = _start_connecting(inbox, environment, directory, account)
-    return _run_loop(environment, directory, inbox, dial, account, lock, resume, stop, stream)
+    return _run_loop(environment, directory, store, inbox, dial, account, lock, resume, stop, stream)
+
+
+def settle_sends(outbox: Outbox, database: Path, account: Account | None) -> None:
+    """Find out what became of the messages that were under way when the last process ended, see `outbox.py`.
+
+    Only while neonize does not have the session open, because only then is its file sure to be read right.
+    """
+    outbox.forget_repeatable()
+    if account is None:
+        outbox.lose_evidence()
+        return
+    looked_for = outbox.unsettled()
+    if not looked_for:
+        return
+    try:
+        found = find_messages(database, looked_for)
+    except SessionUnreadableError as error:
+        log.warning("what became of %d messages cannot be found out: %s", len(looked_for), error)
+        return
+    log.info("%d messages were under way at the end: %d had left", len(looked_for), len(found))
+    outbox.settle(found)
 
 
 def _start_connecting(
@@ -66,6 +94,7 @@ def _start_connecting(
 def _run_loop(
     environment: Environment,
     directory: SessionDirectory,
+    store: sqlite3.Connection,
     inbox: Inbox,
     dial: Dial,
     account: Account | None,
@@ -81,10 +110,8 @@ def _run_loop(
     from bot_runtime.app import make_application, rejection
     from bot_runtime.bot import Bot
     from bot_runtime.config import ConfigFile
-    from bot_runtime.contract import MAX_BODY_BYTES
     from bot_runtime.heartbeat import Heartbeat
     from bot_runtime.http import Server, listen
-    from bot_runtime.store import open_store
 
     listener = socket.socket(fileno=resume.listener) if resume else listen(environment.port)
     port = listener.getsockname()[1]
@@ -110,7 +137,7 @@ def _run_loop(
             environment,
             directory,
             ConfigFile(directory.config, environment.config),
-            open_store(directory.store),
+            store,
             inbox,
             dial,
             account,
@@ -121,7 +148,7 @@ def _run_loop(
             leave=leave,
             restart=lambda attempts: leave(ExitCode.STOPPED, attempts),
         )
-        server = Server(make_application(bot, environment.token), max_body=MAX_BODY_BYTES, reject=rejection)
+        server = Server(make_application(bot, environment.token), reject=rejection)
         await server.start(listener)
         log.info("bot %s of %s serves on port %d", environment.bot_id, environment.server_name, port)
         bot.start()

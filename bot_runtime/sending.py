@@ -1,31 +1,57 @@
-"""Sending texts: off the event loop, once per client id, answered in bounded time."""
+"""Sending: off the event loop, once per client id, within the rate limit, answered in bounded time."""
 
 import asyncio
+import logging
+import sqlite3
+import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import msgspec
 
-from bot_runtime.contract import SendRequest, SendResult, Text
+from bot_runtime.contract import FILES, Reaction, RuntimeConfig, SendRequest, SendResult, Text
 from bot_runtime.errors import ApiError
 from bot_runtime.outbox import Outbox, OutcomeUnknownError
-from bot_runtime.whatsapp.jid import Address, parse_address
+from bot_runtime.rate import seconds_until_room
+from bot_runtime.recipients import Recipients
+from bot_runtime.transfers import Transfers
+from bot_runtime.uploads import Upload, Uploads
+from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Sent, WhatsAppError
+from bot_runtime.whatsapp.outgoing import Outgoing, Transport
+
+log = logging.getLogger(__name__)
 
 SEND_SECONDS = 30.0
 
 _MAYBE_SENT = ("timed out waiting for message send response", "disconnected before message send")
 """Errors of whatsmeow after which the message may have gone out. All others come before sending, or are a refusal."""
 
-Send = Callable[[Address, str], Sent]
-
 
 class Sender:
-    """Sends through `send`, which blocks; `busy` tells whether anything is under way."""
+    """Sends through `transport`; `busy` tells whether anything is under way."""
 
-    def __init__(self, outbox: Outbox, send: Send, *, timeout: float = SEND_SECONDS) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        uploads: Uploads,
+        transport: Transport,
+        transfers: Transfers,
+        recipients: Recipients,
+        *,
+        config: Callable[[], RuntimeConfig],
+        timeout: float = SEND_SECONDS,
+        now: Callable[[], float] = time.time,
+    ) -> None:
         self._outbox = outbox
-        self._send = send
+        self._uploads = uploads
+        self._transport = transport
+        self._transfers = transfers
+        self._recipients = recipients
+        self._config = config
         self._timeout = timeout
+        self._now = now
         self._running: dict[str, asyncio.Task[SendResult]] = {}
         self._replies = 0
         self.sent = 0
@@ -42,54 +68,121 @@ class Sender:
         except OutcomeUnknownError:
             return True
 
+    def rate_window(self) -> dict[str, int]:
+        """Messages sent to each recipient within the rate limit's window."""
+        return self._outbox.counts(within=self._config().rate_limit_window_seconds)
+
     async def send(self, request: SendRequest) -> SendResult:
-        """Send once per client id; a repetition gets the first result. Raises `ApiError` 400, 409, 502, 504."""
-        if not isinstance(request.content, Text):
-            raise ApiError(400, "unsupported-content", f"this bot cannot send {type(request.content).__name__}")
-        text = request.content.text
-        try:
-            address = parse_address(request.to)
-        except ValueError as error:
-            raise ApiError(400, "bad-recipient", str(error)) from error
+        """Send once per client id; a repetition gets the first result.
+
+        Raises `ApiError` 400, 409, 429, 502, 504, 507.
+        """
+        message = self._recipients.outgoing(request)
         task = self._running.get(request.client_id)
         repeated = task is not None
         if task is None:
-            try:
-                result = self._outbox.result(request.client_id)
-            except OutcomeUnknownError as error:
-                raise ApiError(409, "outcome-unknown", str(error)) from error
+            result = self._earlier(request.client_id)
             if result is not None:
+                self._uploads.discard(request.client_id)
                 return result
-            self._outbox.start(request.client_id)
-            task = asyncio.create_task(self._run(request, address, text))
-            self._running[request.client_id] = task
-            task.add_done_callback(lambda _: self._running.pop(request.client_id))
+            task = self._start(request, message)
         try:
             result = await asyncio.wait_for(asyncio.shield(task), self._timeout)
         except TimeoutError:
             raise ApiError(504, "timeout", "WhatsApp has not answered; ask again with the same client id") from None
         return msgspec.structs.replace(result, repeated=True) if repeated else result
 
-    async def reply(self, address: Address, text: str) -> None:
-        """Answer a command. Raises `WhatsAppError`."""
+    async def reply(self, address: Address, text: str) -> Sent:
+        """Send a text of the bot's own: not limited, and not known by a client id. Raises `WhatsAppError`."""
+        return await self.send_own(Outgoing(chat=address, content=Text(text=text)))
+
+    async def send_own(self, message: Outgoing) -> Sent:
+        """Send any message of the bot's own. Raises `WhatsAppError`."""
         self._replies += 1
         try:
-            await asyncio.to_thread(self._send, address, text)
-            self.sent += 1
+            sent = await asyncio.to_thread(self._transport.send, message)
         except WhatsAppError:
             self.failed += 1
             raise
         finally:
             self._replies -= 1
+        self.sent += 1
+        return sent
 
-    async def _run(self, request: SendRequest, address: Address, text: str) -> SendResult:
+    def _earlier(self, client_id: str) -> SendResult | None:
         try:
-            sent = await asyncio.to_thread(self._send, address, text)
+            return self._outbox.result(client_id)
+        except OutcomeUnknownError as error:
+            raise ApiError(409, "outcome-unknown", str(error)) from error
+
+    def _start(self, request: SendRequest, message: Outgoing) -> asyncio.Task[SendResult]:
+        file = self._uploads.find(request.client_id) if isinstance(request.content, FILES) else None
+        if isinstance(request.content, FILES) and file is None:
+            raise _upload_missing()
+        self._check_rate(message.chat)
+        try:
+            self._outbox.start(request.client_id, str(message.chat), message.secret)
+        except sqlite3.OperationalError as error:
+            raise ApiError(507, "disk-full", f"the bot's volume cannot be written: {error}") from error
+        task = asyncio.create_task(self._run(request.client_id, message, file))
+        self._running[request.client_id] = task
+        task.add_done_callback(lambda _: self._running.pop(request.client_id))
+        return task
+
+    def _check_rate(self, chat: Address) -> None:
+        config = self._config()
+        window = config.rate_limit_window_seconds
+        wait = seconds_until_room(
+            self._outbox.times(str(chat), within=window),
+            now=self._now(),
+            maximum=config.rate_limit_max,
+            window=window,
+        )
+        if wait > 0:
+            message = f"at most {config.rate_limit_max} messages in {window:g} s to one recipient"
+            raise ApiError(429, "rate-limited", message, retry_after=wait)
+
+    async def _run(self, client_id: str, message: Outgoing, file: Upload | None) -> SendResult:
+        try:
+            if file is not None:
+                message = await self._upload(message, file)
+            sent = await asyncio.to_thread(self._transport.send, message)
+        except FileNotFoundError as error:
+            self._outbox.forget(client_id)
+            raise _upload_missing() from error
         except WhatsAppError as error:
             self.failed += 1
             if any(words in str(error) for words in _MAYBE_SENT):
-                raise ApiError(504, "outcome-unknown", f"the message may have gone out: {error}") from error
-            self._outbox.forget(request.client_id)
+                return await self._perhaps_sent(client_id, message, error)
+            self._outbox.forget(client_id)
             raise ApiError(502, "send-failed", f"WhatsApp refused the message: {error}") from error
         self.sent += 1
-        return self._outbox.finish(request.client_id, sent.message_id, sent.timestamp)
+        self._uploads.discard(client_id)
+        return self._finish(client_id, sent, unconfirmed=False)
+
+    async def _upload(self, message: Outgoing, file: Upload) -> Outgoing:
+        uploaded = await self._transfers.run(file.size, lambda: self._transport.upload(file.path, message.content))
+        return replace(message, file=uploaded)
+
+    async def _perhaps_sent(self, client_id: str, message: Outgoing, error: WhatsAppError) -> SendResult:
+        if isinstance(message.content, Reaction):
+            self._outbox.forget(client_id)
+            raise ApiError(504, "timeout", f"the reaction may be sent again: {error}") from error
+        message_id = await asyncio.to_thread(self._transport.find, message.secret)
+        if message_id is None:
+            raise ApiError(504, "outcome-unknown", f"the message may have gone out: {error}") from error
+        sent = Sent(message_id, datetime.fromtimestamp(self._now(), UTC))
+        return self._finish(client_id, sent, unconfirmed=True)
+
+    def _finish(self, client_id: str, sent: Sent, *, unconfirmed: bool) -> SendResult:
+        try:
+            return self._outbox.finish(client_id, sent.message_id, sent.timestamp, unconfirmed=unconfirmed)
+        except sqlite3.OperationalError as error:  # found out at the next start, from the message's secret
+            log.error("that %s was sent could not be recorded: %s", client_id, error)  # noqa: TRY400
+            return SendResult(
+                message_id=sent.message_id, timestamp=sent.timestamp, repeated=False, unconfirmed=unconfirmed
+            )
+
+
+def _upload_missing() -> ApiError:
+    return ApiError(409, "upload-missing", "the file of this message has not been uploaded, or was removed since")

@@ -4,6 +4,7 @@
     session.db     the WhatsApp device session (written by neonize)
     runtime.db     spooled events and sent messages
     config.json    the last configuration
+    files/         files on their way out
     session.lock   held while a runtime uses the directory
 """
 
@@ -35,6 +36,10 @@ class SessionDirectory:
     @property
     def config(self) -> Path:
         return self.path / "config.json"
+
+    @property
+    def files(self) -> Path:
+        return self.path / "files"
 
     @property
     def lock(self) -> Path:

@@ -16,6 +16,16 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, data BLOB, timestamp TEXT);
 CREATE TABLE IF NOT EXISTS sends (client_id TEXT PRIMARY KEY, started REAL, message_id TEXT, timestamp TEXT)
     WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS media (message_id TEXT PRIMARY KEY, kept REAL, mimetype TEXT, size INTEGER, file_name TEXT,
+    reference BLOB) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS media_kept ON media (kept);
+"""
+_ADDED = {"sends": ("recipient TEXT", "secret BLOB", "unconfirmed INTEGER DEFAULT 0")}
+"""Columns that files of earlier versions lack."""
+_INDEXES = """
+CREATE INDEX IF NOT EXISTS sends_recipient ON sends (recipient, started);
+CREATE INDEX IF NOT EXISTS sends_started ON sends (started);
+CREATE INDEX IF NOT EXISTS sends_open ON sends (client_id) WHERE message_id IS NULL;
 """
 
 
@@ -41,6 +51,12 @@ def _open(path: Path) -> sqlite3.Connection:
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
             "PRAGMA cache_size = -256; PRAGMA wal_autocheckpoint = 200; PRAGMA journal_size_limit = 1000000;" + _SCHEMA
         )
+        for table, columns in _ADDED.items():
+            present = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+            for column in columns:
+                if column.partition(" ")[0] not in present:
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+        connection.executescript(_INDEXES)
     except sqlite3.Error:
         connection.close()
         raise

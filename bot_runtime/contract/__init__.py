@@ -14,14 +14,16 @@ which there are hundreds.
     PUT  /secrets            Secrets              204                    kept in memory only
     POST /messages           SendRequest          SendResult             409 when the bot is not online, 429 limited
     PUT  /uploads/{clientId} raw bytes            204                    the file of a media message, before sending it
-    GET  /media/{messageId}                       raw bytes              404 unknown or too old, 502 WhatsApp refused
+    GET  /media/{messageId}                       raw bytes              404 unknown here, 410 gone at WhatsApp
     GET  /groups                                  list[Group]            409 when the bot is not online
+    GET  /groups/{id}                             Group                  404 when the account is not in it
     POST /connection/reset                        Health                 a new connection, or a new QR when it expired
     POST /logout                                  Health                 409 when no session is present
     GET  /stats                                   Stats
 
-Every error is an `Error` body: 400 malformed, 401 token, 404 unknown path, 409 wrong state, 413 too large, 429 too many
-messages (with `retryAfterMs`), 502 WhatsApp refused, 504 WhatsApp did not answer.
+Every error is an `Error` body: 400 malformed, 401 token, 404 unknown path, 408 the request did not arrive in time, 409
+wrong state, 413 too large, 429 too many messages (with `retryAfterMs`, and `Retry-After` in seconds), 502 WhatsApp
+refused, 504 WhatsApp did not answer, 507 the bot's volume is full.
 """
 
 from bot_runtime.contract.config import ChannelReaction, ChatGpt, CustomCommand, RuntimeConfig, Secrets, WebhookCall

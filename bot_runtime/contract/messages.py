@@ -115,6 +115,9 @@ class SendResult(Wire, frozen=True):
     timestamp: datetime
     repeated: bool
     """True when `client_id` had been sent before and nothing was sent now."""
+    unconfirmed: bool = False
+    """True when the bot ended, or lost WhatsApp, between sending and WhatsApp's answer: the message has most probably
+    gone out under this id, and a `message-ack` for it proves it. It is never sent again."""
 
 
 class GroupMember(Wire, frozen=True):

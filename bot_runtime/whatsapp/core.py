@@ -18,6 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import mmap
 
 UUID = b"bot"
 """How the library knows the one client of this process."""
@@ -27,10 +31,19 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 # Numbers neonize gives to its events; only these are sent over from Go.
 PAIR_STATUS, CONNECTED, KEEPALIVE_TIMEOUT, KEEPALIVE_RESTORED = 2, 3, 4, 5
 LOGGED_OUT, STREAM_REPLACED, TEMPORARY_BAN, CONNECT_FAILURE, CLIENT_OUTDATED = 6, 7, 8, 9, 10
-DISCONNECTED, MESSAGE = 12, 17
-WITH_CONTENT = frozenset({PAIR_STATUS, LOGGED_OUT, TEMPORARY_BAN, CONNECT_FAILURE, MESSAGE})
+DISCONNECTED, MESSAGE, RECEIPT, CHAT_PRESENCE, PRESENCE, JOINED_GROUP, GROUP_INFO = 12, 17, 18, 19, 20, 21, 22
+CALL_OFFER, CALL_ACCEPT, CALL_OFFER_NOTICE, CALL_TERMINATE = 36, 37, 40, 42
+WITH_CONTENT = frozenset(
+    {
+        PAIR_STATUS, LOGGED_OUT, TEMPORARY_BAN, CONNECT_FAILURE, MESSAGE, RECEIPT, CHAT_PRESENCE, PRESENCE,
+        JOINED_GROUP, GROUP_INFO, CALL_OFFER, CALL_ACCEPT, CALL_OFFER_NOTICE, CALL_TERMINATE,
+    }
+)  # fmt: skip
 _WITHOUT_CONTENT = (CONNECTED, KEEPALIVE_TIMEOUT, KEEPALIVE_RESTORED, STREAM_REPLACED, CLIENT_OUTDATED, DISCONNECTED)
 _SUBSCRIBED = bytes((*WITH_CONTENT, *_WITHOUT_CONTENT))
+
+_BINARY, _ERROR = 0x0A, 0x12
+"""Tags of the two fields of a DownloadReturnFunction."""
 
 _OnText = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
 _OnEvent = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
@@ -147,6 +160,56 @@ class Core:
         """Send a serialised Message to a serialised JID; a serialised SendMessageReturnFunction. Blocks up to 75 s."""
         return self._bytes(self.library().SendMessage(UUID, jid, len(jid), message, len(message)))
 
+    def upload(self, data: "mmap.mmap", media_type: int) -> bytes:
+        """Encrypt a file and bring it to WhatsApp's servers; a serialised UploadReturnFunction. Blocks for long.
+
+        `data` is mapped for writing (that is how ctypes gets its address), and is not written.
+        """
+        start = (ctypes.c_char * len(data)).from_buffer(data)
+        try:
+            return self._bytes(self.library().Upload(UUID, ctypes.addressof(start), len(data), media_type))
+        finally:
+            del start  # the map cannot be closed while anything points into it
+
+    def download(self, message: bytes, write: Callable[[memoryview], object]) -> str:
+        """Fetch the file of a serialised Message and hand it to `write`; an error or "". Blocks for long.
+
+        The file is not copied: it may only be used while `write` runs.
+        """
+        pointer = self.library().DownloadAny(UUID, message, len(message))
+        try:
+            answer = pointer.contents
+            with memoryview((ctypes.c_char * answer.size).from_address(answer.data or 0)).cast("B") as view:
+                return _read_download(view, write)
+        finally:
+            self.library().FreeBytesStruct(pointer)
+
+    def joined_groups(self) -> bytes:
+        """A serialised GetJoinedGroupsReturnFunction. Blocks up to 75 s."""
+        return self._bytes(self.library().GetJoinedGroups(UUID))
+
+    def group_info(self, jid: bytes) -> bytes:
+        """A serialised GetGroupInfoReturnFunction for a serialised JID. Blocks up to 75 s."""
+        return self._bytes(self.library().GetGroupInfo(UUID, jid, len(jid)))
+
+    def send_presence(self, presence: str) -> str:
+        """Tell that the account is "available" or "unavailable"; an error or ""."""
+        return self._text(self.library().SendPresence(UUID, presence.encode()))
+
+    def send_chat_presence(self, jid: bytes, state: int) -> str:
+        """Tell a chat that the account is typing (0) or paused (1); an error or ""."""
+        return self._text(self.library().SendChatPresence(UUID, jid, len(jid), state, 0))
+
+    def mark_read(self, message_id: str, timestamp: int, chat: bytes, sender: bytes) -> str:
+        """Tell that a message was read at a time in seconds; an error or "". Blocks up to 75 s."""
+        arguments = (message_id.encode(), timestamp, chat, len(chat), sender, len(sender), b"read")
+        return self._text(self.library().MarkRead(UUID, *arguments))
+
+    def react_to_post(self, channel: bytes, server_id: int, emoji: str) -> str:
+        """React to the post of a channel; an error or ""."""
+        arguments = (channel, len(channel), server_id, emoji.encode(), b"")
+        return self._text(self.library().NewsletterSendReaction(UUID, *arguments))
+
     def pair_phone(self, parameters: bytes) -> bytes:
         """Serialised PairPhoneParams in, serialised PairPhoneReturnFunction out. Blocks up to 75 s."""
         return self._bytes(self.library().PairPhone(UUID, parameters, len(parameters)))
@@ -172,6 +235,28 @@ class Core:
             self.library().FreeBytesStruct(pointer)
 
 
+def _read_download(answer: memoryview, write: Callable[[memoryview], object]) -> str:
+    """Read a DownloadReturnFunction, `{bytes Binary = 1; string Error = 2}`, where it lies.
+
+    Python's protobuf would make two more copies of the file.
+    """
+    error, at = "", 0
+    while at < len(answer):
+        tag, size, shift = answer[at], 0, 0
+        while True:
+            at += 1
+            size |= (answer[at] & 0x7F) << shift
+            shift += 7
+            if answer[at] < 0x80:
+                break
+        start, at = at + 1, at + 1 + size
+        if tag == _BINARY:
+            write(answer[start:at])
+        elif tag == _ERROR:
+            error = bytes(answer[start:at]).decode(errors="replace")
+    return error
+
+
 def _load() -> ctypes.CDLL:
     machine = platform.machine()
     directory = package_directory()
@@ -194,6 +279,14 @@ def _load() -> ctypes.CDLL:
         ("Stop", (text,), None),
         ("IsConnected", (text,), ctypes.c_bool),
         ("SendMessage", (text, text, size, text, size), ctypes.POINTER(_Bytes)),
+        ("Upload", (text, ctypes.c_void_p, size, size), ctypes.POINTER(_Bytes)),
+        ("DownloadAny", (text, text, size), ctypes.POINTER(_Bytes)),
+        ("GetJoinedGroups", (text,), ctypes.POINTER(_Bytes)),
+        ("GetGroupInfo", (text, text, size), ctypes.POINTER(_Bytes)),
+        ("SendPresence", (text, text), ctypes.c_void_p),
+        ("SendChatPresence", (text, text, size, size, size), ctypes.c_void_p),
+        ("MarkRead", (text, text, size, text, size, text, size, text), ctypes.c_void_p),
+        ("NewsletterSendReaction", (text, text, size, size, text, text), ctypes.c_void_p),
         ("PairPhone", (text, text, size), ctypes.POINTER(_Bytes)),
         ("Logout", (text,), ctypes.c_void_p),
         ("FreeString", (ctypes.c_void_p,), None),

@@ -1,0 +1,67 @@
+"""Sending and fetching through the Go library. Everything here blocks and belongs on a thread.
+
+The protobuf messages are imported by the first call, not before: they weigh 8 MiB.
+"""
+
+import mmap
+import os
+from pathlib import Path
+
+from bot_runtime.contract import Audio, Content, Document, Group, Image, Sticker, Video
+from bot_runtime.whatsapp.account import SessionUnreadableError
+from bot_runtime.whatsapp.core import Core
+from bot_runtime.whatsapp.files import Facts, read_facts
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Sent, WhatsAppError
+from bot_runtime.whatsapp.outgoing import Outgoing, UploadedFile
+from bot_runtime.whatsapp.secrets import find_messages
+
+_MEDIA_TYPES: dict[type, int] = {Image: 0, Sticker: 0, Video: 1, Audio: 2, Document: 3}
+"""Numbers of neonize's."""
+
+
+class LibraryTransport:
+    """The `Transport` of a bot that is online; a call while the library has no client ends the process."""
+
+    def __init__(self, core: Core, database: Path) -> None:
+        self._core = core
+        self._database = database
+
+    def upload(self, path: Path, content: Content) -> UploadedFile:
+        from bot_runtime.whatsapp import encode
+
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as data:
+            with memoryview(data) as view:
+                facts = Facts() if isinstance(content, Document) else read_facts(view)
+            answer = self._core.upload(data, _MEDIA_TYPES[type(content)])
+        return encode.uploaded(answer, facts)
+
+    def send(self, message: Outgoing) -> Sent:
+        from bot_runtime.whatsapp import encode
+
+        return encode.sent(self._core.send(encode.jid(message.chat), encode.message(message)))
+
+    def find(self, secret: bytes) -> str | None:
+        try:
+            return find_messages(self._database, [secret], in_use=True).get(secret)
+        except SessionUnreadableError:
+            return None
+
+    def download(self, reference: bytes, into: int) -> None:
+        def write(data: memoryview) -> None:
+            while data:
+                data = data[os.write(into, data) :]
+
+        if error := self._core.download(reference, write):
+            raise WhatsAppError(error)
+
+    def groups(self) -> list[Group]:
+        from bot_runtime.whatsapp.groups import joined_groups
+
+        return joined_groups(self._core.joined_groups())
+
+    def group(self, address: Address) -> Group:
+        from bot_runtime.whatsapp import encode
+        from bot_runtime.whatsapp.groups import one_group
+
+        return one_group(self._core.group_info(encode.jid(address)))
