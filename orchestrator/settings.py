@@ -7,7 +7,7 @@ test holds the two together. A bad value stops the start with one clear line (`l
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationError, field_validator
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.errors import SettingsError
@@ -63,6 +63,12 @@ class Settings(BaseSettings):
     startup_timeout: float = Field(default=60.0, ge=1, le=600, description="Seconds a container has to become healthy.")
     stop_timeout: float = Field(default=10.0, ge=1, le=300, description="Seconds between SIGTERM and SIGKILL.")
     event_retention_days: int = Field(default=7, ge=1, le=3650, description="Days that events are kept in Postgres.")
+    message_retention_days: int = Field(
+        default=30, ge=1, le=3650, description="Days that messages are kept in Postgres once they are sent or failed."
+    )
+    message_expiry_hours: int = Field(
+        default=72, ge=1, le=144, description="Hours after which a message that could not be sent has failed."
+    )
 
     whatsapp_health_check_interval: int = Field(
         default=30_000, ge=1_000, description="Milliseconds between two heartbeats of a bot to its connection."
@@ -72,6 +78,22 @@ class Settings(BaseSettings):
     )
     whatsapp_reconnect_base_delay: int = Field(
         default=5_000, ge=100, description="Milliseconds before the second attempt; doubles with each."
+    )
+
+    whatsapp_rate_limit_max: int = Field(
+        default=30, ge=1, le=10_000, description="Messages that a bot may send to one recipient within the window."
+    )
+    whatsapp_rate_limit_window: int = Field(
+        default=60_000, ge=1_000, le=86_400_000, description="Milliseconds that the rate limit's window is long."
+    )
+
+    openai_api_key: SecretStr | None = Field(
+        default=None, description="Key of the language model behind ChatGPT replies; kept in the bots' memory only."
+    )
+    openai_base_url: str = Field(
+        default="https://api.openai.com/v1",
+        pattern="^https?://[^@\\s]{1,490}$",
+        description="Where the language model is, unless a bot has its own: any OpenAI-compatible endpoint.",
     )
 
     @field_validator("database_url")

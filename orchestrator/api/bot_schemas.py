@@ -3,10 +3,12 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from bot_runtime.contract import ConnectionState
 from orchestrator.api.schemas import Answer, BotIdField, Name, PhoneNumber, Request, ServerNameField
+from orchestrator.api.settings_schemas import BotSettings
+from orchestrator.db.bot_settings import merge
 from orchestrator.db.bots import BotRow
 from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.phases import shown_phase
@@ -15,39 +17,6 @@ MIB = 1 << 20
 # Named, so that a value a newer controller has written never breaks an answer.
 PhaseText = Annotated[str, Field(json_schema_extra={"enum": [str(phase) for phase in Phase]}, examples=["online"])]
 ConnectionText = Annotated[str, Field(json_schema_extra={"enum": [str(state) for state in ConnectionState]})]
-
-
-def _visible(value: str) -> str:
-    if not value.isprintable() or any(char.isspace() for char in value):
-        raise ValueError("must be 1 to 5 visible characters")
-    return value
-
-
-class BotSettings(Request):
-    """Overrides of what every bot starts with. Applied while the bot runs; null takes an override back."""
-
-    prefix: Annotated[str, AfterValidator(_visible)] | None = Field(
-        default=None, min_length=1, max_length=5, description="What a command starts with.", examples=["!"]
-    )
-    heartbeat_interval_seconds: float | None = Field(
-        default=None, ge=1, le=3600, description="How often the bot looks after its connection."
-    )
-    reconnect_base_delay_seconds: float | None = Field(
-        default=None, ge=0.1, le=300, description="Wait before the second connection attempt; doubles with each."
-    )
-    max_reconnect_attempts: int | None = Field(
-        default=None, ge=1, le=1000, description="Attempts until the bot gives up and its container is restarted."
-    )
-    connection_reset_interval_seconds: float | None = Field(
-        default=None, ge=0, le=7 * 86400, description="How often the connection is renewed; 0: never, else from 60."
-    )
-
-    @model_validator(mode="after")
-    def _not_too_often(self) -> Self:
-        interval = self.connection_reset_interval_seconds
-        if interval is not None and 0 < interval < 60:
-            raise ValueError("connectionResetIntervalSeconds must be 0 or at least 60")
-        return self
 
 
 class BotLimits(Request):
@@ -176,5 +145,4 @@ class BotView(Answer):
 
 def merged(present: dict[str, Any], changes: BotSettings | BotLimits) -> dict[str, Any]:
     """Settings or limits after a change: what the caller named is set, or taken out where it is null."""
-    given = changes.model_dump(by_alias=True, exclude_unset=True)
-    return {key: value for key, value in {**present, **given}.items() if value is not None}
+    return merge(present, changes.model_dump(by_alias=True, exclude_unset=True))

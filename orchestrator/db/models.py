@@ -10,14 +10,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Text, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, Column, DateTime, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
+from orchestrator.db.columns import counter, created, json_object, moment
 from orchestrator.db.keys import new_runtime_token
 
 BOT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
 CHANGES_CHANNEL = "botdock_bots"
+MESSAGES_CHANNEL = "botdock_messages"
+NEXT_CONFIG_GENERATION = "nextval('botdock_config_generation')"
 RANDOM_TOKEN = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"  # noqa: S105 - makes one
 
 
@@ -66,31 +69,13 @@ class Role(StrEnum):
     """Only reading, on its own server."""
 
 
-def _created() -> Any:
-    return Field(
-        default=None,
-        sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
-    )
-
-
-def _time(*, index: bool = False) -> Any:
-    return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True, index=index))
-
-
-def _json(default: str = "{}") -> Any:
-    return Field(
-        default_factory=dict if default == "{}" else list,
-        sa_column=Column(JSONB, nullable=False, server_default=text(f"'{default}'::jsonb")),
-    )
-
-
 class Installation(SQLModel, table=True):
     """One row: who we are on an engine that others may use too (label `botdock.owner`)."""
 
     __tablename__ = "installation"
 
     id: str = Field(primary_key=True)
-    created_at: datetime = _created()
+    created_at: datetime = created()
 
 
 class Server(SQLModel, table=True):
@@ -104,8 +89,8 @@ class Server(SQLModel, table=True):
     """Grows each time a controller takes the server over; writes with an older one are refused."""
     controller: str | None = None
     """Host and process of the acting controller."""
-    controller_seen_at: datetime | None = _time()
-    created_at: datetime = _created()
+    controller_seen_at: datetime | None = moment()
+    created_at: datetime = created()
 
 
 class Bot(SQLModel, table=True):
@@ -126,9 +111,9 @@ class Bot(SQLModel, table=True):
     desired_state: str = Field(
         default=Desired.RUNNING, sa_column=Column(Text, nullable=False, server_default=Desired.RUNNING)
     )
-    settings: dict[str, Any] = _json()
+    settings: dict[str, Any] = json_object()
     """Overrides of `RuntimeConfig` fields (camelCase): applied live, no restart."""
-    limits: dict[str, Any] = _json()
+    limits: dict[str, Any] = json_object()
     """`memoryBytes`, `cpus`, `pids`: a change replaces the container."""
     generation: int = Field(default=1, sa_column=Column(BigInteger, nullable=False, server_default=text("1")))
     """Grows with every change of the spec; clears the restart history."""
@@ -136,14 +121,18 @@ class Bot(SQLModel, table=True):
     """Grows with every restart that a person asks for."""
     session_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     """Grows when a person wants the session thrown away; the volume is removed before the next start."""
+    config_generation: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default=text(NEXT_CONFIG_GENERATION))
+    )
+    """Grows with every change of what `PUT /config` carries: name, settings, and the commands that the bot has."""
     runtime_token: str = Field(
         default_factory=new_runtime_token, sa_column_kwargs={"server_default": text(RANDOM_TOKEN)}
     )
     """Bearer token of the bot's HTTP endpoint. In no answer, no log and no other container."""
     deleting: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     """Deletion was asked for; the row goes once container and volume are gone."""
-    created_at: datetime = _created()
-    updated_at: datetime = _created()
+    created_at: datetime = created()
+    updated_at: datetime = created()
 
 
 class BotStatus(SQLModel, table=True):
@@ -172,22 +161,27 @@ class BotStatus(SQLModel, table=True):
     restarts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     last_exit: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
     """`{containerId, exitCode, oomKilled, reason, message, finishedAt, logs: [line]}`"""
-    memory: dict[str, Any] = _json()
+    memory: dict[str, Any] = json_object()
     """What the controller itself remembers (`Known` in `orchestrator/reconcile/plan.py`); survives its restart."""
     observed_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     """The last `Bot.generation` that the controller has acted on."""
     connection_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     event_history_size: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-    started_at: datetime | None = _time()
-    connected_at: datetime | None = _time()
-    last_heartbeat: datetime | None = _time()
-    last_activity: datetime | None = _time()
-    creds_updated_at: datetime | None = _time()
-    next_start_at: datetime | None = _time()
+    started_at: datetime | None = moment()
+    connected_at: datetime | None = moment()
+    last_heartbeat: datetime | None = moment()
+    last_activity: datetime | None = moment()
+    creds_updated_at: datetime | None = moment()
+    next_start_at: datetime | None = moment()
     spool_id: str | None = None
     spool_seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     """How far the runtime's spool has been taken over into `bot_events`."""
-    updated_at: datetime = _created()
+    messages_received: int = counter()
+    messages_sent: int = counter()
+    """Through the outbox; a bot's own answers are not counted."""
+    errors: int = counter()
+    reconnections: int = counter()
+    updated_at: datetime = created()
 
 
 class BotEvent(SQLModel, table=True):
@@ -206,7 +200,7 @@ class BotEvent(SQLModel, table=True):
     """None for events that the controller wrote itself."""
     seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     type: str
-    data: dict[str, Any] = _json()
+    data: dict[str, Any] = json_object()
     timestamp: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
 
 
@@ -222,5 +216,5 @@ class ApiKey(SQLModel, table=True):
     """None: all servers (admin only)."""
     key_hash: str = Field(unique=True)
     """SHA-256 in hex; keys carry 256 random bits, so a slow hash would add nothing."""
-    created_at: datetime = _created()
-    revoked_at: datetime | None = _time()
+    created_at: datetime = created()
+    revoked_at: datetime | None = moment()

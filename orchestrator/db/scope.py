@@ -12,6 +12,6 @@ class Scope:
 
     server: str | None
 
-    def covers(self, server_name: Mapped[str]) -> ColumnElement[bool]:
+    def covers(self, server_name: Mapped[str] | Mapped[str | None]) -> ColumnElement[bool]:
         """The condition that a row with this `server_name` is in the scope."""
         return true() if self.server is None else server_name == self.server

@@ -12,13 +12,14 @@ from random import Random
 
 import psycopg
 
+from orchestrator.db.fence import LostLeadership
 from orchestrator.db.session import Database
 from orchestrator.engine.base import Engine
 from orchestrator.reconcile.changes import listen
 from orchestrator.reconcile.fleet import Fleet
 from orchestrator.reconcile.leader import Lease, leadership
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.store import LostLeadership, Store, begin_epoch
+from orchestrator.reconcile.store import Store, begin_epoch
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig
+from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
+from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.session import is_unavailable
 from orchestrator.engine.base import (
@@ -29,7 +30,7 @@ from orchestrator.reconcile.probes import Failed, Monitor, Target
 from orchestrator.reconcile.queue import WorkQueue
 from orchestrator.reconcile.record import BotRecord
 from orchestrator.reconcile.spec import InvalidBot, network_name, resource_name, runtime_config
-from orchestrator.reconcile.store import LostLeadership, Store
+from orchestrator.reconcile.store import Store
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
 
@@ -162,15 +163,25 @@ class Fleet:
         if replace(record.probed, failures=0) != replace(before, failures=0):
             self._wake(target.bot_id)
 
-    def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
-        """The configuration that a bot's runtime should have."""
+    def wanted_generation(self, bot_id: str) -> int:
+        """The generation of the configuration that a bot's runtime should have."""
         record = self._records.get(bot_id)
-        if record is None or record.bot is None:
+        return 0 if record is None or record.bot is None else record.bot.config_generation
+
+    async def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
+        """The configuration that a bot's runtime should have, read when it is needed."""
+        row = await self._store.config(bot_id)
+        if row is None:
             return None
         try:
-            return runtime_config(record.bot, self._settings)
+            return runtime_config(row[0], self._settings, row[1])
         except InvalidBot:
             return None
+
+    def secrets(self) -> Secrets | None:
+        """What is pushed to every new process of a bot and written nowhere."""
+        key = self._settings.openai_api_key
+        return None if key is None else Secrets(openai_api_key=key.get_secret_value())
 
     async def take_events(self, bot_id: str, page: EventPage) -> None:
         """Keep a page of a bot's events."""
@@ -238,6 +249,9 @@ class Fleet:
             return
         target = Target(record.bot_id, container.id, container.address, probed.since, record.bot.runtime_token)
         self._monitor.sync(target, spool=record.spool_id, after=record.spool_seq)
+        if record.configured < record.bot.config_generation:
+            record.configured = record.bot.config_generation
+            self._monitor.ask(record.bot_id)
 
     # Sweeps
 

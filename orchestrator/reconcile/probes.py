@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from bot_runtime.contract import EventPage, EventType, Health, RuntimeConfig
+from bot_runtime.contract import EventPage, EventType, Health, RuntimeConfig, Secrets
 from orchestrator.runtime.client import RuntimeCallError, RuntimeClient, RuntimeUnreachable
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,14 @@ class Observer(Protocol):
     def on_probe(self, target: "Target", result: Health | Failed) -> None:
         """A probe ended. Called in the event loop; must not block."""
 
-    def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
-        """The configuration that the bot should have."""
+    def wanted_generation(self, bot_id: str) -> int:
+        """The generation of the configuration that the bot should have; 0 when none is known."""
+
+    async def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
+        """The configuration that the bot should have; raises when Postgres is away."""
+
+    def secrets(self) -> Secrets | None:
+        """What every process of a bot is to be given once; None: nothing."""
 
     async def take_events(self, bot_id: str, page: EventPage) -> None:
         """Keep a page of events; raises when it could not be kept, then it is fetched again."""
@@ -79,18 +85,24 @@ class Monitor:
         self._interval = interval
         self._timeout = timeout
         self._random = random
-        self._watches: dict[str, tuple[Target, asyncio.Task[None]]] = {}
+        self._watches: dict[str, tuple[_Watch, asyncio.Task[None]]] = {}
 
     def sync(self, target: Target, *, spool: str | None, after: int) -> None:
         """Watch this run of the bot's container, and no earlier one."""
         present = self._watches.get(target.bot_id)
         if present is not None:
-            if present[0] == target and not present[1].done():
+            if present[0].target == target and not present[1].done():
                 return
             self.drop(target.bot_id)
         watch = _Watch(self._observer, target, self._interval, self._timeout, self._random, spool, after)
         task = asyncio.create_task(watch.run(), name=f"watch-{target.bot_id}")
-        self._watches[target.bot_id] = (target, task)
+        self._watches[target.bot_id] = (watch, task)
+
+    def ask(self, bot_id: str) -> None:
+        """Probe the bot now, if it is watched."""
+        present = self._watches.get(bot_id)
+        if present is not None:
+            present[0].ask_now.set()
 
     def drop(self, bot_id: str) -> None:
         """Watch the bot no more."""
@@ -119,16 +131,18 @@ class _Watch:
         after: int,
     ) -> None:
         self._observer = observer
-        self._target = target
+        self.target = target
         self._interval = interval
         self._timeout = timeout
         self._random = random
         self._spool = spool
         self._after = after
-        self._ask_now = asyncio.Event()
+        self.ask_now = asyncio.Event()
+        self._told: str | None = None
+        """The boot that was given the secrets."""
 
     async def run(self) -> None:
-        client = RuntimeClient(self._target.address, self._target.token, timeout=self._timeout)
+        client = RuntimeClient(self.target.address, self.target.token, timeout=self._timeout)
         try:
             await self._startup(client)
             async with asyncio.TaskGroup() as tasks:
@@ -153,10 +167,10 @@ class _Watch:
         while True:
             try:
                 async with asyncio.timeout(delay):
-                    await self._ask_now.wait()
+                    await self.ask_now.wait()
             except TimeoutError:
                 pass
-            self._ask_now.clear()
+            self.ask_now.clear()
             delay = self._interval
             result = await self._probe(client.health)
             if result is not None:
@@ -172,37 +186,53 @@ class _Watch:
             return Failed(f"answered {exc.status} {exc.code}: {exc.message}", alive=True)
         except RuntimeUnreachable as exc:
             if _own_trouble(exc) or loop.time() - began > self._timeout + 1:
-                log.warning("a probe of bot %s was inconclusive: %s", self._target.bot_id, exc)
+                log.warning("a probe of bot %s was inconclusive: %s", self.target.bot_id, exc)
                 return None
             return Failed(str(exc), alive=False)
 
     async def _report(self, client: RuntimeClient, result: Health | Failed) -> None:
-        self._observer.on_probe(self._target, result)
-        config = self._observer.wanted_config(self._target.bot_id)
-        if isinstance(result, Failed) or config is None or result.config_generation >= config.generation:
+        self._observer.on_probe(self.target, result)
+        if isinstance(result, Failed):
             return
         try:
-            await client.configure(config)
+            await self._configure(client, result)
+            await self._tell(client, result)
         except (RuntimeCallError, RuntimeUnreachable) as exc:
-            log.warning("bot %s did not take its configuration: %s", self._target.bot_id, exc)
+            log.warning("bot %s did not take its configuration: %s", self.target.bot_id, exc)
+        except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is away: the next probe tries again
+            log.warning("bot %s was not configured yet: %s", self.target.bot_id, type(exc).__name__)
+
+    async def _configure(self, client: RuntimeClient, health: Health) -> None:
+        if health.config_generation >= self._observer.wanted_generation(self.target.bot_id):
+            return
+        config = await self._observer.wanted_config(self.target.bot_id)
+        if config is not None:
+            await client.configure(config)
+
+    async def _tell(self, client: RuntimeClient, health: Health) -> None:
+        secrets = self._observer.secrets()
+        if secrets is None or self._told == health.boot_id:
+            return
+        await client.put_secrets(secrets)
+        self._told = health.boot_id
 
     async def _events(self, client: RuntimeClient) -> None:
         while True:
             try:
                 page = await client.events(spool=self._spool, after=self._after, limit=EVENT_LIMIT, wait=EVENT_WAIT)
                 if page.items or page.spool_id != self._spool:
-                    await self._observer.take_events(self._target.bot_id, page)
+                    await self._observer.take_events(self.target.bot_id, page)
             except (RuntimeCallError, RuntimeUnreachable) as exc:
-                log.debug("events of bot %s: %s", self._target.bot_id, exc)
+                log.debug("events of bot %s: %s", self.target.bot_id, exc)
                 await asyncio.sleep(RETRY_DELAY)
                 continue
             except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is away, or refused: the page stays in the spool
-                log.warning("events of bot %s were not kept yet: %s", self._target.bot_id, type(exc).__name__)
+                log.warning("events of bot %s were not kept yet: %s", self.target.bot_id, type(exc).__name__)
                 await asyncio.sleep(RETRY_DELAY)
                 continue
             self._spool, self._after = page.spool_id, page.next
             if any(event.type in _TELLING for event in page.items):
-                self._ask_now.set()
+                self.ask_now.set()
 
 
 def _own_trouble(exc: BaseException) -> bool:

@@ -39,6 +39,8 @@ class BotRecord:
     container: ObservedContainer | None = None
     observed_dirty: bool = True
     """The engine hinted at a change: look before deciding."""
+    configured: int = 0
+    """The newest configuration that its watch was told to look after."""
     probed: Probed | None = None
     health: Health | None = None
     """The runtime's last answer, from the container that runs now."""
@@ -149,7 +151,10 @@ def _remembered(bot: Bot, status: BotStatus) -> Known:
 
 
 _UNSET = object()
-_NOT_OURS = {"bot_id", "server_name", "epoch", "spool_id", "spool_seq", "updated_at"}
+_NOT_OURS = {
+    *("bot_id", "server_name", "epoch", "spool_id", "spool_seq", "updated_at"),
+    *("messages_received", "messages_sent", "errors", "reconnections"),
+}
 """Columns that are written elsewhere (`store.py`)."""
 
 

@@ -6,11 +6,13 @@ in fixed ranges, and the bot's settings travel over HTTP (`PUT /config`), not in
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 
-from bot_runtime.contract import Env, RuntimeConfig
+from bot_runtime.contract import CustomCommand, Env, RuntimeConfig
+from orchestrator.db.bot_settings import merge
 from orchestrator.db.models import Approval, Bot, Desired
 from orchestrator.engine.base import ContainerSpec, Label
 from orchestrator.reconcile.plan import Wanted
@@ -41,22 +43,26 @@ def network_name(server: str) -> str:
     return f"botdock-{server}"
 
 
-def runtime_config(bot: Bot, settings: Settings) -> RuntimeConfig:
+def runtime_config(bot: Bot, settings: Settings, commands: Sequence[CustomCommand] = ()) -> RuntimeConfig:
     """The configuration that the bot's runtime should have: the bot's own settings over the installation's defaults.
 
     Raises InvalidBot when the row's settings are not of the runtime's form.
     """
     defaults: dict[str, Any] = {
         "prefix": settings.bot_prefix,
+        "chatgpt": {"baseUrl": settings.openai_base_url},
+        "rateLimitMax": settings.whatsapp_rate_limit_max,
+        "rateLimitWindowSeconds": settings.whatsapp_rate_limit_window / 1000,
         "heartbeatIntervalSeconds": settings.whatsapp_health_check_interval / 1000,
         "reconnectBaseDelaySeconds": settings.whatsapp_reconnect_base_delay / 1000,
         "maxReconnectAttempts": settings.whatsapp_max_reconnect_attempts,
     }
-    own = {"name": bot.name, "generation": bot.generation}
+    own = {"name": bot.name, "generation": bot.config_generation}
     try:
-        return msgspec.convert(defaults | msgspec.convert(bot.settings, dict[str, Any]) | own, RuntimeConfig)
+        config = msgspec.convert(merge(defaults, msgspec.convert(bot.settings, dict[str, Any])) | own, RuntimeConfig)
     except msgspec.ValidationError as exc:
         raise InvalidBot(f"settings: {exc}") from exc
+    return msgspec.structs.replace(config, commands=list(commands))
 
 
 def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> ContainerSpec:
@@ -95,8 +101,10 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
             Label.VERSION: VERSION,
         }
     )
-    # The configuration is only for the first start and changes live: it is no part of the hash.
-    spec.env[Env.CONFIG] = msgspec.json.encode(runtime_config(bot, settings)).decode()
+    # For the first seconds of a new volume: any other has its own, and every bot is given the present one, with its
+    # commands, as soon as it answers, because its generation is higher. It changes live: it is no part of the hash.
+    first = msgspec.structs.replace(runtime_config(bot, settings), generation=0)
+    spec.env[Env.CONFIG] = msgspec.json.encode(first).decode()
     return spec
 
 

@@ -9,22 +9,22 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from bot_runtime.contract import EventPage
+from bot_runtime.contract import CustomCommand, Event, EventPage
+from orchestrator.db import commands, fence
+from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
+from orchestrator.db.storable import storable
+from orchestrator.reconcile import effects
 from orchestrator.reconcile.record import BotRecord, PendingEvent
 
 PRUNE_BATCH = 5_000
 """Events dropped in one statement: few enough for its time-out, and for others who wait for the server's row."""
-
-
-class LostLeadership(Exception):
-    """Another controller acts for this server now."""
 
 
 class Store:
@@ -55,6 +55,15 @@ class Store:
             )
             row = rows.first()
             return None if row is None else (row[0], row[1])
+
+    async def config(self, bot_id: str) -> tuple[Bot, list[CustomCommand]] | None:
+        """One bot with its commands as they are at one moment, None when it is gone or another server's."""
+        async with self._database.session() as session:
+            # One snapshot for both: commands of a later moment must not go out under an earlier generation.
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            query = select(Bot).where(col(Bot.server_name) == self._server, col(Bot.id) == bot_id)
+            bot = (await session.execute(query)).scalar_one_or_none()
+            return None if bot is None else (bot, await commands.of_bot(session, bot))
 
     async def confirm(self, bot: Bot) -> bool:
         """Whether the row is still as it was read; raises LostLeadership when another controller has taken over."""
@@ -89,7 +98,7 @@ class Store:
                     await session.execute(
                         update(BotStatus)
                         .where(col(BotStatus.bot_id) == record.bot_id)
-                        .values(**_storable(changes), epoch=self._epoch, updated_at=func.now())
+                        .values(**storable(changes), epoch=self._epoch, updated_at=func.now())
                     )
             own_events = [self._row(record.bot_id, event) for record, _, events in work for event in events]
             if own_events:
@@ -100,31 +109,39 @@ class Store:
             del record.events[: len(events)]
 
     async def ingest(self, bot_id: str, page: EventPage) -> None:
-        """Take over a page of a bot's events and move its cursor, both or neither. Repeating a page changes nothing."""
+        """Take over a page of a bot's events with what follows from them, and move its cursor: all of it or nothing.
+
+        Repeating a page changes nothing.
+        """
         async with self._database.session() as session:
             await self._fence(session)
             if page.items:
-                await session.execute(
-                    insert(BotEvent).on_conflict_do_nothing(),
-                    [
-                        {
-                            "server_name": self._server,
-                            "bot_id": bot_id,
-                            "spool_id": page.spool_id,
-                            "seq": event.seq,
-                            "type": str(event.type),
-                            "data": _storable(event.data),
-                            "timestamp": event.timestamp,
-                        }
-                        for event in page.items
-                    ],
-                )
+                new = await self._insert_events(session, bot_id, page)
+                await effects.apply(session, server=self._server, bot_id=bot_id, events=new)
             await session.execute(
                 update(BotStatus)
                 .where(col(BotStatus.bot_id) == bot_id)
                 .values(spool_id=page.spool_id, spool_seq=page.next, epoch=self._epoch)
             )
             await session.commit()
+
+    async def _insert_events(self, session: AsyncSession, bot_id: str, page: EventPage) -> list[Event]:
+        """Add the events that are not there yet; which these are, oldest first."""
+        rows = [
+            {
+                "server_name": self._server,
+                "bot_id": bot_id,
+                "spool_id": page.spool_id,
+                "seq": event.seq,
+                "type": str(event.type),
+                "data": storable(event.data),
+                "timestamp": event.timestamp,
+            }
+            for event in page.items
+        ]
+        statement = insert(BotEvent).on_conflict_do_nothing().returning(col(BotEvent.seq))
+        added = set((await session.execute(statement.values(rows))).scalars())
+        return [event for event in page.items if event.seq in added]
 
     async def forget(self, bot_id: str) -> None:
         """Remove a bot whose container and volume are gone, if its deletion is still wanted."""
@@ -172,12 +189,7 @@ class Store:
             raise LostLeadership(f"epoch {self._epoch} of server {self._server} has ended")
 
     async def _fence(self, session: AsyncSession) -> None:
-        # FOR SHARE: a successor's `epoch + 1` waits for this transaction, so the check holds until the commit.
-        epoch = await session.scalar(
-            text("SELECT epoch FROM servers WHERE name = :name FOR SHARE").bindparams(name=self._server)
-        )
-        if epoch != self._epoch:
-            raise LostLeadership(f"epoch {self._epoch} of server {self._server} has ended")
+        await fence.hold(session, server=self._server, epoch=self._epoch)
 
     async def _insert_own_events(self, session: AsyncSession, events: list[dict[str, Any]]) -> None:
         # SELECT … FROM bots: a bot that was deleted meanwhile takes its events with it instead of failing the write.
@@ -193,20 +205,9 @@ class Store:
             "server_name": self._server,
             "bot_id": bot_id,
             "type": str(event.type),
-            "data": _storable(event.data),
+            "data": storable(event.data),
             "timestamp": event.timestamp,
         }
-
-
-def _storable(value: Any) -> Any:
-    """The value without NUL characters, which Postgres keeps neither in text nor in JSON."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
-    if isinstance(value, dict):
-        return {_storable(key): _storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
-    return value
 
 
 async def installation_id(database: Database) -> str:

@@ -3,9 +3,10 @@
 import pytest
 
 from bot_runtime.contract import EventPage
+from orchestrator.db.fence import LostLeadership
 from orchestrator.db.session import Database
 from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.store import LostLeadership, Store, begin_epoch
+from orchestrator.reconcile.store import Store, begin_epoch
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
 
 TERMINATE_HOLDER = """

@@ -10,13 +10,14 @@ from typing import Any, cast
 import msgspec
 
 from bot_runtime.contract import ConnectionState
+from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Approval, Bot, BotStatus, Desired
 from orchestrator.engine.base import EngineError, EngineUnavailable
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.engine.memory_host import MemoryContainer, MemoryHost
 from orchestrator.reconcile.record import BotRecord, PendingEvent
 from orchestrator.reconcile.spec import resource_name
-from orchestrator.reconcile.store import LostLeadership, Store
+from orchestrator.reconcile.store import Store
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
 

@@ -14,6 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Approval, Desired
 from orchestrator.engine.base import (
     ContainerState,
@@ -26,7 +27,6 @@ from orchestrator.engine.base import (
     NetworkMissing,
 )
 from orchestrator.engine.memory_host import MemoryContainer
-from orchestrator.reconcile.store import LostLeadership
 from tests.unit.reconcile.doubles import OWNER, SERVER, Crashed, Driver, World
 
 T = TypeVar("T")

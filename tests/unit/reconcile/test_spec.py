@@ -110,9 +110,22 @@ def test_settings_that_are_refused(own: Any) -> None:
 
 
 def test_own_settings_win_over_the_installations_and_never_over_name_and_generation() -> None:
-    row = bot(generation=4, settings={"prefix": "!", "name": "forged", "generation": 99})
+    row = bot(generation=2, config_generation=4, settings={"prefix": "!", "name": "forged", "generation": 99})
     config = runtime_config(row, settings(bot_prefix="/", whatsapp_max_reconnect_attempts=3))
     assert (config.prefix, config.name, config.generation, config.max_reconnect_attempts) == ("!", "Bot", 4, 3)
+
+
+def test_a_bots_own_language_model_is_laid_over_the_installations() -> None:
+    row = bot(settings={"chatgpt": {"enabled": True}})
+    config = runtime_config(row, settings(openai_base_url="http://model:1/v1", whatsapp_rate_limit_window=5000))
+    assert (config.chatgpt.enabled, config.chatgpt.base_url) == (True, "http://model:1/v1")
+    assert config.rate_limit_window_seconds == 5
+    own = bot(settings={"chatgpt": {"baseUrl": "http://own/v1"}})
+    assert runtime_config(own, settings()).chatgpt.base_url == "http://own/v1"
+
+
+def test_the_first_configuration_is_older_than_any_that_is_pushed() -> None:
+    assert json.loads(spec(bot(config_generation=4)).env[CONFIG])["generation"] == 0
 
 
 @given(

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Approval, Desired
 from orchestrator.engine.base import ContainerState, DiskFull, EngineError, EngineUnavailable, InvalidSpec, Label
-from orchestrator.reconcile.store import LostLeadership
 from tests.unit.reconcile.doubles import OWNER, SERVER, Crashed, World
 
 BOT = "bot-1"

@@ -1,0 +1,96 @@
+"""Receipts of messages: they move a message on, never back, and may come before its sending was recorded.
+
+Whoever takes receipts in, and whoever records that a message was sent, holds one lock per bot until the commit. So the
+one that comes second always sees the other's rows.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, exists, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from orchestrator.db.messaging import EarlyAck, Message, MessageState
+
+_BEFORE = {
+    MessageState.DELIVERED: (MessageState.SENT,),
+    MessageState.READ: (MessageState.SENT, MessageState.DELIVERED),
+}
+
+
+async def lock(session: AsyncSession, bot_id: str) -> None:
+    """Wait for, and hold until the transaction ends, the lock that orders receipts and results of one bot."""
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))").bindparams(name=f"botdock acks of {bot_id}")
+    )
+
+
+async def take(
+    session: AsyncSession, bot_id: str, whatsapp_ids: Sequence[str], state: MessageState, *, at: datetime
+) -> None:
+    """A receipt (`delivered` or `read`) for some of WhatsApp's message ids."""
+    await lock(session, bot_id)
+    known = set(
+        (
+            await session.execute(
+                select(col(Message.whatsapp_id)).where(
+                    col(Message.bot_id) == bot_id, col(Message.whatsapp_id).in_(whatsapp_ids)
+                )
+            )
+        ).scalars()
+    )
+    if known:
+        await session.execute(
+            update(Message)
+            .where(
+                col(Message.bot_id) == bot_id,
+                col(Message.whatsapp_id).in_(known),
+                col(Message.state).in_(_BEFORE[state]),
+            )
+            .values(**_values(state, at), state=state, updated_at=func.now()),
+            execution_options={"synchronize_session": False},
+        )
+    if early := sorted(set(whatsapp_ids) - known):
+        await _keep(session, bot_id, early, state, at)
+
+
+async def _keep(session: AsyncSession, bot_id: str, early: Sequence[str], state: MessageState, at: datetime) -> None:
+    """Keep receipts for what is being sent. Most others are for the bot's own answers, which nobody asks about."""
+    sending = select(exists().where(col(Message.bot_id) == bot_id, col(Message.state) == MessageState.SENDING))
+    if not (await session.execute(sending)).scalar_one():
+        return
+    values = _values(state, at)
+    rows = [{"bot_id": bot_id, "whatsapp_id": number, "state": state, **values} for number in early]
+    statement = insert(EarlyAck).values(rows)
+    # `delivered` after `read` adds nothing.
+    newer = {"state": state, **values} if state is MessageState.READ else None
+    await session.execute(
+        statement.on_conflict_do_nothing()
+        if newer is None
+        else statement.on_conflict_do_update(index_elements=["bot_id", "whatsapp_id"], set_=newer)
+    )
+
+
+async def settle(session: AsyncSession, bot_id: str, message_id: str, whatsapp_id: str) -> None:
+    """Give a message that was just recorded as sent the receipt that came first, if one did. Needs `lock`."""
+    early = (
+        await session.execute(
+            delete(EarlyAck)
+            .where(col(EarlyAck.bot_id) == bot_id, col(EarlyAck.whatsapp_id) == whatsapp_id)
+            .returning(col(EarlyAck.state), col(EarlyAck.delivered_at), col(EarlyAck.read_at))
+        )
+    ).one_or_none()
+    if early is None:
+        return
+    await session.execute(
+        update(Message)
+        .where(col(Message.id) == message_id, col(Message.state) == MessageState.SENT)
+        .values(state=early.state, delivered_at=early.delivered_at, read_at=early.read_at),
+        execution_options={"synchronize_session": False},
+    )
+
+
+def _values(state: MessageState, at: datetime) -> dict[str, datetime]:
+    return {"delivered_at": at} if state is MessageState.DELIVERED else {"read_at": at}

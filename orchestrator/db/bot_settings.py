@@ -1,0 +1,14 @@
+"""How settings are laid over settings: a change over what a bot has, what a bot has over the defaults."""
+
+from typing import Any
+
+
+def merge(present: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Settings after a change: objects field by field, everything else as a whole; null takes an override back."""
+    merged = dict(present)
+    for name, value in change.items():
+        before = present.get(name)
+        if isinstance(value, dict):
+            value = merge(before if isinstance(before, dict) else {}, value)
+        merged[name] = value
+    return {name: value for name, value in merged.items() if value is not None and value != {}}

@@ -1,0 +1,180 @@
+"""The tables of what bots send and know: messages on their way out, commands, groups.
+
+A message goes queued → sending → sent → delivered → read, or failed with a reason. `sending` means that the bot may
+have been asked and its answer is not known yet: such a message is asked for again under the same id until it is.
+
+Triggers (see the second migration) notify `botdock_messages` (payload `{server}/{bot}`) of new messages, and let the
+`config_generation` of the bots concerned grow when commands change.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from orchestrator.db.columns import created, moment
+
+
+class MessageState(StrEnum):
+    """How far a message has come."""
+
+    QUEUED = "queued"
+    """It waits for its turn, its slot in the rate limit, or its bot."""
+    SENDING = "sending"
+    SENT = "sent"
+    """WhatsApp has taken it."""
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+
+
+PENDING = (MessageState.QUEUED, MessageState.SENDING)
+_WHERE_PENDING = text("state IN ('queued', 'sending')")
+
+
+def _fk_bot() -> Any:
+    return Column(Text, ForeignKey("bots.id", ondelete="CASCADE"), nullable=False)
+
+
+class Message(SQLModel, table=True):
+    """One message on its way out, and what became of it."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        UniqueConstraint("bot_id", "idempotency_key"),
+        UniqueConstraint("seq"),
+        Index("messages_bot_seq", "bot_id", "seq"),
+        Index("messages_pending", "bot_id", "to_chat", "seq", postgresql_where=_WHERE_PENDING),
+        Index("messages_slots", "bot_id", "to_chat", "slot_at"),
+        Index("messages_whatsapp_id", "bot_id", "whatsapp_id"),
+        CheckConstraint("state IN ('queued', 'sending', 'sent', 'delivered', 'read', 'failed')", name="messages_state"),
+    )
+
+    id: str = Field(primary_key=True)
+    """Also the client id under which the bot sends it once only."""
+    seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
+    """Within a chat the order of sending."""
+    server_name: str
+    bot_id: str = Field(sa_column=_fk_bot())
+    direction: str = Field(default="out", sa_column_kwargs={"server_default": "out"})
+    to_chat: str
+    """The chat's id, as `bot_runtime` writes it: one chat has one."""
+    content: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    """A `Content` of the contract with its `type`."""
+    quote: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
+    state: str = Field(
+        default=MessageState.QUEUED, sa_column=Column(Text, nullable=False, server_default=MessageState.QUEUED)
+    )
+    reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """Stable code: why it failed, or why it waits."""
+    detail: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    """A sentence to the reason."""
+    whatsapp_id: str | None = None
+    idempotency_key: str | None = None
+    request_hash: str
+    """Of recipient, content, quote and file: what makes a repetition of a call the same call."""
+    slot_at: datetime | None = moment()
+    """When the rate limit lets it go; None: it counts no longer (cancelled)."""
+    attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    attempted_on: str | None = None
+    """Spool id of the volume of the bot that was asked while the outcome is not known: what was asked there is known
+    there and nowhere else."""
+    next_attempt_at: datetime | None = moment()
+    created_at: datetime = created()
+    updated_at: datetime = created()
+    first_attempt_at: datetime | None = moment()
+    sent_at: datetime | None = moment()
+    delivered_at: datetime | None = moment()
+    read_at: datetime | None = moment()
+    failed_at: datetime | None = moment()
+
+
+class MessageFile(SQLModel, table=True):
+    """The file of a message that waits to be sent."""
+
+    __tablename__ = "message_files"
+
+    message_id: str = Field(
+        sa_column=Column(Text, ForeignKey("messages.id", ondelete="CASCADE"), primary_key=True, nullable=False)
+    )
+    size: int
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class EarlyAck(SQLModel, table=True):
+    """A receipt that came before the answer that tells WhatsApp's id of its message."""
+
+    __tablename__ = "early_acks"
+    __table_args__ = (PrimaryKeyConstraint("bot_id", "whatsapp_id"),)
+
+    bot_id: str = Field(sa_column=_fk_bot())
+    whatsapp_id: str
+    state: str
+    delivered_at: datetime | None = moment()
+    read_at: datetime | None = moment()
+    created_at: datetime = created()
+
+
+class Command(SQLModel, table=True):
+    """A command of one bot, of all bots of a server, or of all bots."""
+
+    __tablename__ = "commands"
+    __table_args__ = (
+        Index(
+            "commands_global_name",
+            "name",
+            unique=True,
+            postgresql_where=text("server_name IS NULL AND bot_id IS NULL"),
+        ),
+        Index("commands_server_name", "server_name", "name", unique=True, postgresql_where=text("bot_id IS NULL")),
+        Index("commands_bot_name", "bot_id", "name", unique=True),
+        CheckConstraint("bot_id IS NULL OR server_name IS NOT NULL", name="commands_scope"),
+        CheckConstraint("(response IS NULL) <> (webhook IS NULL)", name="commands_answer"),
+    )
+
+    id: str = Field(primary_key=True)
+    server_name: str | None = Field(default=None, foreign_key="servers.name", ondelete="CASCADE")
+    """None: a command of all bots."""
+    bot_id: str | None = Field(
+        default=None, sa_column=Column(Text, ForeignKey("bots.id", ondelete="CASCADE"), nullable=True)
+    )
+    name: str
+    response: str | None = None
+    webhook: str | None = None
+    created_at: datetime = created()
+    updated_at: datetime = created()
+
+
+class Group(SQLModel, table=True):
+    """A group that a bot's account is in, as the bot last told."""
+
+    __tablename__ = "groups"
+    __table_args__ = (PrimaryKeyConstraint("bot_id", "id"), Index("groups_server", "server_name"))
+
+    id: str
+    """`…@g.us`"""
+    bot_id: str = Field(sa_column=_fk_bot())
+    server_name: str
+    subject: str
+    description: str
+    owner: str | None = None
+    members: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
+    """`[{id, phoneNumber, admin}]`"""
+    created_at: datetime | None = moment()
+    """When it was made in WhatsApp."""
+    updated_at: datetime = created()

@@ -1,0 +1,132 @@
+"""What a bot's events change besides being kept: settings, groups, the states of messages, counters.
+
+`apply` belongs into the transaction that inserts the events and gets only those that were inserted, so each event has
+its effect once. An event that cannot be understood has none, and is kept like any other.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from bot_runtime import contract
+from bot_runtime.contract import ConnectionState, Event, EventType, RuntimeConfig
+from orchestrator.db import acks
+from orchestrator.db.bot_settings import merge
+from orchestrator.db.messaging import Group, MessageState
+from orchestrator.db.models import Bot, BotStatus
+from orchestrator.db.storable import storable
+
+log = logging.getLogger(__name__)
+
+BY_COMMAND = frozenset(
+    {"prefix", "owners", "autoView", "typing", "antiDelete", "antiViewOnce", "chatgpt", "channelReactions"}
+)
+"""The settings that a bot's owner may change by command, and a bot may therefore report."""
+
+_STATES = {"delivered": MessageState.DELIVERED, "read": MessageState.READ, "played": MessageState.READ}
+
+
+class Ack(msgspec.Struct, frozen=True, rename="camel"):
+    """Data of `message-ack`."""
+
+    message_ids: list[str]
+    state: str
+
+
+class GroupUpdate(msgspec.Struct, frozen=True, rename="camel"):
+    """Data of `group-update`: a group, or the id of one that the account has left."""
+
+    group: contract.Group | None = None
+    left: str | None = None
+
+
+class SettingsUpdate(msgspec.Struct, frozen=True, rename="camel"):
+    """Data of `settings-update`."""
+
+    settings: dict[str, Any]
+
+
+async def apply(session: AsyncSession, *, server: str, bot_id: str, events: Sequence[Event]) -> None:
+    """Make the changes that follow from these events of one bot, oldest first."""
+    await _count(session, bot_id, events)
+    for event in events:
+        try:
+            match event.type:
+                case EventType.MESSAGE_ACK:
+                    await _ack(session, bot_id, event)
+                case EventType.GROUP_UPDATE:
+                    await _group(session, server, bot_id, event)
+                case EventType.SETTINGS_UPDATE:
+                    await _settings(session, bot_id, event)
+        except msgspec.ValidationError as exc:
+            log.warning("bot %s: event %d (%s) has no effect: %s", bot_id, event.seq, event.type, exc)
+
+
+async def _count(session: AsyncSession, bot_id: str, events: Sequence[Event]) -> None:
+    counts: Counter[str] = Counter()
+    for event in events:
+        match event.type:
+            case EventType.MESSAGE_UPSERT:
+                messages = event.data.get("messages")
+                if isinstance(messages, list):
+                    own = [message for message in messages if isinstance(message, dict) and message.get("fromMe")]
+                    counts["messages_received"] += len(messages) - len(own)
+            case EventType.ERROR:
+                counts["errors"] += 1
+            case EventType.CONNECTION_UPDATE if event.data.get("state") == ConnectionState.RECONNECTING:
+                counts["reconnections"] += 1
+    if changes := {name: getattr(BotStatus, name) + number for name, number in counts.items() if number}:
+        await session.execute(update(BotStatus).where(col(BotStatus.bot_id) == bot_id).values(**changes))
+
+
+async def _ack(session: AsyncSession, bot_id: str, event: Event) -> None:
+    ack = msgspec.convert(storable(event.data), Ack)
+    state = _STATES.get(ack.state)
+    if state is not None and ack.message_ids:
+        await acks.take(session, bot_id, ack.message_ids, state, at=event.timestamp)
+
+
+async def _group(session: AsyncSession, server: str, bot_id: str, event: Event) -> None:
+    change = msgspec.convert(storable(event.data), GroupUpdate)
+    if change.left is not None:
+        await session.execute(delete(Group).where(col(Group.bot_id) == bot_id, col(Group.id) == change.left))
+    if change.group is None:
+        return
+    group = change.group
+    values = {
+        "server_name": server,
+        "subject": group.subject,
+        "description": group.description,
+        "owner": group.owner,
+        "members": msgspec.to_builtins(group.members),
+        "created_at": group.created_at,
+        "updated_at": event.timestamp,
+    }
+    await session.execute(
+        insert(Group)
+        .values(bot_id=bot_id, id=group.id, **values)
+        .on_conflict_do_update(index_elements=["bot_id", "id"], set_=values)
+    )
+
+
+async def _settings(session: AsyncSession, bot_id: str, event: Event) -> None:
+    change = msgspec.convert(storable(event.data), SettingsUpdate).settings
+    if unknown := change.keys() - BY_COMMAND:
+        raise msgspec.ValidationError(f"a bot may not change {', '.join(sorted(unknown))}")
+    query = select(col(Bot.settings)).where(col(Bot.id) == bot_id).with_for_update(key_share=True)
+    present = (await session.execute(query)).scalar_one_or_none()
+    if present is None:
+        return
+    settings = merge(present, change)
+    msgspec.convert(settings, RuntimeConfig)
+    await session.execute(
+        update(Bot).where(col(Bot.id) == bot_id).values(settings=settings, updated_at=func.now()),
+        execution_options={"synchronize_session": False},
+    )
