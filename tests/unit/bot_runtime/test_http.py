@@ -9,22 +9,65 @@ import pytest
 from bot_runtime.http import Request, Response, Server, listen
 
 MAX_BODY = 1000
+LARGE = bytes(range(256)) * 16384
 
 
-async def echo(request: Request) -> Response:
-    if request.path == "/empty":
-        return Response(204)
-    return Response(200, b"%s %s %d" % (request.method.encode(), request.path.encode(), len(request.body)))
+class Pieces:
+    """A file of pieces; closed or not."""
+
+    def __init__(self, *pieces: bytes, size: int | None = None) -> None:
+        self.size = sum(map(len, pieces)) if size is None else size
+        self._pieces = iter(pieces)
+        self.closed = 0
+
+    def read(self) -> bytes:
+        return next(self._pieces, b"")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Application:
+    """Echoes, counts what it is sent, and hands out files."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.file = Pieces()
+
+    async def __call__(self, request: Request) -> Response:
+        if request.path == "/empty":
+            return Response(204)
+        if request.path == "/refused":
+            return Response(401, b"who are you?")
+        if request.path == "/count":
+            async for piece in request.body.pieces():
+                self.received += len(piece)
+            return Response(200, b"%d of %d" % (self.received, request.size or 0))
+        if request.path == "/file":
+            return Response(200, headers=(("content-type", "image/png"),), file=self.file)
+        body = await request.body.read(MAX_BODY)
+        return Response(200, b"%s %s %d" % (request.method.encode(), request.path.encode(), len(body)))
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
-    server = Server(echo, max_body=MAX_BODY, reject=lambda status: b"rejected %d" % status)
+def application() -> Application:
+    return Application()
+
+
+@pytest.fixture
+async def port(application: Application) -> AsyncIterator[int]:
+    server = Server(application, reject=lambda status: b"rejected %d" % status)
     listener = listen(0)
     await server.start(listener)
     yield listener.getsockname()[1]
     server.close()
     listener.close()
+
+
+@pytest.fixture
+async def client(port: int) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        yield client
 
 
 async def raw(port: int, data: bytes) -> bytes:
@@ -36,25 +79,66 @@ async def raw(port: int, data: bytes) -> bytes:
     return answer
 
 
-async def test_one_connection_serves_many_requests(port: int) -> None:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        for _ in range(3):
-            assert (await client.get("/a?b=c")).text == "GET /a 0"
-            assert (await client.post("/a", content=b"x" * MAX_BODY)).text == f"POST /a {MAX_BODY}"
-            assert (await client.get("/empty")).status_code == 204
-        connections = client._transport._pool.connections  # type: ignore[attr-defined]
-        assert len(connections) == 1
+async def pieces(*data: bytes) -> AsyncIterator[bytes]:
+    for piece in data:
+        yield piece
+
+
+async def test_one_connection_serves_many_requests(client: httpx.AsyncClient, application: Application) -> None:
+    for _ in range(3):
+        assert (await client.get("/a?b=c")).text == "GET /a 0"
+        assert (await client.post("/a")).text == "POST /a 0"
+        assert (await client.post("/a", content=b"x" * MAX_BODY)).text == f"POST /a {MAX_BODY}"
+        assert (await client.get("/empty")).status_code == 204
+        assert (await client.put("/count", content=b"x" * 5000)).status_code == 200
+        application.file = Pieces(b"abc")
+        assert (await client.get("/file")).content == b"abc"
+    connections = client._transport._pool.connections  # type: ignore[attr-defined]
+    assert len(connections) == 1
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-async def test_a_body_that_is_too_large_is_refused(port: int, chunked: bool) -> None:
-    async def pieces() -> AsyncIterator[bytes]:
-        for _ in range(3):
-            yield b"x" * MAX_BODY
-
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        answer = await client.post("/a", content=pieces() if chunked else b"x" * 3 * MAX_BODY)
+async def test_a_body_that_is_too_large_is_refused(client: httpx.AsyncClient, chunked: bool) -> None:
+    content = pieces(*[b"x" * MAX_BODY] * 3) if chunked else b"x" * 3 * MAX_BODY
+    answer = await client.post("/a", content=content)
     assert (answer.status_code, answer.text) == (413, "rejected 413")
+
+
+async def test_a_large_body_comes_in_pieces(client: httpx.AsyncClient) -> None:
+    assert (await client.put("/count", content=LARGE)).text == f"{len(LARGE)} of {len(LARGE)}"
+
+
+async def test_a_client_refused_in_the_middle_of_a_large_body_gets_the_answer(client: httpx.AsyncClient) -> None:
+    for _ in range(3):
+        answer = await client.put("/refused", content=LARGE)
+        assert (answer.status_code, answer.text) == (401, "who are you?")
+
+
+async def test_a_file_is_sent_with_its_headers_and_closed(client: httpx.AsyncClient, application: Application) -> None:
+    application.file = Pieces(LARGE, b"end")
+    answer = await client.get("/file")
+    assert answer.content == LARGE + b"end"
+    assert (answer.headers["content-type"], answer.headers["content-length"]) == ("image/png", str(len(LARGE) + 3))
+    assert application.file.closed == 1
+
+
+async def test_a_file_that_ends_too_soon_is_no_whole_answer(port: int, application: Application) -> None:
+    application.file = Pieces(b"abc", size=10)
+    with pytest.raises(httpx.RemoteProtocolError):
+        async with httpx.AsyncClient(trust_env=False) as client:
+            await client.get(f"http://127.0.0.1:{port}/file")
+    assert application.file.closed == 1
+
+
+async def test_a_client_that_goes_away_gives_its_file_up(port: int, application: Application) -> None:
+    application.file = Pieces(*[bytes(65536)] * 1000)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
+    await writer.drain()
+    writer.transport.abort()
+    async with asyncio.timeout(10):
+        while not application.file.closed:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -64,15 +148,29 @@ async def test_what_is_no_http_is_refused_and_the_connection_closed(port: int, d
     assert (await raw(port, data)).startswith(b"HTTP/1.1 4")
 
 
-async def test_a_client_that_goes_away_disturbs_nobody(port: int) -> None:
+@pytest.mark.parametrize("path", [b"/a", b"/count"])
+async def test_a_client_that_goes_away_disturbs_nobody(port: int, path: bytes) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc")
+    writer.write(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc" % path)
     await writer.drain()
     writer.transport.abort()
     assert b"GET / 0" in await raw(port, b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+
+@pytest.mark.parametrize("path", [b"/a", b"/count"])
+async def test_a_body_that_stops_coming_is_given_up(port: int, path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot_runtime.http.REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr("bot_runtime.http._LINGER_SECONDS", 0.05)
+    answer = await raw(port, b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc" % path)
+    assert answer.startswith(b"HTTP/1.1 408")
 
 
 async def test_a_client_may_wait_for_permission_to_send(port: int) -> None:
     request = b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
     answer = await raw(port, request + b"ab")
     assert answer.endswith(b"POST /a 2")
+
+
+async def test_a_client_that_is_refused_is_not_asked_for_its_body(port: int) -> None:
+    request = b"PUT /refused HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 99\r\n\r\n"
+    assert (await raw(port, request)).startswith(b"HTTP/1.1 401")

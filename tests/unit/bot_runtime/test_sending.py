@@ -1,22 +1,34 @@
-"""Sending once per client id."""
+"""Sending once per client id, within the rate limit."""
 
 import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from sqlite3 import Connection
 
 import pytest
 
-from bot_runtime.contract import SendRequest, SendResult, Text
+from bot_runtime.contract import (
+    Content,
+    Image,
+    Quote,
+    Reaction,
+    RuntimeConfig,
+    SendRequest,
+    SendResult,
+    Text,
+)
 from bot_runtime.errors import ApiError
-from bot_runtime.outbox import KEPT_SECONDS, Outbox, OutcomeUnknownError
+from bot_runtime.outbox import Outbox
+from bot_runtime.recipients import Recipients
 from bot_runtime.sending import Sender
 from bot_runtime.store import open_store
+from bot_runtime.transfers import Transfers
+from bot_runtime.uploads import Uploads
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Sent, WhatsAppError
+from tests.unit.bot_runtime.scripted import WHEN, ScriptedTransport
 
-WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ADA = "491700000001"
+NO_ANSWER = "timed out waiting for message send response"
 
 
 @pytest.fixture
@@ -26,97 +38,215 @@ def store(tmp_path: Path) -> Iterator[Connection]:
     store.close()
 
 
-class Network:
-    """Takes messages, or fails with an error."""
+class World:
+    """A sender on a volume, with a clock that stands still."""
 
-    def __init__(self, error: str = "") -> None:
-        self.error = error
-        self.taken: list[tuple[str, str]] = []
+    def __init__(self, store: Connection, folder: Path, transport: ScriptedTransport, *, timeout: float = 5) -> None:
+        self.now = 1000.0
+        self.transport = transport
+        self.config = RuntimeConfig(rate_limit_max=3, rate_limit_window_seconds=60)
+        self.uploads = Uploads(folder / "files")
+        self.outbox = Outbox(store, now=lambda: self.now)
+        self.sender = Sender(
+            self.outbox,
+            self.uploads,
+            transport,
+            Transfers(),
+            Recipients(own=lambda: Address("491700000099", "s.whatsapp.net"), recall=lambda _: "as it was"),
+            config=lambda: self.config,
+            timeout=timeout,
+            now=lambda: self.now,
+        )
 
-    def send(self, address: Address, text: str) -> Sent:
-        if self.error:
-            raise WhatsAppError(self.error)
-        self.taken.append((str(address), text))
-        return Sent(f"ID{len(self.taken)}", WHEN)
+    async def send(self, client_id: str = "a", to: str = ADA, content: Content | None = None) -> SendResult:
+        content = content if content is not None else Text(text="hello")
+        return await self.sender.send(SendRequest(client_id=client_id, to=to, content=content))
+
+    async def refused(self, client_id: str = "a", to: str = ADA, content: Content | None = None) -> ApiError:
+        with pytest.raises(ApiError) as refused:
+            await self.send(client_id, to, content)
+        return refused.value
+
+    async def upload(self, client_id: str, data: bytes) -> None:
+        async def pieces() -> AsyncIterator[bytes]:
+            yield data
+
+        await self.uploads.receive(client_id, pieces(), size=None)
 
 
-def request(client_id: str = "a", to: str = "491700000001", text: str = "hello") -> SendRequest:
-    return SendRequest(client_id=client_id, to=to, content=Text(text=text))
+@pytest.fixture
+def world(store: Connection, tmp_path: Path) -> World:
+    return World(store, tmp_path, ScriptedTransport())
 
 
-def sender(store: Connection, send: Callable[[Address, str], Sent], timeout: float = 5) -> Sender:
-    return Sender(Outbox(store), send, timeout=timeout)
-
-
-async def ask_until_answered(sending: Sender) -> SendResult:
-    while True:
-        try:
-            return await sending.send(request())
-        except ApiError as error:
-            assert error.status == 504  # noqa: PT017 - anything else fails the test
-
-
-async def test_a_message_goes_out_once_per_client_id(store: Connection) -> None:
-    network = Network()
-    first = await sender(store, network.send).send(request())
-    second = await sender(store, network.send).send(request())
-    assert network.taken == [("491700000001@s.whatsapp.net", "hello")]
-    assert (first.message_id, first.timestamp, first.repeated) == ("ID1", WHEN, False)
+async def test_a_message_goes_out_once_per_client_id(world: World, store: Connection, tmp_path: Path) -> None:
+    first = await world.send()
+    second = await World(store, tmp_path, world.transport).send()
+    (taken,) = world.transport.taken
+    assert (str(taken.chat), taken.content) == (f"{ADA}@s.whatsapp.net", Text(text="hello"))
+    assert (first.message_id, first.timestamp, first.repeated, first.unconfirmed) == ("ID1", WHEN, False, False)
     assert (second.message_id, second.timestamp, second.repeated) == ("ID1", WHEN, True)
 
 
-async def test_a_refused_message_may_be_tried_again(store: Connection) -> None:
-    network = Network("server returned error 479")
-    sending = sender(store, network.send)
-    with pytest.raises(ApiError) as refused:
-        await sending.send(request())
-    assert (refused.value.status, refused.value.code) == (502, "send-failed")
-    network.error = ""
-    assert not (await sending.send(request())).repeated
-    assert (sending.sent, sending.failed) == (1, 1)
+async def test_every_message_carries_a_secret_of_its_own(world: World) -> None:
+    await world.send("a")
+    await world.send("b")
+    secrets = {message.secret for message in world.transport.taken}
+    assert [len(secret) for secret in secrets] == [32, 32]
 
 
-async def test_a_message_that_may_have_gone_out_is_not_sent_again(store: Connection) -> None:
-    network = Network("timed out waiting for message send response")
-    sending = sender(store, network.send)
-    with pytest.raises(ApiError) as unknown:
-        await sending.send(request())
-    assert unknown.value.status == 504
-    network.error = ""
-    with pytest.raises(ApiError) as again:
-        await sending.send(request())
-    assert (again.value.status, again.value.code) == (409, "outcome-unknown")
-    assert network.taken == []
+async def test_a_refused_message_may_be_tried_again(world: World) -> None:
+    world.transport.error = "server returned error 479"
+    refused = await world.refused()
+    assert (refused.status, refused.code) == (502, "send-failed")
+    world.transport.error = ""
+    assert not (await world.send()).repeated
+    assert (world.sender.sent, world.sender.failed) == (1, 1)
 
 
-async def test_a_slow_answer_is_a_timeout_and_its_result_is_there_later(store: Connection) -> None:
+async def test_a_message_that_may_have_gone_out_is_not_sent_again(world: World) -> None:
+    world.transport.error = NO_ANSWER
+    assert (await world.refused()).status == 504
+    world.transport.error = ""
+    again = await world.refused()
+    assert (again.status, again.code) == (409, "outcome-unknown")
+    assert world.transport.taken == []
+
+
+async def test_an_unanswered_message_of_which_whatsapps_id_is_known_is_unconfirmed(world: World) -> None:
+    world.transport.error = NO_ANSWER
+    world.transport.left = AnyMessage("LEFT")
+    first = await world.send()
+    world.transport.error = ""
+    second = await world.send()
+    assert (first.message_id, first.unconfirmed, first.repeated) == ("LEFT", True, False)
+    assert (second.message_id, second.unconfirmed, second.repeated) == ("LEFT", True, True)
+    assert world.transport.taken == []
+
+
+class AnyMessage(dict[bytes, str]):
+    """Every secret leads to the same message."""
+
+    def __init__(self, message_id: str) -> None:
+        self.message_id = message_id
+
+    def get(self, _key: bytes, _default: object = None) -> str:  # type: ignore[override]
+        return self.message_id
+
+
+async def test_an_unanswered_reaction_may_be_sent_again(world: World) -> None:
+    reaction = Reaction(message_id="X", emoji="👍")
+    world.transport.error = NO_ANSWER
+    assert (await world.refused(content=reaction)).status == 504
+    world.transport.error = ""
+    assert not (await world.send(content=reaction)).repeated
+
+
+async def test_a_slow_answer_is_a_timeout_and_its_result_is_there_later(store: Connection, tmp_path: Path) -> None:
     answered = threading.Event()
-    network = Network()
-
-    def slowly(address: Address, text: str) -> Sent:
-        answered.wait(10)
-        return network.send(address, text)
-
-    sending = sender(store, slowly, timeout=0.01)
-    with pytest.raises(ApiError) as late:
-        await sending.send(request())
-    assert late.value.status == 504
-    assert sending.busy
+    transport = ScriptedTransport()
+    transport.before_send = lambda: answered.wait(10)
+    world = World(store, tmp_path, transport, timeout=0.01)
+    late = await world.refused()
+    assert (late.status, late.code) == (504, "timeout")
+    assert world.sender.busy
     answered.set()
-    assert (await ask_until_answered(sending)).message_id == "ID1"
-    assert len(network.taken) == 1
+    while True:
+        try:
+            result = await world.send()
+            break
+        except ApiError as error:
+            assert error.status == 504  # noqa: PT017 - anything else fails the test
+    assert result.message_id == "ID1"
+    assert len(transport.taken) == 1
 
 
-async def test_a_crash_while_sending_leaves_the_outcome_unknown(store: Connection) -> None:
-    Outbox(store).start("a")
-    with pytest.raises(OutcomeUnknownError):
-        Outbox(store).result("a")
-    assert sender(store, Network().send).known("a")
-    assert not sender(store, Network().send).known("b")
+async def test_a_file_is_sent_and_then_removed(world: World) -> None:
+    await world.upload("a", b"picture")
+    await world.send(content=Image(mimetype="image/png"))
+    assert world.transport.uploaded == [b"picture"]
+    assert world.transport.taken[0].file is not None
+    assert world.uploads.find("a") is None
 
 
-def test_client_ids_are_remembered_for_a_week(store: Connection) -> None:
-    Outbox(store, now=lambda: 1000.0).start("a")
-    Outbox(store, now=lambda: 1000.0).finish("a", "ID1", WHEN)
-    assert Outbox(store, now=lambda: 1000.0 + KEPT_SECONDS).result("a")
-    assert Outbox(store, now=lambda: 1001.0 + KEPT_SECONDS).result("a") is None
+async def test_a_file_that_was_not_uploaded_is_asked_for(world: World) -> None:
+    missing = await world.refused(content=Image(mimetype="image/png"))
+    assert (missing.status, missing.code) == (409, "upload-missing")
+    await world.upload("a", b"picture")
+    await world.send(content=Image(mimetype="image/png"))
+
+
+async def test_a_file_whose_message_failed_is_kept_for_the_next_try(world: World) -> None:
+    await world.upload("a", b"picture")
+    world.transport.error = "upload failed with status code 500"
+    assert (await world.refused(content=Image(mimetype="image/png"))).code == "send-failed"
+    assert world.uploads.find("a") is not None
+
+
+async def test_a_file_uploaded_for_a_message_that_was_sent_is_removed(world: World) -> None:
+    await world.upload("a", b"picture")
+    await world.send(content=Image(mimetype="image/png"))
+    await world.upload("a", b"picture")
+    assert (await world.send(content=Image(mimetype="image/png"))).repeated
+    assert world.uploads.find("a") is None
+
+
+async def test_beyond_the_limit_the_wait_is_told(world: World) -> None:
+    for number in range(3):
+        await world.send(str(number))
+        world.now += 10
+    limited = await world.refused("3")
+    assert (limited.status, limited.code, limited.retry_after) == (429, "rate-limited", 30.0)
+    world.now += 30
+    await world.send("3")
+
+
+async def test_the_limit_is_per_recipient_however_the_number_is_written(world: World) -> None:
+    for number, to in enumerate((ADA, f"+{ADA[:2]} {ADA[2:]}", f"{ADA}@c.us")):
+        await world.send(str(number), to)
+    assert (await world.refused("3", f"00{ADA}")).status == 429
+    await world.send("3", "491700000002")
+    assert world.sender.rate_window() == {f"{ADA}@s.whatsapp.net": 3, "491700000002@s.whatsapp.net": 1}
+
+
+async def test_the_limit_survives_a_restart(world: World, store: Connection, tmp_path: Path) -> None:
+    for number in range(3):
+        await world.send(str(number))
+    again = World(store, tmp_path, world.transport)
+    assert (await again.refused("3")).status == 429
+
+
+async def test_a_repetition_does_not_count_and_is_not_limited(world: World) -> None:
+    for number in range(3):
+        await world.send(str(number))
+        await world.send(str(number))
+    assert world.sender.rate_window() == {f"{ADA}@s.whatsapp.net": 3}
+
+
+async def test_a_failed_send_gives_its_place_back(world: World) -> None:
+    world.transport.error = "server returned error 479"
+    for number in range(5):
+        assert (await world.refused(str(number))).status == 502
+    assert world.sender.rate_window() == {}
+
+
+async def test_answers_of_the_bot_itself_are_not_limited(world: World) -> None:
+    for _ in range(5):
+        await world.sender.reply(Address(ADA, "s.whatsapp.net"), "pong")
+    assert world.sender.rate_window() == {}
+    assert world.sender.sent == 5
+
+
+async def test_a_changed_limit_counts_at_once(world: World) -> None:
+    await world.send("0")
+    world.config = RuntimeConfig(rate_limit_max=1)
+    assert (await world.refused("1")).status == 429
+
+
+async def test_a_quote_is_filled_in_from_memory(world: World) -> None:
+    request = SendRequest(client_id="a", to=ADA, content=Text(text="yes"), quote=Quote(message_id="X", sender="me"))
+    await world.sender.send(request)
+    target = world.transport.taken[0].target
+    assert target is not None
+    assert (target.message_id, target.text, target.mine) == ("X", "as it was", True)
+    assert str(target.author) == "491700000099@s.whatsapp.net"

@@ -1,0 +1,72 @@
+"""WhatsApp as a script: takes what it is told to take, and fails as it is told to."""
+
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bot_runtime.contract import Content, Group
+from bot_runtime.whatsapp.files import Facts
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Sent, WhatsAppError
+from bot_runtime.whatsapp.outgoing import Outgoing, UploadedFile
+
+WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class ScriptedTransport:
+    """`error` is what every call fails with; `before_send` runs in the thread of the send."""
+
+    def __init__(self, error: str = "") -> None:
+        self.error = error
+        self.before_send: Callable[[], object] = lambda: None
+        self.taken: list[Outgoing] = []
+        self.uploaded: list[bytes] = []
+        self.left: dict[bytes, str] = {}
+        """Messages that WhatsApp has although nobody was told: ids by secret."""
+        self.files: dict[bytes, bytes] = {}
+        self.downloads = 0
+        self.may_download = threading.Event()
+        self.may_download.set()
+        self.all_groups: list[Group] = []
+
+    def upload(self, path: Path, content: Content) -> UploadedFile:
+        self._fail()
+        self.uploaded.append(path.read_bytes())
+        return UploadedFile(
+            url="https://media/1",
+            direct_path="/1",
+            media_key=b"k" * 32,
+            encrypted_sha256=b"e" * 32,
+            sha256=b"s" * 32,
+            size=path.stat().st_size,
+            facts=Facts(),
+        )
+
+    def send(self, message: Outgoing) -> Sent:
+        self.before_send()
+        self._fail()
+        self.taken.append(message)
+        return Sent(f"ID{len(self.taken)}", WHEN)
+
+    def find(self, secret: bytes) -> str | None:
+        return self.left.get(secret)
+
+    def download(self, reference: bytes, into: int) -> None:
+        self.downloads += 1
+        assert self.may_download.wait(10)
+        self._fail()
+        os.write(into, self.files[reference])
+
+    def groups(self) -> list[Group]:
+        self._fail()
+        return self.all_groups
+
+    def group(self, address: Address) -> Group:
+        self._fail()
+        return next(group for group in self.all_groups if group.id == str(address))
+
+    def _fail(self) -> None:
+        if self.error:
+            raise WhatsAppError(self.error)

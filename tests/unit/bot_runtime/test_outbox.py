@@ -1,0 +1,145 @@
+"""What is known about client ids, also after a crash in the middle of sending."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from sqlite3 import Connection
+
+import pytest
+
+from bot_runtime.main import settle_sends
+from bot_runtime.outbox import KEPT_SECONDS, REPEATABLE, Outbox, OutcomeUnknownError
+from bot_runtime.store import open_store
+from bot_runtime.whatsapp.messages import Account
+from tests.unit.bot_runtime.scripted import WHEN
+
+ACCOUNT = Account("491700000099", None)
+SECRET = b"s" * 32
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Connection]:
+    store = open_store(tmp_path / "runtime.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Path:
+    """A session file with the table that whatsmeow keeps secrets in."""
+    path = tmp_path / "session.db"
+    with sqlite3.connect(path) as database:
+        database.execute(
+            "CREATE TABLE whatsmeow_message_secrets (our_jid TEXT, chat_jid TEXT, sender_jid TEXT, message_id TEXT,"
+            " key bytea NOT NULL)"
+        )
+    database.close()
+    return path
+
+
+def leaves(session: Path, secret: bytes, message_id: str) -> None:
+    with sqlite3.connect(session) as database:
+        database.execute("INSERT INTO whatsmeow_message_secrets VALUES ('', '', '', ?, ?)", (message_id, secret))
+    database.close()
+
+
+def unknown(outbox: Outbox, client_id: str) -> bool:
+    try:
+        outbox.result(client_id)
+    except OutcomeUnknownError:
+        return True
+    return False
+
+
+def test_while_a_message_is_under_way_its_outcome_is_unknown(store: Connection) -> None:
+    Outbox(store).start("a", "ada", SECRET)
+    assert unknown(Outbox(store), "a")
+    assert Outbox(store).result("b") is None
+
+
+def test_a_message_that_had_left_when_the_process_died_is_known_by_its_id(store: Connection, session: Path) -> None:
+    Outbox(store).start("a", "ada", SECRET)
+    leaves(session, SECRET, "LEFT")
+    settle_sends(Outbox(store), session, ACCOUNT)
+    result = Outbox(store).result("a")
+    assert result is not None
+    assert (result.message_id, result.unconfirmed, result.repeated) == ("LEFT", True, True)
+
+
+def test_a_message_that_had_not_left_may_be_sent_again(store: Connection, session: Path) -> None:
+    Outbox(store).start("a", "ada", SECRET)
+    leaves(session, b"another" * 4, "OTHER")
+    settle_sends(Outbox(store), session, ACCOUNT)
+    assert Outbox(store).result("a") is None
+    assert Outbox(store).counts(within=60) == {}
+
+
+def test_many_are_settled_at_once(store: Connection, session: Path) -> None:
+    for number in range(1200):
+        secret = number.to_bytes(32, "big")
+        Outbox(store).start(str(number), "ada", secret)
+        if number % 2:
+            leaves(session, secret, f"LEFT{number}")
+    settle_sends(Outbox(store), session, ACCOUNT)
+    results = [Outbox(store).result(str(number)) for number in range(1200)]
+    assert [result.message_id if result else None for result in results] == [
+        f"LEFT{number}" if number % 2 else None for number in range(1200)
+    ]
+
+
+def test_nothing_is_concluded_from_a_session_that_cannot_be_read(store: Connection, tmp_path: Path) -> None:
+    Outbox(store).start("a", "ada", SECRET)
+    (tmp_path / "session.db").write_bytes(b"no database" * 100)
+    settle_sends(Outbox(store), tmp_path / "session.db", ACCOUNT)
+    assert unknown(Outbox(store), "a")
+
+
+def test_nothing_is_concluded_from_another_session(store: Connection, session: Path) -> None:
+    Outbox(store).start("a", "ada", SECRET)
+    settle_sends(Outbox(store), session, None)
+    settle_sends(Outbox(store), session, ACCOUNT)
+    assert unknown(Outbox(store), "a")
+
+
+def test_a_reaction_under_way_may_always_be_sent_again(store: Connection, session: Path) -> None:
+    Outbox(store).start("a", "ada", REPEATABLE)
+    assert unknown(Outbox(store), "a")
+    settle_sends(Outbox(store), session, None)
+    assert Outbox(store).result("a") is None
+
+
+def test_what_was_sent_is_not_touched(store: Connection, session: Path) -> None:
+    outbox = Outbox(store)
+    outbox.start("a", "ada", SECRET)
+    outbox.finish("a", "ID1", WHEN)
+    settle_sends(Outbox(store), session, ACCOUNT)
+    result = Outbox(store).result("a")
+    assert result is not None
+    assert (result.message_id, result.timestamp, result.unconfirmed) == ("ID1", WHEN, False)
+
+
+def test_client_ids_are_remembered_for_a_week(store: Connection) -> None:
+    Outbox(store, now=lambda: 1000.0).start("a", "ada", SECRET)
+    Outbox(store, now=lambda: 1000.0).finish("a", "ID1", WHEN)
+    assert Outbox(store, now=lambda: 1000.0 + KEPT_SECONDS).result("a")
+    assert Outbox(store, now=lambda: 1001.0 + KEPT_SECONDS).result("a") is None
+
+
+def test_a_volume_of_an_earlier_version_is_read_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "old.db") as old:
+        old.execute(
+            "CREATE TABLE sends (client_id TEXT PRIMARY KEY, started REAL, message_id TEXT, timestamp TEXT)"
+            " WITHOUT ROWID"
+        )
+        old.execute(
+            "INSERT INTO sends VALUES ('sent', 1000, 'ID1', ?), ('open', 1000, NULL, NULL)", (WHEN.isoformat(),)
+        )
+    old.close()
+    store = open_store(tmp_path / "old.db")
+    outbox = Outbox(store, now=lambda: 1000.0)
+    result = outbox.result("sent")
+    assert result is not None
+    assert (result.message_id, result.unconfirmed) == ("ID1", False)
+    outbox.settle({})
+    assert unknown(outbox, "open")
+    store.close()
