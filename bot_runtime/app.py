@@ -18,6 +18,7 @@ from bot_runtime.contract import (
     Group,
     PairCodeRequest,
     RuntimeConfig,
+    Secrets,
     SendRequest,
     Wire,
 )
@@ -68,6 +69,9 @@ def make_application(bot: Bot, token: str) -> Application:
     async def configure(request: Request) -> Wire:
         return bot.configure(await _body(request, RuntimeConfig))
 
+    async def secrets(request: Request) -> None:
+        bot.use_secrets(await _body(request, Secrets))
+
     async def send(request: Request) -> Wire:
         return await bot.send(await _body(request, SendRequest))
 
@@ -98,6 +102,7 @@ def make_application(bot: Bot, token: str) -> Application:
         ("GET", "/qr"): qr,
         ("POST", "/pair-code"): pair_code,
         ("PUT", "/config"): configure,
+        ("PUT", "/secrets"): secrets,
         ("POST", "/messages"): send,
         ("POST", "/connection/reset"): reset,
         ("POST", "/logout"): logout,

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from bot_runtime import __version__
-from bot_runtime.commands import find_command
 from bot_runtime.config import ConfigFile, StaleConfigError
 from bot_runtime.contract import (
     ConnectionState,
@@ -23,6 +22,7 @@ from bot_runtime.contract import (
     PairCodeRequest,
     Qr,
     RuntimeConfig,
+    Secrets,
     SendRequest,
     SendResult,
     Stats,
@@ -32,19 +32,22 @@ from bot_runtime.credentials import Credentials
 from bot_runtime.environment import Environment
 from bot_runtime.errors import ApiError, wrong_state
 from bot_runtime.events import Spool
+from bot_runtime.group_events import GroupEvents
 from bot_runtime.groups import Groups
 from bot_runtime.media import Media, MediaFile
 from bot_runtime.outbox import Outbox
 from bot_runtime.recipients import Recipients
+from bot_runtime.responding import Responder
 from bot_runtime.sending import Sender
 from bot_runtime.session import SessionDirectory
 from bot_runtime.transfers import Transfers
 from bot_runtime.uploads import Uploads
 from bot_runtime.whatsapp.connection import Connection
 from bot_runtime.whatsapp.core import Dial, package_version
+from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.inbox import Inbox
-from bot_runtime.whatsapp.jid import PERSON, Address, parse_address, parse_number
-from bot_runtime.whatsapp.messages import Account, Incoming, WhatsAppError
+from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address, parse_address, parse_number
+from bot_runtime.whatsapp.messages import Account, Arrival, GroupChange, WhatsAppError
 from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
 from bot_runtime.whatsapp.transport import LibraryTransport
@@ -103,8 +106,19 @@ class Bot:
         )
         self.last_heartbeat: datetime | None = None
         self.credentials = Credentials(directory.database, store, self.spool, account)
-        self._received = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._group_events = GroupEvents(self.groups, self.spool)
+        self.responder = Responder(
+            bot_id=environment.bot_id,
+            config=config,
+            store=store,
+            spool=self.spool,
+            gestures=Gestures(self._core),
+            reply=self.sender.reply,
+            keep_media=self.media.keep,
+            health=self.health,
+            account=lambda: self.credentials.account,
+            group_changed=self._group_changed,
+        )
 
     def start(self) -> None:
         """Take over the connection, which has been started before."""
@@ -112,6 +126,8 @@ class Bot:
 
     async def close(self) -> None:
         """Disconnect and close the files."""
+        self.responder.close()
+        self._group_events.close()
         await self.connection.close()
         self._store.close()
 
@@ -130,6 +146,8 @@ class Bot:
             self.credentials.refresh()
             self.spool.append(EventType.CONNECTED, {"phoneNumber": self.credentials.phone_number})
             self.credentials.notice_change()
+            self.responder.connected()
+            self._group_events.connected()
         elif link.state is ConnectionState.LOGGED_OUT:
             self._outbox.lose_evidence()
             self.credentials.forget()
@@ -145,17 +163,12 @@ class Bot:
     def paired(self, account: Account) -> None:
         """Remember whose session it is from now on."""
         log.info("paired with %s", account.number)
+        self.responder.paired()
         self.credentials.paired(account)
 
-    def message_arrived(self, message: Incoming) -> None:
-        """Record a message, and answer it when it is a command: all that is done with messages starts here."""
-        self._received += 1
-        self.spool.append(EventType.MESSAGE_UPSERT, {"messages": [_message(message)], "type": "notify"})
-        command = None if message.from_me else find_command(message.text, self.config.current.prefix)
-        if command is not None:
-            task = asyncio.create_task(self._reply(message.chat, command(message)))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def arrived(self, arrival: Arrival) -> None:
+        """Take in what others did."""
+        self.responder.receiver.take(arrival)
 
     def session_unreadable(self, error: str) -> None:
         log.error("the session cannot be used: %s", error)
@@ -255,24 +268,28 @@ class Bot:
         self.connection.logged_out()
         return self.health()
 
+    def use_secrets(self, secrets: Secrets) -> None:
+        self.responder.use_secrets(secrets)
+
     def stats(self) -> Stats:
+        responder = self.responder
         return Stats(
             bot_id=self._environment.bot_id,
-            messages_received=self._received,
+            messages_received=responder.receiver.received,
             messages_sent=self.sender.sent,
             send_failures=self.sender.failed,
             reconnects=self.connection.reconnects,
-            messages_cached=0,
-            locks_held=len(self._tasks),
+            messages_cached=len(responder.receiver.seen),
+            locks_held=len(responder.commands.locks),
+            commands_run=responder.commands.ran,
+            statuses_viewed=responder.auto_view.viewed,
             rate_window=self.sender.rate_window(),
         )
 
-    async def _reply(self, chat: Address, text: str) -> None:
-        try:
-            await self.sender.reply(chat, text)
-        except WhatsAppError as error:
-            log.warning("an answer could not be sent: %s", error)
-            self.spool.append(EventType.ERROR, {"code": "reply-failed", "message": str(error)})
+    def _group_changed(self, change: GroupChange) -> None:
+        account = self.credentials.account
+        names = ((account.number, PERSON), (account.lid, HIDDEN)) if account else ()
+        self._group_events.changed(change, frozenset(Address(user, server) for user, server in names if user))
 
     def _check_online(self) -> None:
         if self.connection.link.state is not ConnectionState.ONLINE:
@@ -283,12 +300,8 @@ class Bot:
         return Address(number, PERSON) if number else None
 
     def _recall(self, message_id: str) -> str:
-        """The text of a message among the last events."""
-        for event in self.spool.history:
-            for message in event.data.get("messages", ()):
-                if message["id"] == message_id:
-                    return str(message["text"])
-        return ""
+        message = self.responder.recent.find(message_id)
+        return message.text if message else ""
 
     def _pair_code_blocking(self, number: str) -> str:
         from bot_runtime.whatsapp import encode
@@ -300,20 +313,6 @@ class Bot:
             return await asyncio.wait_for(asyncio.to_thread(call, *arguments), 30)
         except TimeoutError:
             raise ApiError(504, "timeout", "WhatsApp has not answered") from None
-
-
-def _message(message: Incoming) -> dict[str, Any]:
-    return {
-        "id": message.id,
-        "chat": str(message.chat),
-        "sender": str(message.sender),
-        "senderNumber": message.sender_number,
-        "fromMe": message.from_me,
-        "isGroup": message.is_group,
-        "text": message.text,
-        "timestamp": message.timestamp,
-        "pushName": message.push_name,
-    }
 
 
 def _anonymous_memory() -> int:

@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -35,6 +36,11 @@ class ConfigFile:
         self._write(config)
         self.current = config
         return config
+
+    def change(self, **changes: Any) -> RuntimeConfig:
+        """Change single values at the same generation, durably. Raises msgspec's `ValidationError` for a bad one."""
+        changed = msgspec.convert(msgspec.to_builtins(msgspec.structs.replace(self.current, **changes)), RuntimeConfig)
+        return self.replace(changed)
 
     def _read(self) -> RuntimeConfig | None:
         try:

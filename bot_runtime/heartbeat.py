@@ -34,7 +34,11 @@ class Heartbeat:
     async def beat(self) -> None:
         """One look at the connection."""
         self._bot.last_heartbeat = datetime.now(UTC)
-        await self._bot.connection.check()
+        connection = self._bot.connection
+        log.debug("heartbeat: connection %s, last activity %s", connection.link.state, connection.last_activity)
+        await connection.check()
+        if connection.link.state is ConnectionState.ONLINE:
+            await self._bot.responder.announce()
         self._bot.credentials.notice_change()
         self._renew_when_due()
 

@@ -1,19 +1,17 @@
-"""Commands a chat can give the bot: one file per command, found here by name."""
+"""The built-in commands: one file each, which defines `COMMAND`. A new file here is a new command, nothing else needed.
 
-from collections.abc import Callable
+They are imported with the first message that looks like a command.
+"""
 
-from bot_runtime.commands.ping import ping
-from bot_runtime.whatsapp.messages import Incoming
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
 
-Command = Callable[[Incoming], str]
-"""Gets the message and returns the answer."""
-
-COMMANDS: dict[str, Command] = {
-    "ping": ping,
-}
+from bot_runtime.commanding.command import Command
 
 
-def find_command(text: str, prefix: str) -> Command | None:
-    """The command a text asks for, None when it asks for none."""
-    words = text.removeprefix(prefix).split(maxsplit=1) if text.startswith(prefix) else []
-    return COMMANDS.get(words[0].lower()) if words else None
+@cache
+def built_in() -> dict[str, Command]:
+    """All built-in commands by name."""
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    return {module.COMMAND.name: module.COMMAND for module in modules}

@@ -1,8 +1,11 @@
 """`.ping`: is the bot there?"""
 
-from bot_runtime.whatsapp.messages import Incoming
+from bot_runtime.commanding.command import Command, Invocation
 
 
-def ping(_: Incoming) -> str:
+async def ping(_: Invocation) -> str:
     """`pong`."""
     return "pong"
+
+
+COMMAND = Command(name="ping", summary="answers pong", run=ping)

@@ -28,13 +28,17 @@ def read_account(database: Path, *, check: bool = False) -> Account | None:
                 _check(session)
             if not session.execute("SELECT 1 FROM sqlite_master WHERE name = 'whatsmeow_device'").fetchone():
                 return None
-            row = session.execute("SELECT jid, push_name FROM whatsmeow_device").fetchone()
+            row = session.execute("SELECT jid, push_name, lid FROM whatsmeow_device").fetchone()
     except sqlite3.DatabaseError as error:
         raise SessionUnreadableError(str(error)) from error
     if row is None:
         return None
-    jid, push_name = row
-    return Account(number=jid.partition("@")[0].partition(":")[0].partition(".")[0], push_name=push_name or None)
+    jid, push_name, lid = row
+    return Account(number=_user(jid), push_name=push_name or None, lid=_user(lid) if lid else None)
+
+
+def _user(jid: str) -> str:
+    return jid.partition("@")[0].partition(":")[0].partition(".")[0]
 
 
 def _check(session: sqlite3.Connection) -> None:

@@ -20,7 +20,7 @@ from bot_runtime.whatsapp.messages import (
     OUTDATED,
     WITHOUT_CONTENT,
     Account,
-    Incoming,
+    Arrival,
     Status,
     failure_of,
     is_session_error,
@@ -46,7 +46,7 @@ class Listener(Protocol):
     def state_changed(self, link: Link, fault: Fault | None) -> None: ...
     def qr_shown(self, qr: Qr) -> None: ...
     def paired(self, account: Account) -> None: ...
-    def message_arrived(self, message: Incoming) -> None: ...
+    def arrived(self, arrival: Arrival) -> None: ...
     def session_unreadable(self, error: str) -> None: ...
     def gave_up(self, attempts: int) -> None: ...
     def restart_needed(self, attempts: int) -> None: ...
@@ -118,8 +118,8 @@ class Connection:
         if isinstance(item, Status):
             if self._reconnecting is None or item.signal is not Signal.DISCONNECTED:
                 self._signal(item)
-        elif isinstance(item, Incoming):
-            self._listener.message_arrived(item)
+        elif isinstance(item, Arrival):
+            self._listener.arrived(item)
         elif isinstance(item, Account):
             self._listener.paired(item)
         elif isinstance(item, QrCode):

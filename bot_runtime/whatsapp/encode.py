@@ -104,16 +104,6 @@ def uploaded(data: bytes, facts: Facts) -> UploadedFile:
     )
 
 
-def shown_again(file: bytes) -> bytes:
-    """A message that carries a file, to be opened more than once."""
-    shown = Message.FromString(file)
-    shown.ClearField("messageContextInfo")
-    for field, part in shown.ListFields():
-        if "viewOnce" in field.message_type.fields_by_name:
-            part.ClearField("viewOnce")
-    return bytes(shown.SerializeToString())
-
-
 def pair_phone_parameters(number: str) -> bytes:
     """A request for a pairing code; WhatsApp accepts only display names of known browsers."""
     return bytes(

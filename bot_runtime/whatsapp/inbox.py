@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot_runtime.whatsapp import core
-from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Incoming, Status
+from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Arrival, Status
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,7 +42,7 @@ class End:
     error: str
 
 
-Item = Status | Account | Incoming | QrCode | PairingEnd | End
+Item = Status | Account | Arrival | QrCode | PairingEnd | End
 
 
 class Inbox:

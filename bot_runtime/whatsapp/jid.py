@@ -31,6 +31,10 @@ class Address:
         return self.server == GROUP
 
 
+STATUS = Address("status", "broadcast")
+"""Where contacts' statuses are posted."""
+
+
 def parse_address(text: str) -> Address:
     """Read a phone number in international form (punctuation allowed) or a chat id. Raises ValueError."""
     if len(text) > _LONGEST:
@@ -44,6 +48,12 @@ def parse_address(text: str) -> Address:
         return Address(parse_number(user), PERSON)
     if server is None or not _USER.fullmatch(user):
         raise ValueError("not a chat id: expected digits@s.whatsapp.net, @c.us, @lid, @g.us or @newsletter")
+    return Address(user, server)
+
+
+def read_address(text: str) -> Address:
+    """A chat id that this runtime has written itself."""
+    user, _, server = text.partition("@")
     return Address(user, server)
 
 

@@ -1,7 +1,9 @@
 """What comes from WhatsApp and goes there, as plain data; `decode.py` and `encode.py` speak neonize's language."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 from bot_runtime.whatsapp import core
 from bot_runtime.whatsapp.jid import Address
@@ -19,10 +21,50 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose session this is; `number` is digits only."""
+    """Whose session this is; `number` is digits only, `lid` its id where numbers are hidden."""
 
     number: str
     push_name: str | None
+    lid: str | None = None
+
+
+class Kind(StrEnum):
+    """What a message is."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    DOCUMENT = "document"
+    STICKER = "sticker"
+    LOCATION = "location"
+    CONTACT = "contact"
+    REACTION = "reaction"
+    POLL = "poll"
+    POLL_VOTE = "poll-vote"
+    REVOKE = "revoke"
+    EDIT = "edit"
+    STATUS = "status"
+    CHANNEL_POST = "channel-post"
+    UNSUPPORTED = "unsupported"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What a message says."""
+
+    kind: Kind
+    text: str = ""
+    """The text, or the caption of a file; at most 64 KiB in UTF-8."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What else the event shows, by its names there: media, quoted, reaction, poll, location, contact, viewOnce …"""
+    mentions: tuple[str, ...] = ()
+    """The ids of those who are mentioned."""
+    target: str = ""
+    """The id of the message that is revoked or edited."""
+    view_once: bool = False
+    file: bytes = b""
+    """The message in WhatsApp's own form when it carries a file: what fetching or forwarding it takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +77,61 @@ class Incoming:
     sender_number: str | None
     from_me: bool
     is_group: bool
-    text: str
     timestamp: datetime
     push_name: str
+    content: Content
+    server_id: int = 0
+    """The number of a post within its channel."""
+
+    @property
+    def kind(self) -> Kind:
+        return self.content.kind
+
+    @property
+    def text(self) -> str:
+        return self.content.text
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Messages of ours were delivered, read or played; `by` is who did it."""
+
+    message_ids: tuple[str, ...]
+    chat: Address
+    by: Address
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Somebody is available, unavailable, composing, recording or paused; `chat` is where they write."""
+
+    who: Address
+    presence: str
+    chat: Address | None = None
+    last_seen: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call is offered, accepted or ended; `status` says which. Bots answer no calls."""
+
+    id: str
+    caller: Address
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class GroupChange:
+    """Something about a group is different; `left` are those who are no longer in it."""
+
+    group: Address
+    left: tuple[Address, ...] = ()
+    deleted: bool = False
+
+
+Arrival = Incoming | Ack | Presence | Call | GroupChange
+"""What others do, unlike what concerns the connection or the account."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,12 @@ class LibraryTransport:
             raise WhatsAppError(error)
 
     def groups(self) -> list[Group]:
+        answer = self._core.joined_groups()
+        if not answer:  # no groups: then reading them is not worth the import
+            return []
         from bot_runtime.whatsapp.groups import joined_groups
 
-        return joined_groups(self._core.joined_groups())
+        return joined_groups(answer)
 
     def group(self, address: Address) -> Group:
         from bot_runtime.whatsapp import encode

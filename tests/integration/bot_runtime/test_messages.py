@@ -14,13 +14,6 @@ def online(start: Start, network: Network) -> tuple[RuntimeProcess, str, str]:
     return bot, phone, contact
 
 
-def send(bot: RuntimeProcess, client_id: str, to: str, text: str) -> dict[str, object]:
-    answer = bot.client.post("/messages", json={"clientId": client_id, "to": to, "text": text})
-    assert answer.status_code == 200, answer.text
-    body: dict[str, object] = answer.json()
-    return body
-
-
 def test_a_ping_is_answered_and_recorded(start: Start, network: Network) -> None:
     bot, phone, contact = online(start, network)
 
@@ -31,7 +24,7 @@ def test_a_ping_is_answered_and_recorded(start: Start, network: Network) -> None
     assert event["type"] == "notify"
     message = event["messages"][0]
     assert set(message) == {
-        "id", "chat", "sender", "senderNumber", "fromMe", "isGroup", "text", "timestamp", "pushName",
+        "id", "chat", "sender", "senderNumber", "fromMe", "isGroup", "kind", "text", "timestamp", "pushName",
     }  # fmt: skip
     assert (message["text"], message["senderNumber"], message["pushName"]) == (".ping", contact, "Ada")
     assert (message["fromMe"], message["isGroup"]) == (False, False)
@@ -56,21 +49,21 @@ def test_the_prefix_can_be_changed_while_the_bot_runs(start: Start, network: Net
 
 def test_a_text_reaches_its_recipient_by_number_and_by_chat_id(start: Start, network: Network) -> None:
     bot, _, contact = online(start, network)
-    send(bot, "by-number", f"+{contact[:2]} {contact[2:]}", "one")
-    send(bot, "by-id", f"{contact}@s.whatsapp.net", "two")
+    bot.send("by-number", f"+{contact[:2]} {contact[2:]}", "one")
+    bot.send("by-id", f"{contact}@s.whatsapp.net", "two")
     assert eventually(lambda: network.inbox(contact), lambda texts: len(texts) == 2) == ["one", "two"]
     assert bot.get("/stats")["messagesSent"] == 2
 
 
 def test_a_message_asked_for_twice_is_sent_once_also_after_a_crash(start: Start, network: Network) -> None:
     bot, _, contact = online(start, network)
-    first = send(bot, "order-1", contact, "hello")
-    second = send(bot, "order-1", contact, "hello")
+    first = bot.send("order-1", contact, "hello")
+    second = bot.send("order-1", contact, "hello")
     bot.kill()
     again = start()
     again.wait_for("online")
-    third = send(again, "order-1", contact, "hello")
-    send(again, "order-2", contact, "last")
+    third = again.send("order-1", contact, "hello")
+    again.send("order-2", contact, "last")
 
     assert [first["repeated"], second["repeated"], third["repeated"]] == [False, True, True]
     assert first["messageId"] == second["messageId"] == third["messageId"]
@@ -79,11 +72,13 @@ def test_a_message_asked_for_twice_is_sent_once_also_after_a_crash(start: Start,
 
 def test_a_bad_recipient_and_a_bad_body_are_refused(start: Start, network: Network) -> None:
     bot, _, _ = online(start, network)
+    text = {"type": "text", "text": "x"}
     for body, code in (
-        ({"clientId": "a", "to": "not a number", "text": "x"}, "bad-recipient"),
-        ({"clientId": "a b", "to": "491700000000", "text": "x"}, "malformed"),
-        ({"clientId": "a", "to": "491700000000", "text": ""}, "malformed"),
-        ({"to": "491700000000", "text": "x"}, "malformed"),
+        ({"clientId": "a", "to": "not a number", "content": text}, "bad-recipient"),
+        ({"clientId": "a b", "to": "491700000000", "content": text}, "malformed"),
+        ({"clientId": "a", "to": "491700000000", "content": {"type": "text", "text": ""}}, "malformed"),
+        ({"clientId": "a", "to": "491700000000", "content": {"type": "telegram", "text": "x"}}, "malformed"),
+        ({"to": "491700000000", "content": text}, "malformed"),
     ):
         answer = bot.client.post("/messages", json=body)
         assert (answer.status_code, answer.json()["code"]) == (400, code)

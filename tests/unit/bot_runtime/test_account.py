@@ -18,9 +18,9 @@ def session(tmp_path: Path) -> Path:
     """A paired session."""
     database = tmp_path / "session.db"
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute("CREATE TABLE whatsmeow_device (jid TEXT, push_name TEXT)")
+        connection.execute("CREATE TABLE whatsmeow_device (jid TEXT, push_name TEXT, lid TEXT)")
         connection.execute("CREATE TABLE filler (data BLOB)")
-        connection.execute("INSERT INTO whatsmeow_device VALUES (?, 'Shop')", [JID])
+        connection.execute("INSERT INTO whatsmeow_device VALUES (?, 'Shop', '77:2@lid')", [JID])
         connection.commit()
     return database
 
@@ -41,7 +41,7 @@ def half_written(session: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("check", [True, False])
 def test_the_account_is_read_from_the_device_table(session: Path, check: bool) -> None:
-    assert read_account(session, check=check) == Account(number="491510000001", push_name="Shop")
+    assert read_account(session, check=check) == Account(number="491510000001", push_name="Shop", lid="77")
 
 
 def test_a_session_that_is_not_there_has_no_account(tmp_path: Path) -> None:

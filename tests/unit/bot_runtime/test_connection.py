@@ -14,7 +14,7 @@ from bot_runtime.whatsapp import core
 from bot_runtime.whatsapp.connection import MAX_DIALS, Connection
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.inbox import End, Inbox, Item, PairingEnd, QrCode
-from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Incoming
+from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Arrival
 from bot_runtime.whatsapp.state import Link
 
 CONNECTED, DISCONNECTED = WITHOUT_CONTENT[core.CONNECTED], WITHOUT_CONTENT[core.DISCONNECTED]
@@ -76,7 +76,7 @@ class Watcher:
 
     def qr_shown(self, qr: Qr) -> None: ...
     def paired(self, account: Account) -> None: ...
-    def message_arrived(self, message: Incoming) -> None: ...
+    def arrived(self, arrival: Arrival) -> None: ...
 
     async def until(self, state: ConnectionState) -> None:
         while self.states[-1] != state.value:

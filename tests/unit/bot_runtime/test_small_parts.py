@@ -1,4 +1,4 @@
-"""Addresses, environment, configuration, directory and lock, commands, the drawn QR code."""
+"""Addresses, environment, configuration, directory and lock, the drawn QR code."""
 
 import os
 import re
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from bot_runtime.commands import COMMANDS, find_command
 from bot_runtime.config import ConfigFile, StaleConfigError
 from bot_runtime.contract import RuntimeConfig
 from bot_runtime.environment import InvalidEnvironmentError, read_environment
@@ -106,16 +105,6 @@ def test_a_session_has_one_owner_until_its_lock_is_let_go(tmp_path: Path) -> Non
     assert acquire_lock(directory, inherited=lock) == lock
     os.close(lock)
     os.close(acquire_lock(directory))
-
-
-@pytest.mark.parametrize("text", [".ping", ". ping", ".PING now", ".ping\n"])
-def test_a_command_is_found_by_its_first_word(text: str) -> None:
-    assert find_command(text, ".") is COMMANDS["ping"]
-
-
-@pytest.mark.parametrize("text", ["ping", "", ".", ".pingpong", "x.ping", "!ping"])
-def test_what_is_no_command_is_left_alone(text: str) -> None:
-    assert find_command(text, ".") is None
 
 
 def test_a_drawn_qr_code_is_square_and_says_when_it_expires() -> None:

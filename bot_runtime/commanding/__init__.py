@@ -1,0 +1,1 @@
+"""How commands are found, guarded and run. The commands themselves are in `bot_runtime/commands`."""

@@ -1,0 +1,71 @@
+"""Commands made by operators: a text with placeholders, or a webhook that answers."""
+
+import json
+import re
+
+from bot_runtime.commanding.command import Command, CommandError, Invocation
+from bot_runtime.contract import CustomCommand, WebhookCall
+from bot_runtime.threads import WebThreads
+
+WEBHOOK_SECONDS = 10.0
+MAX_ANSWER_BYTES = 65536
+_PLACEHOLDER = re.compile(r"\{(name|number|args|prefix|bot)\}")
+
+
+def make_custom(custom: CustomCommand, bot_id: str, web: WebThreads) -> Command:
+    """The command as the runner wants it."""
+
+    async def run(invocation: Invocation) -> str:
+        if custom.webhook:
+            return await ask_webhook(custom.webhook, invocation, bot_id, web)
+        return fill(custom.response or "", invocation, bot_id)
+
+    return Command(name=custom.name, summary="made for this bot", run=run)
+
+
+def fill(template: str, invocation: Invocation, bot_id: str) -> str:
+    """The template with its placeholders replaced, each once: what is put in is not looked at again."""
+    message, settings = invocation.message, invocation.host.settings
+    values = {
+        "name": message.push_name or message.sender_number or "",
+        "number": message.sender_number or "",
+        "args": invocation.args,
+        "prefix": settings.prefix,
+        "bot": settings.name or bot_id,
+    }
+    return _PLACEHOLDER.sub(lambda found: values[found.group(1)], template)
+
+
+async def ask_webhook(url: str, invocation: Invocation, bot_id: str, web: WebThreads) -> str:
+    """The answer of a webhook. Raises `CommandError` with a sentence for the chat."""
+    from bot_runtime.web import WebError, post_directly
+
+    message = invocation.message
+    call = WebhookCall(
+        bot_id=bot_id,
+        command=invocation.name,
+        args=invocation.args,
+        chat=str(message.chat),
+        sender=str(message.sender),
+        sender_number=message.sender_number,
+        push_name=message.push_name,
+        message_id=message.id,
+    )
+    try:
+        answer = await web.run(
+            WEBHOOK_SECONDS, post_directly, url, call, timeout=WEBHOOK_SECONDS, limit=MAX_ANSWER_BYTES
+        )
+    except TimeoutError:
+        raise CommandError(f"Sorry, {invocation.name} failed: the service did not answer in time.") from None
+    except WebError as error:
+        raise CommandError(f"Sorry, {invocation.name} failed: {error}.") from error
+    text = answer.body.decode(errors="replace")
+    if answer.content_type != "application/json":
+        return text.strip()
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or not isinstance(body.get("text", ""), str):
+        raise CommandError(f"Sorry, {invocation.name} failed: its answer could not be understood.")
+    return str(body.get("text", "")).strip()

@@ -1,0 +1,24 @@
+"""Commands that show a setting and switch it on and off."""
+
+from bot_runtime.commanding.command import Command, CommandError, Invocation
+
+_WORDS = {"on": True, "off": False}
+
+
+def switch(name: str, field: str, what: str) -> Command:
+    """A command for the boolean `field` of the settings; `what` says in a sentence what it does."""
+
+    async def run(invocation: Invocation) -> str:
+        if invocation.args:
+            invocation.host.change_settings(**{field: on_or_off(invocation.args)})
+        return f"{name} is {'on' if getattr(invocation.host.settings, field) else 'off'}: {what}"
+
+    return Command(name=name, summary=what, arguments="[on|off]", run=run, owners_only=True)
+
+
+def on_or_off(text: str) -> bool:
+    """What a person wrote, as a boolean. Raises `CommandError`."""
+    value = _WORDS.get(text.lower())
+    if value is None:
+        raise CommandError("Say on or off.")
+    return value

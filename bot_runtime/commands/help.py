@@ -1,0 +1,30 @@
+"""`.help`: what can the bot do?"""
+
+from bot_runtime.commanding.command import Command, CommandError, Invocation
+
+
+async def show_help(invocation: Invocation) -> str:
+    """All commands, or one in more detail."""
+    from bot_runtime.commands import built_in
+
+    settings, commands = invocation.host.settings, built_in()
+    if invocation.args:
+        command = commands.get(invocation.args.lower().removeprefix(settings.prefix))
+        if command is None:
+            raise CommandError(f"There is no built-in command {invocation.args[:32]}.")
+        return _line(command, settings.prefix)
+    lines = [f"*{settings.name or 'Commands'}*"]
+    lines += [_line(command, settings.prefix) for command in commands.values() if not command.owners_only]
+    lines += [f"{settings.prefix}{custom.name}" for custom in settings.commands if custom.name not in commands]
+    if invocation.by_owner:
+        lines += ["", "*For owners*"]
+        lines += [_line(command, settings.prefix) for command in commands.values() if command.owners_only]
+    return "\n".join(lines)
+
+
+def _line(command: Command, prefix: str) -> str:
+    arguments = f" {command.arguments}" if command.arguments else ""
+    return f"{prefix}{command.name}{arguments} – {command.summary}"
+
+
+COMMAND = Command(name="help", summary="shows the commands", arguments="[command]", run=show_help)

@@ -1,0 +1,134 @@
+"""Answers by a language model, through any endpoint that speaks OpenAI's chat completions.
+
+The key is in memory only, and in nothing that is written: not on the volume, in no log, event or error.
+"""
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from bot_runtime.commanding.runner import CHATS, split
+from bot_runtime.contract import ChatGpt, RuntimeConfig
+from bot_runtime.threads import WebThreads
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Incoming, Kind
+
+log = logging.getLogger(__name__)
+
+CHATS_REMEMBERED = 200
+MAX_ANSWER_BYTES = 1 << 20
+MAX_PROMPT_CHARACTERS = 8000
+FAILED = "Sorry, I cannot answer just now. Please try again later."
+TIMED_OUT = "Sorry, that took too long. Please try again later."
+
+
+class _Said(msgspec.Struct):
+    content: str | None = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Said
+
+
+class _Completion(msgspec.Struct):
+    choices: list[_Choice]
+
+
+class Conversations:
+    """What was said, by chat: the last messages of each, and the chats that spoke last."""
+
+    def __init__(self, *, chats: int = CHATS_REMEMBERED) -> None:
+        self._most = chats
+        self._chats: OrderedDict[str, deque[dict[str, str]]] = OrderedDict()
+
+    def of(self, chat: str, limit: int) -> list[dict[str, str]]:
+        """The last `limit` messages of a chat, oldest first."""
+        said = self._chats.get(chat, deque())
+        return list(said)[-limit:] if limit else []
+
+    def add(self, chat: str, *said: dict[str, str], limit: int) -> None:
+        """Remember what was said; no more than `limit` messages."""
+        if not limit:
+            self._chats.pop(chat, None)
+            return
+        self._chats[chat] = deque((*self._chats.get(chat, ()), *said), maxlen=limit)
+        self._chats.move_to_end(chat)
+        if len(self._chats) > self._most:
+            self._chats.popitem(last=False)
+
+
+class LanguageModel:
+    """Answers texts in private chats, and in groups when the account is mentioned."""
+
+    name = "chatgpt"
+
+    def __init__(
+        self,
+        settings: Callable[[], RuntimeConfig],
+        reply: Callable[[Address, str], Awaitable[object]],
+        mentioned: Callable[[Incoming], bool],
+        web: WebThreads,
+    ) -> None:
+        self._settings = settings
+        self._reply = reply
+        self._mentioned = mentioned
+        self._web = web
+        self._key: str | None = None
+        self._conversations = Conversations()
+
+    def use_key(self, key: str | None) -> None:
+        """The key from now on; None for none."""
+        self._key = key
+
+    def wants(self, message: Incoming, *, fresh: bool) -> bool:
+        settings = self._settings()
+        if not settings.chatgpt.enabled or not fresh or message.from_me or message.kind is not Kind.TEXT:
+            return False
+        if message.chat.server not in CHATS or not message.text.strip():
+            return False
+        if split(message.text, settings.prefix)[0]:
+            return False
+        return not message.is_group or self._mentioned(message)
+
+    async def handle(self, message: Incoming) -> None:
+        """Ask the model and answer."""
+        settings = self._settings().chatgpt
+        chat = str(message.chat)
+        asked = {"role": "user", "content": message.text[:MAX_PROMPT_CHARACTERS]}
+        answer = await self._ask(settings, [*self._conversations.of(chat, settings.memory_messages), asked])
+        if answer in (FAILED, TIMED_OUT):
+            await self._reply(message.chat, answer)
+            return
+        said = {"role": "assistant", "content": answer}
+        self._conversations.add(chat, asked, said, limit=settings.memory_messages)
+        await self._reply(message.chat, answer)
+
+    async def _ask(self, settings: ChatGpt, said: list[dict[str, str]]) -> str:
+        from bot_runtime.web import WebError, post_with_key
+
+        system = [{"role": "system", "content": settings.system_prompt}] if settings.system_prompt else []
+        body = {"model": settings.model, "messages": [*system, *said]}
+        url = settings.base_url.rstrip("/") + "/chat/completions"
+        try:
+            answer = await self._web.run(
+                settings.timeout_seconds,
+                post_with_key,
+                url,
+                body,
+                key=self._key,
+                timeout=settings.timeout_seconds,
+                limit=MAX_ANSWER_BYTES,
+            )
+            text = msgspec.json.decode(answer.body, type=_Completion).choices[0].message.content
+        except TimeoutError:
+            log.warning("the language model did not answer within %g s", settings.timeout_seconds)
+            return TIMED_OUT
+        except WebError as error:
+            log.warning("the language model could not be asked: %s", error)
+            return TIMED_OUT if "in time" in str(error) else FAILED
+        except (msgspec.MsgspecError, IndexError):
+            log.warning("the language model's answer could not be understood")
+            return FAILED
+        return text.strip() if text and text.strip() else FAILED

@@ -1,0 +1,1 @@
+"""What arrives from others: recorded once, then handled, chat by chat."""

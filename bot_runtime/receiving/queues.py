@@ -1,0 +1,74 @@
+"""Work on messages: in order within a chat, side by side across chats.
+
+A chat has a queue only while there is work for it. At most `workers` chats are worked on at the same moment; the others
+wait their turn, one piece of work each, so a chat with much to do does not keep the rest waiting. Nothing raised by a
+piece of work reaches anybody else. All methods belong to the event loop's thread.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+WORKERS = 500
+CAPACITY = 5000
+
+Work = Callable[[], Awaitable[None]]
+
+
+class ChatQueues:
+    """Queues of work by chat; `capacity` pieces wait at most, over all chats."""
+
+    def __init__(self, *, workers: int = WORKERS, capacity: int = CAPACITY) -> None:
+        self._workers = workers
+        self._capacity = capacity
+        self._queues: dict[str, deque[Work]] = {}
+        self._ready: deque[str] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting = 0
+
+    def put(self, chat: str, work: Work) -> bool:
+        """Do `work` after what was put in for `chat` before; False when there is too much to do already."""
+        if self._waiting >= self._capacity:
+            return False
+        self._waiting += 1
+        queue = self._queues.get(chat)
+        if queue is not None:
+            queue.append(work)
+            return True
+        self._queues[chat] = deque((work,))
+        self._ready.append(chat)
+        if len(self._tasks) < self._workers:
+            task = asyncio.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return True
+
+    @property
+    def chats(self) -> int:
+        """How many chats there is work for."""
+        return len(self._queues)
+
+    def close(self) -> None:
+        """Give up what is under way and what waits."""
+        for task in self._tasks:
+            task.cancel()
+        self._queues.clear()
+        self._ready.clear()
+
+    async def _work(self) -> None:
+        while self._ready:
+            chat = self._ready.popleft()
+            queue = self._queues[chat]
+            try:
+                await queue[0]()
+            except Exception:
+                log.exception("work on a message failed")
+            queue.popleft()
+            self._waiting -= 1
+            if queue:
+                self._ready.append(chat)
+            else:
+                self._queues.pop(chat, None)

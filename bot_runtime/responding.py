@@ -1,0 +1,172 @@
+"""Puts together what a bot does about messages: the pipeline, the commands and the hooks."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bot_runtime.commanding.command import CommandError
+from bot_runtime.commanding.runner import CommandRunner
+from bot_runtime.config import ConfigFile
+from bot_runtime.contract import EventType, Health, RuntimeConfig, Secrets
+from bot_runtime.events import Spool
+from bot_runtime.hooks.channels import ChannelReactions
+from bot_runtime.hooks.chatgpt import LanguageModel
+from bot_runtime.hooks.privacy import AntiDelete, AntiViewOnce
+from bot_runtime.hooks.statuses import AutoView, Viewed
+from bot_runtime.receiving.receiver import KeepMedia, Receiver
+from bot_runtime.recent import Recent
+from bot_runtime.store import get_meta, set_meta
+from bot_runtime.threads import WebThreads
+from bot_runtime.whatsapp.gestures import Gestures
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Account, GroupChange, Incoming, WhatsAppError
+
+log = logging.getLogger(__name__)
+
+_WEB_THREADS = 8
+_PAIRED_AT = "paired_at"
+
+Reply = Callable[[Address, str], Awaitable[object]]
+
+
+class Responder:
+    """All that is done about what others do. `receiver` takes it in; the other parts tell what became of it."""
+
+    def __init__(
+        self,
+        *,
+        bot_id: str,
+        config: ConfigFile,
+        store: sqlite3.Connection,
+        spool: Spool,
+        gestures: Gestures,
+        reply: Reply,
+        keep_media: KeepMedia,
+        health: Callable[[], Health],
+        account: Callable[[], Account | None],
+        group_changed: Callable[[GroupChange], None],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._spool = spool
+        self._gestures = gestures
+        self._reply = reply
+        self._account = account
+        self._announced = False
+        self.health = health
+        kept = get_meta(store, _PAIRED_AT)
+        self._since = datetime.fromtimestamp(float(kept), UTC) if kept else None
+        self.recent = Recent(store)
+        self.model = LanguageModel(self._settings, self._answer, self._is_mentioned, WebThreads(_WEB_THREADS))
+        self.auto_view = AutoView(self._settings, gestures, Viewed(store))
+        anti_delete = AntiDelete(self._settings, gestures, self._answer, self._own_number, self.recent)
+        anti_view_once = AntiViewOnce(self._settings, gestures, self._answer, self._own_number)
+        self.commands = CommandRunner(
+            self,
+            bot_id=bot_id,
+            reply=self._answer,
+            show_typing=self._show_typing,
+            cached=lambda: len(self.receiver.seen),
+            web=WebThreads(_WEB_THREADS),
+        )
+        self.receiver = Receiver(
+            spool,
+            self.recent,
+            (
+                self.commands,
+                self.model,
+                self.auto_view,
+                anti_delete,
+                anti_view_once,
+                ChannelReactions(self._settings, gestures),
+            ),
+            group_changed=group_changed,
+            details=anti_delete.details,
+            keep_media=keep_media,
+            keep_files=lambda: config.current.anti_delete,
+            paired_at=lambda: self._since,
+        )
+
+    @property
+    def settings(self) -> RuntimeConfig:
+        """The present settings."""
+        return self._config.current
+
+    def change_settings(self, **changes: Any) -> RuntimeConfig:
+        """Apply and keep new values, and tell of them. Raises `CommandError` when one is not allowed."""
+        try:
+            changed = self._config.change(**changes)
+        except msgspec.ValidationError as error:
+            raise CommandError(f"That is not possible: {error}") from error
+        except OSError as error:
+            raise CommandError("That could not be kept: the volume cannot be written.") from error
+        told = msgspec.to_builtins(changed)
+        names = {field.name: field.encode_name for field in msgspec.structs.fields(RuntimeConfig)}
+        self._spool.append(
+            EventType.SETTINGS_UPDATE, {"settings": {names[name]: told[names[name]] for name in changes}}
+        )
+        return changed
+
+    def use_secrets(self, secrets: Secrets) -> None:
+        """Take over what must not be written down."""
+        self.model.use_key(secrets.openai_api_key)
+
+    def paired(self) -> None:
+        """A phone has been paired just now: what was written before is not for this bot."""
+        self._since = datetime.now(UTC)
+        try:
+            set_meta(self._store, _PAIRED_AT, str(self._since.timestamp()))
+        except sqlite3.OperationalError as error:  # a full disk: old messages have no other way here than after pairing
+            log.warning("the time of the pairing could not be kept: %s", error)
+
+    def connected(self) -> None:
+        """There is a new connection."""
+        self._announced = False
+
+    async def announce(self) -> None:
+        """Tell WhatsApp that the account is there, once per connection; for each heartbeat."""
+        if self._announced:
+            return
+        try:
+            await asyncio.to_thread(self._gestures.announce)
+        except WhatsAppError as error:  # the account's name comes a while after the pairing
+            log.debug("the account is not announced yet: %s", error)
+            return
+        self._announced = True
+
+    def close(self) -> None:
+        """Give up what is under way."""
+        self.receiver.close()
+
+    def _settings(self) -> RuntimeConfig:
+        return self._config.current
+
+    def _own_number(self) -> str | None:
+        account = self._account()
+        return account.number if account else None
+
+    def _is_mentioned(self, message: Incoming) -> bool:
+        account = self._account()
+        if account is None:
+            return False
+        own = {f"{account.number}@s.whatsapp.net", f"{account.lid}@lid"}
+        quoted = message.content.details.get("quoted", {}).get("sender", "")
+        return not own.isdisjoint((*message.content.mentions, quoted))
+
+    async def _answer(self, chat: Address, text: str) -> None:
+        try:
+            await self._reply(chat, text)
+        except WhatsAppError as error:
+            log.warning("an answer could not be sent: %s", error)
+            self._spool.append(EventType.ERROR, {"code": "reply-failed", "message": str(error)})
+
+    async def _show_typing(self, chat: Address, on: bool) -> None:
+        try:
+            await asyncio.to_thread(self._gestures.show_typing, chat, on)
+        except WhatsAppError as error:
+            log.info("typing could not be shown: %s", error)

@@ -1,0 +1,46 @@
+"""Threads for calls to the web, apart from those that speak with WhatsApp, which must not wait for the web."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class WebThreads:
+    """At most `size` threads at once; none of them keeps the process from ending."""
+
+    def __init__(self, size: int) -> None:
+        self._free = asyncio.Semaphore(size)
+
+    async def run(self, seconds: float, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """The result of a blocking call. Raises what it raises, and TimeoutError after `seconds`."""
+        async with self._free:
+            return await asyncio.wait_for(_in_thread(lambda: call(*args, **kwargs)), seconds)
+
+
+async def _in_thread(call: Callable[[], _T]) -> _T:
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_T] = loop.create_future()
+
+    def finish(value: Any, error: BaseException | None) -> None:
+        if done.cancelled():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(value)
+
+    def run() -> None:
+        value, failure = None, None
+        try:
+            value = call()
+        except BaseException as error:
+            failure = error
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(finish, value, failure)
+
+    threading.Thread(target=run, name="web", daemon=True).start()
+    return await done

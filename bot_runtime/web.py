@@ -1,0 +1,168 @@
+"""Calls to web services, blocking: bounded in time and size, and never to this machine's own inside.
+
+Errors say what went wrong in words that may be shown in a chat: no address, no header and no body is in them.
+"""
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+Resolve = Callable[[str, int], list[str]]
+
+
+class WebError(Exception):
+    """The call failed; the message is a part of a sentence for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a service answered, after a status of 2xx."""
+
+    content_type: str
+    body: bytes
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host. Raises OSError."""
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def post_directly(url: str, body: object, *, timeout: float, limit: int, resolve: Resolve = resolve) -> Answer:
+    """POST JSON to an address somebody typed in, without proxy, redirects or a second look at DNS. Raises `WebError`.
+
+    Addresses of this machine and of its link are refused, whatever name they hide behind. `timeout` is for all of it.
+    """
+    parts = _parts(url)
+    deadline = monotonic() + timeout
+    addresses = _resolved(parts, resolve)
+    if any(is_inside(address) for address in addresses):
+        raise WebError("its address is not allowed")
+    connection = _Pinned(parts, addresses[0], timeout)
+    headers = {"Content-Type": "application/json", "Accept": "application/json, text/plain", "Connection": "close"}
+    path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
+    try:
+        connection.request("POST", path, msgspec.json.encode(body), headers)
+        return _answer(connection.getresponse(), limit, deadline)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise WebError(_reason(error)) from None
+    finally:
+        connection.close()
+
+
+def post_with_key(url: str, body: object, *, key: str | None, timeout: float, limit: int) -> Answer:
+    """POST JSON to a service the operator chose, through the proxy of the environment. Raises `WebError`.
+
+    Redirects are refused, because the key would go with them; so is the link of this machine.
+    """
+    parts = _parts(url)
+    deadline = monotonic() + timeout
+    proxied = parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(parts.hostname or "")
+    if not proxied and any(_address(address).is_link_local for address in _resolved(parts, resolve)):
+        raise WebError("its address is not allowed")
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(url, msgspec.json.encode(body), headers)  # noqa: S310 - `_parts` has checked it
+    try:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout) as response:
+            return _answer(response, limit, deadline)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise WebError(f"the service answered {error.code}") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise WebError(_reason(error)) from None
+
+
+def is_inside(address: str) -> bool:
+    """Whether an address leads to this machine, to its link, or to nobody in particular."""
+    ip = _address(address)
+    return ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip.is_reserved
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    ip = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
+    return mapped or ip
+
+
+def _parts(url: str) -> urllib.parse.SplitResult:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    if not usable or parts.username is not None:
+        raise WebError("its address is not a usable http or https address")
+    return parts
+
+
+def _resolved(parts: urllib.parse.SplitResult, resolve: Resolve) -> list[str]:
+    try:
+        addresses = resolve(parts.hostname or "", _port(parts))
+    except (OSError, UnicodeError):
+        raise WebError("its address could not be found") from None
+    if not addresses:
+        raise WebError("its address could not be found")
+    return addresses
+
+
+def _port(parts: urllib.parse.SplitResult) -> int:
+    return parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _answer(response: Any, limit: int, deadline: float) -> Answer:
+    if not 200 <= response.status < 300:
+        raise WebError(f"the service answered {response.status}")
+    return Answer(response.headers.get_content_type(), b"".join(_chunks(response, limit, deadline)))
+
+
+def _chunks(response: Any, limit: int, deadline: float) -> Iterable[bytes]:
+    size = 0
+    while chunk := response.read1(16384):
+        size += len(chunk)
+        if size > limit:
+            raise WebError("the answer is too long")
+        if monotonic() > deadline:
+            raise TimeoutError
+        yield chunk
+
+
+def _reason(error: Exception) -> str:
+    inner = getattr(error, "reason", error)
+    if isinstance(inner, TimeoutError):
+        return "the service did not answer in time"
+    if isinstance(inner, ssl.SSLError):
+        return "the service's certificate is not trusted"
+    return "the service could not be reached"
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+class _Pinned(http.client.HTTPConnection):
+    """A connection to an address that has been checked, in the name of its host."""
+
+    def __init__(self, parts: urllib.parse.SplitResult, address: str, timeout: float) -> None:
+        self.default_port = 443 if parts.scheme == "https" else 80
+        super().__init__(parts.hostname or "", _port(parts), timeout=timeout)
+        self._address = address
+        self._secure = parts.scheme == "https"
+
+    def connect(self) -> None:
+        connection = socket.create_connection((self._address, self.port), self.timeout)
+        if self._secure:
+            context = ssl.create_default_context()
+            connection = context.wrap_socket(connection, server_hostname=self.host)
+        self.sock = connection

@@ -1,0 +1,52 @@
+"""What a bot does on WhatsApp besides writing: typing, viewing, reacting, showing a message again.
+
+Everything here blocks and belongs on a thread.
+"""
+
+from datetime import datetime
+
+from bot_runtime.whatsapp.core import Core
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Sent, WhatsAppError
+
+_COMPOSING, _PAUSED = 0, 1
+
+
+class Gestures:
+    """The gestures of a bot that is online. All raise `WhatsAppError`."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def announce(self) -> None:
+        """Tell that the account is there: WhatsApp then shows its name, and sends presences."""
+        _check(self._core.send_presence("available"))
+
+    def show_typing(self, chat: Address, on: bool) -> None:
+        """Show "typing" in a chat, or stop it."""
+        from bot_runtime.whatsapp import encode
+
+        _check(self._core.send_chat_presence(encode.jid(chat), _COMPOSING if on else _PAUSED))
+
+    def mark_read(self, message_id: str, chat: Address, sender: Address, at: datetime) -> None:
+        """Tell the sender that a message was read, or a status viewed."""
+        from bot_runtime.whatsapp import encode
+
+        _check(self._core.mark_read(message_id, int(at.timestamp()), encode.jid(chat), encode.jid(sender)))
+
+    def react_to_post(self, channel: Address, server_id: int, emoji: str) -> None:
+        """React to the post of a channel."""
+        from bot_runtime.whatsapp import encode
+
+        _check(self._core.react_to_post(encode.jid(channel), server_id, emoji))
+
+    def show_again(self, chat: Address, file: bytes) -> Sent:
+        """Send a message that carries a file once more, to another chat, and as often to be opened as one likes."""
+        from bot_runtime.whatsapp import again, encode
+
+        return encode.sent(self._core.send(encode.jid(chat), again.shown_again(file)))
+
+
+def _check(error: str) -> None:
+    if error:
+        raise WhatsAppError(error)
