@@ -1,5 +1,6 @@
 """Handles on the two processes of these tests: the runtime and the simulated network."""
 
+import base64
 import itertools
 import json
 import os
@@ -79,9 +80,35 @@ class Network:
         self.post(f"/contacts/{contact}/messages", to=to, text=text)
 
     def inbox(self, contact: str, wait: float = 0) -> list[str]:
+        """The texts that a contact got."""
+        return [item["text"] for item in self.items(contact, wait)]
+
+    def items(self, contact: str, wait: float = 0) -> list[dict[str, Any]]:
+        """The messages that a contact got, in full."""
         answer = self._client.get(f"/contacts/{contact}/inbox", params={"wait": wait})
         assert answer.is_success, answer.text
-        return [item["text"] for item in answer.json()["items"]]
+        items: list[dict[str, Any]] = answer.json()["items"]
+        return items
+
+    def arrived(self, contact: str, count: int = 1) -> list[dict[str, Any]]:
+        """The messages of a contact as soon as there are `count`."""
+        return eventually(lambda: self.items(contact), lambda items: len(items) >= count)
+
+    def file(self, contact: str, message_id: str) -> bytes:
+        """The file of a message that a contact got, decrypted."""
+        answer = self._client.get(f"/contacts/{contact}/inbox/{message_id}/media")
+        assert answer.is_success, answer.text
+        return answer.content
+
+    def attach(self, contact: str, to: str, kind: str, data: bytes, **options: object) -> str:
+        """Have a contact send a file; the message's id."""
+        encoded = base64.b64encode(data).decode()
+        return str(self.post(f"/contacts/{contact}/media", to=to, kind=kind, data=encoded, **options)["id"])
+
+    def group(self, creator: str, *members: str, **options: object) -> str:
+        """Have a contact make a group; its id."""
+        body = {"creator": creator, "members": members, "subject": "Friends", **options}
+        return str(self.post("/groups", **body)["id"])
 
 
 class RuntimeProcess:
@@ -140,6 +167,23 @@ class RuntimeProcess:
         answer = self.client.get(path, params=parameters)
         assert answer.status_code == 200, answer.text
         return answer.json()
+
+    def upload(self, client_id: str, data: bytes) -> httpx.Response:
+        return self.client.put(f"/uploads/{client_id}", content=data)
+
+    def request(self, client_id: str, to: str, content: object, **more: object) -> httpx.Response:
+        """Ask for a message; `content` may be a plain text."""
+        body = {"clientId": client_id, "to": to, "content": content, **more}
+        if isinstance(content, str):
+            body["content"] = {"type": "text", "text": content}
+        return self.client.post("/messages", json=body)
+
+    def send(self, client_id: str, to: str, content: object, **more: object) -> dict[str, Any]:
+        """Send a message that is expected to go out."""
+        answer = self.request(client_id, to, content, **more)
+        assert answer.status_code == 200, answer.text
+        result: dict[str, Any] = answer.json()
+        return result
 
     def health(self) -> dict[str, Any]:
         health: dict[str, Any] = self.get("/health")

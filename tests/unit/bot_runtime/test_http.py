@@ -19,12 +19,14 @@ class Pieces:
         self.size = sum(map(len, pieces)) if size is None else size
         self._pieces = iter(pieces)
         self.closed = 0
+        self.was_closed = asyncio.Event()
 
     def read(self) -> bytes:
         return next(self._pieces, b"")
 
     def close(self) -> None:
         self.closed += 1
+        self.was_closed.set()
 
 
 class Application:
@@ -136,9 +138,7 @@ async def test_a_client_that_goes_away_gives_its_file_up(port: int, application:
     writer.write(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
     await writer.drain()
     writer.transport.abort()
-    async with asyncio.timeout(10):
-        while not application.file.closed:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(application.file.was_closed.wait(), 10)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ class AnyMessage(dict[bytes, str]):
     def __init__(self, message_id: str) -> None:
         self.message_id = message_id
 
-    def get(self, _key: bytes, _default: object = None) -> str:  # type: ignore[override]
+    def get(self, _key: bytes, _default: object = None) -> str:
         return self.message_id
 
 
