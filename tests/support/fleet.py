@@ -47,6 +47,7 @@ class Fleet:
         logs: Path,
         settings: Mapping[str, str] = QUICK,
         engine: OwnEngine | None = None,
+        rate_limit: int = 30,
     ) -> None:
         """Starts the simulator; `start_controller` and `start_api` start the rest.
 
@@ -60,11 +61,16 @@ class Fleet:
         self._prefix = [] if engine is None else engine.prefix
         self._address = "127.0.0.1" if engine is None else engine.address
         self._processes: list[ServiceProcess] = []
+        self.controllers: list[ServiceProcess] = []
+        """All that were started, the last one last."""
+        self.apis: list[ServiceProcess] = []
+        self._api_port = 0
         self._settings = {
             **settings,
             "DATABASE_URL": self.database_url,
             "SERVER_NAME": self.server,
             "STACK": self.server,
+            "WHATSAPP_RATE_LIMIT_MAX": str(rate_limit),
             "BOT_IMAGE": BOT_IMAGE,
             "BOT_HTTPS_PROXY": f"http://{'simulator' if engine is None else engine.address}:{PROXY_PORT}",
             "API_HOST": self._address,
@@ -82,14 +88,17 @@ class Fleet:
     def start_controller(self, *, wait: bool = True, **settings: str) -> ServiceProcess:
         """A controller of this server; several may be started."""
         port = free_port()
-        return self._start("controller", port, {"CONTROLLER_PORT": str(port), **settings}, wait=wait)
+        process = self._start("controller", port, {"CONTROLLER_PORT": str(port), **settings}, wait=wait)
+        self.controllers.append(process)
+        return process
 
     def start_api(self) -> ServiceProcess:
         """The api; `request` goes to the last one started."""
-        port = free_port()
-        process = self._start("api", port, {"API_PORT": str(port)}, wait=True)
-        self._api.base_url = httpx.URL(process.url)
-        return process
+        return self._start_api(free_port(), wait=True)
+
+    def start_api_again(self) -> ServiceProcess:
+        """The api on the port where the last one was, without waiting for it."""
+        return self._start_api(self._api_port, wait=False)
 
     # Bots, by REST
 
@@ -211,6 +220,13 @@ class Fleet:
         self._processes.append(process)
         if wait:
             process.wait_ready()
+        return process
+
+    def _start_api(self, port: int, *, wait: bool) -> ServiceProcess:
+        self._api_port = port
+        process = self._start("api", port, {"API_PORT": str(port)}, wait=wait)
+        self._api.base_url = httpx.URL(process.url)
+        self.apis.append(process)
         return process
 
     def _simulator_container(self) -> str:

@@ -13,6 +13,7 @@ class Phones:
     def __init__(self, url: str) -> None:
         self.url = url
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
+        self._known: set[str] = set()
 
     def there(self) -> bool:
         """Whether the simulator answers."""
@@ -54,14 +55,28 @@ class Phones:
 
         return eventually(answers, deadline=deadline, what=f"an answer of {bot}")[0]
 
+    def write(self, contact: str, bot: str, text: str) -> str:
+        """A contact writes to a bot; the message's id."""
+        if contact not in self._known:
+            self._post("/contacts", {"phone": contact})
+            self._known.add(contact)
+        return str(self._post(f"/contacts/{contact}/messages", {"to": bot, "text": text})["id"])
+
+    def receipts(self, contact: str) -> list[dict[str, Any]]:
+        """The receipts for a contact's messages."""
+        found = self._http.get(f"/contacts/{contact}/receipts").raise_for_status()
+        items: list[dict[str, Any]] = found.json()["items"]
+        return items
+
     def inbox(self, contact: str) -> list[dict[str, Any]]:
         """All that a contact received."""
         items: list[dict[str, Any]] = self._http.get(f"/contacts/{contact}/inbox").raise_for_status().json()["items"]
         return items
 
-    def _post(self, path: str, body: dict[str, Any]) -> None:
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
         response = self._http.post(path, json=body)
         assert response.is_success, f"{path}: {response.status_code} {response.text}"
+        return response.json() if response.content else None
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,0 +1,1 @@
+"""Faults at random under traffic, and then an account of every message."""
