@@ -47,7 +47,7 @@ from bot_runtime.whatsapp.core import Dial, package_version
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.inbox import Inbox
 from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address, parse_address, parse_number
-from bot_runtime.whatsapp.messages import Account, Arrival, GroupChange, WhatsAppError
+from bot_runtime.whatsapp.messages import UNHEALTHY, Account, Arrival, GroupChange, WhatsAppError
 from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
 from bot_runtime.whatsapp.transport import LibraryTransport
@@ -133,6 +133,11 @@ class Bot:
 
     # What the connection reports
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way that a new connection would disturb."""
+        return self.sender.busy or self.media.busy or self.responder.receiver.busy
+
     def state_changed(self, link: Link, fault: Fault | None) -> None:
         """Record it as events, and log one line."""
         log.info("connection %s%s", link.state, f": {fault.message}" if fault else "")
@@ -140,6 +145,8 @@ class Bot:
         if fault is not None:
             data["reason"] = fault.code
             self.spool.append(EventType.ERROR, {"code": fault.code, "message": fault.message})
+            if fault.code in UNHEALTHY:
+                self.spool.append(EventType.HEALTH_CHECK_FAILED, {"code": fault.code, "message": fault.message})
         if link.state is not ConnectionState.PAIRING:  # each QR code is an event of its own
             self.spool.append(EventType.CONNECTION_UPDATE, data)
         if link.state is ConnectionState.ONLINE:

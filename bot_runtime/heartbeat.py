@@ -46,7 +46,7 @@ class Heartbeat:
         interval = self._bot.config.current.connection_reset_interval_seconds
         if self._bot.connection.link.state is not ConnectionState.ONLINE:
             self._next_reset = self._plan_reset()
-        elif interval and _now() >= self._next_reset and not self._bot.sender.busy:
+        elif interval and _now() >= self._next_reset and not self._bot.busy:
             log.info("renewing the connection, as every %.0f s", interval)
             self._next_reset = self._plan_reset()
             self._bot.connection.reset()

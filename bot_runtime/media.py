@@ -97,6 +97,11 @@ class Media:
         self._fetches: dict[str, _Fetch] = {}
         self._tidy()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a file is being fetched."""
+        return bool(self._fetches)
+
     def keep(self, message_id: str, reference: bytes, *, mimetype: str, size: int, file_name: str | None) -> None:
         """Remember how to fetch the file of a message: `reference` is the message in WhatsApp's own form.
 

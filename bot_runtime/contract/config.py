@@ -85,4 +85,4 @@ class RuntimeConfig(Wire, frozen=True):
 class Secrets(Wire, frozen=True):
     """`PUT /secrets`: what a bot needs and must never write down. Sent after every start of the process."""
 
-    openai_api_key: Annotated[str, Meta(pattern="^[!-~]{1,512}$")] | None = None
+    openai_api_key: Annotated[str, Meta(pattern=r"^[!-~]{1,512}\Z")] | None = None

@@ -90,6 +90,11 @@ class Receiver:
             case GroupChange():
                 self._group_changed(arrival)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being done about a message."""
+        return self._queues.chats > 0
+
     def close(self) -> None:
         """Give up what is under way."""
         self._queues.close()

@@ -17,6 +17,7 @@ from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
 from bot_runtime.whatsapp.core import DISCONNECTED, KEEPALIVE_TIMEOUT, Dial
 from bot_runtime.whatsapp.inbox import End, Inbox, Item, PairingEnd, QrCode
 from bot_runtime.whatsapp.messages import (
+    ENDED_SILENTLY,
     OUTDATED,
     WITHOUT_CONTENT,
     Account,
@@ -104,7 +105,7 @@ class Connection:
         if self.link.state is ConnectionState.ONLINE and not await asyncio.to_thread(self._core.is_connected):
             await asyncio.sleep(1)  # it may be reconnecting this very moment: its event is then on the way
             if self.link.state is ConnectionState.ONLINE and not await asyncio.to_thread(self._core.is_connected):
-                self._signal(Status(Signal.DISCONNECTED, "disconnected", "the connection ended without a word"))
+                self._signal(ENDED_SILENTLY)
 
     async def close(self) -> None:
         """Disconnect; gives the library two seconds and no more."""

@@ -156,6 +156,9 @@ WITHOUT_CONTENT = {
     core.DISCONNECTED: Status(Signal.DISCONNECTED, "disconnected", "the connection to WhatsApp was lost"),
 }
 """Events that are told apart by their number alone."""
+ENDED_SILENTLY = Status(Signal.DISCONNECTED, "ended-silently", "the connection ended without a word")
+UNHEALTHY = frozenset({WITHOUT_CONTENT[core.KEEPALIVE_TIMEOUT].code, ENDED_SILENTLY.code})
+"""Codes of what is found out by looking after a connection, not told by WhatsApp."""
 
 
 def failure_of(error: str) -> Status:

@@ -110,6 +110,37 @@ class Network:
         body = {"creator": creator, "members": members, "subject": "Friends", **options}
         return str(self.post("/groups", **body)["id"])
 
+    def act(self, contact: str, what: str, **body: object) -> None:
+        """Have a contact do something that is no message."""
+        answer = self._client.post(f"/contacts/{contact}/{what}", json=body)
+        assert answer.is_success, answer.text
+
+    def receipt(self, contact: str, message_id: str, kind: str) -> None:
+        """Have a contact read or play a message."""
+        self.act(contact, "receipts", message=message_id, kind=kind)
+
+    def receipts(self, contact: str) -> list[tuple[str, str]]:
+        """(message, kind) of the receipts that a contact got."""
+        items = self._client.get(f"/contacts/{contact}/receipts").json()["items"]
+        return [(item["id"], item["kind"]) for item in items]
+
+    def chat_states(self, contact: str) -> list[str]:
+        """What a contact saw of others' typing."""
+        return [item["state"] for item in self._client.get(f"/contacts/{contact}/chat-states").json()["items"]]
+
+    def reactions(self, channel: str) -> list[tuple[str, str]]:
+        """(account, emoji) for the first post of a channel."""
+        posts = self._client.get(f"/channels/{channel}").json()["posts"]
+        return [(reaction["from"], reaction["emoji"]) for reaction in posts[0]["reactions"]]
+
+    def change_group(self, group: str, **changes: object) -> None:
+        """Change a group."""
+        assert self._client.patch(f"/groups/{group}", json=changes).is_success
+
+    def leave_group(self, group: str, phone: str) -> None:
+        """Take somebody out of a group."""
+        assert self._client.delete(f"/groups/{group}/members/{phone}").is_success
+
 
 class RuntimeProcess:
     """One runtime; the runtimes of a test use the same volume unless told otherwise."""

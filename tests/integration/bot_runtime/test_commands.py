@@ -1,0 +1,162 @@
+"""Commands: built in, for owners, and made by operators."""
+
+import http.server
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from tests.integration.bot_runtime.harness import QUICK, Network, RuntimeProcess, eventually, new_phone
+
+Start = Callable[..., RuntimeProcess]
+
+
+class Chat:
+    """A contact who talks to a bot."""
+
+    def __init__(self, bot: RuntimeProcess, network: Network) -> None:
+        self.bot, self.network = bot, network
+        self.phone, self.contact = new_phone(), new_phone()
+        self.generation = 0
+        bot.pair(network, self.phone)
+        network.post("/contacts", phone=self.contact, name="Ada")
+
+    def ask(self, text: str) -> str:
+        """Write to the bot; its answer."""
+        before = len(self.network.inbox(self.contact))
+        self.network.write(self.contact, self.phone, text)
+        return eventually(lambda: self.network.inbox(self.contact), lambda texts: len(texts) > before)[before]
+
+    def configure(self, **settings: object) -> None:
+        self.generation += 1
+        answer = self.bot.client.put("/config", json={"generation": self.generation, **QUICK, **settings})
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture
+def chat(start: Start, network: Network) -> Chat:
+    return Chat(start(), network)
+
+
+def test_help_shows_owners_more_than_others(chat: Chat) -> None:
+    chat.configure(name="Shop", commands=[{"name": "hours", "response": "9 to 5"}])
+    answer = chat.ask(".help")
+    assert answer.startswith("*Shop*")
+    assert ".ping" in answer
+    assert ".hours" in answer
+    assert ".antidelete" not in answer
+    chat.configure(owners=[chat.contact])
+    assert ".antidelete [on|off]" in chat.ask(".help")
+
+
+def test_status_tells_how_the_bot_is(chat: Chat) -> None:
+    answer = chat.ask(".status")
+    for word in ("Uptime: ", "Connection: online", "Memory: ", "Version: "):
+        assert word in answer
+
+
+def test_unknown_commands_get_no_answer(chat: Chat) -> None:
+    chat.network.write(chat.contact, chat.phone, ".nonsense")
+    assert chat.ask(".ping") == "pong"
+
+
+def test_only_owners_change_settings_and_the_change_is_told_and_kept(chat: Chat, start: Start) -> None:
+    assert "Only an owner" in chat.ask(".typing on")
+    chat.configure(owners=[chat.contact], generation=5)
+
+    assert chat.ask(".typing on").startswith("typing is on")
+    assert chat.ask(".prefix set !") == "Commands start with !"
+    assert chat.ask("!ping") == "pong"
+    assert chat.ask("!prefix set toolong").startswith("That is not possible")
+    assert "Model: tiny" in chat.ask("!chatgpt set model tiny")
+
+    told = [event["data"]["settings"] for event in chat.bot.events("settings-update")]
+    assert told[:2] == [{"typing": True}, {"prefix": "!"}]
+    assert told[2]["chatgpt"]["model"] == "tiny"
+    assert chat.bot.health()["configGeneration"] == 5
+    chat.bot.kill()
+    again = start()
+    again.wait_for("online")
+    assert chat.ask("!ping") == "pong"
+
+
+def test_typing_is_shown_while_a_command_works(chat: Chat) -> None:
+    chat.configure(typing=True)
+    assert chat.ask(".ping") == "pong"
+    states = eventually(lambda: chat.network.chat_states(chat.contact), lambda states: len(states) > 1)
+    assert states == ["composing", "paused"]
+
+
+def test_a_custom_command_fills_in_what_it_knows_and_nothing_twice(chat: Chat) -> None:
+    chat.configure(name="Shop", commands=[{"name": "hello", "response": "{bot}: {name} {number} {prefix} {args} {x}"}])
+    assert chat.ask(".hello {bot}") == f"Shop: Ada {chat.contact} . {{bot}} {{x}}"
+
+
+class Hook(http.server.BaseHTTPRequestHandler):
+    """Answers commands."""
+
+    calls: ClassVar[list[dict[str, Any]]] = []
+
+    def do_POST(self) -> None:
+        call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.calls.append(call)
+        status = {"/broken": 500, "/moved": 302}.get(self.path, 200)
+        body = json.dumps({"text": f"you said {call['args']}"}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Location", "/fine")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def hook() -> Iterator[str]:
+    """The address of a web service on this machine, as others see it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing
+        address = probe.getsockname()[0]
+    server = http.server.ThreadingHTTPServer((address, 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://{address}:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_webhook_answers_for_a_command(chat: Chat, hook: str) -> None:
+    chat.configure(
+        commands=[
+            {"name": "ask", "webhook": f"{hook}/fine"},
+            {"name": "broken", "webhook": f"{hook}/broken"},
+            {"name": "moved", "webhook": f"{hook}/moved"},
+            {"name": "inside", "webhook": "http://127.0.0.1:1/"},
+        ]
+    )
+    assert chat.ask(".ask what now") == "you said what now"
+    call = Hook.calls[-1]
+    assert (call["botId"], call["command"], call["senderNumber"], call["pushName"]) == (
+        "bot-1", "ask", chat.contact, "Ada",
+    )  # fmt: skip
+    assert chat.ask(".broken") == "Sorry, broken failed: the service answered 500."
+    assert chat.ask(".moved") == "Sorry, moved failed: the service answered 302."
+    assert chat.ask(".inside") == "Sorry, inside failed: its address is not allowed."
+    assert chat.ask(".ping") == "pong"
+
+
+def test_the_statistics_count_and_the_log_shows_the_lock(chat: Chat) -> None:
+    chat.configure(name="Shop")
+    assert chat.ask(".ping") == "pong"
+    eventually(
+        lambda: chat.bot.log.read_text(),
+        lambda text: "[Container Stats] Bot Shop: Messages cached=1, Locks held=0" in text,
+    )
+    text = chat.bot.log.read_text()
+    assert "Acquired lock for command ping" in text
+    assert "Released command lock for ping" in text
+    stats = chat.bot.get("/stats")
+    assert (stats["commandsRun"], stats["locksHeld"], stats["messagesReceived"]) == (1, 0, 1)

@@ -1,0 +1,228 @@
+"""Finding, guarding and running commands."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from bot_runtime.commanding.command import Command, CommandError, Invocation
+from bot_runtime.commanding.custom import fill
+from bot_runtime.commanding.locks import CommandLocks
+from bot_runtime.commanding.runner import CommandRunner, is_owner, split
+from bot_runtime.commands import built_in
+from bot_runtime.commands.status import duration
+from bot_runtime.contract import CustomCommand, Health, RuntimeConfig
+from bot_runtime.threads import WebThreads
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Content, Incoming, Kind
+
+
+class Host:
+    """A bot with settings only."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = RuntimeConfig(**settings)
+
+    def health(self) -> Health:
+        raise AssertionError("not asked for here")
+
+    def change_settings(self, **changes: Any) -> RuntimeConfig:
+        self.settings = msgspec.structs.replace(self.settings, **changes)
+        return self.settings
+
+
+def message(text: str, *, server: str = "s.whatsapp.net", kind: Kind = Kind.TEXT, from_me: bool = False) -> Incoming:
+    return Incoming(
+        id="A", chat=Address("1", server), sender=Address("77", "lid"), sender_number="491700000001", from_me=from_me,
+        is_group=False, timestamp=datetime.now(UTC), push_name="Ada", content=Content(kind=kind, text=text),
+    )  # fmt: skip
+
+
+class Setup:
+    """A runner with a host; answers are collected."""
+
+    def __init__(self, host: Host | None = None) -> None:
+        self.host = host or Host()
+        self.answers: list[str] = []
+        self.typing: list[bool] = []
+        self.runner = CommandRunner(
+            self.host,
+            bot_id="bot-1",
+            reply=self._reply,
+            show_typing=self._typing,
+            cached=lambda: 0,
+            web=WebThreads(1),
+        )
+
+    async def _reply(self, _: Address, text: str) -> None:
+        self.answers.append(text)
+
+    async def _typing(self, _: Address, on: bool) -> None:
+        self.typing.append(on)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (".ping", ("ping", "")),
+        (". ping", ("ping", "")),
+        (".PING now  then ", ("ping", "now  then")),
+        (".ping\nnow", ("ping", "now")),
+        ("ping", ("", "")),
+        ("", ("", "")),
+        (".", ("", "")),
+        ("x.ping", ("", "")),
+    ],
+)
+def test_a_command_is_the_first_word_after_the_prefix(text: str, found: tuple[str, str]) -> None:
+    assert split(text, ".") == found
+
+
+async def test_only_texts_of_chats_that_name_a_command_are_commands() -> None:
+    wants = Setup(Host(commands=[CustomCommand(name="hours", response="9 to 5")])).runner.wants
+    assert wants(message(".ping"), fresh=True)
+    assert wants(message(".hours"), fresh=True)
+    assert wants(message(".ping", server="g.us", from_me=True), fresh=True)
+    assert not wants(message(".ping"), fresh=False)
+    assert not wants(message(".nothing"), fresh=True)
+    assert not wants(message(".ping", kind=Kind.STATUS), fresh=True)
+    assert not wants(message(".ping", server="broadcast"), fresh=True)
+
+
+def test_owners_are_the_account_itself_and_those_of_the_settings() -> None:
+    assert is_owner(message("", from_me=True), RuntimeConfig())
+    assert is_owner(message(""), RuntimeConfig(owners=["491700000001"]))
+    assert not is_owner(message(""), RuntimeConfig(owners=["491700000002"]))
+
+
+@pytest.mark.parametrize("command", [command for command in built_in().values() if command.owners_only])
+async def test_settings_commands_refuse_everybody_else(command: Command) -> None:
+    setup = Setup()
+    await setup.runner.handle(message(f".{command.name} on"))
+    assert setup.answers == [f"Only an owner of this bot may use .{command.name}."]
+    assert setup.host.settings == RuntimeConfig()
+
+
+@pytest.mark.parametrize(
+    ("command", "field"),
+    [
+        ("autoview", "auto_view"),
+        ("typing", "typing"),
+        ("antidelete", "anti_delete"),
+        ("antiviewonce", "anti_view_once"),
+    ],
+)
+async def test_a_switch_shows_and_changes_its_setting(command: str, field: str) -> None:
+    setup = Setup()
+    for text in (f".{command}", f".{command} on", f".{command} maybe", f".{command} OFF"):
+        await setup.runner.handle(message(text, from_me=True))
+    assert [answer.partition(":")[0] for answer in setup.answers] == [
+        f"{command} is off", f"{command} is on", "Say on or off.", f"{command} is off",
+    ]  # fmt: skip
+    assert getattr(setup.host.settings, field) is False
+
+
+async def test_the_address_of_the_language_model_cannot_be_changed_from_a_chat() -> None:
+    setup = Setup()
+    for text in (".chatgpt set base_url http://evil", ".chatgpt set model small", ".chatgpt set memory 5"):
+        await setup.runner.handle(message(text, from_me=True))
+    settings = setup.host.settings.chatgpt
+    assert setup.answers[0].startswith("Set one of")
+    assert (settings.base_url, settings.model, settings.memory_messages) == (
+        RuntimeConfig().chatgpt.base_url, "small", 5,
+    )  # fmt: skip
+
+
+def test_placeholders_are_filled_once_and_nothing_else_is_looked_at() -> None:
+    invocation = Invocation("x", "{bot} %s {0.__class__}", message(""), False, Host(name="Shop"))
+    assert fill("{bot} {args} {name} {number} {prefix} {unknown} {args.__class__}", invocation, "bot-1") == (
+        "Shop {bot} %s {0.__class__} Ada 491700000001 . {unknown} {args.__class__}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [(CommandError("No such thing."), "No such thing."), (RuntimeError("inner"), "Sorry, .broken failed.")],
+)
+async def test_a_command_that_fails_says_so_and_lets_go_of_its_lock(
+    error: Exception, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Invocation) -> str:
+        raise error
+
+    monkeypatch.setitem(built_in(), "broken", Command(name="broken", summary="", run=fail))
+    setup = Setup(Host(typing=True))
+    await setup.runner.handle(message(".broken"))
+    assert setup.answers == [answer]
+    assert setup.typing == [True, False]
+    assert (len(setup.runner.locks), setup.runner.ran) == (0, 1)
+
+
+class Work:
+    """Something that holds a lock until it is told to end."""
+
+    def __init__(self, locks: CommandLocks, name: str, order: list[str], label: str) -> None:
+        self.end = asyncio.Event()
+        self.began = asyncio.Event()
+        self.task = asyncio.create_task(self._run(locks, name, order, label))
+
+    async def _run(self, locks: CommandLocks, name: str, order: list[str], label: str) -> None:
+        async with locks.hold(name):
+            order.append(label)
+            self.began.set()
+            await self.end.wait()
+
+
+async def settled() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_the_same_command_waits_for_itself_and_another_does_not() -> None:
+    locks, order = CommandLocks(), []  # type: CommandLocks, list[str]
+    first = Work(locks, "a", order, "first")
+    await first.began.wait()
+    second, other = Work(locks, "a", order, "second"), Work(locks, "b", order, "other")
+    await settled()
+    assert order == ["first", "other"]
+    assert len(locks) == 2
+    first.end.set()
+    await second.began.wait()
+    second.end.set()
+    other.end.set()
+    await asyncio.gather(first.task, second.task, other.task)
+    assert len(locks) == 0
+
+
+async def test_a_lock_is_let_go_when_its_holder_raises() -> None:
+    locks = CommandLocks()
+    with pytest.raises(ValueError, match="x"):
+        async with locks.hold("a"):
+            raise ValueError("x")
+    assert len(locks) == 0
+
+
+async def test_a_lock_held_too_long_is_taken_over_and_its_late_end_takes_nothing_away() -> None:
+    locks, order = CommandLocks(ttl=0.01), []  # type: CommandLocks, list[str]
+    stuck = Work(locks, "a", order, "stuck")
+    await stuck.began.wait()
+    second = Work(locks, "a", order, "second")
+    await second.began.wait()
+    stuck.end.set()
+    await stuck.task
+    third = Work(locks, "a", order, "third")
+    second.end.set()
+    third.end.set()
+    await asyncio.gather(second.task, third.task)
+    assert order == ["stuck", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (59, "59 s"), (3600, "1 h"), (3661, "1 h 1 min"), (200000, "2 d 7 h")]
+)
+def test_times_are_said_shortly(seconds: int, said: str) -> None:
+    from datetime import timedelta
+
+    assert duration(timedelta(seconds=seconds)) == said

@@ -1,0 +1,242 @@
+"""The pipeline of received messages: once each, in order within a chat, no chat in another's way."""
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot_runtime.contract import EventType
+from bot_runtime.events import Spool
+from bot_runtime.receiving.queues import ChatQueues
+from bot_runtime.receiving.receiver import MAX_AGE, Receiver
+from bot_runtime.receiving.seen import Seen
+from bot_runtime.recent import Recent
+from bot_runtime.store import open_store
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Ack, Call, Content, GroupChange, Incoming, Kind, Presence
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def message(message_id: str = "A", chat: str = "1", text: str = "hello", **more: Any) -> Incoming:
+    values = {
+        "sender": Address(chat, "s.whatsapp.net"),
+        "sender_number": chat,
+        "from_me": False,
+        "is_group": False,
+        "timestamp": NOW,
+        "push_name": "Ada",
+        "content": Content(kind=Kind.TEXT, text=text),
+    }
+    return Incoming(id=message_id, chat=Address(chat, "s.whatsapp.net"), **{**values, **more})
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the loop turn until the condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0)
+
+
+class Noting:
+    """A handler that notes what it gets, and may wait or fail."""
+
+    name = "noting"
+
+    def __init__(self, work: Callable[[Incoming], Awaitable[None]] | None = None) -> None:
+        self.work = work
+        self.handled: list[str] = []
+        self.fresh: list[bool] = []
+
+    def wants(self, _: Incoming, *, fresh: bool) -> bool:
+        self.fresh.append(fresh)
+        return True
+
+    async def handle(self, message: Incoming) -> None:
+        if self.work is not None:
+            await self.work(message)
+        self.handled.append(message.id)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    store = open_store(tmp_path / "runtime.db")
+    yield store
+    store.close()
+
+
+class Setup:
+    """A receiver whose time stands still at `NOW`."""
+
+    def __init__(self, store: sqlite3.Connection, *handlers: Noting, paired_at: datetime | None = None, **more: Any):
+        self.spool = Spool(store)
+        self.groups: list[GroupChange] = []
+        self.files: list[str] = []
+        self.receiver = Receiver(
+            self.spool,
+            Recent(store),
+            handlers,
+            group_changed=self.groups.append,
+            details=lambda _: {},
+            keep_media=lambda message_id, *_, **__: self.files.append(message_id),
+            keep_files=lambda: False,
+            paired_at=lambda: paired_at,
+            now=lambda: NOW,
+            **more,
+        )
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(event.type.value, event.data) for event in self.spool.history]
+
+    async def idle(self) -> None:
+        await until(lambda: not self.receiver.busy)
+
+
+async def test_a_message_is_recorded_and_handled(store: sqlite3.Connection) -> None:
+    handler = Noting()
+    setup = Setup(store, handler)
+    setup.receiver.take(message())
+    await setup.idle()
+    ((event_type, data),) = setup.events()
+    assert (event_type, data["messages"][0]["text"]) == ("message-upsert", "hello")
+    assert (handler.handled, handler.fresh, setup.receiver.received) == (["A"], [True], 1)
+
+
+async def test_a_message_that_comes_twice_counts_once_also_after_the_time_and_a_restart(
+    store: sqlite3.Connection,
+) -> None:
+    time = [0.0]
+    setup = Setup(store, seen=Seen(clock=lambda: time[0]))
+    for seconds in (0.0, 1.0, 60.0):
+        time[0] = seconds
+        setup.receiver.take(message())
+    again = Setup(store)
+    again.receiver.take(message())
+    again.receiver.take(message(chat="2"))
+    assert (setup.receiver.received, again.receiver.received) == (1, 1)
+
+
+async def test_what_others_do_besides_writing_is_recorded(store: sqlite3.Connection) -> None:
+    setup = Setup(store)
+    ada = Address("1", "lid")
+    setup.receiver.take(Ack(("A", "B"), ada, ada, "read"))
+    setup.receiver.take(Presence(ada, "composing", chat=ada))
+    setup.receiver.take(Presence(ada, "unavailable", last_seen=NOW))
+    setup.receiver.take(Call("C", ada, "offer"))
+    setup.receiver.take(change := GroupChange(Address("9", "g.us")))
+    assert setup.events() == [
+        ("message-ack", {"messageIds": ["A", "B"], "chat": "1@lid", "by": "1@lid", "state": "read"}),
+        ("presence-update", {"id": "1@lid", "presence": "composing", "chat": "1@lid"}),
+        ("presence-update", {"id": "1@lid", "presence": "unavailable", "lastSeen": NOW}),
+        ("call", {"id": "C", "from": "1@lid", "status": "offer"}),
+    ]
+    assert setup.groups == [change]
+
+
+async def test_old_messages_and_those_from_before_the_pairing_are_not_fresh(store: sqlite3.Connection) -> None:
+    handler = Noting()
+    setup = Setup(store, handler, paired_at=NOW - timedelta(minutes=1))
+    setup.receiver.take(message("A", timestamp=NOW - MAX_AGE - timedelta(seconds=1)))
+    setup.receiver.take(message("B", timestamp=NOW - timedelta(minutes=2)))
+    setup.receiver.take(message("C", timestamp=NOW - timedelta(seconds=30)))
+    assert handler.fresh == [False, False, True]
+
+
+async def test_a_file_is_kept_for_fetching(store: sqlite3.Connection) -> None:
+    setup = Setup(store)
+    details = {"media": {"mimetype": "image/jpeg", "size": 4}}
+    setup.receiver.take(message(content=Content(kind=Kind.IMAGE, details=details, file=b"proto")))
+    assert setup.files == ["A"]
+
+
+async def test_a_handler_that_raises_disturbs_neither_the_next_one_nor_the_next_message(
+    store: sqlite3.Connection,
+) -> None:
+    async def fail(_: Incoming) -> None:
+        raise ValueError("secret text")
+
+    second = Noting()
+    setup = Setup(store, Noting(fail), second)
+    setup.receiver.take(message("A"))
+    setup.receiver.take(message("B"))
+    await setup.idle()
+    assert second.handled == ["A", "B"]
+    errors = [data for event_type, data in setup.events() if event_type == EventType.ERROR]
+    assert errors == [{"code": "handler-failed", "message": "noting failed: ValueError"}] * 2
+
+
+async def test_a_slow_handler_keeps_its_own_chat_in_order_and_no_other_waiting(store: sqlite3.Connection) -> None:
+    release = asyncio.Event()
+
+    async def wait(message: Incoming) -> None:
+        if message.id == "slow":
+            await release.wait()
+
+    handler = Noting(wait)
+    setup = Setup(store, handler)
+    for message_id, chat in (("slow", "1"), ("after", "1"), ("other", "2")):
+        setup.receiver.take(message(message_id, chat))
+    await until(lambda: handler.handled == ["other"])
+    release.set()
+    await setup.idle()
+    assert handler.handled == ["other", "slow", "after"]
+
+
+async def test_a_flood_is_recorded_in_full_even_when_not_all_of_it_is_handled(store: sqlite3.Connection) -> None:
+    handler = Noting()
+    setup = Setup(store, handler, queues=ChatQueues(capacity=3))
+    for number in range(5):
+        setup.receiver.take(message(str(number)))
+    await setup.idle()
+    assert (setup.receiver.received, handler.handled) == (5, ["0", "1", "2"])
+    assert [data["code"] for event_type, data in setup.events() if event_type == EventType.ERROR] == ["overloaded"] * 2
+
+
+async def test_queues_of_idle_chats_go_away_and_only_so_many_are_worked_on_at_once() -> None:
+    queues = ChatQueues(workers=2)
+    running, most = 0, 0
+
+    async def work() -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+
+    for number in range(10):
+        assert queues.put(str(number), work)
+    assert queues.chats == 10
+    await until(lambda: queues.chats == 0)
+    assert most == 2
+
+
+def test_what_was_seen_is_forgotten_after_five_seconds_and_beyond_the_capacity() -> None:
+    time = 0.0
+    seen = Seen(clock=lambda: time, capacity=2)
+    assert [seen.first("A"), seen.first("A")] == [True, False]
+    time = 4.9
+    assert not seen.first("A")
+    time = 5.0
+    assert seen.first("A")
+    assert [seen.first("B"), seen.first("C")] == [True, True]
+    assert len(seen) == 2
+    time = 11.0
+    assert len(seen) == 0
+
+
+def test_the_last_messages_are_remembered_over_a_restart_and_older_ones_go(store: sqlite3.Connection) -> None:
+    recent = Recent(store, capacity=10)
+    for number in range(500):
+        recent.remember(message(str(number), text=f"text {number}"), with_file=False)
+    again = Recent(store, capacity=10)
+    found = again.find("499", Address("1", "s.whatsapp.net"))
+    assert found is not None
+    assert (found.text, found.timestamp, found.sender_number) == ("text 499", NOW, "1")
+    assert again.find("0") is None
+    assert again.find("499", Address("2", "s.whatsapp.net")) is None
+    (kept,) = store.execute("SELECT count(*) FROM recent").fetchone()
+    assert kept <= 210
