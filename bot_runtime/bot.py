@@ -6,11 +6,11 @@ import platform
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from bot_runtime import __version__
 from bot_runtime.config import ConfigFile, StaleConfigError
+from bot_runtime.connection_records import Records, qr_records, state_records
 from bot_runtime.contract import (
     ConnectionState,
     EventType,
@@ -35,6 +35,7 @@ from bot_runtime.events import Spool
 from bot_runtime.group_events import GroupEvents
 from bot_runtime.groups import Groups
 from bot_runtime.media import Media, MediaFile
+from bot_runtime.memory import anonymous_memory
 from bot_runtime.outbox import Outbox
 from bot_runtime.recipients import Recipients
 from bot_runtime.responding import Responder
@@ -47,19 +48,12 @@ from bot_runtime.whatsapp.core import Dial, package_version
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.inbox import Inbox
 from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address, parse_address, parse_number
-from bot_runtime.whatsapp.messages import UNHEALTHY, Account, Arrival, GroupChange, WhatsAppError
+from bot_runtime.whatsapp.messages import Account, Arrival, GroupChange, WhatsAppError
 from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
 from bot_runtime.whatsapp.transport import LibraryTransport
 
 log = logging.getLogger(__name__)
-
-_SHOWN = {
-    ConnectionState.ONLINE: "open",
-    ConnectionState.CONNECTING: "connecting",
-    ConnectionState.PAIRING: "connecting",
-    ConnectionState.RECONNECTING: "connecting",
-}
 
 
 class Bot:
@@ -141,14 +135,7 @@ class Bot:
     def state_changed(self, link: Link, fault: Fault | None) -> None:
         """Record it as events, and log one line."""
         log.info("connection %s%s", link.state, f": {fault.message}" if fault else "")
-        data: dict[str, Any] = {"connection": _SHOWN.get(link.state, "close"), "state": link.state}
-        if fault is not None:
-            data["reason"] = fault.code
-            self.spool.append(EventType.ERROR, {"code": fault.code, "message": fault.message})
-            if fault.code in UNHEALTHY:
-                self.spool.append(EventType.HEALTH_CHECK_FAILED, {"code": fault.code, "message": fault.message})
-        if link.state is not ConnectionState.PAIRING:  # each QR code is an event of its own
-            self.spool.append(EventType.CONNECTION_UPDATE, data)
+        self._record(state_records(link.state, fault))
         if link.state is ConnectionState.ONLINE:
             self.credentials.refresh()
             self.spool.append(EventType.CONNECTED, {"phoneNumber": self.credentials.phone_number})
@@ -162,9 +149,7 @@ class Bot:
 
     def qr_shown(self, qr: Qr) -> None:
         """Record a new QR code, and draw it into the log."""
-        shown = {"connection": "connecting", "state": ConnectionState.PAIRING, "qr": qr.code}
-        self.spool.append(EventType.CONNECTION_UPDATE, shown)
-        self.spool.append(EventType.QR, {"qr": qr.code, "expiresAt": qr.expires_at})
+        self._record(qr_records(qr))
         log.info("scan this QR code with the phone (Linked devices)\n%s", draw_qr(qr.code, qr.expires_at))
 
     def paired(self, account: Account) -> None:
@@ -206,7 +191,7 @@ class Bot:
             event_history_size=len(self.spool.history),
             creds_updated_at=self.credentials.updated_at(),
             config_generation=self.config.current.generation,
-            memory_bytes=_anonymous_memory(),
+            memory_bytes=anonymous_memory(),
             versions=Versions(runtime=__version__, neonize=package_version(), python=platform.python_version()),
         )
 
@@ -298,6 +283,10 @@ class Bot:
         names = ((account.number, PERSON), (account.lid, HIDDEN)) if account else ()
         self._group_events.changed(change, frozenset(Address(user, server) for user, server in names if user))
 
+    def _record(self, records: Records) -> None:
+        for event_type, data in records:
+            self.spool.append(event_type, data)
+
     def _check_online(self) -> None:
         if self.connection.link.state is not ConnectionState.ONLINE:
             raise wrong_state(f"the bot is not online: the connection is {self.connection.link.state}")
@@ -320,10 +309,3 @@ class Bot:
             return await asyncio.wait_for(asyncio.to_thread(call, *arguments), 30)
         except TimeoutError:
             raise ApiError(504, "timeout", "WhatsApp has not answered") from None
-
-
-def _anonymous_memory() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024
-    return 0

@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from bot_runtime.answering import Answers, Reply
 from bot_runtime.commanding.command import CommandError
 from bot_runtime.commanding.runner import CommandRunner
 from bot_runtime.config import ConfigFile
@@ -30,8 +31,6 @@ log = logging.getLogger(__name__)
 
 _WEB_THREADS = 8
 _PAIRED_AT = "paired_at"
-
-Reply = Callable[[Address, str], Awaitable[object]]
 
 
 class Responder:
@@ -55,21 +54,21 @@ class Responder:
         self._store = store
         self._spool = spool
         self._gestures = gestures
-        self._reply = reply
+        self._answers = Answers(reply, spool)
         self._account = account
         self._announced = False
         self.health = health
         kept = get_meta(store, _PAIRED_AT)
         self._since = datetime.fromtimestamp(float(kept), UTC) if kept else None
         self.recent = Recent(store)
-        self.model = LanguageModel(self._settings, self._answer, self._is_mentioned, WebThreads(_WEB_THREADS))
+        self.model = LanguageModel(self._settings, self._answers.send, self._is_mentioned, WebThreads(_WEB_THREADS))
         self.auto_view = AutoView(self._settings, gestures, Viewed(store))
-        anti_delete = AntiDelete(self._settings, gestures, self._answer, self._own_number, self.recent)
-        anti_view_once = AntiViewOnce(self._settings, gestures, self._answer, self._own_number)
+        anti_delete = AntiDelete(self._settings, gestures, self._answers.send, self._own_number, self.recent)
+        anti_view_once = AntiViewOnce(self._settings, gestures, self._answers.send, self._own_number)
         self.commands = CommandRunner(
             self,
             bot_id=bot_id,
-            reply=self._answer,
+            reply=self._answers.send,
             show_typing=self._show_typing,
             cached=lambda: len(self.receiver.seen),
             web=WebThreads(_WEB_THREADS),
@@ -127,6 +126,7 @@ class Responder:
     def connected(self) -> None:
         """There is a new connection."""
         self._announced = False
+        self._answers.connected()
 
     async def announce(self) -> None:
         """Tell WhatsApp that the account is there, once per connection; for each heartbeat."""
@@ -157,13 +157,6 @@ class Responder:
         own = {f"{account.number}@s.whatsapp.net", f"{account.lid}@lid"}
         quoted = message.content.details.get("quoted", {}).get("sender", "")
         return not own.isdisjoint((*message.content.mentions, quoted))
-
-    async def _answer(self, chat: Address, text: str) -> None:
-        try:
-            await self._reply(chat, text)
-        except WhatsAppError as error:
-            log.warning("an answer could not be sent: %s", error)
-            self._spool.append(EventType.ERROR, {"code": "reply-failed", "message": str(error)})
 
     async def _show_typing(self, chat: Address, on: bool) -> None:
         try:

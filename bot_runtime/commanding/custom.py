@@ -1,7 +1,8 @@
 """Commands made by operators: a text with placeholders, or a webhook that answers."""
 
-import json
 import re
+
+import msgspec
 
 from bot_runtime.commanding.command import Command, CommandError, Invocation
 from bot_runtime.contract import CustomCommand, WebhookCall
@@ -10,6 +11,10 @@ from bot_runtime.threads import WebThreads
 WEBHOOK_SECONDS = 10.0
 MAX_ANSWER_BYTES = 65536
 _PLACEHOLDER = re.compile(r"\{(name|number|args|prefix|bot)\}")
+
+
+class _Answer(msgspec.Struct):
+    text: str = ""
 
 
 def make_custom(custom: CustomCommand, bot_id: str, web: WebThreads) -> Command:
@@ -59,13 +64,9 @@ async def ask_webhook(url: str, invocation: Invocation, bot_id: str, web: WebThr
         raise CommandError(f"Sorry, {invocation.name} failed: the service did not answer in time.") from None
     except WebError as error:
         raise CommandError(f"Sorry, {invocation.name} failed: {error}.") from error
-    text = answer.body.decode(errors="replace")
     if answer.content_type != "application/json":
-        return text.strip()
+        return answer.body.decode(errors="replace").strip()
     try:
-        body = json.loads(text)
-    except ValueError:
-        body = None
-    if not isinstance(body, dict) or not isinstance(body.get("text", ""), str):
-        raise CommandError(f"Sorry, {invocation.name} failed: its answer could not be understood.")
-    return str(body.get("text", "")).strip()
+        return msgspec.json.decode(answer.body, type=_Answer).text.strip()
+    except msgspec.MsgspecError as error:
+        raise CommandError(f"Sorry, {invocation.name} failed: its answer could not be understood.") from error

@@ -5,7 +5,6 @@ They are imported with the first message that looks like a command.
 
 from functools import cache
 from importlib import import_module
-from pkgutil import iter_modules
 
 from bot_runtime.commanding.command import Command
 
@@ -13,5 +12,7 @@ from bot_runtime.commanding.command import Command
 @cache
 def built_in() -> dict[str, Command]:
     """All built-in commands by name."""
+    from pkgutil import iter_modules
+
     modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
     return {module.COMMAND.name: module.COMMAND for module in modules}

@@ -1,0 +1,63 @@
+"""Answers that meet a connection in trouble."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot_runtime.answering import Answers
+from bot_runtime.events import Spool
+from bot_runtime.store import open_store
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import WhatsAppError
+
+ADA = Address("1", "lid")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    store = open_store(tmp_path / "runtime.db")
+    yield store
+    store.close()
+
+
+class Network:
+    """Fails with each of `errors` in turn, then sends."""
+
+    def __init__(self, *errors: str) -> None:
+        self.errors = list(errors)
+        self.sent: list[str] = []
+        self.tried = asyncio.Event()
+
+    async def reply(self, _: Address, text: str) -> None:
+        self.tried.set()
+        if self.errors:
+            raise WhatsAppError(self.errors.pop(0))
+        self.sent.append(text)
+
+
+async def test_an_answer_waits_for_the_next_connection(store: sqlite3.Connection) -> None:
+    network = Network("failed to send usync query: websocket not connected")
+    answers = Answers(network.reply, Spool(store))
+    sending = asyncio.create_task(answers.send(ADA, "pong"))
+    await network.tried.wait()
+    assert network.sent == []
+    answers.connected()
+    await asyncio.wait_for(sending, 10)
+    assert network.sent == ["pong"]
+
+
+async def test_an_answer_that_may_have_gone_out_or_was_refused_is_not_tried_again(store: sqlite3.Connection) -> None:
+    for error in ("timed out waiting for message send response", "server returned error 463"):
+        network, spool = Network(error), Spool(store)
+        await Answers(network.reply, spool).send(ADA, "pong")
+        assert network.sent == []
+        assert spool.history[-1].data == {"code": "reply-failed", "message": error}
+
+
+async def test_an_answer_is_given_up_when_the_connection_stays_away(store: sqlite3.Connection) -> None:
+    spool = Spool(store)
+    await Answers(Network("websocket not connected").reply, spool, patience=0.01).send(ADA, "pong")
+    assert spool.history[-1].data["code"] == "reply-failed"
