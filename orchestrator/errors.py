@@ -8,6 +8,7 @@
     ├── Conflict                 409  not in this state
     ├── LimitReached             409  the server has all the bots it may have
     ├── TooLarge                 413  the body is larger than accepted
+    ├── TooManyMessages          429  the recipient has got all messages that the rate limit allows for now
     ├── WhatsAppRefused          502  a bot passed the call on and WhatsApp said no
     ├── Unavailable              503  Postgres or a bot cannot be reached now
     ├── NoAnswer                 504  a bot or WhatsApp did not answer in time
@@ -16,6 +17,8 @@
 The HTTP status is part of the class so that one handler can answer for all of them (`orchestrator/api/errors.py`).
 The engine has its own tree (`orchestrator/engine/base.py`), because its errors never reach a caller of the API.
 """
+
+from typing import Any
 
 
 class BotdockError(Exception):
@@ -27,6 +30,8 @@ class BotdockError(Exception):
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.extra: dict[str, Any] = {}
+        """Further members of the answer's body."""
         if code is not None:
             self.code = code
 
@@ -78,6 +83,18 @@ class TooLarge(BotdockError):
 
     status = 413
     code = "too-large"
+
+
+class TooManyMessages(BotdockError):
+    """The rate limit of a recipient is reached; `retry_after_ms` until there is room again."""
+
+    status = 429
+    code = "rate-limited"
+
+    def __init__(self, message: str, *, retry_after_ms: int) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+        self.extra["retryAfter"] = retry_after_ms
 
 
 class Unavailable(BotdockError):

@@ -19,7 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from orchestrator.db.session import is_unavailable
-from orchestrator.errors import BotdockError, TooLarge, Unauthorized
+from orchestrator.errors import BotdockError, TooLarge, TooManyMessages, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ TOO_LARGE = "the body is larger than 1 MiB"
 _HTTP_CODES = {
     HTTPStatus.NOT_FOUND: ("no-such-path", "there is nothing at this path"),
     HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "this path does not take this method"),
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (TooLarge.code, TOO_LARGE),
     HTTPStatus.BAD_REQUEST: ("malformed", "the request could not be read"),
 }
 
@@ -75,6 +74,7 @@ def problem(
     *,
     errors: Sequence[Mapping[str, str]] | None = None,
     headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
 ) -> Response:
     """A problem document as a response."""
     body: dict[str, Any] = {
@@ -83,6 +83,7 @@ def problem(
         "status": status,
         "code": code,
         "detail": detail,
+        **(extra or {}),
     }
     if errors:
         body["errors"] = list(errors)
@@ -95,10 +96,14 @@ def _of_botdock(exc: BotdockError) -> Response:
         headers["WWW-Authenticate"] = 'Bearer realm="botdock"'
     if exc.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return problem(exc.status, exc.code, printable(exc.message), headers=headers)
+    if isinstance(exc, TooManyMessages):
+        headers["Retry-After"] = str(-(-exc.retry_after_ms // 1000))
+    return problem(exc.status, exc.code, printable(exc.message), headers=headers, extra=exc.extra)
 
 
 def _of_http(exc: HTTPException) -> Response:
+    if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return problem(exc.status_code, TooLarge.code, exc.detail)
     code, detail = _HTTP_CODES.get(HTTPStatus(exc.status_code), ("http-error", str(exc.detail)))
     return problem(exc.status_code, code, detail, headers=exc.headers)
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api import docs, errors
+from orchestrator.api import docs, errors, message_body
 from orchestrator.api.context import context
 from orchestrator.api.http_metrics import HttpMetrics
 from orchestrator.auth import Identity, presented_key
@@ -71,7 +71,8 @@ class Gate:
             if scope["method"] not in READING:
                 caller.require_writer()
             scope.setdefault("state", {})["identity"] = caller
-        return _limited(headers, receive)
+        large = message_body.takes_files(scope["method"], scope["path"])
+        return _limited(headers, receive, message_body.MAX_JSON_BYTES if large else MAX_BODY_BYTES)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None)
@@ -96,19 +97,20 @@ def _refusal(scope: Scope, exc: Exception) -> Response:
     return response
 
 
-def _limited(headers: dict[str, str], receive: Receive) -> Receive:
+def _limited(headers: dict[str, str], receive: Receive, limit: int) -> Receive:
     """The body, as long as it keeps to the limit. Raises TooLarge at once for one that announces more."""
+    too_large = errors.TOO_LARGE if limit == MAX_BODY_BYTES else message_body.TOO_LARGE
     announced = headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-        raise TooLarge(errors.TOO_LARGE)
+    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+        raise TooLarge(too_large)
     taken = 0
 
     async def receive_limited() -> Message:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
-        if taken > MAX_BODY_BYTES:
-            raise HTTPException(413)  # the one exception that FastAPI lets through while it reads a body
+        if taken > limit:
+            raise HTTPException(413, too_large)  # the one exception that FastAPI lets through while it reads a body
         return message
 
     return receive_limited

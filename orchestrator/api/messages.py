@@ -1,97 +1,202 @@
-"""Sending a text through a bot."""
+"""Sending through a bot: a message is kept before the answer, and brought to WhatsApp by the controller."""
 
-import hashlib
-import re
-import secrets
-from datetime import datetime
-from typing import Annotated, Literal
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Header
-from pydantic import AfterValidator, Field
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
+from fastapi.responses import JSONResponse
 
-from bot_runtime.contract import SendRequest, Text
-from orchestrator.api.context import Parts, Session, Visible
-from orchestrator.api.live import of_runtime
-from orchestrator.api.schemas import Answer, BotId, Request, no_nul, phone_number, problems
-from orchestrator.db import bots
-from orchestrator.errors import Conflict
-from orchestrator.runtime.client import RuntimeCallError, RuntimeUnreachable
+from orchestrator.api import message_body
+from orchestrator.api.context import Context, Parts, Session, Visible
+from orchestrator.api.message_body import Given
+from orchestrator.api.message_schemas import MessageView, recipient
+from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
+from orchestrator.db import bots, messages
+from orchestrator.db.bots import BotRow
+from orchestrator.db.messages import RateLimit
+from orchestrator.db.messaging import PENDING, Message, MessageState
+from orchestrator.db.models import Approval, Desired, Phase
+from orchestrator.db.scope import Scope
+from orchestrator.errors import Conflict, InvalidInput, NotFound
+from orchestrator.settings import Settings
 
-SEND_TIMEOUT_SECONDS = 30.0
-MAX_TEXT = 65_536
+MAX_WAIT_SECONDS = 60.0
+FIRST_POLL = 0.02
+LAST_POLL = 0.25
+MAX_CURSOR = 2**63 - 1
 
 router = APIRouter(prefix="/api/bots/{id}/messages", tags=["messages"])
 
-_CHAT = re.compile(r"[0-9]{5,20}(-[0-9]{5,20})?@(s\.whatsapp\.net|lid|g\.us)")
+_LOST = frozenset({Phase.LOGGED_OUT, Phase.BANNED, Phase.EXPIRED})
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/NewMessage"}},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["message", "file"],
+                    "properties": {
+                        "message": {"type": "string", "description": "A NewMessage in JSON."},
+                        "file": {"type": "string", "format": "binary", "description": "At most 16 MiB."},
+                    },
+                }
+            },
+        },
+    }
+}
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[ -~]+$",
+        description="Any text of your own: a call repeated with it sends nothing again.",
+    ),
+]
 
 
-def _recipient(value: str) -> str:
-    return value if _CHAT.fullmatch(value) else phone_number(value)
-
-
-class NewMessage(Request):
-    """A text to send."""
-
-    to: Annotated[str, AfterValidator(_recipient)] = Field(
-        max_length=80,
-        description="A phone number in international form, or a chat id (`…@s.whatsapp.net`, `…@lid`, `…@g.us`).",
-        examples=["+49 170 1234567"],
-    )
-    message: Annotated[str, AfterValidator(no_nul)] = Field(min_length=1, max_length=MAX_TEXT, examples=["Hello"])
-
-
-class MessageView(Answer):
-    """A message that WhatsApp has accepted."""
-
-    id: str = Field(description="Ours; the same for the same idempotency key.")
-    status: Literal["sent"]
-    message_id: str = Field(description="WhatsApp's.")
-    timestamp: datetime
+def _message_id(value: Annotated[str, Path(alias="messageId", description="Our id of the message")]) -> str:
+    if not value.isascii() or not value.isprintable() or len(value) > 64:
+        raise NotFound("there is no such message")
+    return value
 
 
 @router.post(
     "",
-    summary="Send a text",
-    responses=problems(
-        {
-            404: "No such bot",
-            409: "The bot is not online",
-            502: "WhatsApp refused the message",
-            503: "The bot cannot be reached",
-            504: "No answer in time: repeat it with the same idempotency key",
-        }
-    ),
+    status_code=202,
+    summary="Send a message",
+    response_model=MessageView,
+    openapi_extra=_BODY,
+    responses={
+        200: {"model": MessageView, "description": "With `wait`: what came of it"},
+        **problems(
+            {
+                404: "No such bot",
+                409: "The bot is not approved, stopped, logged out, banned or being deleted",
+                413: "The file is larger than 16 MiB",
+                429: "The recipient's rate limit; `retryAfter` says how many milliseconds to wait",
+            }
+        ),
+    },
 )
 async def send(
     bot_id: BotId,
-    new: NewMessage,
-    session: Session,
+    request: Request,
     scope: Visible,
     parts: Parts,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            min_length=1,
-            max_length=255,
-            description="Any text of your own: a call repeated with it sends nothing again.",
-        ),
+    wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for the result")] = 0,
+    idempotency_key: IdempotencyKey = None,
+) -> JSONResponse:
+    """Once this is answered the message is kept, and sent as soon as the bot can: in order within a chat, and once.
+
+    202 while it is on its way. With `wait`, 200 once it is sent or has failed. Files come in base64 (`data`), or in a
+    multipart body. A call repeated with the same `Idempotency-Key` answers with the same message.
+    """
+    given = await message_body.read(request)
+    row = await accept(parts, scope, bot_id, given, idempotency_key=idempotency_key)
+    row = await settled(parts, scope, row, wait=wait)
+    view = MessageView.of(row).model_dump(mode="json", by_alias=True)
+    location = {"Location": f"/api/bots/{bot_id}/messages/{row.id}"}
+    done = wait > 0 and row.state not in PENDING
+    return JSONResponse(view, status_code=200 if done else 202, headers=location)
+
+
+@router.get("", summary="List messages", responses=problems({404: "No such bot"}))
+async def list_messages(
+    bot_id: BotId,
+    session: Session,
+    scope: Visible,
+    limit: Limit = DEFAULT_PAGE,
+    older: Annotated[
+        int | None, Query(alias="next", ge=0, le=MAX_CURSOR, description="`next` of the page before")
     ] = None,
+    state: MessageState | None = None,
+    to: Annotated[str | None, Query(max_length=80, description="Only those to this number or chat")] = None,
+) -> Page[MessageView]:
+    """What was sent through this API, newest first."""
+    try:
+        chat = None if to is None else recipient(to)
+    except ValueError as exc:
+        raise InvalidInput(f"to: {exc}") from exc
+    await bots.find(session, scope, bot_id)
+    rows = await messages.page(session, scope, bot_id, limit=limit + 1, before=older, state=state, to_chat=chat)
+    return Page(
+        items=[MessageView.of(row) for row in rows[:limit]],
+        next=str(rows[limit - 1].seq) if len(rows) > limit else None,
+    )
+
+
+@router.get("/{messageId}", summary="Read a message", responses=problems({404: "No such bot or message"}))
+async def read(
+    bot_id: BotId, session: Session, scope: Visible, message_id: Annotated[str, Depends(_message_id)]
 ) -> MessageView:
-    """Answers once WhatsApp has accepted the message."""
-    row = await bots.find(session, scope, bot_id)
-    await session.close()
-    if row.status.address is None:
-        raise Conflict(f"bot {bot_id!r} is not online: it does not run (phase {row.status.phase})", code="not-online")
-    request = SendRequest(client_id=_client_id(idempotency_key), to=new.to, content=Text(text=new.message))
-    async with parts.runtime(row.bot, row.status.address) as runtime:
-        try:
-            result = await runtime.send(request, timeout=SEND_TIMEOUT_SECONDS)
-        except (RuntimeCallError, RuntimeUnreachable) as exc:
-            raise of_runtime(exc, bot_id) from exc
-    return MessageView(id=request.client_id, status="sent", message_id=result.message_id, timestamp=result.timestamp)
+    """How far it has come: queued, sending, sent, delivered, read, or failed with a reason."""
+    return MessageView.of(await messages.find(session, scope, bot_id, message_id))
 
 
-def _client_id(idempotency_key: str | None) -> str:
-    if idempotency_key is None:
-        return secrets.token_hex(16)
-    return hashlib.sha256(idempotency_key.encode()).hexdigest()
+@router.delete(
+    "/{messageId}",
+    summary="Cancel a message",
+    responses=problems({404: "No such bot or message", 409: "It is not queued any more"}),
+)
+async def cancel(
+    bot_id: BotId, session: Session, scope: Visible, message_id: Annotated[str, Depends(_message_id)]
+) -> MessageView:
+    """Only one that is queued; it has then failed with the reason `cancelled`."""
+    return MessageView.of(await messages.cancel(session, scope, bot_id, message_id))
+
+
+async def accept(
+    parts: Context, scope: Scope, bot_id: str, given: Given, *, idempotency_key: str | None = None
+) -> Message:
+    """Keep a message of a bot that may send. Raises NotFound, Conflict, InvalidInput, TooManyMessages."""
+    new = messages.NewMessage(
+        to_chat=given.to_chat,
+        content=given.content,
+        quote=given.quote,
+        file=given.file,
+        request_hash=given.digest(),
+        idempotency_key=idempotency_key,
+    )
+    async with parts.database.session() as session:
+        row = await bots.find(session, scope, bot_id)
+        refuse(row)
+        limit = rate_limit(row.bot.settings, parts.settings)
+        return await messages.submit(session, row.bot, new, limit, queue=given.queue)
+
+
+async def settled(parts: Context, scope: Scope, row: Message, *, wait: float) -> Message:
+    """The message once it is sent or has failed, or as it is after `wait` seconds. Holds no connection meanwhile."""
+    deadline = time.monotonic() + wait
+    pause = FIRST_POLL
+    while row.state in PENDING and (left := deadline - time.monotonic()) > 0:
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.3, LAST_POLL)
+        async with parts.database.session() as session:
+            row = await messages.find(session, scope, row.bot_id, row.id)
+    return row
+
+
+def refuse(row: BotRow) -> None:
+    """Raise Conflict for a bot that will not send until a person does something."""
+    bot, status = row
+    if bot.deleting:
+        raise Conflict(f"bot {bot.id!r} is being deleted", code="deleting")
+    if bot.approval_status != Approval.APPROVED:
+        raise Conflict(f"bot {bot.id!r} is {bot.approval_status}: approve it first", code="not-approved")
+    if bot.desired_state == Desired.STOPPED:
+        raise Conflict(f"bot {bot.id!r} is stopped: start it first", code="stopped")
+    if status.phase in _LOST:
+        raise Conflict(f"bot {bot.id!r} is {status.phase}: it cannot send", code=status.phase)
+
+
+def rate_limit(own: Mapping[str, Any], settings: Settings) -> RateLimit:
+    """The limit that holds for a bot: its own, or the installation's."""
+    window = own.get("rateLimitWindowSeconds", settings.whatsapp_rate_limit_window / 1000)
+    return RateLimit(own.get("rateLimitMax", settings.whatsapp_rate_limit_max), timedelta(seconds=window))

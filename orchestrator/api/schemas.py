@@ -63,6 +63,7 @@ class Problem(Answer):
     status: int = Field(examples=[409])
     code: str = Field(description="Stable, for programs.", examples=["not-approved"])
     detail: str = Field(description="A sentence for people.")
+    retry_after: int | None = Field(default=None, description="Milliseconds to wait, with 429.")
     errors: list[FieldProblem] | None = Field(default=None, description="The fields at fault, with 422.")
 
 

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from random import Random
 
@@ -15,6 +16,8 @@ import psycopg
 from orchestrator.db.fence import LostLeadership
 from orchestrator.db.session import Database
 from orchestrator.engine.base import Engine
+from orchestrator.outbox.dispatcher import Dispatcher, Endpoint
+from orchestrator.outbox.store import OutboxStore
 from orchestrator.reconcile.changes import listen
 from orchestrator.reconcile.fleet import Fleet
 from orchestrator.reconcile.leader import Lease, leadership
@@ -81,6 +84,8 @@ class Controller:
         settings = self._settings
         epoch = await begin_epoch(self._database, server=settings.server_name, default_max_bots=settings.botcount)
         store = Store(self._database, server=settings.server_name, epoch=epoch)
+        outbox = OutboxStore(self._database, server=settings.server_name, epoch=epoch)
+        dispatcher = Dispatcher(bots=self, store=outbox, settings=settings, on_result=self._metrics.count_message)
         fleet = Fleet(
             engine=self._engine,
             store=store,
@@ -90,6 +95,7 @@ class Controller:
             clock=time.time,
             random=Random(),  # noqa: S311 - spreads restarts and probes; guards nothing
             metrics=self._metrics,
+            on_online=dispatcher.online,
         )
         log.info("acting for server %s, epoch %d", settings.server_name, epoch)
         self.fleet = fleet
@@ -97,17 +103,23 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until_lost(lease), name="lease")
-                tasks.create_task(
-                    listen(settings, on_change=fleet.on_change, on_gap=fleet.request_sweep), name="changes"
+                changes = listen(
+                    settings, on_change=fleet.on_change, on_message=dispatcher.wake, on_gap=_both(fleet, dispatcher)
                 )
-                tasks.create_task(self._housekeeping(store), name="housekeeping")
+                tasks.create_task(changes, name="changes")
+                tasks.create_task(self._housekeeping(store, outbox), name="housekeeping")
                 tasks.create_task(fleet.run(), name="fleet")
+                tasks.create_task(dispatcher.run(), name="outbox")
         finally:
             self.fleet = None
             self._metrics.leader.set(0)
 
-    async def _housekeeping(self, store: Store) -> None:
-        """Say that we are here, and drop old events. Trouble with Postgres is left to the next round."""
+    def endpoint(self, bot_id: str) -> Endpoint | None:
+        """Where a bot can be asked to send, while this process acts and the bot is online."""
+        return None if self.fleet is None else self.fleet.endpoint(bot_id)
+
+    async def _housekeeping(self, store: Store, outbox: OutboxStore) -> None:
+        """Say that we are here, and drop old events and messages. Trouble with Postgres is left to the next round."""
         address = f"{_own_address(self._settings)}:{self._settings.controller_port}"
         next_prune = 0.0
         while True:
@@ -116,12 +128,21 @@ class Controller:
                 if time.monotonic() >= next_prune:
                     dropped = await store.prune_events(days=self._settings.event_retention_days)
                     next_prune = time.monotonic() + PRUNE_INTERVAL
+                    await outbox.prune(days=self._settings.message_retention_days)
                     log.info("dropped %d events older than %d days", dropped, self._settings.event_retention_days)
             except LostLeadership:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100
                 log.warning("housekeeping: %s", type(exc).__name__)
             await asyncio.sleep(SEEN_INTERVAL)
+
+
+def _both(fleet: Fleet, dispatcher: Dispatcher) -> Callable[[], None]:
+    def on_gap() -> None:
+        fleet.request_sweep()
+        dispatcher.request_sweep()
+
+    return on_gap
 
 
 async def _until_lost(lease: Lease) -> None:

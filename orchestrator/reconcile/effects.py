@@ -55,7 +55,6 @@ class SettingsUpdate(msgspec.Struct, frozen=True, rename="camel"):
 
 async def apply(session: AsyncSession, *, server: str, bot_id: str, events: Sequence[Event]) -> None:
     """Make the changes that follow from these events of one bot, oldest first."""
-    await _count(session, bot_id, events)
     for event in events:
         try:
             match event.type:
@@ -67,6 +66,8 @@ async def apply(session: AsyncSession, *, server: str, bot_id: str, events: Sequ
                     await _settings(session, bot_id, event)
         except msgspec.ValidationError as exc:
             log.warning("bot %s: event %d (%s) has no effect: %s", bot_id, event.seq, event.type, exc)
+    # Last, like everywhere: receipts are locked before the bot's status.
+    await _count(session, bot_id, events)
 
 
 async def _count(session: AsyncSession, bot_id: str, events: Sequence[Event]) -> None:

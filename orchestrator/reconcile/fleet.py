@@ -25,6 +25,7 @@ from orchestrator.engine.base import (
     Label,
     ObservedContainer,
 )
+from orchestrator.outbox.dispatcher import Endpoint
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probes import Failed, Monitor, Target
 from orchestrator.reconcile.queue import WorkQueue
@@ -56,6 +57,7 @@ class Fleet:
         clock: Callable[[], float],
         random: Random,
         metrics: Metrics,
+        on_online: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._engine = engine
         self._store = store
@@ -63,6 +65,7 @@ class Fleet:
         self._owner = owner
         self._clock = clock
         self._metrics = metrics
+        self._on_online = on_online
         self._records: dict[str, BotRecord] = {}
         self._suspects: set[str] = set()
         self._errors: dict[str, int] = {}
@@ -78,6 +81,18 @@ class Fleet:
     def record(self, bot_id: str) -> BotRecord | None:
         """What is held of one bot."""
         return self._records.get(bot_id)
+
+    def endpoint(self, bot_id: str) -> Endpoint | None:
+        """Where a bot can be asked to send; None while it is not online, or shall not be (for `outbox/`)."""
+        record = self._records.get(bot_id)
+        if record is None or record.bot is None or record.bot.deleting:
+            return None
+        container, health = record.container, record.health
+        if container is None or not container.up or container.address is None or health is None:
+            return None
+        if health.connection is not ConnectionState.ONLINE:
+            return None
+        return Endpoint(container.address, record.bot.runtime_token, health.events.spool_id)
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -160,6 +175,8 @@ class Fleet:
                 connection=result.connection,
                 connection_message="" if fault is None or result.connection in _CALM else fault.message,
             )
+            if result.connection is ConnectionState.ONLINE is not before.connection:
+                self._on_online(target.bot_id)
         if replace(record.probed, failures=0) != replace(before, failures=0):
             self._wake(target.bot_id)
 

@@ -14,5 +14,12 @@ class Metrics:
         self.queue_depth = Gauge("botdock_workqueue_depth", "Bots that wait for a worker.", registry=self.registry)
         self.probes = Counter("botdock_probes", "Probes of bots.", ["result"], registry=self.registry)
         self.events = Counter("botdock_events_ingested", "Events taken over from bots.", registry=self.registry)
+        self.messages = Counter(
+            "botdock_messages", "Attempts to send a message, by what came of it.", ["result"], registry=self.registry
+        )
         self.orphans = Counter("botdock_orphans_removed", "Containers removed as orphans.", registry=self.registry)
         self.leader = Gauge("botdock_leader", "1 while this controller acts for its server.", registry=self.registry)
+
+    def count_message(self, result: str) -> None:
+        """An attempt to send a message ended."""
+        self.messages.labels(result=result).inc()

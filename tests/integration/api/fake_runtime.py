@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import uvicorn
@@ -35,6 +36,19 @@ class FakeRuntime:
     silent: bool = False
     """Never answers."""
     sent: list[contract.SendRequest] = field(default_factory=list)
+    """Messages that went out, each once."""
+    asked: list[str] = field(default_factory=list)
+    """Client ids of all calls to send."""
+    refuses: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
+    """Answers to the next calls to send to a chat."""
+    loses: int = 0
+    """How many of the next messages go out without their answer coming back."""
+    hold: asyncio.Event | None = None
+    """What calls to send wait for."""
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    media: dict[str, tuple[str, str | None, bytes]] = field(default_factory=dict)
+    """Type, name and bytes of the files of received messages."""
+    secrets: list[contract.Secrets] = field(default_factory=list)
     pair_codes: list[str] = field(default_factory=list)
     resets: int = 0
     logouts: int = 0
@@ -59,12 +73,41 @@ class FakeRuntime:
 
     async def send(self, request: Request) -> Response:
         message = msgspec.json.decode(await request.body(), type=contract.SendRequest)
-        if self.fails:
-            return _error(*self.fails)
+        self.asked.append(message.client_id)
+        if self.hold is not None:
+            await self.hold.wait()
         repeated = message.client_id in {earlier.client_id for earlier in self.sent}
         if not repeated:
+            if refusals := self.refuses.get(message.to):
+                return _error(*refusals.pop(0))
+            if self.fails:
+                return _error(*self.fails)
+            if isinstance(message.content, contract.FILES) and message.client_id not in self.uploads:
+                return _error(409, "upload-missing", "no file")
             self.sent.append(message)
-        return _json(contract.SendResult(message_id=f"3EB0{message.client_id[:8]}", timestamp=NOW, repeated=repeated))
+            if self.loses:
+                self.loses -= 1
+                return Response(b"<html>lost</html>", 502)
+        whatsapp_id = f"3EB0{message.client_id[:8]}"
+        return _json(contract.SendResult(message_id=whatsapp_id, timestamp=NOW, repeated=repeated))
+
+    async def upload(self, request: Request) -> Response:
+        self.uploads[request.path_params["client_id"]] = await request.body()
+        return Response(status_code=204)
+
+    async def show_media(self, request: Request) -> Response:
+        if self.fails:
+            return _error(*self.fails)
+        found = self.media.get(request.path_params["message_id"])
+        if found is None:
+            return _error(404, "no-media", "this message has no file, or is too old")
+        kind, name, data = found
+        headers = {} if name is None else {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
+        return Response(data, media_type=kind, headers=headers)
+
+    async def put_secrets(self, request: Request) -> Response:
+        self.secrets.append(msgspec.json.decode(await request.body(), type=contract.Secrets))
+        return Response(status_code=204)
 
     async def reset(self, _request: Request) -> Response:
         if self.fails:
@@ -123,6 +166,9 @@ class FakeRuntime:
                 Route("/qr", guarded(self.show_qr)),
                 Route("/pair-code", guarded(self.pair_code), methods=["POST"]),
                 Route("/messages", guarded(self.send), methods=["POST"]),
+                Route("/uploads/{client_id}", guarded(self.upload), methods=["PUT"]),
+                Route("/media/{message_id}", guarded(self.show_media)),
+                Route("/secrets", guarded(self.put_secrets), methods=["PUT"]),
                 Route("/connection/reset", guarded(self.reset), methods=["POST"]),
                 Route("/logout", guarded(self.logout), methods=["POST"]),
             ]

@@ -1,0 +1,259 @@
+"""What can be sent, and what a message looks like in JSON."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from orchestrator.api.schemas import Answer, PhoneNumber, Request, no_nul, phone_number
+from orchestrator.db.messaging import Message, MessageState
+
+MAX_TEXT = 65_536
+_CHAT = re.compile(r"([0-9]{5,32}(?:-[0-9]{5,32})?)(?::[0-9]{1,5})?@(s\.whatsapp\.net|c\.us|lid|g\.us)")
+_GROUP = "@g.us"
+
+
+def recipient(value: str) -> str:
+    """The chat's id for a phone number or any of the usual forms of a chat id. Raises ValueError."""
+    match = _CHAT.fullmatch(value.strip().lower())
+    if match is None:
+        if "@" in value:
+            raise ValueError("must be a phone number or a chat id: …@s.whatsapp.net, …@c.us, …@lid or …@g.us")
+        value = value.strip()
+        return f"{phone_number(value.removeprefix('00'))}@s.whatsapp.net"
+    user, server = match.groups()
+    return f"{user}@{'s.whatsapp.net' if server == 'c.us' else server}"
+
+
+def _sender(value: str) -> str:
+    return value if value == "me" else recipient(value)
+
+
+PlainText = Annotated[str, AfterValidator(no_nul)]
+Recipient = Annotated[
+    str,
+    Field(
+        max_length=80,
+        description="A phone number in international form, or a chat id (`…@s.whatsapp.net`, `…@c.us`, `…@lid`, "
+        "`…@g.us`).",
+        examples=["+49 170 1234567"],
+    ),
+    AfterValidator(recipient),
+]
+Sender = Annotated[
+    str | None,
+    Field(
+        default=None,
+        max_length=80,
+        description="Who wrote it, needed in groups; the chat's other side when left out; `me`: the bot.",
+    ),
+    AfterValidator(lambda value: None if value is None else _sender(value)),
+]
+MessageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$", description="WhatsApp's id of the message.")]
+
+
+class TextContent(Request):
+    """A text."""
+
+    type: Literal["text"]
+    text: PlainText = Field(min_length=1, max_length=MAX_TEXT)
+
+
+class FileContent(Request):
+    """What all files have in common. The bytes come in `data`, or as the part `file` of a multipart body."""
+
+    model_config = ConfigDict(val_json_bytes="base64", str_max_length=None)
+
+    mimetype: str | None = Field(
+        default=None,
+        max_length=100,
+        pattern=r"^[a-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?codecs=[a-z0-9.]+)?$",
+        description="With a multipart body that of the file's part when it is left out.",
+        examples=["image/jpeg"],
+    )
+    data: bytes | None = Field(default=None, repr=False, description="The file in base64, in a JSON body.")
+
+
+class ImageContent(FileContent):
+    """A picture (JPEG, PNG)."""
+
+    type: Literal["image"]
+    caption: PlainText = Field(default="", max_length=4096)
+
+
+class VideoContent(FileContent):
+    """A film (MP4)."""
+
+    type: Literal["video"]
+    caption: PlainText = Field(default="", max_length=4096)
+
+
+class AudioContent(FileContent):
+    """A sound file, or a voice message (`audio/ogg; codecs=opus`)."""
+
+    type: Literal["audio"]
+    voice: bool = False
+
+
+class DocumentContent(FileContent):
+    """Any file, shown by its name."""
+
+    type: Literal["document"]
+    file_name: PlainText | None = Field(default=None, min_length=1, max_length=255)
+    caption: PlainText = Field(default="", max_length=4096)
+
+
+class StickerContent(FileContent):
+    """A sticker (WebP, 512×512)."""
+
+    type: Literal["sticker"]
+
+
+class LocationContent(Request):
+    """A place, in degrees."""
+
+    type: Literal["location"]
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    name: PlainText = Field(default="", max_length=200)
+    address: PlainText = Field(default="", max_length=500)
+
+
+class ContactContent(Request):
+    """A contact card."""
+
+    type: Literal["contact"]
+    name: PlainText = Field(min_length=1, max_length=200)
+    phone_number: PhoneNumber
+
+
+class ReactionContent(Request):
+    """A reaction to a message; an empty emoji takes it back."""
+
+    type: Literal["reaction"]
+    message_id: MessageId
+    emoji: PlainText = Field(max_length=16)
+    sender: Sender
+
+
+class PollContent(Request):
+    """A question with answers to choose from."""
+
+    type: Literal["poll"]
+    question: PlainText = Field(min_length=1, max_length=255)
+    options: list[Annotated[PlainText, Field(min_length=1, max_length=100)]] = Field(min_length=2, max_length=12)
+    selectable: int = Field(default=1, ge=1, le=12)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if len(set(self.options)) < len(self.options):
+            raise ValueError("options must differ")
+        if self.selectable > len(self.options):
+            raise ValueError("selectable must not be more than there are options")
+        return self
+
+
+Content = Annotated[
+    TextContent
+    | ImageContent
+    | VideoContent
+    | AudioContent
+    | DocumentContent
+    | StickerContent
+    | LocationContent
+    | ContactContent
+    | ReactionContent
+    | PollContent,
+    Field(discriminator="type"),
+]
+
+
+class Quoted(Request):
+    """The message that this one answers."""
+
+    message_id: MessageId
+    sender: Sender
+    text: PlainText = Field(default="", max_length=4096, description="What is shown of it, if the bot forgot it.")
+
+
+class NewMessage(Request):
+    """A message to send: `message` for a plain text, or `content`."""
+
+    model_config = ConfigDict(str_max_length=None)
+
+    to: Recipient
+    message: PlainText | None = Field(default=None, min_length=1, max_length=MAX_TEXT, examples=["Hello"])
+    content: Content | None = None
+    quote: Quoted | None = None
+    queue: bool = Field(default=False, description="Beyond the rate limit: wait for room instead of being refused.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.message is None) == (self.content is None):
+            raise ValueError("send either message or content")
+        if isinstance(self.content, ReactionContent) and self.quote is not None:
+            raise ValueError("a reaction cannot quote")
+        target = self.content if isinstance(self.content, ReactionContent) else self.quote
+        if self.to.endswith(_GROUP) and target is not None and target.sender is None:
+            raise ValueError("in a group it must be said who wrote the message: sender")
+        return self
+
+
+class Timings(Answer):
+    """How long a message took from being taken in, in milliseconds."""
+
+    sent_ms: int | None
+    delivered_ms: int | None
+    read_ms: int | None
+
+
+class MessageView(Answer):
+    """A message on its way out."""
+
+    id: str = Field(description="Ours.", examples=["0b6c1c5e-6f7e-4a55-9d6a-0d7f3f9b5c1e"])
+    bot_id: str
+    to: str = Field(description="The chat's id.", examples=["491701234567@s.whatsapp.net"])
+    content: dict[str, Any] = Field(description="As it was given, without the file.")
+    quote: dict[str, Any] | None
+    state: MessageState
+    reason: str = Field(description="Stable code: why it failed, or why it waits.", examples=["rate-limited"])
+    detail: str = Field(description="A sentence to the reason.")
+    message_id: str | None = Field(description="WhatsApp's id, once it is sent.")
+    attempts: int
+    next_attempt_at: datetime | None
+    created_at: datetime
+    sent_at: datetime | None
+    delivered_at: datetime | None
+    read_at: datetime | None
+    failed_at: datetime | None
+    timings: Timings
+
+    @classmethod
+    def of(cls, row: Message) -> Self:
+        """The view of a row."""
+
+        def since(moment: datetime | None) -> int | None:
+            return None if moment is None else max(0, (moment - row.created_at) // timedelta(milliseconds=1))
+
+        return cls(
+            id=row.id,
+            bot_id=row.bot_id,
+            to=row.to_chat,
+            content=row.content,
+            quote=row.quote,
+            state=MessageState(row.state),
+            reason=row.reason,
+            detail=row.detail,
+            message_id=row.whatsapp_id,
+            attempts=row.attempts,
+            next_attempt_at=row.next_attempt_at,
+            created_at=row.created_at,
+            sent_at=row.sent_at,
+            delivered_at=row.delivered_at,
+            read_at=row.read_at,
+            failed_at=row.failed_at,
+            timings=Timings(
+                sent_ms=since(row.sent_at), delivered_ms=since(row.delivered_at), read_ms=since(row.read_at)
+            ),
+        )

@@ -1,0 +1,185 @@
+"""Rows of `messages`, for the api: taking new ones in within the rate limit, reading, cancelling.
+
+The rate limit counts slots: each message has the moment from which on it may go. The slot of a new one is now, or one
+window after the slot of the message that is `maximum` places before it, so no window ever holds more than `maximum`
+slots. Callers for one chat take turns (an advisory lock), hence the limit and the order hold however many there are.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from orchestrator.db.messaging import Message, MessageFile, MessageState
+from orchestrator.db.models import Bot
+from orchestrator.db.scope import Scope
+from orchestrator.errors import Conflict, InvalidInput, NotFound, TooManyMessages
+
+CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message to be taken in."""
+
+    to_chat: str
+    content: dict[str, Any]
+    quote: dict[str, Any] | None
+    file: bytes | None
+    request_hash: str
+    idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """At most `maximum` messages to one recipient within any `window`."""
+
+    maximum: int
+    window: timedelta
+
+
+async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLimit, *, queue: bool) -> Message:
+    """Take a message in, committed; with a known idempotency key the message that it was given first.
+
+    `queue`: one beyond the rate limit waits for its slot instead of being refused. Raises InvalidInput for a key that
+    was used for something else, and TooManyMessages.
+    """
+    bot_id, server_name = bot.id, bot.server_name  # a rollback forgets the row
+    if (earlier := await _earlier(session, bot_id, new)) is not None:
+        return earlier
+    await _take_turn(session, f"{bot_id}/{new.to_chat}")
+    now, slot = await _slot(session, bot_id, new.to_chat, limit)
+    if slot > now and not queue:
+        if (earlier := await _earlier(session, bot_id, new)) is not None:
+            return earlier
+        raise _limited(limit, slot - now)
+    waits = {"reason": "rate-limited", "next_attempt_at": slot} if slot > now else {}
+    made = await session.execute(
+        insert(Message)
+        .values(
+            id=str(uuid.uuid4()),
+            server_name=server_name,
+            bot_id=bot_id,
+            to_chat=new.to_chat,
+            content=new.content,
+            quote=new.quote,
+            idempotency_key=new.idempotency_key,
+            request_hash=new.request_hash,
+            slot_at=slot,
+            **waits,
+        )
+        .on_conflict_do_nothing()
+        .returning(Message)
+    )
+    row = made.scalar_one_or_none()
+    if row is None:
+        # Another caller with the same key, perhaps for another chat, came between.
+        await session.rollback()
+        if (earlier := await _earlier(session, bot_id, new)) is not None:
+            return earlier
+        raise Conflict("a call with this idempotency key is under way; repeat it")
+    if new.file is not None:
+        await session.execute(insert(MessageFile).values(message_id=row.id, size=len(new.file), data=new.file))
+    await session.commit()
+    return row
+
+
+async def find(session: AsyncSession, scope: Scope, bot_id: str, message_id: str) -> Message:
+    """One message of a bot. Raises NotFound, also for one outside the scope."""
+    query = select(Message).where(
+        scope.covers(col(Message.server_name)), col(Message.bot_id) == bot_id, col(Message.id) == message_id
+    )
+    row = (await session.execute(query)).scalar_one_or_none()
+    if row is None:
+        raise NotFound(f"bot {bot_id!r} has no message {message_id!r}")
+    return row
+
+
+async def page(
+    session: AsyncSession,
+    scope: Scope,
+    bot_id: str,
+    *,
+    limit: int,
+    before: int | None,
+    state: str | None,
+    to_chat: str | None,
+) -> list[Message]:
+    """At most `limit` messages of a bot, newest first, of those before a `seq`."""
+    query = select(Message).where(scope.covers(col(Message.server_name)), col(Message.bot_id) == bot_id)
+    if before is not None:
+        query = query.where(col(Message.seq) < before)
+    if state is not None:
+        query = query.where(col(Message.state) == state)
+    if to_chat is not None:
+        query = query.where(col(Message.to_chat) == to_chat)
+    return list((await session.execute(query.order_by(col(Message.seq).desc()).limit(limit))).scalars())
+
+
+async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: str) -> Message:
+    """Take back a message that waits; committed. Raises NotFound, and Conflict when it is too late."""
+    row = await find(session, scope, bot_id, message_id)
+    changed = await session.execute(
+        update(Message)
+        .where(col(Message.id) == message_id, col(Message.state) == MessageState.QUEUED)
+        .values(
+            state=MessageState.FAILED,
+            reason=CANCELLED,
+            detail="it was taken back",
+            slot_at=None,
+            failed_at=func.now(),
+            updated_at=func.now(),
+        ),
+        execution_options={"synchronize_session": False},
+    )
+    if getattr(changed, "rowcount", 0):
+        await session.execute(delete(MessageFile).where(col(MessageFile.message_id) == message_id))
+        await session.commit()
+    await session.refresh(row)
+    if row.reason != CANCELLED:
+        raise Conflict(f"message {message_id!r} is {row.state}: only a queued one can be taken back", code="not-queued")
+    return row
+
+
+async def _earlier(session: AsyncSession, bot_id: str, new: NewMessage) -> Message | None:
+    if new.idempotency_key is None:
+        return None
+    query = select(Message).where(col(Message.bot_id) == bot_id, col(Message.idempotency_key) == new.idempotency_key)
+    row = (await session.execute(query)).scalar_one_or_none()
+    if row is not None and row.request_hash != new.request_hash:
+        raise InvalidInput("this idempotency key was used for another message", code="idempotency-key-reused")
+    return row
+
+
+async def _take_turn(session: AsyncSession, chat: str) -> None:
+    name = f"botdock messages to {chat}"
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))").bindparams(name=name))
+
+
+async def _slot(session: AsyncSession, bot_id: str, chat: str, limit: RateLimit) -> tuple[datetime, datetime]:
+    """Postgres' clock, and when one more message may go."""
+    nth = (
+        select(col(Message.slot_at))
+        .where(col(Message.bot_id) == bot_id, col(Message.to_chat) == chat, col(Message.slot_at).is_not(None))
+        .order_by(col(Message.slot_at).desc())
+        .offset(limit.maximum - 1)
+        .limit(1)
+        .scalar_subquery()
+    )
+    row = (await session.execute(select(func.clock_timestamp().label("now"), nth.label("nth")))).one()
+    now: datetime = row.now
+    return now, now if row.nth is None else max(now, row.nth + limit.window)
+
+
+def _limited(limit: RateLimit, wait: timedelta) -> TooManyMessages:
+    milliseconds = max(1, -(-wait // timedelta(milliseconds=1)))
+    return TooManyMessages(
+        f"at most {limit.maximum} messages in {limit.window.total_seconds():g} s to one recipient; "
+        f'try again in {milliseconds} ms, or send "queue": true',
+        retry_after_ms=milliseconds,
+    )

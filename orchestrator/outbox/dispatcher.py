@@ -1,0 +1,235 @@
+"""Takes messages to the bots while this controller acts.
+
+Concurrency contract: a bot is looked at by one pump at a time; in a chat one message is under way at a time, in
+different chats several at once. What is asked of a bot is written down first (`store.begin`), so a controller that dies
+leaves `sending` messages, which its successor asks for again under the same ids.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Protocol
+
+import httpx
+import msgspec
+
+from bot_runtime import contract
+from orchestrator.db.fence import LostLeadership
+from orchestrator.db.messaging import MessageState
+from orchestrator.outbox.plan import Answer, Head, NoAnswer, Refused, Sent, choose, judge
+from orchestrator.outbox.store import OutboxStore, Outgoing
+from orchestrator.reconcile.queue import WorkQueue
+from orchestrator.runtime.client import RuntimeCallError, RuntimeClient, RuntimeUnreachable
+from orchestrator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+PUMPS = 4
+PER_BOT = 3
+"""Chats of one bot in which something is under way."""
+AT_ONCE = 16
+"""Messages under way, of all bots."""
+SEND_SECONDS = 45.0
+"""More than the bot gives WhatsApp (30 s), so its own answer comes first."""
+UPLOAD_SECONDS = 60.0
+TROUBLE_DELAY = 1.0
+LONGEST_NAP = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a bot that is online can be asked."""
+
+    address: str
+    token: str
+    volume: str
+    """Spool id of its volume, where it keeps what it was asked to send."""
+
+
+class Bots(Protocol):
+    """Who knows the bots."""
+
+    def endpoint(self, bot_id: str) -> Endpoint | None:
+        """Where to ask the bot; None while it is not online."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One bot's messages under way."""
+
+    client: RuntimeClient
+    endpoint: Endpoint
+    busy: set[str] = field(default_factory=set)
+
+
+class Dispatcher:
+    """All bots of a server. `run` until cancelled; raises LostLeadership when another controller took over."""
+
+    def __init__(
+        self,
+        *,
+        bots: Bots,
+        store: OutboxStore,
+        settings: Settings,
+        on_result: Callable[[str], None] = lambda _: None,
+        port: int = contract.PORT,
+    ) -> None:
+        self._bots = bots
+        self._store = store
+        self._settings = settings
+        self._expiry = timedelta(hours=settings.message_expiry_hours)
+        self._on_result = on_result
+        self._port = port
+        self._queue = WorkQueue()
+        self._sweep_now = asyncio.Event()
+        self._back: set[str] = set()
+        self._lanes: dict[str, _Lane] = {}
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._tasks: asyncio.TaskGroup | None = None
+
+    def wake(self, bot_id: str) -> None:
+        """The bot has a new message to send."""
+        self._queue.add(bot_id)
+
+    def online(self, bot_id: str) -> None:
+        """The bot has come online."""
+        self._back.add(bot_id)
+        self._queue.add(bot_id)
+
+    def request_sweep(self) -> None:
+        """Look at all bots now: something may have been missed."""
+        self._sweep_now.set()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                tasks.create_task(self._sweeps(), name="outbox-sweeps")
+                for number in range(PUMPS):
+                    tasks.create_task(self._work(), name=f"outbox-{number}")
+        finally:
+            self._queue.close()
+            for lane in self._lanes.values():
+                await lane.client.close()
+            self._lanes.clear()
+
+    async def _sweeps(self) -> None:
+        while True:
+            self._sweep_now.clear()
+            try:
+                for bot_id in await self._store.waiting_bots():
+                    self._queue.add(bot_id)
+            except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is away: the next sweep tries again
+                log.warning("looking for messages: %s", type(exc).__name__)
+                await asyncio.sleep(TROUBLE_DELAY)
+                continue
+            try:
+                async with asyncio.timeout(self._settings.resync_interval):
+                    await self._sweep_now.wait()
+            except TimeoutError:
+                pass
+
+    async def _work(self) -> None:
+        while True:
+            bot_id = await self._queue.get()
+            try:
+                await self._pump(bot_id)
+            except LostLeadership:
+                raise
+            except Exception as exc:  # noqa: BLE001, RUF100 - one bot's trouble must not end the others' sending
+                log.warning("messages of bot %s wait: %s", bot_id, type(exc).__name__)
+                log.debug("messages of bot %s", bot_id, exc_info=exc)
+                self._queue.add_later(bot_id, TROUBLE_DELAY)
+            finally:
+                self._queue.done(bot_id)
+
+    async def _pump(self, bot_id: str) -> None:
+        endpoint = self._bots.endpoint(bot_id)
+        if bot_id in self._back and endpoint is not None:
+            await self._store.hurry(bot_id)
+            self._back.discard(bot_id)
+        heads, now = await self._store.heads(bot_id)
+        lane = await self._lane(bot_id, endpoint, needed=bool(heads))
+        busy = set() if lane is None else lane.busy
+        choice = choose(
+            heads,
+            busy=busy,
+            room=PER_BOT - len(busy),
+            volume=None if lane is None or lane.endpoint != endpoint else lane.endpoint.volume,
+            now=now,
+            expiry=self._expiry,
+        )
+        if choice.fail:
+            await self._store.fail(choice.fail)
+            for _ in choice.fail:
+                self._on_result("failed")
+            self._queue.add(bot_id)
+        if choice.send and lane is not None:
+            before = {head.id: head for head in choice.send}
+            for message in await self._store.begin(choice.send, volume=lane.endpoint.volume):
+                lane.busy.add(message.chat)
+                assert self._tasks is not None  # noqa: S101 - pumps run inside of it
+                self._tasks.create_task(self._deliver(bot_id, lane, before[message.id], message))
+        if choice.wake_after is not None:
+            # Clocks may be set: a long wait is looked at again now and then.
+            self._queue.add_later(bot_id, min(choice.wake_after, LONGEST_NAP))
+
+    async def _lane(self, bot_id: str, endpoint: Endpoint | None, *, needed: bool) -> _Lane | None:
+        """The bot's lane at its present endpoint; an old one is kept until nothing is under way in it."""
+        lane = self._lanes.get(bot_id)
+        if lane is not None and not lane.busy and (not needed or lane.endpoint != endpoint):
+            del self._lanes[bot_id]
+            await lane.client.close()
+            lane = None
+        if lane is None and endpoint is not None and needed:
+            client = RuntimeClient(
+                endpoint.address, endpoint.token, timeout=self._settings.probe_timeout, port=self._port
+            )
+            lane = self._lanes[bot_id] = _Lane(client, endpoint)
+        return lane
+
+    async def _deliver(self, bot_id: str, lane: _Lane, head: Head, message: Outgoing) -> None:
+        delay = 0.0
+        try:
+            async with self._room:
+                answer = await self._ask(lane.client, message)
+                asked_before = head.state is MessageState.SENDING
+                result = judge(answer, asked_before=asked_before, attempts=message.attempts)
+                sent = answer if isinstance(answer, Sent) else None
+                await self._store.record(bot_id, message.id, result, sent)
+            self._on_result(str(result.state) if result.state is not MessageState.QUEUED else "again")
+        except LostLeadership:
+            raise
+        except Exception as exc:  # noqa: BLE001, RUF100 - it stays `sending` and is asked for again
+            log.warning("the result of message %s was not kept yet: %s", message.id, type(exc).__name__)
+            log.debug("message %s", message.id, exc_info=exc)
+            delay = TROUBLE_DELAY
+        finally:
+            lane.busy.discard(message.chat)
+            self._queue.add_later(bot_id, delay)
+
+    async def _ask(self, client: RuntimeClient, message: Outgoing) -> Answer:
+        """Have the bot send a message; whatever goes wrong is an answer, too."""
+        try:
+            request = msgspec.convert(
+                {"clientId": message.id, "to": message.chat, "content": message.content, "quote": message.quote},
+                contract.SendRequest,
+            )
+        except msgspec.ValidationError as exc:
+            return Refused(status=400, code="invalid-message", message=str(exc))
+        asked = False
+        try:
+            if message.file_size is not None:
+                chunks = self._store.file(message.id, message.file_size)
+                await client.upload(message.id, chunks, size=message.file_size, timeout=UPLOAD_SECONDS)
+            asked = True
+            result = await client.send(request, timeout=SEND_SECONDS)
+        except RuntimeCallError as exc:
+            return Refused(status=exc.status, code=exc.code, message=exc.message, retry_after_ms=exc.retry_after_ms)
+        except RuntimeUnreachable as exc:
+            connected = not isinstance(exc.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+            return NoAnswer(message=str(exc), asked=asked and connected)
+        return Sent(whatsapp_id=result.message_id)

@@ -1,0 +1,243 @@
+"""The dispatcher's reads and writes of messages. Every write is fenced by the controller's epoch."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from orchestrator.db import acks, fence
+from orchestrator.db.messaging import PENDING, EarlyAck, Message, MessageFile, MessageState
+from orchestrator.db.models import BotStatus
+from orchestrator.db.session import Database
+from orchestrator.db.storable import storable
+from orchestrator.outbox.plan import RATE_LIMITED, Head, Next, Sent
+
+MAX_HEADS = 200
+"""Chats of one bot that are looked at together."""
+CHUNK_BYTES = 1 << 20
+EARLY_ACKS_KEPT = timedelta(days=1)
+PRUNE_BATCH = 2_000
+_IN_PLACE = {"synchronize_session": False}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A message that is to be sent now."""
+
+    id: str
+    chat: str
+    content: dict[str, Any]
+    quote: dict[str, Any] | None
+    attempts: int
+    file_size: int | None
+    """Bytes of its file; None: it has none."""
+
+
+class OutboxStore:
+    """The messages of one server, for the controller that holds `epoch`."""
+
+    def __init__(self, database: Database, *, server: str, epoch: int) -> None:
+        self._database = database
+        self._server = server
+        self._epoch = epoch
+
+    async def waiting_bots(self) -> list[str]:
+        """The bots that have something to send."""
+        query = select(col(Message.bot_id)).where(
+            col(Message.server_name) == self._server, col(Message.state).in_(PENDING)
+        )
+        async with self._database.session() as session:
+            return list((await session.execute(query.distinct())).scalars())
+
+    async def heads(self, bot_id: str) -> tuple[list[Head], datetime]:
+        """The first message of each chat that has one, those that have waited longest first; and Postgres' clock."""
+        first = (
+            select(Message)
+            .where(col(Message.bot_id) == bot_id, col(Message.state).in_(PENDING))
+            .order_by(col(Message.to_chat), col(Message.seq))
+            .ext(distinct_on(col(Message.to_chat)))
+            .subquery()
+        )
+        row = first.c
+        query = (
+            select(
+                *(row.id, row.to_chat, row.state, row.created_at, row.next_attempt_at, row.attempted_on),
+                func.clock_timestamp().label("now"),
+            )
+            .order_by(row.next_attempt_at.asc().nulls_first(), row.seq)
+            .limit(MAX_HEADS)
+        )
+        async with self._database.session() as session:
+            rows = (await session.execute(query)).all()
+        heads = [
+            Head(
+                id=found.id,
+                chat=found.to_chat,
+                state=MessageState(found.state),
+                created_at=found.created_at,
+                next_attempt_at=found.next_attempt_at,
+                attempted_on=found.attempted_on,
+            )
+            for found in rows
+        ]
+        return heads, rows[0].now if rows else datetime.now(UTC)
+
+    async def begin(self, heads: Sequence[Head], *, volume: str) -> list[Outgoing]:
+        """Write down that these are being sent, before the bot is asked. Those cancelled meanwhile are left out."""
+        ids = [head.id for head in heads]
+        statement = (
+            update(Message)
+            .where(col(Message.id).in_(ids), col(Message.state).in_(PENDING))
+            .values(
+                state=MessageState.SENDING,
+                attempts=col(Message.attempts) + 1,
+                attempted_on=volume,
+                first_attempt_at=func.coalesce(col(Message.first_attempt_at), func.now()),
+                next_attempt_at=None,
+                updated_at=func.now(),
+            )
+            .returning(
+                *(col(Message.id), col(Message.to_chat), col(Message.content), col(Message.quote)),
+                col(Message.attempts),
+            )
+        )
+        async with self._database.session() as session:
+            await self._fence(session)
+            rows = (await session.execute(statement, execution_options=_IN_PLACE)).all()
+            files = select(col(MessageFile.message_id), col(MessageFile.size)).where(
+                col(MessageFile.message_id).in_(ids)
+            )
+            sizes = {row.message_id: row.size for row in await session.execute(files)}
+            await session.commit()
+        return [
+            Outgoing(
+                id=row.id,
+                chat=row.to_chat,
+                content=row.content,
+                quote=row.quote,
+                attempts=row.attempts,
+                file_size=sizes.get(row.id),
+            )
+            for row in rows
+        ]
+
+    async def file(self, message_id: str, size: int) -> AsyncIterator[bytes]:
+        """A message's file, piece by piece: no more than one piece is in memory, and no connection is held between."""
+        for start in range(0, size, CHUNK_BYTES):
+            piece = func.substring(col(MessageFile.data), start + 1, CHUNK_BYTES)
+            query = select(piece).where(col(MessageFile.message_id) == message_id)
+            async with self._database.session() as session:
+                yield (await session.execute(query)).scalar_one()
+
+    async def record(self, bot_id: str, message_id: str, result: Next, sent: Sent | None) -> None:
+        """Write down what came of an attempt."""
+        values: dict[str, Any] = {
+            "state": result.state,
+            "reason": storable(result.reason),
+            "detail": storable(result.detail)[:500],
+            "updated_at": func.now(),
+        }
+        match result.state:
+            case MessageState.SENT if sent is not None:
+                values |= {"whatsapp_id": storable(sent.whatsapp_id), "sent_at": func.now(), "attempted_on": None}
+            case MessageState.FAILED:
+                values |= {"failed_at": func.now(), "attempted_on": None}
+            case _:
+                values["next_attempt_at"] = func.clock_timestamp() + timedelta(seconds=result.delay)
+                if result.state is MessageState.QUEUED:
+                    values["attempted_on"] = None
+        async with self._database.session() as session:
+            await self._fence(session)
+            if sent is not None:
+                await acks.lock(session, bot_id)
+            changed = await session.execute(
+                update(Message)
+                .where(col(Message.id) == message_id, col(Message.state) == MessageState.SENDING)
+                .values(**values),
+                execution_options=_IN_PLACE,
+            )
+            if getattr(changed, "rowcount", 0) and result.state not in PENDING:
+                await session.execute(delete(MessageFile).where(col(MessageFile.message_id) == message_id))
+                if sent is not None:
+                    await acks.settle(session, bot_id, message_id, values["whatsapp_id"])
+                    await session.execute(
+                        update(BotStatus)
+                        .where(col(BotStatus.bot_id) == bot_id)
+                        .values(messages_sent=col(BotStatus.messages_sent) + 1)
+                    )
+            await session.commit()
+
+    async def fail(self, failures: Sequence[tuple[Head, str]]) -> None:
+        """Give messages up that can never be sent."""
+        async with self._database.session() as session:
+            await self._fence(session)
+            for head, reason in failures:
+                await session.execute(
+                    update(Message)
+                    .where(col(Message.id) == head.id, col(Message.state).in_(PENDING))
+                    .values(
+                        state=MessageState.FAILED,
+                        reason=reason,
+                        detail=_SENTENCES.get(reason, ""),
+                        failed_at=func.now(),
+                        updated_at=func.now(),
+                    ),
+                    execution_options=_IN_PLACE,
+                )
+            ids = [head.id for head, _ in failures]
+            await session.execute(delete(MessageFile).where(col(MessageFile.message_id).in_(ids)))
+            await session.commit()
+
+    async def hurry(self, bot_id: str) -> None:
+        """The bot is back: what waits only for it need not wait for its next attempt's time."""
+        async with self._database.session() as session:
+            await self._fence(session)
+            await session.execute(
+                update(Message)
+                .where(
+                    col(Message.bot_id) == bot_id,
+                    col(Message.state).in_(PENDING),
+                    col(Message.next_attempt_at).is_not(None),
+                    col(Message.reason) != RATE_LIMITED,
+                )
+                .values(next_attempt_at=None),
+                execution_options=_IN_PLACE,
+            )
+            await session.commit()
+
+    async def prune(self, *, days: int) -> None:
+        """Drop messages that were done so many days ago, in short transactions, and receipts nobody waited for."""
+        old = (
+            select(col(Message.id))
+            .where(
+                col(Message.server_name) == self._server,
+                col(Message.state).not_in(PENDING),
+                col(Message.updated_at) < func.now() - timedelta(days=days),
+            )
+            .limit(PRUNE_BATCH)
+        )
+        number = PRUNE_BATCH
+        while number == PRUNE_BATCH:
+            async with self._database.session() as session:
+                await self._fence(session)
+                statement = delete(Message).where(col(Message.id).in_(old))
+                number = int(getattr(await session.execute(statement, execution_options=_IN_PLACE), "rowcount", 0))
+                await session.execute(
+                    delete(EarlyAck).where(col(EarlyAck.created_at) < func.now() - EARLY_ACKS_KEPT),
+                    execution_options=_IN_PLACE,
+                )
+                await session.commit()
+
+    async def _fence(self, session: AsyncSession) -> None:
+        await fence.hold(session, server=self._server, epoch=self._epoch)
+
+
+_SENTENCES = {
+    "expired": "the bot could not send it in time",
+    "outcome-unknown": "it may have been sent: the bot that was asked can tell no more",
+}
