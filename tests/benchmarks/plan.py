@@ -8,7 +8,17 @@ from functools import partial
 import docker
 
 from tests.benchmarks import database, machine
-from tests.benchmarks.figures import adoption, approval, connecting, engine_restart, memory, probing, recovery, starts
+from tests.benchmarks.figures import (
+    adoption,
+    approval,
+    connecting,
+    engine_restart,
+    memory,
+    messages,
+    probing,
+    recovery,
+    starts,
+)
 from tests.benchmarks.results import Row
 from tests.benchmarks.run import Run
 from tests.benchmarks.world import World
@@ -24,6 +34,7 @@ _ONCE = {
     "memory": memory.measure,
     "recovery": recovery.measure,
     "connecting": connecting.measure,
+    "messages": messages.measure,
     "engine-restart": engine_restart.measure,
 }
 NAMES = (*_BEFORE_PAIRING, "approval", *_EACH_SIZE, *_ONCE)

@@ -1,0 +1,44 @@
+"""Messages of one bot against a plain neonize echo script, both as processes on one simulator, in the same minute.
+
+The round trip runs from a contact's `.ping` to the answer on its phone, the simulator's own work included. A burst is
+what was written while the bot was away: it comes as fast as it is taken.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
+from tests.benchmarks.run import Run
+from tests.support.processes import ROOT
+
+ROUND_TRIP_GOAL = Goal(Kind.RATIO, 1.3)
+BURST_GOAL = Goal(Kind.RATIO, 1 / 0.7)
+MEMORY_GOAL = Goal(Kind.MOST, 5 << 20)
+ROUNDS, BURST, MANY = 400, 2000, 10_000
+
+
+def measure(run: Run) -> Iterator[Row]:
+    """The rows."""
+    numbers = [str(run.times(number)) for number in (ROUNDS, BURST, MANY)]
+    command = [sys.executable, "-m", "tests.benchmarks.scripts.messages", *numbers]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests/simulator")))}
+    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    found = json.loads(answer.stdout.splitlines()[-1])
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        ours, floor = (_sample(_quantile(found[side], share)) for side in ("ours", "bare"))
+        yield Row(f".ping → answer at the contact, {name}", None, ours, floor, ROUND_TRIP_GOAL)
+    ours, floor = _sample(found["oursBurst"]), _sample(found["bareBurst"])
+    yield Row("burst of messages: time for each", None, ours, floor, BURST_GOAL)
+    grown = Sample((max(0.0, float(found["memoryGrown"])),), Unit.MEMORY)
+    yield Row(f"memory grown by {numbers[2]} messages", None, grown, None, MEMORY_GOAL)
+
+
+def _sample(seconds: float) -> Sample:
+    return Sample((seconds,), Unit.MILLISECONDS)
+
+
+def _quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
