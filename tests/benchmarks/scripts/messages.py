@@ -33,7 +33,7 @@ IMAGE = {"MALLOC_ARENA_MAX": "1", "GOGC": "30"}
 """As in the bot image, for both."""
 
 
-async def eventually(look: Callable[[], Awaitable[_T]]) -> _T:
+async def eventually(look: Callable[[], Awaitable[_T | None]]) -> _T:
     """The first value of `look` that is true. TimeoutError after the deadline."""
     async with asyncio.timeout(DEADLINE):
         while not (value := await look()):  # noqa: ASYNC110 - other processes set no event of ours
