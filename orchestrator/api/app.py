@@ -11,14 +11,18 @@ from orchestrator import __version__
 from orchestrator.api import (
     bot_actions,
     bots,
+    commands,
     container_health,
     docs,
     errors,
+    groups,
     history,
     keys,
+    media,
     messages,
     operations,
     pairing,
+    pool,
     servers,
 )
 from orchestrator.api.context import Context
@@ -38,7 +42,10 @@ bots. Lists are `{"items": […], "next": …}`; errors are `application/problem
 TAGS = [
     {"name": "bots", "description": "Bots and what is wanted of them"},
     {"name": "pairing", "description": "Linking a bot to a phone"},
-    {"name": "messages", "description": "Sending"},
+    {"name": "messages", "description": "Sending, and the files of what was received"},
+    {"name": "groups", "description": "The groups that bots are in"},
+    {"name": "commands", "description": "Commands that bots answer"},
+    {"name": "pool", "description": "Bots as a pool of WhatsApp sessions, one per company"},
     {"name": "history", "description": "Events and log lines"},
     {"name": "servers", "description": "Tenants and their limits"},
     {"name": "keys", "description": "API keys, for admins"},
@@ -46,7 +53,10 @@ TAGS = [
 ]
 
 # The fleet's own paths stand before those of single bots, whose ids could be the same words.
-ROUTERS = (container_health, bots, bot_actions, pairing, history, messages, servers, keys, operations, docs)
+ROUTERS = (
+    *(container_health, bots, bot_actions, pairing, history, messages, media, groups),
+    *(commands, pool, servers, keys, operations, docs),
+)
 
 
 class BotdockApi(FastAPI):

@@ -11,7 +11,9 @@ from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 
+from orchestrator.api.errors import POOL_PREFIX
 from orchestrator.api.message_schemas import NewMessage
+from orchestrator.api.pool_schemas import PoolError
 from orchestrator.api.schemas import Problem
 from orchestrator.errors import NotFound
 
@@ -69,7 +71,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for model in (Problem, NewMessage):  # those that no route names by its annotations
+    for model in (Problem, PoolError, NewMessage):  # those that no route names by its annotations
         schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schemas[model.__name__].pop("$defs", {}))
     components["securitySchemes"] = {
@@ -83,12 +85,13 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 operation["security"] = []
             if method != "get":
                 operation["responses"].setdefault("403", {"description": "The key may only read"})
-            _show_problems(operation)
+            _show_problems(operation, pool=path.startswith(POOL_PREFIX))
     return schema
 
 
-def _show_problems(operation: dict[str, Any]) -> None:
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+def _show_problems(operation: dict[str, Any], *, pool: bool) -> None:
+    name, kind = ("PoolError", "application/json") if pool else ("Problem", "application/problem+json")
+    content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
     responses = operation["responses"]
     if operation.get("security") != []:
         responses.setdefault("401", {"description": "No API key, or not a valid one"})

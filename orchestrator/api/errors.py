@@ -4,10 +4,15 @@
 
 `code` is stable and meant for programs, `detail` is a sentence for people, `errors` names the fields of a request that
 could not be accepted. Nothing internal is shown: an unforeseen error says only that it was logged.
+
+Calls of the session pool (`/api/whatsapp/…`) are refused in that family's own form, with the same statuses:
+
+    {"success": false, "error": "…", "retryAfter": 45000, "qrCode": "data:image/png;base64,…"}
 """
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -25,6 +30,7 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 MAX_ERRORS = 20
+POOL_PREFIX = "/api/whatsapp/"
 TOO_LARGE = "the body is larger than 1 MiB"
 
 _HTTP_CODES = {
@@ -41,12 +47,44 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, _handle)
 
 
-async def _handle(_request: Request, exc: Exception) -> Response:
-    return answer(exc)
+async def _handle(request: Request, exc: Exception) -> Response:
+    return answer(exc, path=request.scope["path"])
 
 
-def answer(exc: Exception) -> Response:
-    """The response for an error, whatever it is."""
+@dataclass(frozen=True, slots=True)
+class _Problem:
+    """An error as it is told."""
+
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[Mapping[str, str]] = ()
+    headers: Mapping[str, str] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def answer(exc: Exception, *, path: str = "") -> Response:
+    """The response for an error, whatever it is, in the form of the family that `path` belongs to."""
+    problem = _described(exc)
+    if path.startswith(POOL_PREFIX):
+        body = {"success": False, "error": problem.detail, **problem.extra}
+        return JSONResponse(body, status_code=problem.status, headers=problem.headers)
+    body = {
+        "type": "about:blank",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "code": problem.code,
+        "detail": problem.detail,
+        **problem.extra,
+    }
+    if problem.errors:
+        body["errors"] = list(problem.errors)
+    return JSONResponse(
+        body, status_code=problem.status, headers=problem.headers, media_type="application/problem+json"
+    )
+
+
+def _described(exc: Exception) -> _Problem:
     match exc:
         case BotdockError():
             return _of_botdock(exc)
@@ -56,7 +94,7 @@ def answer(exc: Exception) -> Response:
             return _of_http(exc)
         case DBAPIError() | PoolTimeout() if is_unavailable(exc):
             log.warning("the database cannot be used now: %s", _first_line(exc))
-            return problem(
+            return _Problem(
                 503,
                 "database-unavailable",
                 "the database cannot be reached now; bots go on as they are",
@@ -64,33 +102,10 @@ def answer(exc: Exception) -> Response:
             )
         case _:
             log.error("unforeseen error", exc_info=exc)
-            return problem(500, "internal", "something unforeseen went wrong; the log of the api says what")
+            return _Problem(500, "internal", "something unforeseen went wrong; the log of the api says what")
 
 
-def problem(
-    status: int,
-    code: str,
-    detail: str,
-    *,
-    errors: Sequence[Mapping[str, str]] | None = None,
-    headers: Mapping[str, str] | None = None,
-    extra: Mapping[str, Any] | None = None,
-) -> Response:
-    """A problem document as a response."""
-    body: dict[str, Any] = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "code": code,
-        "detail": detail,
-        **(extra or {}),
-    }
-    if errors:
-        body["errors"] = list(errors)
-    return JSONResponse(body, status_code=status, headers=headers, media_type="application/problem+json")
-
-
-def _of_botdock(exc: BotdockError) -> Response:
+def _of_botdock(exc: BotdockError) -> _Problem:
     headers: dict[str, str] = {}
     if isinstance(exc, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="botdock"'
@@ -98,24 +113,24 @@ def _of_botdock(exc: BotdockError) -> Response:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(exc, TooManyMessages):
         headers["Retry-After"] = str(-(-exc.retry_after_ms // 1000))
-    return problem(exc.status, exc.code, printable(exc.message), headers=headers, extra=exc.extra)
+    return _Problem(exc.status, exc.code, printable(exc.message), headers=headers, extra=exc.extra)
 
 
-def _of_http(exc: HTTPException) -> Response:
+def _of_http(exc: HTTPException) -> _Problem:
     if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return problem(exc.status_code, TooLarge.code, exc.detail)
+        return _Problem(exc.status_code, TooLarge.code, exc.detail)
     code, detail = _HTTP_CODES.get(HTTPStatus(exc.status_code), ("http-error", str(exc.detail)))
-    return problem(exc.status_code, code, detail, headers=exc.headers)
+    return _Problem(exc.status_code, code, detail, headers=exc.headers)
 
 
-def _of_validation(raw: Sequence[Any]) -> Response:
+def _of_validation(raw: Sequence[Any]) -> _Problem:
     if raw and raw[0]["type"] == "json_invalid":
         where = f"{raw[0]['ctx']['error']} at character {raw[0]['loc'][-1]}"
-        return problem(400, "malformed-json", f"the body is not JSON: {printable(where)}")
+        return _Problem(400, "malformed-json", f"the body is not JSON: {printable(where)}")
     errors = [_field_error(error) for error in raw[:MAX_ERRORS]]
     detail = "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3])
     more = f"; and {len(raw) - 3} more" if len(raw) > 3 else ""
-    return problem(422, "invalid-input", detail + more, errors=errors)
+    return _Problem(422, "invalid-input", detail + more, errors=errors)
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:

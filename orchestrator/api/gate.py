@@ -91,7 +91,7 @@ class Gate:
 
 
 def _refusal(scope: Scope, exc: Exception) -> Response:
-    response = errors.answer(exc)
+    response = errors.answer(exc, path=scope["path"])
     if isinstance(exc, Unauthorized) and docs.is_page(scope["path"]):
         response.headers["WWW-Authenticate"] = 'Basic realm="botdock: any user, the API key as password"'
     return response

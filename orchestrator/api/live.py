@@ -2,7 +2,16 @@
 
 import httpx
 
-from orchestrator.errors import BotdockError, Conflict, InvalidInput, NoAnswer, Unavailable, WhatsAppRefused
+from orchestrator.errors import (
+    BotdockError,
+    Conflict,
+    InvalidInput,
+    NoAnswer,
+    NotFound,
+    TooLarge,
+    Unavailable,
+    WhatsAppRefused,
+)
 from orchestrator.runtime.client import RuntimeCallError, RuntimeUnreachable
 
 
@@ -13,9 +22,13 @@ def of_runtime(exc: RuntimeCallError | RuntimeUnreachable, bot_id: str) -> Botdo
             return NoAnswer(f"bot {bot_id!r} did not answer in time")
         return Unavailable(f"bot {bot_id!r} cannot be reached now; it may be starting", code="bot-unreachable")
     match exc.status:
+        case 404 | 410:
+            return NotFound(exc.message, code=exc.code)
         case 409:
             return Conflict(exc.message, code=exc.code)
-        case 400 | 413 | 422:
+        case 413:
+            return TooLarge(exc.message, code=exc.code)
+        case 400 | 422:
             return InvalidInput(exc.message, code=exc.code)
         case 502:
             return WhatsAppRefused(exc.message, code=exc.code)

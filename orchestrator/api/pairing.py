@@ -4,18 +4,16 @@ Whoever has a code can link the bot to their own phone, so viewers get none.
 """
 
 import asyncio
-import base64
-import io
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-import segno
 from fastapi import APIRouter, Header, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from bot_runtime import contract
+from orchestrator.api import qr_image
 from orchestrator.api.context import Parts, Session, Visible, writer_only
 from orchestrator.api.negotiation import best_of
 from orchestrator.api.pairing_wait import MAX_WAIT_SECONDS, pair
@@ -24,7 +22,6 @@ from orchestrator.db import bots
 from orchestrator.errors import BotdockError, InvalidInput
 
 PAIR_CODE_WAIT_SECONDS = 10.0
-PNG_SCALE = 8
 
 router = APIRouter(prefix="/api/bots/{id}", tags=["pairing"])
 
@@ -147,15 +144,9 @@ async def pair_code(
 def _draw(shown: contract.Qr, form: QrFormat) -> Response:
     if form is QrFormat.RAW:
         return Response(shown.code, media_type="text/plain")
-    picture: Any = segno.make_qr(shown.code, error="l")
     if form is QrFormat.TERMINAL:
-        text = io.StringIO()
-        picture.terminal(text, compact=True)
-        return Response(text.getvalue(), media_type="text/plain")
-    png = io.BytesIO()
-    picture.save(png, kind="png", scale=PNG_SCALE)
+        return Response(qr_image.terminal(shown.code), media_type="text/plain")
     if form is QrFormat.PNG:
-        return Response(png.getvalue(), media_type="image/png")
-    url = "data:image/png;base64," + base64.b64encode(png.getvalue()).decode()
-    view = QrView(code=shown.code, expires_at=shown.expires_at, qr_code=url)
+        return Response(qr_image.png(shown.code), media_type="image/png")
+    view = QrView(code=shown.code, expires_at=shown.expires_at, qr_code=qr_image.data_url(shown.code))
     return JSONResponse(view.model_dump(mode="json", by_alias=True))

@@ -1,0 +1,83 @@
+"""The groups that a bot is in, with their members, as the bot last told."""
+
+import re
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import Field
+
+from orchestrator.api.context import Session, Visible
+from orchestrator.api.schemas import DEFAULT_PAGE, Answer, BotId, Limit, Page, problems
+from orchestrator.db import bots, groups
+from orchestrator.db.messaging import Group
+from orchestrator.errors import NotFound
+
+GROUP_ID_PATTERN = r"^[0-9]{5,32}(-[0-9]{5,32})?@g\.us$"
+
+router = APIRouter(prefix="/api/bots/{id}/groups", tags=["groups"], responses=problems({404: "No such bot or group"}))
+
+
+class GroupMemberView(Answer):
+    """Somebody in a group."""
+
+    id: str = Field(examples=["12345678901234@lid"])
+    phone_number: str | None
+    admin: bool
+
+
+class GroupView(Answer):
+    """A group that a bot is in."""
+
+    id: str = Field(examples=["120363041234567890@g.us"])
+    subject: str
+    description: str
+    owner: str | None
+    created_at: datetime | None = Field(description="When it was made in WhatsApp.")
+    updated_at: datetime = Field(description="When the bot last told of it.")
+    members: list[GroupMemberView]
+
+    @classmethod
+    def of(cls, row: Group) -> Self:
+        """The view of a row."""
+        return cls(
+            id=row.id,
+            subject=row.subject,
+            description=row.description,
+            owner=row.owner,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            members=[GroupMemberView.model_validate(member) for member in row.members],
+        )
+
+
+def _group_id(value: Annotated[str, Path(alias="groupId", examples=["120363041234567890@g.us"])]) -> str:
+    if re.fullmatch(GROUP_ID_PATTERN, value) is None:
+        raise NotFound(f"there is no group {value!r}")
+    return value
+
+
+@router.get("", summary="List a bot's groups")
+async def list_groups(
+    bot_id: BotId,
+    session: Session,
+    scope: Visible,
+    limit: Limit = DEFAULT_PAGE,
+    after: Annotated[
+        str | None, Query(alias="next", pattern=GROUP_ID_PATTERN, description="`next` of the page before")
+    ] = None,
+) -> Page[GroupView]:
+    """In the order of their ids. Answered from Postgres, also while the bot is away."""
+    await bots.find(session, scope, bot_id)
+    rows = await groups.page(session, scope, bot_id, limit=limit + 1, after=after)
+    return Page(
+        items=[GroupView.of(row) for row in rows[:limit]], next=rows[limit - 1].id if len(rows) > limit else None
+    )
+
+
+@router.get("/{groupId}", summary="Read a group")
+async def read(
+    bot_id: BotId, session: Session, scope: Visible, group_id: Annotated[str, Depends(_group_id)]
+) -> GroupView:
+    """Its subject, description, owner and members."""
+    return GroupView.of(await groups.find(session, scope, bot_id, group_id))

@@ -1,0 +1,198 @@
+"""Bots as a pool of WhatsApp sessions, one per company: a thin layer in the shapes that clients of such a pool know.
+
+Making a session makes a bot and approves it: whoever may write with this key may approve with it, too. An id that no
+bot can have (a path, say) is one that no company has.
+"""
+
+import asyncio
+
+from fastapi import APIRouter
+
+from orchestrator.api import qr_image
+from orchestrator.api.context import Caller, Context, Parts, Session, Visible
+from orchestrator.api.message_body import Given
+from orchestrator.api.messages import accept, settled
+from orchestrator.api.pairing_wait import pair
+from orchestrator.api.pool_schemas import (
+    CreatedView,
+    DeletedView,
+    MetricsView,
+    NewSession,
+    PoolMessage,
+    PoolMessageView,
+    PoolMetrics,
+    SessionStatus,
+    SessionsView,
+    SessionView,
+    session_status,
+)
+from orchestrator.api.pool_schemas import Session as SessionShape
+from orchestrator.api.schemas import BotId, problems
+from orchestrator.auth import Identity
+from orchestrator.db import bots
+from orchestrator.db.bots import BotRow
+from orchestrator.db.messaging import PENDING, MessageState
+from orchestrator.db.models import Approval, Desired, Phase
+from orchestrator.db.scope import Scope
+from orchestrator.errors import BotdockError, Conflict, NotFound, TooManyMessages, Unavailable, WhatsAppRefused
+
+QR_WAIT_SECONDS = 20.0
+"""A new container needs a second or two until it shows its code."""
+SEND_WAIT_SECONDS = 30.0
+AWAY_WAIT_SECONDS = 0.0
+
+router = APIRouter(prefix="/api/whatsapp", tags=["pool"])
+
+
+@router.get("/sessions", summary="List sessions")
+async def list_sessions(session: Session, scope: Visible) -> SessionsView:
+    """All that the key may see, with the pool's totals."""
+    rows = await _all(session, scope)
+    return SessionsView(count=len(rows), sessions=[SessionShape.of(row) for row in rows], metrics=_metrics(rows))
+
+
+@router.get("/metrics", summary="Read the pool's metrics")
+async def metrics(session: Session, scope: Visible) -> MetricsView:
+    """Totals over all sessions that the key may see."""
+    return MetricsView(metrics=_metrics(await _all(session, scope)))
+
+
+@router.post(
+    "/sessions",
+    summary="Make a session",
+    responses=problems({404: "Another server's", 409: "It is being deleted, or the server is full"}),
+)
+async def create(new: NewSession, caller: Caller, scope: Visible, parts: Parts) -> CreatedView:
+    """The company's bot, made and approved if need be, and started. Answers with a QR code if a phone has to scan one.
+
+    Waits up to 20 s for the code; call it again when there is none yet.
+    """
+    row = await _ensure(parts, caller, scope, new.company_id)
+    try:
+        shown = await _qr(parts, scope, new.company_id, wait=QR_WAIT_SECONDS)
+    except BotdockError:
+        shown = None  # paired already, or no code yet: the status tells
+    async with parts.database.session() as session:
+        row = await bots.find(session, scope, new.company_id)
+    found = SessionShape.of(row)
+    if shown is not None:
+        found = found.model_copy(update={"status": SessionStatus.QR})
+    said = {SessionStatus.QR: "Scan the QR code", SessionStatus.CONNECTED: "Session is connected"}
+    message = said.get(found.status, "Session is being connected")
+    return CreatedView(**found.model_dump(), qr_code=shown, message=message)
+
+
+@router.get("/sessions/{id}", summary="Read a session", responses=problems({404: "No such session"}))
+async def read(company_id: BotId, session: Session, scope: Visible) -> SessionView:
+    """Its status, number, and since when it is connected."""
+    return SessionView(**SessionShape.of(await _find(session, scope, company_id)).model_dump())
+
+
+@router.delete("/sessions/{id}", summary="Delete a session", responses=problems({404: "No such session"}))
+async def delete(company_id: BotId, session: Session, scope: Visible) -> DeletedView:
+    """The bot is deleted, with its container, its WhatsApp session and its history."""
+    await _find(session, scope, company_id)
+    row = await bots.locked(session, scope, company_id)
+    row.bot.deleting = True
+    await bots.saved(session, row)
+    return DeletedView(message=f"Session for company {company_id} is deleted")
+
+
+@router.post(
+    "/sessions/{id}/messages",
+    summary="Send a text",
+    responses=problems(
+        {
+            404: "No such session",
+            409: "It has to be paired first (`qrCode`), or was stopped",
+            429: "The recipient's rate limit (`retryAfter`)",
+            502: "WhatsApp refused the message",
+        }
+    ),
+)
+async def send(company_id: BotId, new: PoolMessage, scope: Visible, parts: Parts) -> PoolMessageView:
+    """Answers once it is sent; a session that reconnects sends it as soon as it can, and `status` is `queued`."""
+    async with parts.database.session() as session:
+        found = await _find(session, scope, company_id)
+    if session_status(found) in {SessionStatus.QR, SessionStatus.LOGGED_OUT}:
+        raise await _unauthenticated(parts, scope, company_id)
+    text = {"type": "text", "text": new.message}
+    given = Given(to_chat=new.to, content=text, quote=None, file=None, queue=False)
+    try:
+        row = await accept(parts, scope, company_id, given)
+    except TooManyMessages as exc:
+        raise TooManyMessages("Rate limit exceeded", retry_after_ms=exc.retry_after_ms) from exc
+    online = found.status.phase == Phase.ONLINE
+    row = await settled(parts, scope, row, wait=SEND_WAIT_SECONDS if online else AWAY_WAIT_SECONDS)
+    if row.state == MessageState.FAILED:
+        raise WhatsAppRefused(f"Message was not sent: {row.detail or row.reason}", code=row.reason)
+    return PoolMessageView(
+        company_id=company_id,
+        to=row.to_chat,
+        status="queued" if row.state in PENDING else "sent",
+        message_id=row.whatsapp_id,
+        id=row.id,
+    )
+
+
+async def _all(session: Session, scope: Scope) -> list[BotRow]:
+    return [row for row in await bots.all_of(session, scope) if not row.bot.deleting]
+
+
+async def _find(session: Session, scope: Scope, company_id: str) -> BotRow:
+    gone = NotFound(f"Session not found for company {company_id}")
+    try:
+        row = await bots.find(session, scope, company_id)
+    except NotFound:
+        raise gone from None
+    if row.bot.deleting:
+        raise gone
+    return row
+
+
+async def _ensure(parts: Context, caller: Identity, scope: Scope, company_id: str) -> BotRow:
+    """The company's bot, approved and wanted to run."""
+    async with parts.database.session() as session:
+        try:
+            await bots.find(session, scope, company_id)
+        except NotFound:
+            server = caller.server or parts.settings.server_name
+            try:
+                await bots.create(session, server_name=server, bot_id=company_id, values={"name": company_id})
+            except Conflict as exc:
+                # Made by another caller at this moment, or another server's; the next look tells which.
+                if exc.code != "already-exists":
+                    raise
+                await session.rollback()
+        try:
+            row = await bots.changeable(session, scope, company_id)
+        except NotFound:
+            raise Conflict(f"The id {company_id} is taken", code="already-exists") from None
+        row.bot.approval_status = Approval.APPROVED
+        row.bot.desired_state = Desired.RUNNING
+        return await bots.saved(session, row)
+
+
+async def _qr(parts: Context, scope: Scope, company_id: str, *, wait: float) -> str:
+    shown = await pair(parts, scope, company_id, wait=wait, ask=lambda runtime: runtime.qr())
+    return await asyncio.to_thread(qr_image.data_url, shown.code)
+
+
+async def _unauthenticated(parts: Context, scope: Scope, company_id: str) -> Conflict:
+    error = Conflict("Authentication required", code="authentication-required")
+    try:
+        error.extra["qrCode"] = await _qr(parts, scope, company_id, wait=0)
+    except (Conflict, Unavailable):
+        pass  # it shows none now
+    return error
+
+
+def _metrics(rows: list[BotRow]) -> PoolMetrics:
+    return PoolMetrics(
+        total_sessions=len(rows),
+        active_connections=sum(row.status.phase == Phase.ONLINE for row in rows),
+        messages_sent=sum(row.status.messages_sent for row in rows),
+        messages_received=sum(row.status.messages_received for row in rows),
+        errors=sum(row.status.errors for row in rows),
+        reconnections=sum(row.status.reconnections for row in rows),
+    )
