@@ -64,13 +64,24 @@ class Runtime:
         self.phone_number: str | None = "491700000001"
         self.heartbeat = datetime.now(UTC)
         self.spool = spool
-        self.config_generation = 0
+        self.config: contract.RuntimeConfig | None = None
+        self.secrets: list[contract.Secrets] = []
+        self.sent: list[contract.SendRequest] = []
         self._bot_id = bot_id
         self._token = token
         self._boot = f"boot-{next(_boots)}"
         self._listener = socket.create_server((address, contract.PORT))
         self.serving = asyncio.create_task(self._serve())
         self._connections: set[asyncio.Task[None]] = set()
+
+    @property
+    def config_generation(self) -> int:
+        """Of the configuration that it was given, 0 before."""
+        return 0 if self.config is None else self.config.generation
+
+    def restart_in_place(self) -> None:
+        """The process replaces itself: a new boot, which has forgotten its secrets."""
+        self._boot = f"boot-{next(_boots)}"
 
     def end(self) -> None:
         """The process is gone: nothing listens, and every connection breaks."""
@@ -99,7 +110,7 @@ class Runtime:
                 method, target, _ = request.split()
                 authorized = headers.get("authorization") == f"bearer {self._token.lower()}"
                 status, answer = await self._answer(method, target, body) if authorized else _UNAUTHORIZED
-                content = msgspec.json.encode(answer)
+                content = b"" if answer is None else msgspec.json.encode(answer)
                 writer.write(f"HTTP/1.1 {status} -\r\nContent-Length: {len(content)}\r\n\r\n".encode() + content)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -107,7 +118,7 @@ class Runtime:
         finally:
             writer.close()
 
-    async def _answer(self, method: str, target: str, body: bytes) -> tuple[int, msgspec.Struct]:
+    async def _answer(self, method: str, target: str, body: bytes) -> tuple[int, msgspec.Struct | None]:
         url = urlsplit(target)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         match method, url.path:
@@ -120,8 +131,18 @@ class Runtime:
                 return HTTPStatus.OK, page
             case "PUT", "/config":
                 config = msgspec.json.decode(body, type=contract.RuntimeConfig)
-                self.config_generation = config.generation
+                self.config = config
                 return HTTPStatus.OK, config
+            case "PUT", "/secrets":
+                self.secrets.append(msgspec.json.decode(body, type=contract.Secrets))
+                return HTTPStatus.NO_CONTENT, None
+            case "POST", "/messages":
+                request = msgspec.json.decode(body, type=contract.SendRequest)
+                self.sent.append(request)
+                result = contract.SendResult(
+                    message_id=f"W-{request.client_id}", timestamp=self.heartbeat, repeated=False
+                )
+                return HTTPStatus.OK, result
         return HTTPStatus.NOT_FOUND, contract.Error(code="not-found", message=target)
 
     def _health(self) -> contract.Health:
