@@ -103,6 +103,9 @@ class TestPostgresAway:
         execute(postgres_url, ended)
         problem(await admin.get(f"/api/bots/{bot}"), 503, "database-unavailable")
         problem(await admin.post(f"/api/bots/{bot}/approve"), 503, "database-unavailable")
+        hello = {"to": "4917012345678", "message": "Hello"}
+        problem(await admin.post(f"/api/bots/{bot}/messages", json=hello), 503, "database-unavailable")
+        assert (await admin.get("/api/whatsapp/sessions")).json()["success"] is False
         problem(await nobody.get("/readyz"), 503, "database-unavailable")
         execute(postgres_url, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
         assert (await nobody.get("/readyz")).status_code == 200
