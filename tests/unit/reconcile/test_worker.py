@@ -329,7 +329,7 @@ class TestTakingOver:
         assert (world.host.containers[NAME].id, world.host.containers[NAME].starts) == (before, 1)
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-    @pytest.mark.parametrize("step", range(8))
+    @pytest.mark.parametrize("step", range(16))
     @pytest.mark.parametrize(
         "changes", [{"restart_generation": 1}, {"limits": {"pids": 32}}], ids=["restart", "limits"]
     )
@@ -350,7 +350,7 @@ class TestTakingOver:
         assert world.host.calls["start"] == 2
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-    @pytest.mark.parametrize("step", range(12))
+    @pytest.mark.parametrize("step", range(20))
     async def test_a_new_session_is_not_thrown_away_again_wherever_the_controller_dies(
         self, world: World, step: int, after: bool
     ) -> None:
