@@ -24,11 +24,6 @@ REFUSAL = Failed("answered 500", alive=True)
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def fleet(world: World) -> Fleet:
     return Fleet(
         engine=MemoryEngine(owner=OWNER, server=SERVER, host=world.host),
