@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import psycopg
 
@@ -26,9 +26,32 @@ async def listen(settings: Settings, *, on_change: Callable[[str], None], on_gap
             async with await connect(settings) as connection:
                 await connection.execute(f"LISTEN {CHANGES_CHANNEL}")
                 on_gap()
-                async for notification in connection.notifies():
-                    if notification.payload.startswith(mine):
-                        on_change(notification.payload.removeprefix(mine))
+                async for payload in _payloads(connection):
+                    if payload.startswith(mine):
+                        on_change(payload.removeprefix(mine))
         except (psycopg.Error, OSError) as exc:
             log.warning("notifications of Postgres are interrupted: %s", type(exc).__name__)
         await asyncio.sleep(RECONNECT_DELAY)
+
+
+async def _payloads(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> AsyncIterator[str]:
+    """What is notified on an idle connection, until it breaks (psycopg.OperationalError).
+
+    `connection.notifies()` wakes up ten times a second to look whether it is being cancelled; that alone costs as much
+    as probing dozens of bots.
+    """
+    pgconn = connection.pgconn
+    readable = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    descriptor = pgconn.socket
+    loop.add_reader(descriptor, readable.set)
+    try:
+        while True:
+            # Looked at before the first wait, too: some may have come along with an earlier answer.
+            while (notification := pgconn.notifies()) is not None:
+                yield notification.extra.decode()
+            await readable.wait()
+            readable.clear()
+            pgconn.consume_input()
+    finally:
+        loop.remove_reader(descriptor)

@@ -36,8 +36,18 @@ class Store:
         self._epoch = epoch
 
     async def bots(self) -> list[tuple[Bot, BotStatus]]:
-        """All bots of the server with their status."""
+        """All bots of the server with their status; one that has none (its row was removed by hand) gets a new one."""
         async with self._database.session() as session:
+            without = select(col(Bot.id), col(Bot.server_name)).where(
+                col(Bot.server_name) == self._server,
+                ~select(col(BotStatus.bot_id)).where(col(BotStatus.bot_id) == col(Bot.id)).exists(),
+            )
+            await session.execute(
+                insert(BotStatus)
+                .from_select(["bot_id", "server_name"], without, include_defaults=False)
+                .on_conflict_do_nothing()
+            )
+            await session.commit()
             rows = await session.execute(
                 select(Bot, BotStatus)
                 .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))

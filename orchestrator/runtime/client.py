@@ -18,7 +18,8 @@ from bot_runtime import contract
 
 T = TypeVar("T")
 
-_LIMITS = httpx.Limits(max_connections=3, max_keepalive_connections=2)
+_LIMITS = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive_expiry=90)
+"""Connections are kept from probe to probe (httpx would drop them after 5 s), less long than the runtime keeps them."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Bots speak plain HTTP in their own network; one empty context saves every client from loading a CA bundle."""
 

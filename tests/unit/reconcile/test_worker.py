@@ -130,6 +130,26 @@ class TestReplacing:
         await world.run(BOT, 600)
         assert world.host.volumes[NAME] is after
 
+    async def test_a_new_image_that_is_not_there_takes_no_bot_down(self, world: World) -> None:
+        before = await online(world)
+        world.host.missing_images.add("botdock/bot:typo")
+        world.new_controller(bot_image="botdock/bot:typo")
+        await world.run(BOT, 60)
+        assert world.host.containers[NAME].id == before
+        assert world.phase(BOT) == ("degraded", "image-missing")
+        world.host.missing_images.clear()
+        await world.run(BOT, 60)
+        assert world.host.containers[NAME].id != before
+        assert world.phase(BOT)[0] == "online"
+
+    async def test_nobody_is_killed_while_no_bot_at_all_can_be_reached(self, world: World) -> None:
+        before = await online(world)
+        world.controller.blind = True
+        world.controller.hangs(BOT)
+        await world.run(BOT, 600, answering=False)
+        assert world.host.containers[NAME].id == before
+        assert world.phase(BOT)[0] == "online"
+
     async def test_a_hung_bot_gets_a_new_container(self, world: World) -> None:
         before = await online(world)
         world.controller.hangs(BOT)
@@ -208,8 +228,17 @@ class TestFailures:
         world.rows.insert(BOT)
         await world.run(BOT)
         assert world.phase(BOT) == ("backing-off", error.code)
-        await world.run(BOT, 16)
+        await world.run(BOT, 6)
         assert world.phase(BOT)[0] == "online"
+        assert world.rows.status[BOT].restarts == 0, "that was no failure of the bot"
+
+    async def test_an_engine_that_goes_on_refusing_is_asked_less_and_less(self, world: World) -> None:
+        world.host.disk_full = True
+        world.rows.insert(BOT)
+        await world.run(BOT, 3600)
+        assert world.phase(BOT) == ("backing-off", "disk-full")
+        # 5, 10, 20 … 300 seconds apart, whatever else wakes the bot.
+        assert world.host.calls["create"] < 20
 
     async def test_options_that_the_engine_refuses_are_terminal(self, world: World) -> None:
         world.host.fail_next("create", InvalidSpec("no"))
