@@ -37,6 +37,9 @@ class Network:
     unlinked: set[Link] = field(default_factory=set)
     #: Rings with a phone number when its inbox or its receipts grew.
     bell: Bell = field(default_factory=Bell)
+    #: Where clients put and get files, and the word that lets them put some there.
+    media_host: str = "media.whatsapp.net"
+    media_auth: str = "simulator"
 
     def link_of(self, person: Person, device: Device) -> Link | None:
         """The open link of a device."""
@@ -48,11 +51,14 @@ class Network:
             return [*self.links.values(), *self.unlinked]
         return [link for (owner, _), link in self.links.items() if owner == phone]
 
-    def deliver(self, person: Person, device: Device, node: Node) -> None:
-        """Hand a stanza to a device: now if it is connected, and again at each login until it confirms it."""
+    def deliver(self, person: Person, device: Device, node: Node, *, ack_confirms: bool = False) -> None:
+        """Hand a stanza to a device: now if it is connected, and again at each login until it confirms it.
+
+        ack_confirms: an ack is enough, where a message otherwise needs a receipt.
+        """
         key = pending_key(node.tag, node)
         device.pending.pop(key, None)
-        device.pending[key] = Pending(binary.encode(node))
+        device.pending[key] = Pending(binary.encode(node), ack_confirms=ack_confirms)
         self.world.touch(person)
         link = self.link_of(person, device)
         if link is not None and link.active:
@@ -109,10 +115,18 @@ class Network:
                 for address in (person.lid_jid(), person.phone_jid()):
                     self.notify(watcher, device, "devices", address, [Node("update", {"device_hash": "changed"})])
 
-    def notify(self, person: Person, device: Device, kind: str, sender: Jid, content: list[Node]) -> None:
-        """Send a notification to a device."""
+    def notify(
+        self, person: Person, device: Device, kind: str, sender: Jid, content: list[Node], more: Attrs | None = None
+    ) -> None:
+        """Send a notification to a device; more: further attributes."""
         attrs: Attrs = {"id": self.world.message_id(), "from": sender, "type": kind, "t": str(self.world.now())}
-        self.deliver(person, device, Node("notification", attrs, content))
+        self.deliver(person, device, Node("notification", attrs | (more or {}), content))
+
+    def tell(self, person: Person, node: Node) -> None:
+        """Send a stanza to the devices of an account that are connected now; it is not kept for others."""
+        for link in self.links_of(person.phone):
+            if link.active:
+                link.send(node)
 
     def _send_pending(self, link: Link, key: str, node: Node) -> None:
         if link.device is None or not link.send(node):

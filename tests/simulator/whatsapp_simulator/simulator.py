@@ -11,9 +11,13 @@ from whatsapp_simulator import keys
 from whatsapp_simulator.network import Network
 from whatsapp_simulator.pairing import Pairing
 from whatsapp_simulator.server.chat import Chat, strike_open
+from whatsapp_simulator.server.media import MediaHost
 from whatsapp_simulator.server.proxy import Proxy
 from whatsapp_simulator.tokens import Tokens
+from whatsapp_simulator.world.channels import Channels
 from whatsapp_simulator.world.failures import Failure, FailureBoard, FailureKind
+from whatsapp_simulator.world.files import Files
+from whatsapp_simulator.world.groups import Groups
 from whatsapp_simulator.world.store import Store
 from whatsapp_simulator.world.world import World
 
@@ -25,13 +29,13 @@ class Simulator:
 
     def __init__(self, tokens: Tokens, state_file: Path | None = None) -> None:
         self._store = Store(state_file) if state_file else None
-        people = self._store.load() if self._store else []
         failures = FailureBoard(time.time)
-        world = World(random=os.urandom, clock=time.time, people=people)
-        self.network = Network(world, tokens, failures)
+        self.world = _load(self._store) if self._store else World(random=os.urandom, clock=time.time)
+        self.network = Network(self.world, tokens, failures)
         self.pairing = Pairing(self.network)
         chat = Chat(self.network, self.pairing, keys.noise_identity(os.urandom))
-        self._proxy = Proxy(chat, keys.tls_context(), failures)
+        media = MediaHost(self.world.files, self.network.media_host, self.network.media_auth)
+        self._proxy = Proxy(chat, media, keys.tls_context(), failures)
         self._saving: asyncio.Task[None] | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -49,7 +53,7 @@ class Simulator:
         if self._saving is not None:
             self._saving.cancel()
         if self._store is not None:
-            self._store.save(self.network.world.take_touched())
+            self._save(self._store)
             self._store.close()
 
     def fail(
@@ -89,4 +93,24 @@ class Simulator:
     async def _keep_saving(self, store: Store) -> None:
         while True:
             await asyncio.sleep(_SAVE_SECONDS)
-            store.save(self.network.world.take_touched())
+            self._save(store)
+
+    def _save(self, store: Store) -> None:
+        world = self.world
+        store.save(
+            world.take_touched(),
+            world.groups.take_touched(),
+            world.channels.take_touched(),
+            world.files.take_touched(),
+        )
+
+
+def _load(store: Store) -> World:
+    return World(
+        random=os.urandom,
+        clock=time.time,
+        people=store.load(),
+        groups=Groups(store.load_groups()),
+        channels=Channels(store.load_channels()),
+        files=Files(store.load_files()),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from whatsapp_simulator.control import views
-from whatsapp_simulator.control.errors import ApiError
+from whatsapp_simulator.control.lookup import Lookup
 from whatsapp_simulator.control.models import (
     Account,
     Accounts,
@@ -14,10 +14,12 @@ from whatsapp_simulator.control.models import (
     NewFailure,
     NewPerson,
     Problem,
+    Profile,
+    ProfileChange,
     Scan,
 )
+from whatsapp_simulator.phones import profiles
 from whatsapp_simulator.simulator import Simulator
-from whatsapp_simulator.world.model import Person
 from whatsapp_simulator.world.world import normalize_phone
 
 _KINDS = """\
@@ -39,12 +41,8 @@ def router(simulator: Simulator) -> APIRouter:
     """The calls."""
     routes = APIRouter(tags=["accounts"], responses={422: {"model": Problem}, 404: {"model": Problem}})
     network, pairing = simulator.network, simulator.pairing
-
-    def find(phone: str) -> Person:
-        person = network.world.get(normalize_phone(phone))
-        if person is None or not person.account:
-            raise ApiError(404, "unknown-account", f"there is no account {phone}")
-        return person
+    lookup = Lookup(network)
+    find = lookup.account
 
     @routes.post("/accounts")
     async def create_account(body: NewPerson) -> Account:
@@ -60,6 +58,23 @@ def router(simulator: Simulator) -> APIRouter:
     async def get_account(phone: str) -> Account:
         """One account."""
         return views.account(network, find(phone))
+
+    @routes.get("/people/{phone}/profile", tags=["profiles"])
+    async def get_profile(phone: str) -> Profile:
+        """What others see of an account or a contact, whether it is online, and what it has set."""
+        return views.profile(lookup.person(phone))
+
+    @routes.patch("/people/{phone}/profile", tags=["profiles"])
+    async def change_profile(phone: str, body: ProfileChange) -> Profile:
+        """Change what others see of somebody."""
+        person = lookup.person(phone)
+        person.name = body.name or person.name
+        if body.about is not None:
+            person.profile.about = body.about
+        if body.picture is not None:
+            profiles.set_picture(network, person, body.picture)
+        network.world.touch(person)
+        return views.profile(person)
 
     @routes.post("/accounts/{phone}/scan", responses={status: {"model": Problem} for status in (410, 502, 504)})
     async def scan(phone: str, body: Scan) -> Account:

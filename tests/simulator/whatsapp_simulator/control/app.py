@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from whatsapp_simulator.control import accounts, contacts, errors
+from whatsapp_simulator.control import accounts, calls, channels, contacts, errors, groups, messages
 from whatsapp_simulator.control.models import Health
 from whatsapp_simulator.simulator import Simulator
 
 _DESCRIPTION = """\
-Play the phones of a simulated WhatsApp network: link a bot to a phone by QR code or by code, write to it as a contact,
-read what it answers, and make things fail.
+Play the phones of a simulated WhatsApp network: link a bot to a phone by QR code or by code, write to it as a contact
+in all the ways that people do, read what it answers, meet it in groups and channels, and make things fail.
 
 Errors are `{code, message}`. Phone numbers are international, with or without `+`, spaces and dashes.
 """
@@ -20,8 +20,8 @@ def create(simulator: Simulator) -> FastAPI:
     """The app; its calls run in the simulator's event loop."""
     app = FastAPI(title="WhatsApp simulator", description=_DESCRIPTION, version="1")
     errors.install(app)
-    app.include_router(accounts.router(simulator))
-    app.include_router(contacts.router(simulator))
+    for resource in (accounts, contacts, messages, groups, channels, calls):
+        app.include_router(resource.router(simulator))
 
     @app.get("/health", tags=["simulator"])
     async def health() -> Health:

@@ -1,76 +1,80 @@
-"""Contacts: people who write to bots and read what they answer."""
+"""Contacts: people who write to bots, and what they see of what the bots do."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
-from typing import Annotated, TypeVar
+from fastapi import APIRouter, Response
 
-from fastapi import APIRouter, Query
-
-from whatsapp_simulator.control import views
-from whatsapp_simulator.control.errors import ApiError
-from whatsapp_simulator.control.models import Contact, Inbox, NewContact, NewMessage, Problem, Receipts, SentMessage
-from whatsapp_simulator.phones import sending
+from whatsapp_simulator.content import files
+from whatsapp_simulator.control import models, views
+from whatsapp_simulator.control.errors import ApiError, problems
+from whatsapp_simulator.control.lookup import Lookup
+from whatsapp_simulator.control.polling import After, Limit, Wait, next_after, since
+from whatsapp_simulator.phones import inbox as inboxes
+from whatsapp_simulator.phones import presence, receiving
 from whatsapp_simulator.simulator import Simulator
-from whatsapp_simulator.world.model import InboxItem, Person, ReceiptItem
 from whatsapp_simulator.world.world import normalize_phone
-
-Item = TypeVar("Item", InboxItem, ReceiptItem)
-After = Annotated[int, Query(ge=0, description="Only items with a higher index")]
-Wait = Annotated[float, Query(ge=0, le=60, description="Wait up to this many seconds for an item")]
-Limit = Annotated[int, Query(ge=1, le=5000)]
 
 
 def router(simulator: Simulator) -> APIRouter:
     """The calls."""
-    routes = APIRouter(tags=["contacts"], responses={422: {"model": Problem}, 404: {"model": Problem}})
+    routes = APIRouter(tags=["contacts"], responses=problems(404, 422))
     network = simulator.network
-
-    def find(phone: str) -> Person:
-        person = network.world.get(normalize_phone(phone))
-        if person is None:
-            raise ApiError(404, "unknown-phone", f"nobody has the phone number {phone}")
-        return person
-
-    async def since(person: Person, items: list[Item], after: int, wait: float) -> list[Item]:
-        deadline = time.monotonic() + wait
-        while True:
-            found = [item for item in items if item.index > after]
-            left = deadline - time.monotonic()
-            if found or left <= 0:
-                return found
-            await network.bell.wait(person.phone, left)
+    find = Lookup(network)
 
     @routes.post("/contacts")
-    async def create_contact(body: NewContact) -> Contact:
+    async def create_contact(body: models.NewContact) -> models.Contact:
         """Create a contact, or get (and change) the one that is there."""
         person = network.world.contact(normalize_phone(body.phone), body.name)
         if body.read_receipts is not None:
             person.read_receipts = body.read_receipts
         return views.contact(person)
 
-    @routes.post("/contacts/{phone}/messages")
-    async def send(phone: str, body: NewMessage) -> SentMessage:
-        """Write to somebody; a bot that is away gets it at its next login."""
-        return SentMessage(id=sending.send_text(network, find(phone), find(body.to), body.text))
-
     @routes.get("/contacts/{phone}/inbox")
-    async def inbox(phone: str, after: After = 0, wait: Wait = 0, limit: Limit = 1000) -> Inbox:
+    async def inbox(phone: str, after: After = 0, wait: Wait = 0, limit: Limit = 1000) -> models.Inbox:
         """What arrived, oldest first; waits for something to arrive when there is nothing."""
-        person = find(phone)
-        found = (await since(person, person.inbox, after, wait))[:limit]
-        return Inbox(items=[views.inbox_item(item) for item in found], next=_next(found, after))
+        person = find.person(phone)
+        found = (await since(network.bell, person.phone, person.inbox, after, wait))[:limit]
+        items = [views.inbox_item(network.world, person, item) for item in found]
+        return models.Inbox(items=items, next=next_after(found, after))
+
+    @routes.get("/contacts/{phone}/inbox/{message}/media", response_class=Response)
+    async def media(phone: str, message: str) -> Response:
+        """The decrypted file of a message."""
+        known = find.message(find.person(phone), message)
+        try:
+            data = inboxes.file_of(network, known.content)
+        except files.FileError as error:
+            raise ApiError(404, "no-media", str(error)) from error
+        return Response(data, media_type=known.content.media.mimetype if known.content.media else None)
 
     @routes.get("/contacts/{phone}/receipts")
-    async def receipts(phone: str, after: After = 0, wait: Wait = 0, limit: Limit = 1000) -> Receipts:
-        """The receipts by bots for messages of this contact."""
-        person = find(phone)
-        found = (await since(person, person.receipts, after, wait))[:limit]
-        return Receipts(items=[views.receipt_item(item) for item in found], next=_next(found, after))
+    async def receipts(phone: str, after: After = 0, wait: Wait = 0, limit: Limit = 1000) -> models.Receipts:
+        """The receipts by bots for messages and statuses of this contact."""
+        person = find.person(phone)
+        found = (await since(network.bell, person.phone, person.receipts, after, wait))[:limit]
+        return models.Receipts(items=[views.receipt_item(item) for item in found], next=next_after(found, after))
+
+    @routes.post("/contacts/{phone}/receipts", status_code=204)
+    async def acknowledge(phone: str, body: models.NewReceipt) -> None:
+        """The contact reads a message, or plays it, and says so."""
+        person = find.person(phone)
+        receiving.acknowledge(network, person, find.message(person, body.message), body.kind)
+
+    @routes.get("/contacts/{phone}/chat-states")
+    async def chat_states(phone: str, after: After = 0, wait: Wait = 0, limit: Limit = 1000) -> models.ChatStates:
+        """Who typed, recorded or stopped in chats with this contact."""
+        person = find.person(phone)
+        found = (await since(network.bell, person.phone, person.chat_states, after, wait))[:limit]
+        return models.ChatStates(items=[views.chat_state(item) for item in found], next=next_after(found, after))
+
+    @routes.post("/contacts/{phone}/typing", status_code=204)
+    async def typing(phone: str, body: models.NewTyping) -> None:
+        """The contact types, records or stops."""
+        presence.type_to(network, find.person(phone), find.chat(body.to), body.state)
+
+    @routes.post("/contacts/{phone}/presence", status_code=204)
+    async def set_presence(phone: str, body: models.NewPresence) -> None:
+        """The contact comes online or goes; bots that subscribed to it are told."""
+        presence.set_presence(network, find.person(phone), body.state)
 
     return routes
-
-
-def _next(found: Sequence[InboxItem | ReceiptItem], after: int) -> int:
-    return found[-1].index if found else after

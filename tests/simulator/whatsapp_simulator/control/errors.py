@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from whatsapp_simulator.control.models import Problem
 from whatsapp_simulator.pairing import PairingError
+from whatsapp_simulator.world.groups import GroupError
 from whatsapp_simulator.world.world import PhoneError
 
 logger = logging.getLogger(__name__)
@@ -25,12 +27,18 @@ class ApiError(Exception):
         self.code = code
 
 
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The errors that a router's calls may answer with, for the documentation."""
+    return {status: {"model": Problem} for status in statuses}
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app one of ours."""
 
     @app.exception_handler(ApiError)
     @app.exception_handler(PairingError)
-    async def expected(_: Request, error: ApiError | PairingError) -> JSONResponse:
+    @app.exception_handler(GroupError)
+    async def expected(_: Request, error: ApiError | PairingError | GroupError) -> JSONResponse:
         return _answer(error.status, error.code, str(error))
 
     @app.exception_handler(PhoneError)

@@ -1,16 +1,19 @@
-"""A phone receives: decrypts, keeps texts in its inbox, and answers with receipts."""
+"""A phone receives: decrypts, keeps what people are to see in its inbox, and answers with receipts."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
 
+from whatsapp_simulator.content import reading
+from whatsapp_simulator.content.model import Content
 from whatsapp_simulator.network import Network
-from whatsapp_simulator.phones import bundles, content
+from whatsapp_simulator.phones import bundles, history, inbox
 from whatsapp_simulator.protocol import wire
 from whatsapp_simulator.protocol.binary import Attrs, Node
+from whatsapp_simulator.protocol.jid import parse
 from whatsapp_simulator.signal.primitives import SignalError
-from whatsapp_simulator.world.model import KEPT_ITEMS, KEPT_MESSAGES, Device, InboxItem, Person, ReceiptItem
+from whatsapp_simulator.world.model import KEPT_ITEMS, KEPT_MESSAGES, Device, Person, ReceiptItem
 
 _MAX_RETRIES = 5
 _DELIVERED, _READ = "delivered", "read"
@@ -22,73 +25,106 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """An encrypted message of somebody's device for a phone."""
+    """An encrypted message of somebody's device for a phone. chat: a group or `status@broadcast`, empty for one person.
+
+    direct: what is encrypted for this phone alone; shared: what is encrypted once for all in the chat.
+    """
 
     id: str
     sender: Person
     device: Device
-    kind: str
-    ciphertext: bytes
     timestamp: int
+    chat: str
+    direct: Node | None
+    shared: Node | None
 
 
-def receive(network: Network, phone: Person, message: Incoming) -> None:
-    """Decrypt a message on a phone; what cannot be decrypted is asked for again."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The contents of a message, and whether a phone is asked for the keys of the app state."""
+
+    contents: list[Content]
+    wants_app_state: bool
+
+
+def receive(network: Network, phone: Person, message: Incoming) -> bool:
+    """Decrypt a message on a phone; what cannot be decrypted is asked for again.
+
+    True if it is the phone's own device that asks for the keys of the app state.
+    """
     if any(item.id == message.id for item in reversed(phone.inbox[-100:])):
-        _send_receipt(network, phone, message, _DELIVERED)
-        return
-    world = network.world
-    world.touch(phone)
-    address = message.sender.lid_jid(message.device.number)
+        send_receipt(network, phone, message, _DELIVERED)
+        return False
+    network.world.touch(phone)
     try:
-        plaintext = phone.signal.decrypt(address, message.kind, message.ciphertext, world.random)
-        text = content.text_of(plaintext)
+        opened = _open(network, phone, message)
     except (SignalError, wire.WireError) as error:
+        address = message.sender.lid_jid(message.device.number)
         logger.info("%s cannot read %s from %s: %s", phone.phone, message.id, address, error)
         _ask_again(network, phone, message)
-        return
+        return False
     phone.retries.pop(message.id, None)
     if phone is message.sender:
-        return
-    if text is not None:
-        keep(network, phone, message.id, message.sender, text)
-    _send_receipt(network, phone, message, _DELIVERED)
+        return opened.wants_app_state
+    for content in opened.contents:
+        inbox.keep(network, phone, inbox.Arrival(message.id, message.sender, message.chat, content))
+    send_receipt(network, phone, message, _DELIVERED)
     if phone.read_receipts:
-        _send_receipt(network, phone, message, _READ)
+        send_receipt(network, phone, message, _READ)
+    return False
 
 
-def keep(network: Network, phone: Person, message_id: str, sender: Person, text: str) -> None:
-    """Put a text into the inbox of a phone."""
-    item = InboxItem(phone.take_index(), message_id, sender.phone, text, network.world.now())
-    phone.inbox.append(item)
-    del phone.inbox[:-KEPT_ITEMS]
-    network.world.touch(phone)
-    network.bell.ring(phone.phone)
-
-
-def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node) -> None:
-    """A client sent a receipt for messages of this phone."""
+def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node, chat: str) -> None:
+    """A client sent a receipt for messages of this phone; chat: as in `Incoming`."""
     kind = _KINDS.get(receipt.get("type"))
     if kind is None:
         return
     listed = receipt.child("list")
     ids = [receipt.get("id"), *(item.get("id") for item in (listed.walk("item") if listed else ()))]
     for message_id in ids:
-        item = ReceiptItem(phone.take_index(), message_id, reader.phone, kind, network.world.now())
+        item = ReceiptItem(phone.take_index(), message_id, reader.phone, kind, network.world.now(), chat)
         phone.receipts.append(item)
     del phone.receipts[:-KEPT_ITEMS]
     network.world.touch(phone)
     network.bell.ring(phone.phone)
 
 
-def _send_receipt(network: Network, phone: Person, message: Incoming, kind: str) -> None:
-    attrs: Attrs = {
-        "from": phone.lid_jid(),
-        "id": message.id,
-        "t": str(network.world.now()),
-        **({"type": kind} if kind != _DELIVERED else {}),
-    }
-    network.deliver(message.sender, message.device, Node("receipt", attrs))
+def acknowledge(network: Network, phone: Person, known: history.Known, kind: str) -> None:
+    """The owner of a phone reads a message that is there, or plays it; all devices of its author are told."""
+    attrs = _receipt(network, phone, known.id, known.chat)
+    for device in list(known.author.devices.values()):
+        receipt = Node("receipt", attrs | ({"type": kind} if kind != _DELIVERED else {}))
+        network.deliver(known.author, device, receipt)
+
+
+def send_receipt(network: Network, phone: Person, message: Incoming, kind: str) -> None:
+    """Tell the device that sent a message what became of it: delivered, read or played."""
+    attrs = _receipt(network, phone, message.id, message.chat)
+    network.deliver(
+        message.sender, message.device, Node("receipt", attrs | ({"type": kind} if kind != _DELIVERED else {}))
+    )
+
+
+def _open(network: Network, phone: Person, message: Incoming) -> _Opened:
+    address, random = message.sender.lid_jid(message.device.number), network.world.random
+    plaintexts = []
+    if message.direct is not None:
+        kind = message.direct.get("type")
+        plaintext = phone.signal.decrypt(address, kind, message.direct.data, random)
+        plaintexts.append(plaintext)
+        if message.chat and (handed := reading.sender_key(plaintext)):
+            phone.signal.take_sender_key(message.chat, address, handed)
+    if message.shared is not None:
+        plaintexts.append(phone.signal.decrypt_for_group(message.chat, address, message.shared.data))
+    contents = [content for plaintext in plaintexts if (content := reading.read(plaintext))]
+    return _Opened(contents, any(reading.asks_for_app_state_keys(plaintext) for plaintext in plaintexts))
+
+
+def _receipt(network: Network, phone: Person, message_id: str, chat: str) -> Attrs:
+    attrs: Attrs = {"id": message_id, "t": str(network.world.now())}
+    if not chat:
+        return attrs | {"from": phone.lid_jid()}
+    return attrs | {"from": parse(chat), "participant": phone.lid_jid()}
 
 
 def _ask_again(network: Network, phone: Person, message: Incoming) -> None:
@@ -102,11 +138,6 @@ def _ask_again(network: Network, phone: Person, message: Incoming) -> None:
     keys = bundles.to_nodes(phone.signal.publish(network.world.random))
     registration, *rest = keys
     retry = {"count": str(count), "id": message.id, "t": str(message.timestamp), "v": "1"}
-    attrs: Attrs = {
-        "from": phone.lid_jid(),
-        "id": message.id,
-        "t": str(network.world.now()),
-        "type": "retry",
-    }
+    attrs = _receipt(network, phone, message.id, message.chat) | {"type": "retry"}
     children = [Node("retry", retry), registration, Node("keys", {}, rest)]
     network.deliver(message.sender, message.device, Node("receipt", attrs, children))

@@ -1,29 +1,55 @@
-"""A phone sends: to the other person's phone, and encrypted to each device linked to it."""
+"""A phone sends: to the others' phones, and encrypted to each device linked to them, and to its own ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from whatsapp_simulator.content import reading, writing
+from whatsapp_simulator.content.model import Content
 from whatsapp_simulator.network import Network
-from whatsapp_simulator.phones import bundles, content, receiving
+from whatsapp_simulator.phones import bundles, inbox
 from whatsapp_simulator.protocol.binary import Attrs, Node
+from whatsapp_simulator.protocol.jid import STATUS, Jid, parse
 from whatsapp_simulator.signal.ratchet import Bundle
+from whatsapp_simulator.world.groups import Group
 from whatsapp_simulator.world.model import KEPT_MESSAGES, Device, Person, SentMessage
 
 _MAX_RETRIES = 5
 
 
-def send_text(network: Network, sender: Person, to: Person, text: str) -> str:
-    """Send a text from one phone to somebody; returns the message id."""
-    world = network.world
-    message = SentMessage(to.phone, content.text_message(text), world.now())
-    message_id = world.message_id()
-    sender.sent[message_id] = message
-    while len(sender.sent) > KEPT_MESSAGES:
-        del sender.sent[next(iter(sender.sent))]
-    receiving.keep(network, to, message_id, sender, text)
+def send(network: Network, sender: Person, to: Person, content: Content, *, withheld: bool = False) -> str:
+    """Send a message from one phone to somebody; returns its id. withheld: see `_placeholder`."""
+    message_id = _remember(network, sender, _message(network, content, to=to.phone))
+    if to is not sender:
+        inbox.keep(network, to, inbox.Arrival(message_id, sender, "", content))
     for device in list(to.devices.values()):
-        _send(network, sender, to, device, message_id, retry=0)
-    world.touch(sender)
+        if withheld:
+            _placeholder(network, sender, to, device, message_id)
+        else:
+            _send(network, sender, to, device, message_id, retry=0)
+    for device in list(sender.devices.values()) if to is not sender else ():
+        _send(network, sender, sender, device, message_id, retry=0)
     return message_id
+
+
+def post(network: Network, sender: Person, group: Group, content: Content) -> str:
+    """Write to a group; returns the message id. GroupError if this person may not."""
+    group.require_member(sender.phone)
+    if group.announce:
+        group.require_admin(sender.phone)
+    members = [person for phone in group.members if (person := network.world.get(phone))]
+    return _share(network, sender, group.jid, members, content)
+
+
+def post_status(network: Network, sender: Person, viewers: Iterable[Person], content: Content) -> str:
+    """Put up a status that these people see; returns the message id."""
+    return _share(network, sender, STATUS, [sender, *(person for person in viewers if person is not sender)], content)
+
+
+def send_peer(network: Network, phone: Person, device: Device, plaintext: bytes) -> None:
+    """Send a message from a phone to its own device that only the client is to see."""
+    message = SentMessage(phone.phone, plaintext, network.world.now(), peer=True)
+    _send(network, phone, phone, device, _remember(network, phone, message), retry=0)
 
 
 def send_again(network: Network, sender: Person, to: Person, device: Device, receipt: Node) -> None:
@@ -32,31 +58,124 @@ def send_again(network: Network, sender: Person, to: Person, device: Device, rec
     message = sender.sent.get(message_id)
     retry = receipt.child("retry")
     count = int(retry.get("count") or 1) if retry else 1
-    if message is None or message.to != to.phone or count > _MAX_RETRIES:
+    if message is None or count > _MAX_RETRIES:
+        return
+    if to is not sender and not message.chat and message.to != to.phone:
         return
     _start_session(network, sender, to, device, bundles.from_receipt(receipt))
     _send(network, sender, to, device, message_id, retry=count)
 
 
+def _message(network: Network, content: Content, *, to: str = "", chat: str = "") -> SentMessage:
+    now = network.world.now()
+    return SentMessage(
+        to,
+        writing.write(content, now=now),
+        now,
+        chat,
+        writing.stanza_type(content),
+        writing.edit_attribute(content),
+        writing.media_type(content),
+    )
+
+
+def _remember(network: Network, sender: Person, message: SentMessage) -> str:
+    message_id = network.world.message_id()
+    sender.sent[message_id] = message
+    while len(sender.sent) > KEPT_MESSAGES:
+        del sender.sent[next(iter(sender.sent))]
+    network.world.touch(sender)
+    return message_id
+
+
 def _send(network: Network, sender: Person, to: Person, device: Device, message_id: str, *, retry: int) -> None:
-    world = network.world
-    address = to.lid_jid(device.number)
-    if not sender.signal.has_session(address):
-        _start_session(network, sender, to, device, None)
+    """Encrypt a message for one device."""
     message = sender.sent[message_id]
-    kind, ciphertext = sender.signal.encrypt(address, message.plaintext, world.random)
-    encryption = {"v": "2", "type": kind, **({"count": str(retry)} if retry else {})}
+    plaintext = message.plaintext
+    if message.chat:
+        key = sender.signal.sender_key(message.chat, network.world.random)
+        plaintext = writing.with_sender_key(plaintext, message.chat, key.distribution())
+    elif to is sender and message.to != sender.phone:
+        partner = network.world.get(message.to)
+        plaintext = writing.device_sent(plaintext, str(partner.lid_jid() if partner else message.to))
+    encrypted = _encrypt(network, sender, to, device, plaintext, message)
+    if retry:
+        encrypted.attrs = {**encrypted.attrs, "count": str(retry)}
+    stanza = Node("message", _attrs(network, sender, to, message_id), [encrypted])
+    network.deliver(to, device, stanza)
+    network.world.touch(sender)
+
+
+def _share(network: Network, sender: Person, chat: Jid, readers: list[Person], content: Content) -> str:
+    """Encrypt a message once for all devices in a chat, and hand the key to those that do not have it yet."""
+    random = network.world.random
+    message = _message(network, content, chat=str(chat))
+    message_id = _remember(network, sender, message)
+    key = sender.signal.sender_key(message.chat, random)
+    handed = writing.with_sender_key(b"", message.chat, key.distribution())
+    attrs = _encryption("skmsg", message)
+    shared = Node("enc", attrs, key.encrypt(message.plaintext, random))
+    arrival = inbox.Arrival(message_id, sender, message.chat, reading.read(message.plaintext) or content)
+    for reader in readers:
+        if reader is not sender:
+            inbox.keep(network, reader, arrival)
+        for device in list(reader.devices.values()):
+            parts = [shared]
+            address = str(reader.lid_jid(device.number))
+            if address not in key.shared:
+                parts = [_encrypt(network, sender, reader, device, handed, message), shared]
+                key.shared.append(address)
+            network.deliver(reader, device, Node("message", _attrs(network, sender, reader, message_id), parts))
+    return message_id
+
+
+def _placeholder(network: Network, sender: Person, to: Person, device: Device, message_id: str) -> None:
+    """What linked devices get of a view-once message today: that there is one on the phone, and nothing of it."""
+    attrs = _attrs(network, sender, to, message_id)
+    network.deliver(to, device, Node("message", attrs, [Node("unavailable", {"type": "view_once"})]), ack_confirms=True)
+
+
+def _attrs(network: Network, sender: Person, to: Person, message_id: str) -> Attrs:
+    message = sender.sent[message_id]
     attrs: Attrs = {
-        "from": sender.lid_jid(),
-        "sender_pn": sender.phone_jid(),
         "id": message_id,
         "t": str(message.timestamp),
-        "type": "text",
+        "type": message.kind,
         "notify": sender.name,
         "addressing_mode": "lid",
     }
-    network.deliver(to, device, Node("message", attrs, [Node("enc", encryption, ciphertext)]))
-    world.touch(sender)
+    if message.edit:
+        attrs["edit"] = message.edit
+    if message.peer:
+        return attrs | {"from": sender.lid_jid(), "category": "peer"}
+    if message.chat:
+        more: Attrs = {"from": parse(message.chat), "participant": sender.lid_jid()}
+        return attrs | more | {"participant_pn": sender.phone_jid()}
+    if to is sender:
+        partner = network.world.get(message.to) or sender
+        return attrs | {
+            "from": sender.lid_jid(),
+            "recipient": partner.lid_jid(),
+            "peer_recipient_pn": partner.phone_jid(),
+        }
+    return attrs | {"from": sender.lid_jid(), "sender_pn": sender.phone_jid()}
+
+
+def _encrypt(
+    network: Network, sender: Person, to: Person, device: Device, plaintext: bytes, message: SentMessage
+) -> Node:
+    address = to.lid_jid(device.number)
+    if not sender.signal.has_session(address):
+        _start_session(network, sender, to, device, None)
+    kind, ciphertext = sender.signal.encrypt(address, plaintext, network.world.random)
+    return Node("enc", _encryption(kind, message), ciphertext)
+
+
+def _encryption(kind: str, message: SentMessage) -> Attrs:
+    attrs: Attrs = {"v": "2", "type": kind}
+    if message.media_type:
+        attrs["mediatype"] = message.media_type
+    return attrs
 
 
 def _start_session(network: Network, sender: Person, to: Person, device: Device, bundle: Bundle | None) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 USER = "s.whatsapp.net"
 LID = "lid"
 GROUP = "g.us"
+BROADCAST = "broadcast"
+NEWSLETTER = "newsletter"
 
 _TEXT = re.compile(r"(?:(?P<user>[^:@]+)(?::(?P<device>\d+))?)?@(?P<server>.+)|(?P<bare>[^@:]+)")
 
@@ -34,6 +36,7 @@ class Jid:
 
 
 SERVER = Jid("", USER)
+STATUS = Jid("status", BROADCAST)
 
 
 def parse(text: str) -> Jid:

@@ -6,7 +6,10 @@ than generated classes and keeps the protobuf runtime out.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
+
+Value = int | float | bytes | str | None
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
@@ -16,14 +19,16 @@ class WireError(ValueError):
     """The bytes are no protobuf message."""
 
 
-def encode(*fields: tuple[int, int | bytes | str | None]) -> bytes:
-    """Serialise fields given as (number, value) in this order; those with None are left out."""
+def encode(*fields: tuple[int, Value]) -> bytes:
+    """Serialise fields given as (number, value) in this order; those with None are left out. Floats are doubles."""
     out = bytearray()
     for number, value in fields:
         if value is None:
             continue
         if isinstance(value, int):
             out += _varint(number << 3 | _VARINT) + _varint(value)
+        elif isinstance(value, float):
+            out += _varint(number << 3 | _FIXED64) + struct.pack("<d", value)
         else:
             raw = value.encode() if isinstance(value, str) else value
             out += _varint(number << 3 | _BYTES) + _varint(len(raw)) + raw
@@ -31,13 +36,27 @@ def encode(*fields: tuple[int, int | bytes | str | None]) -> bytes:
 
 
 class Fields:
-    """The fields of a parsed message; of a repeated field the last value counts, as protobuf says."""
+    """The fields of a parsed message; where one value is asked for, the last one counts, as protobuf says."""
 
     def __init__(self, values: Iterable[tuple[int, int | bytes]]) -> None:
-        self._values = dict(values)
+        self._all = list(values)
+        self._values = dict(self._all)
 
     def __contains__(self, number: int) -> bool:
         return number in self._values
+
+    @property
+    def numbers(self) -> set[int]:
+        """The numbers of the fields that are there."""
+        return set(self._values)
+
+    def repeated(self, number: int) -> list[bytes]:
+        """All values of a repeated bytes, string or message field."""
+        return [value for found, value in self._all if found == number and isinstance(value, bytes)]
+
+    def double(self, number: int) -> float:
+        """A double field, 0 when absent."""
+        return float(struct.unpack("<d", struct.pack("<Q", self.number(number)))[0])
 
     def number(self, number: int, default: int = 0) -> int:
         """An integer field."""

@@ -47,6 +47,8 @@ class Link:
         self.registration: Registration | None = None
         self.connected_at: float | None = None
         self.active = False
+        #: Phone numbers of the people whose presence the client wants to be told.
+        self.watching: set[str] = set()
         #: Keys of the pending stanzas that went out on this link.
         self.delivered: set[str] = set()
         #: Server's own iqs that wait for their answer: id → future.

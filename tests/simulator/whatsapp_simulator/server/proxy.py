@@ -26,8 +26,9 @@ logger = logging.getLogger(__name__)
 class Proxy:
     """The proxy port."""
 
-    def __init__(self, chat: Chat, context: ssl.SSLContext, failures: FailureBoard) -> None:
+    def __init__(self, chat: Chat, media: web.Handler, context: ssl.SSLContext, failures: FailureBoard) -> None:
         self._chat = chat
+        self._media = media
         self._context = context
         self._failures = failures
         self._server: asyncio.Server | None = None
@@ -67,7 +68,7 @@ class Proxy:
         if host in _CHAT_HOSTS:
             await self._chat.serve(reader, writer)
         else:
-            await web.serve(host, reader, writer)
+            await web.serve(host, self._media, reader, writer)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -1,18 +1,48 @@
-"""Plain HTTP for the hosts that are no chat server. There is no media store, so everything is "not found"."""
+"""Plain HTTP for the hosts that are no chat server: the media host, and "not found" for all others."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import h11
 
-_READ_SIZE = 65536
+_READ_SIZE = 1 << 18
 _IDLE_SECONDS = 60.0
+_MAX_BODY = 128 << 20
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as a whole. target: path and query."""
+
+    host: str
+    method: str
+    target: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+#: Answers a request; None for "not found".
+Handler = Callable[[Request], Answer | None]
+
+
+class _TooLarge(Exception):
+    """The body of a request is too large."""
 
 
 def plain_answer(status: int, text: str) -> bytes:
@@ -22,21 +52,29 @@ def plain_answer(status: int, text: str) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
-async def serve(host: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve(host: str, handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Answer the requests of one connection."""
     connection = h11.Connection(h11.SERVER)
     while True:
         try:
-            request = await _request(connection, reader)
+            request = await _request(host, connection, reader)
         except (h11.RemoteProtocolError, TimeoutError):
+            return
+        except _TooLarge:
+            writer.write(plain_answer(413, f"A file may have {_MAX_BODY} bytes."))
+            await writer.drain()
             return
         if request is None:
             return
-        target = request.target.decode("ascii", "replace").partition("?")[0]
-        logger.info("%s %s%s: not found", request.method.decode("ascii", "replace"), host, target)
-        body = json.dumps({"error": "not found", "host": host, "path": target}).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        for event in (h11.Response(status_code=404, headers=headers), h11.Data(data=body), h11.EndOfMessage()):
+        path = request.target.partition("?")[0]
+        answer = handler(request)
+        if answer is None:
+            logger.info("%s %s%s: not found", request.method, host, path)
+            body = json.dumps({"error": "not found", "host": host, "path": path}).encode()
+            answer = Answer(404, "application/json", body)
+        headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
+        head = h11.Response(status_code=answer.status, headers=headers)
+        for event in (head, h11.Data(data=answer.body), h11.EndOfMessage()):
             writer.write(connection.send(event) or b"")
         await writer.drain()
         if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
@@ -44,17 +82,23 @@ async def serve(host: str, reader: asyncio.StreamReader, writer: asyncio.StreamW
         connection.start_next_cycle()
 
 
-async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
-    """The next request, its body read and dropped; None when the client is gone."""
-    request = None
+async def _request(host: str, connection: h11.Connection, reader: asyncio.StreamReader) -> Request | None:
+    """The next request with its body; None when the client is gone."""
+    head: h11.Request | None = None
+    body = bytearray()
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
             data = await asyncio.wait_for(reader.read(_READ_SIZE), _IDLE_SECONDS)
             connection.receive_data(data)
         elif isinstance(event, h11.Request):
-            request = event
-        elif isinstance(event, h11.EndOfMessage):
-            return request
-        elif not isinstance(event, h11.Data):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > _MAX_BODY:
+                raise _TooLarge
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            method, target = head.method.decode("ascii", "replace"), head.target.decode("ascii", "replace")
+            return Request(host, method, target, bytes(body))
+        else:
             return None

@@ -8,10 +8,13 @@ from whatsapp_simulator.protocol.curve import KeyPair, Random, key_pair
 from whatsapp_simulator.protocol.jid import Jid
 from whatsapp_simulator.signal import messages, ratchet
 from whatsapp_simulator.signal.primitives import SignalError, pad, unpad
+from whatsapp_simulator.signal.sender_keys import OwnSenderKey, ReceivedSenderKey
 
 _SIGNED_PREKEY_ID = 1
 _MAX_SESSIONS = 10
 _MAX_UNUSED_PREKEYS = 500
+#: Old chains of the same sender that messages may still come from.
+_MAX_CHAINS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,10 @@ class PublishedKeys:
 
 @dataclass(slots=True)
 class SignalDevice:
-    """The keys of one phone. `sessions`: address → ratchets, the one to send with first."""
+    """The keys of one phone. `sessions`: address → ratchets, the one to send with first.
+
+    sender_keys: group → the chain to write with; received_keys: group and address → chains, the newest first.
+    """
 
     identity: KeyPair
     registration_id: int
@@ -32,6 +38,8 @@ class SignalDevice:
     prekeys: dict[int, KeyPair] = field(default_factory=dict)
     next_prekey_id: int = 1
     sessions: dict[str, list[ratchet.Ratchet]] = field(default_factory=dict)
+    sender_keys: dict[str, OwnSenderKey] = field(default_factory=dict)
+    received_keys: dict[str, list[ReceivedSenderKey]] = field(default_factory=dict)
 
     @classmethod
     def create(cls, random: Random) -> SignalDevice:
@@ -67,6 +75,34 @@ class SignalDevice:
     def forget(self, address: Jid) -> None:
         """Drop the sessions with a device that is no more."""
         self.sessions.pop(str(address), None)
+        for key in self.sender_keys.values():
+            if str(address) in key.shared:
+                key.shared.remove(str(address))
+
+    def sender_key(self, chat: str, random: Random) -> OwnSenderKey:
+        """The chain to write to a group with."""
+        if chat not in self.sender_keys:
+            self.sender_keys[chat] = OwnSenderKey.create(random)
+        return self.sender_keys[chat]
+
+    def take_sender_key(self, chat: str, address: Jid, distribution: bytes) -> None:
+        """Somebody handed out a chain for a group; SignalError if it is malformed."""
+        received = ReceivedSenderKey.parse(distribution)
+        chains = self.received_keys.setdefault(f"{chat} {address}", [])
+        if chains and chains[0].id == received.id:
+            # The same chain is handed out with every message: what was skipped in it must not be lost.
+            return
+        self.received_keys[f"{chat} {address}"] = [received, *chains][:_MAX_CHAINS]
+
+    def decrypt_for_group(self, chat: str, address: Jid, data: bytes) -> bytes:
+        """Decrypt what a device wrote to a group ("skmsg"); SignalError if no chain of it fits."""
+        reason = SignalError(f"no sender key of {address} for {chat}")
+        for chain in self.received_keys.get(f"{chat} {address}", ()):
+            try:
+                return chain.decrypt(data)
+            except SignalError as error:
+                reason = error
+        raise reason
 
     def encrypt(self, address: Jid, plaintext: bytes, random: Random) -> tuple[str, bytes]:
         """Encrypt for a device with which there is a session: ("msg" or "pkmsg", bytes)."""

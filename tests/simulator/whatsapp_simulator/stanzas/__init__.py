@@ -5,9 +5,13 @@ To teach the simulator a new family, add a module here with `@on` or `@on_iq` ha
 
 from whatsapp_simulator.stanzas import (
     acks,
+    app_state,
+    calls,
+    channels,
     companion,
     groups,
     messages,
+    mex,
     prekeys,
     presence,
     profile,
@@ -19,10 +23,14 @@ from whatsapp_simulator.stanzas.registry import dispatch
 
 __all__ = [
     "acks",
+    "app_state",
+    "calls",
+    "channels",
     "companion",
     "dispatch",
     "groups",
     "messages",
+    "mex",
     "prekeys",
     "presence",
     "profile",

@@ -10,5 +10,8 @@ from whatsapp_simulator.stanzas.registry import Context, on
 def ack(context: Context) -> None:
     """A message is only done with a receipt: an ack alone also follows a message that could not be decrypted."""
     kind = context.node.get("class")
-    if kind != "message" or context.node.get("error"):
-        context.network.confirm(context.link, pending_key(kind, context.node))
+    key = pending_key(kind, context.node)
+    device = context.link.device
+    waiting = device.pending.get(key) if device else None
+    if waiting and (kind != "message" or context.node.get("error") or waiting.ack_confirms):
+        context.network.confirm(context.link, key)

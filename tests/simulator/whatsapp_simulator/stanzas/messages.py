@@ -6,10 +6,12 @@ import base64
 import hashlib
 from collections.abc import Iterator
 
-from whatsapp_simulator.phones import receiving
+from whatsapp_simulator.phones import app_state, receiving
 from whatsapp_simulator.protocol.binary import Attrs, Node
-from whatsapp_simulator.protocol.jid import SERVER, Jid
+from whatsapp_simulator.protocol.jid import BROADCAST, GROUP, NEWSLETTER, SERVER, Jid
+from whatsapp_simulator.stanzas import channels
 from whatsapp_simulator.stanzas.registry import Context, on
+from whatsapp_simulator.world.groups import GroupError
 from whatsapp_simulator.world.model import Device, Person
 
 
@@ -19,31 +21,101 @@ def message(context: Context) -> None:
     sender, device = context.owner
     node, world = context.node, context.network.world
     to = node.jid("to")
-    recipient = world.find(to)
+    if to is not None and to.server == NEWSLETTER:
+        channels.message(context, to)
+        return
     attrs: Attrs = {
         "class": "message",
         "id": node.get("id"),
         "from": to or SERVER,
         "t": str(world.now()),
     }
-    if recipient is None:
-        context.link.send(Node("ack", {**attrs, "error": "404"}))
+    readers = _readers(context, sender, to)
+    if isinstance(readers, int):
+        context.link.send(Node("ack", {**attrs, "error": str(readers)}))
         return
-    if node.child("participants") is not None:
-        attrs["phash"] = _devices_hash(sender, recipient)
+    if readers and node.child("participants") is not None:
+        attrs["phash"] = _devices_hash([sender, *readers])
     context.link.send(Node("ack", attrs))
+    if to is not None and to.server in (GROUP, BROADCAST):
+        _to_many(context, sender, device, to)
+    else:
+        _to_one(context, sender, device, readers[0])
+
+
+def _readers(context: Context, sender: Person, to: Jid | None) -> list[Person] | int:
+    """Who a message is for, or the error for its sender."""
+    world = context.network.world
+    if to is not None and to.server == BROADCAST:
+        return []
+    if to is not None and to.server == GROUP:
+        group = world.groups.find(to)
+        if group is None:
+            return 404
+        try:
+            group.require_member(sender.phone)
+            if group.announce:
+                group.require_admin(sender.phone)
+        except GroupError as error:
+            return error.status
+        return [person for phone in group.members if (person := world.get(phone))]
+    recipient = world.find(to)
+    return 404 if recipient is None else [recipient]
+
+
+def _to_one(context: Context, sender: Person, device: Device, recipient: Person) -> None:
+    world, node = context.network.world, context.node
     for address, encrypted in _copies(node):
         owner = world.find(address)
         if owner is None:
             continue
         if address.device == 0:
-            incoming = receiving.Incoming(
-                node.get("id"), sender, device, encrypted.get("type"), encrypted.data, world.now()
-            )
-            receiving.receive(context.network, owner, incoming)
+            incoming = receiving.Incoming(node.get("id"), sender, device, world.now(), "", encrypted, None)
+            if receiving.receive(context.network, owner, incoming):
+                app_state.share_key(context.network, owner, device)
         elif target := owner.devices.get(address.device):
-            relayed = _relayed(context, sender, device, owner, recipient, encrypted)
-            context.network.deliver(owner, target, relayed)
+            attrs = _relayed(context, sender, device)
+            if owner is sender:
+                attrs |= {"recipient": recipient.lid_jid(), "peer_recipient_pn": recipient.phone_jid()}
+            else:
+                attrs["sender_pn"] = sender.phone_jid()
+            attrs["from"] = sender.lid_jid(device.number)
+            context.network.deliver(owner, target, Node("message", attrs, [encrypted, *_identity(node)]))
+
+
+def _to_many(context: Context, sender: Person, device: Device, chat: Jid) -> None:
+    """To a group or a status: what is encrypted for all goes to every device that got a copy or has the key."""
+    network, node = context.network, context.node
+    group = network.world.groups.find(chat)
+    shared = next((part for part in node.walk("enc") if part.get("type") == "skmsg"), None)
+    direct = dict(_copies(node)) if node.child("participants") else {}
+    if shared is None and (again := node.jid("participant")) is not None and (part := node.child("enc")):
+        direct = {again: part}
+    people = {person.phone: person for address in direct if (person := network.world.find(address))}
+    if group is not None and shared is not None:
+        people |= {phone: person for phone in group.members if (person := network.world.get(phone))}
+    by_place = {
+        (person.phone, address.device): part
+        for address, part in direct.items()
+        if (person := network.world.find(address))
+    }
+    for person in people.values():
+        part = by_place.get((person.phone, 0))
+        if part or shared:
+            incoming = receiving.Incoming(node.get("id"), sender, device, network.world.now(), str(chat), part, shared)
+            receiving.receive(network, person, incoming)
+        for number, target in list(person.devices.items()):
+            part = by_place.get((person.phone, number))
+            if (person is sender and number == device.number) or not (part or shared):
+                continue
+            attrs = _relayed(context, sender, device)
+            attrs |= {
+                "from": chat,
+                "participant": sender.lid_jid(device.number),
+                "participant_pn": sender.phone_jid(),
+            }
+            parts = [found for found in (part, shared) if found]
+            network.deliver(person, target, Node("message", attrs, [*parts, *_identity(node)]))
 
 
 def _copies(node: Node) -> Iterator[tuple[Jid, Node]]:
@@ -56,32 +128,32 @@ def _copies(node: Node) -> Iterator[tuple[Jid, Node]]:
             yield address, encrypted
 
 
-def _relayed(
-    context: Context, sender: Person, device: Device, owner: Person, recipient: Person, encrypted: Node
-) -> Node:
+def _identity(node: Node) -> list[Node]:
+    identity = node.child("device-identity")
+    return [identity] if identity else []
+
+
+def _relayed(context: Context, sender: Person, device: Device) -> Attrs:
     node = context.node
     attrs: Attrs = {
-        "from": sender.lid_jid(device.number),
         "id": node.get("id"),
         "t": str(context.network.world.now()),
         "type": node.get("type") or "text",
         "notify": sender.name,
         "addressing_mode": "lid",
     }
-    if owner is sender:
-        attrs |= {"recipient": recipient.lid_jid(), "peer_recipient_pn": recipient.phone_jid()}
-    else:
-        attrs["sender_pn"] = sender.phone_jid()
     if node.get("edit"):
         attrs["edit"] = node.get("edit")
-    identity = node.child("device-identity")
-    return Node("message", attrs, [encrypted, *([identity] if identity else [])])
+    return attrs
 
 
-def _devices_hash(sender: Person, recipient: Person) -> str:
+def _devices_hash(people: list[Person]) -> str:
     """A hash of all devices a message goes to; a client whose own differs asks for the devices again."""
-    people = {person.phone: person for person in (sender, recipient)}.values()
-    addresses = [(person.lid, number) for person in people for number in (0, *person.devices)]
+    addresses = [
+        (person.lid, number)
+        for person in {person.phone: person for person in people}.values()
+        for number in (0, *person.devices)
+    ]
     names = sorted(f"{user}.0:{number}@lid" for user, number in addresses)
     digest = hashlib.sha256("".join(names).encode()).digest()
     return "2:" + base64.b64encode(digest[:6]).decode().rstrip("=")

@@ -1,15 +1,54 @@
-"""Profiles: nobody has a picture or a business profile."""
+"""Profiles: pictures, "about", privacy settings, and who is blocked."""
 
 from __future__ import annotations
 
+from whatsapp_simulator.phones import profiles
 from whatsapp_simulator.protocol.binary import Node
+from whatsapp_simulator.protocol.jid import GROUP
 from whatsapp_simulator.stanzas.registry import Context, IqError, on_iq
+from whatsapp_simulator.world.model import Person
+
+_PRIVACY = ("groupadd", "last", "status", "profile", "readreceipts", "online", "calladd")
 
 
 @on_iq("w:profile:picture", "get")
-def picture(_: Context) -> list[Node]:
-    """No picture is set."""
-    raise IqError(404, "item-not-found")
+def picture(context: Context) -> list[Node]:
+    """Where to get somebody's picture."""
+    target = context.node.jid("target")
+    person = context.network.world.find(target) if target else context.owner[0]
+    if person is None or not person.profile.picture:
+        raise IqError(404, "item-not-found")
+    asked = context.node.child("picture")
+    if asked is not None and asked.get("id") == person.profile.picture_id:
+        return []
+    where = profiles.picture_place(context.network, person)
+    kind = (asked.get("type") if asked else "") or "image"
+    attrs = {"id": person.profile.picture_id, "type": kind, "url": where["url"], "direct_path": where["direct_path"]}
+    return [Node("picture", attrs)]
+
+
+@on_iq("w:profile:picture", "set")
+def set_picture(context: Context) -> list[Node]:
+    """The client sets (or without a picture, removes) its own picture, or that of a group, which is not kept."""
+    world = context.network.world
+    target, new = context.node.jid("target"), context.node.child("picture")
+    picture_id = str(int.from_bytes(world.random(4), "big"))
+    if target is None or target.server != GROUP:
+        picture_id = profiles.set_picture(context.network, context.owner[0], new.data if new else b"")
+    return [Node("picture", {"id": picture_id})] if new else []
+
+
+@on_iq("status", "set")
+def about(context: Context) -> list[Node]:
+    """The client sets its "about" text."""
+    set_about(context, context.node.child_data("status").decode(errors="replace"))
+    return []
+
+
+@on_iq("status", "get")
+def status_privacy(_: Context) -> list[Node]:
+    """Statuses go to all contacts."""
+    return [Node("privacy", {}, [Node("list", {"type": "contacts", "default": "true"})])]
 
 
 @on_iq("w:biz", "get")
@@ -18,7 +57,63 @@ def business_profile(_: Context) -> list[Node]:
     raise IqError(404, "item-not-found")
 
 
+@on_iq("privacy", "get")
+def privacy_settings(context: Context) -> list[Node]:
+    """Everything is open to everybody, but for what the client changed."""
+    return [_settings(context.owner[0])]
+
+
+@on_iq("privacy", "set")
+def change_privacy(context: Context) -> list[Node]:
+    """Either the client changes a setting, or it hands a token for a contact, which nothing here ever asks for."""
+    changed = context.node.child("privacy")
+    if changed is None:
+        return []
+    person, _ = context.owner
+    person.profile.privacy |= {item.get("name"): item.get("value") for item in changed.walk("category")}
+    context.network.world.touch(person)
+    return [_settings(person)]
+
+
 @on_iq("blocklist", "get")
-def block_list(_: Context) -> list[Node]:
-    """Nobody is blocked."""
-    return [Node("list", {"dhash": "0"}, [])]
+def block_list(context: Context) -> list[Node]:
+    """Whom the client blocked."""
+    return [_blocked(context, context.owner[0])]
+
+
+@on_iq("blocklist", "set")
+def block(context: Context) -> list[Node]:
+    """The client blocks or unblocks somebody; it is kept, and has no effect."""
+    person, _ = context.owner
+    item = context.node.child("item")
+    other = context.network.world.find(item.jid("jid")) if item else None
+    if item is None or other is None:
+        raise IqError(404, "item-not-found")
+    others = [phone for phone in person.profile.blocked if phone != other.phone]
+    person.profile.blocked = [*others, other.phone] if item.get("action") == "block" else others
+    context.network.world.touch(person)
+    return [_blocked(context, person)]
+
+
+@on_iq("disappearing_mode", "set")
+def disappearing_mode(_: Context) -> list[Node]:
+    """Messages never disappear here."""
+    return []
+
+
+def set_about(context: Context, text: str) -> None:
+    """Change the client's "about" text."""
+    person, _ = context.owner
+    person.profile.about = text
+    context.network.world.touch(person)
+
+
+def _settings(person: Person) -> Node:
+    values = {name: person.profile.privacy.get(name, "all") for name in _PRIVACY}
+    return Node("privacy", {}, [Node("category", {"name": name, "value": value}) for name, value in values.items()])
+
+
+def _blocked(context: Context, person: Person) -> Node:
+    people = filter(None, map(context.network.world.get, person.profile.blocked))
+    items = [Node("item", {"jid": other.lid_jid()}) for other in people]
+    return Node("list", {"dhash": str(len(items))}, items)

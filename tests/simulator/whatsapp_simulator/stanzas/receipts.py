@@ -1,18 +1,18 @@
-"""Receipts of clients: delivered, read, and "send it again"."""
+"""Receipts of clients: delivered, read, seen, and "send it again"."""
 
 from __future__ import annotations
 
 from whatsapp_simulator.network import pending_key
 from whatsapp_simulator.phones import receiving, sending
 from whatsapp_simulator.protocol.binary import Attrs, Node
-from whatsapp_simulator.protocol.jid import SERVER
+from whatsapp_simulator.protocol.jid import BROADCAST, GROUP, NEWSLETTER, SERVER, Jid
+from whatsapp_simulator.stanzas import channels
 from whatsapp_simulator.stanzas.registry import Context, on
 
 
 @on("receipt")
 def receipt(context: Context) -> None:
     """Confirm it, and pass it on to whom it is for."""
-    reader, device = context.owner
     node, network = context.node, context.network
     to = node.jid("to")
     kind = node.get("type")
@@ -22,19 +22,35 @@ def receipt(context: Context) -> None:
     context.link.send(Node("ack", attrs))
     if kind != "retry":
         network.confirm(context.link, pending_key("message", node))
-    person = network.world.find(to)
-    if person is None or to is None or person is reader:
+    if to is None:
         return
-    if to.device == 0 and kind == "retry":
+    if to.server == NEWSLETTER:
+        channels.viewed(context, to)
+    elif to.server in (GROUP, BROADCAST):
+        if (author := node.jid("participant")) is not None:
+            _pass_on(context, author, to)
+    else:
+        _pass_on(context, to, None)
+
+
+def _pass_on(context: Context, author: Jid, chat: Jid | None) -> None:
+    """To the author of the messages that the receipt is for; chat: the group or status they were in."""
+    reader, device = context.owner
+    node, network = context.node, context.network
+    kind = node.get("type")
+    person = network.world.find(author)
+    if person is None:
+        return
+    if author.device == 0 and kind == "retry":
         sending.send_again(network, person, reader, device, node)
-    elif to.device == 0:
-        receiving.take_receipt(network, person, reader, node)
-    elif target := person.devices.get(to.device):
-        forwarded: Attrs = {
-            "from": reader.lid_jid(device.number),
-            "id": node.get("id"),
-            "t": str(network.world.now()),
-        }
+    elif person is reader:
+        return
+    elif author.device == 0:
+        receiving.take_receipt(network, person, reader, node, str(chat or ""))
+    elif target := person.devices.get(author.device):
+        own = reader.lid_jid(device.number)
+        forwarded: Attrs = {"from": chat, "participant": own} if chat else {"from": own}
+        forwarded |= {"id": node.get("id"), "t": str(network.world.now())}
         if kind and kind != "inactive":
             forwarded["type"] = kind
         network.deliver(person, target, Node("receipt", forwarded, node.content))

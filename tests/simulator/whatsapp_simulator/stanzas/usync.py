@@ -42,7 +42,8 @@ def _user(context: Context, user: Node, wanted: list[str]) -> Node:
         "contact": lambda: Node("contact", {"type": "in"}, asked),
         "lid": lambda: Node("lid", {"val": person.lid_jid()}),
         "devices": lambda: _devices(person),
-        "status": lambda: Node("status", {"t": "0"}, b""),
+        "status": lambda: Node("status", {"t": "0"}, person.profile.about.encode()),
+        "picture": lambda: Node("picture", {"id": person.profile.picture_id} if person.profile.picture_id else {}),
     }
     return Node("user", attrs, [parts[tag]() for tag in wanted if tag in parts])
 

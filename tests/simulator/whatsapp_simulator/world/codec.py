@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import types
 import typing
+from enum import Enum
 from typing import Any
 
 _HANDLED_AS_IS = (str, int, float, bool, type(None))
@@ -35,6 +36,8 @@ def from_json(kind: Any, data: Any) -> Any:
         return made(**{name: from_json(hints[name], item) for name, item in data.items()})
     if kind is bytes:
         return base64.b64decode(data)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(data)
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is dict:
         return {arguments[0](key): from_json(arguments[1], item) for key, item in data.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
+from whatsapp_simulator.content.model import Content, Kind
 from whatsapp_simulator.protocol.client_payload import SignedPreKey
 from whatsapp_simulator.protocol.jid import LID, USER, Jid
 from whatsapp_simulator.signal.device import SignalDevice
@@ -16,15 +17,19 @@ KEPT_MESSAGES = 1000
 
 @dataclass(slots=True)
 class Pending:
-    """An encoded stanza that a device has not confirmed yet."""
+    """An encoded stanza that a device has not confirmed yet. ack_confirms: an ack is enough, also for a message."""
 
     stanza: bytes
     deliveries: int = 0
+    ack_confirms: bool = False
 
 
 @dataclass(slots=True)
 class Device:
-    """A linked device (a bot). prekeys: id → public key; pending: key → stanza, in order; times in Unix seconds."""
+    """A linked device (a bot). prekeys: id → public key; pending: key → stanza, in order; times in Unix seconds.
+
+    welcomed: it was given the keys of the app state.
+    """
 
     number: int
     noise_key: bytes
@@ -35,37 +40,102 @@ class Device:
     last_active_at: float
     prekeys: dict[int, bytes] = field(default_factory=dict)
     pending: dict[str, Pending] = field(default_factory=dict)
+    welcomed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class InboxItem:
-    """A text that arrived on a phone; `sender` is a phone number, `timestamp` Unix seconds."""
+    """A message that arrived on a phone; `sender` is a phone number, `timestamp` Unix seconds.
+
+    chat: a group or `status@broadcast`, empty for a message to this person alone. media_error: what is wrong with its
+    file, if anything.
+    """
 
     index: int
     id: str
     sender: str
     text: str
     timestamp: int
+    chat: str = ""
+    content: Content | None = None
+    media_error: str = ""
+
+    @property
+    def kind(self) -> Kind:
+        """What kind of message it is."""
+        return self.content.kind if self.content else Kind.TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptItem:
-    """A receipt for a message of this person; kind: delivered, read or played."""
+    """A receipt for a message of this person; kind: delivered, read or played. chat: as in `InboxItem`."""
 
     index: int
     id: str
     sender: str
     kind: str
     timestamp: int
+    chat: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatStateItem:
+    """Somebody types (composing), records (recording) or stopped (paused) where this person sees it."""
+
+    index: int
+    sender: str
+    state: str
+    timestamp: int
+    chat: str = ""
+
+
+@dataclass(slots=True)
+class Call:
+    """A call of this person to somebody; state: ringing, rejected or ended."""
+
+    id: str
+    to: str
+    video: bool
+    state: str
+    timestamp: int
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message that this phone sent, kept for retries; `plaintext` is the protobuf message."""
+    """A message that this phone sent, kept for retries; `plaintext` is the protobuf message.
+
+    to: a phone number; in a group or status empty, and `chat` is its address. kind, edit, media_type: of the stanza.
+    """
 
     to: str
     plaintext: bytes
     timestamp: int
+    chat: str = ""
+    kind: str = "text"
+    edit: str = ""
+    media_type: str = ""
+    peer: bool = False
+
+
+@dataclass(slots=True)
+class Profile:
+    """What others see of somebody. presence: available, unavailable or unknown; picture: its bytes, if any."""
+
+    about: str = ""
+    picture: bytes = b""
+    picture_id: str = ""
+    presence: str = "unknown"
+    last_seen: int = 0
+    blocked: list[str] = field(default_factory=list)
+    privacy: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class AppState:
+    """The settings that an account's devices share: collection → encrypted patches, the first one makes version 1."""
+
+    key: bytes = b""
+    patches: dict[str, list[bytes]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -87,6 +157,10 @@ class Person:
     retries: dict[str, int] = field(default_factory=dict)
     #: Phone numbers of the accounts that asked for the devices and are to be told when they change.
     watchers: list[str] = field(default_factory=list)
+    chat_states: list[ChatStateItem] = field(default_factory=list)
+    calls: dict[str, Call] = field(default_factory=dict)
+    profile: Profile = field(default_factory=Profile)
+    app_state: AppState = field(default_factory=AppState)
 
     @property
     def lid(self) -> str:

@@ -1,4 +1,4 @@
-"""Everybody in the network, found by phone number or hidden address."""
+"""Everybody in the network, found by phone number or hidden address, and the groups, channels and files they share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from whatsapp_simulator.protocol.curve import Random
 from whatsapp_simulator.protocol.jid import LID, USER, Jid
 from whatsapp_simulator.signal.device import SignalDevice
+from whatsapp_simulator.world.channels import Channels
+from whatsapp_simulator.world.files import Files
+from whatsapp_simulator.world.groups import Groups
 from whatsapp_simulator.world.model import Person, lid_of
 
 _PHONE = re.compile(r"[1-9][0-9]{6,14}")
@@ -28,9 +31,21 @@ def normalize_phone(text: str) -> str:
 class World:
     """The people; `clock` gives Unix seconds, and whoever changes a person says so with `touch`."""
 
-    def __init__(self, *, random: Random, clock: Callable[[], float], people: Iterable[Person] = ()) -> None:
+    def __init__(
+        self,
+        *,
+        random: Random,
+        clock: Callable[[], float],
+        people: Iterable[Person] = (),
+        groups: Groups | None = None,
+        channels: Channels | None = None,
+        files: Files | None = None,
+    ) -> None:
         self.random = random
         self.clock = clock
+        self.groups = groups or Groups()
+        self.channels = channels or Channels()
+        self.files = files or Files()
         self._people = {person.phone: person for person in people}
         self._phones_by_lid = {person.lid: person.phone for person in self._people.values()}
         self._touched: dict[str, Person] = {}
@@ -78,6 +93,10 @@ class World:
     def message_id(self) -> str:
         """A new message id."""
         return "3EB0" + self.random(9).hex().upper()
+
+    def place_id(self) -> str:
+        """The user part of the address of a new group or channel: 18 digits."""
+        return "120363" + str(int.from_bytes(self.random(8), "big") % 10**12).zfill(12)
 
     def _person(self, phone: str, name: str | None) -> Person:
         person = self._people.get(phone)

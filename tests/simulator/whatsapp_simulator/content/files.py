@@ -1,0 +1,66 @@
+"""Media files as clients put them on the server: AES-256-CBC, then the first 10 bytes of an HMAC-SHA256."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+from cryptography.hazmat.primitives import padding
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from whatsapp_simulator.content.model import Kind, Media
+
+_MAC_SIZE = 10
+_BLOCK_BITS = 128
+_USES = {
+    Kind.IMAGE: b"WhatsApp Image Keys",
+    Kind.STICKER: b"WhatsApp Image Keys",
+    Kind.VIDEO: b"WhatsApp Video Keys",
+    Kind.AUDIO: b"WhatsApp Audio Keys",
+    Kind.DOCUMENT: b"WhatsApp Document Keys",
+}
+
+
+class FileError(ValueError):
+    """A file is not what the message says; the message of the error says why."""
+
+
+def encrypt(data: bytes, key: bytes, kind: Kind) -> bytes:
+    """A file as it is uploaded; key: 32 bytes."""
+    iv, cipher_key, mac_key = _keys(key, kind)
+    padder = padding.PKCS7(_BLOCK_BITS).padder()
+    encryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).encryptor()
+    ciphertext = encryptor.update(padder.update(data) + padder.finalize()) + encryptor.finalize()
+    return ciphertext + hmac.digest(mac_key, iv + ciphertext, hashlib.sha256)[:_MAC_SIZE]
+
+
+def decrypt(stored: bytes, media: Media, kind: Kind) -> bytes:
+    """The file that a message points to, with all that the message says of it verified; FileError if that is wrong."""
+    if media.key and hashlib.sha256(stored).digest() != media.enc_sha256:
+        raise FileError("the stored file has not the SHA-256 that the message says")
+    data = _decrypt(stored, media.key, kind) if media.key else stored
+    if hashlib.sha256(data).digest() != media.sha256:
+        raise FileError("the decrypted file has not the SHA-256 that the message says")
+    if len(data) != media.size:
+        raise FileError(f"the file has {len(data)} bytes, the message says {media.size}")
+    return data
+
+
+def _decrypt(stored: bytes, key: bytes, kind: Kind) -> bytes:
+    iv, cipher_key, mac_key = _keys(key, kind)
+    ciphertext, mac = stored[:-_MAC_SIZE], stored[-_MAC_SIZE:]
+    if not hmac.compare_digest(hmac.digest(mac_key, iv + ciphertext, hashlib.sha256)[:_MAC_SIZE], mac):
+        raise FileError(f"the authentication code is wrong for a file of the kind {kind}")
+    try:
+        decryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).decryptor()
+        unpadder = padding.PKCS7(_BLOCK_BITS).unpadder()
+        return unpadder.update(decryptor.update(ciphertext) + decryptor.finalize()) + unpadder.finalize()
+    except ValueError as error:
+        raise FileError(f"the file cannot be decrypted: {error}") from None
+
+
+def _keys(key: bytes, kind: Kind) -> tuple[bytes, bytes, bytes]:
+    expanded = HKDF(SHA256(), 112, None, _USES[kind]).derive(key)
+    return expanded[:16], expanded[16:48], expanded[48:80]

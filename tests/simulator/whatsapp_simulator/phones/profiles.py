@@ -1,0 +1,29 @@
+"""Pictures of people."""
+
+from __future__ import annotations
+
+from whatsapp_simulator.network import Network
+from whatsapp_simulator.world.files import place
+from whatsapp_simulator.world.model import Person
+
+
+def set_picture(network: Network, person: Person, picture: bytes) -> str:
+    """Give somebody a picture (no bytes: none any more); returns its id, empty for none."""
+    world = network.world
+    if person.profile.picture_id:
+        world.files.remove(_path(person))
+    person.profile.picture = picture
+    person.profile.picture_id = str(int.from_bytes(world.random(4), "big")) if picture else ""
+    if picture:
+        world.files.put(_path(person), picture)
+    world.touch(person)
+    return person.profile.picture_id
+
+
+def picture_place(network: Network, person: Person) -> dict[str, str]:
+    """Where the picture is."""
+    return place(network.media_host, _path(person))
+
+
+def _path(person: Person) -> str:
+    return f"/pictures/{person.profile.picture_id}.jpg"

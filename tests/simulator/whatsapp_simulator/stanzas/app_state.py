@@ -1,0 +1,40 @@
+"""The app state: clients ask for what is new in a collection, and put changes there."""
+
+from __future__ import annotations
+
+from whatsapp_simulator.phones import app_state
+from whatsapp_simulator.protocol.binary import Attrs, Node
+from whatsapp_simulator.stanzas.registry import Context, IqError, on_iq
+
+
+@on_iq("w:sync:app:state", "set")
+def sync(context: Context) -> list[Node]:
+    """Each `collection` with a patch is changed; each without one gets the patches after the version it names."""
+    request = context.node.child("sync")
+    if request is None:
+        raise IqError(400, "bad-request")
+    return [Node("sync", {}, [_collection(context, asked) for asked in request.walk("collection")])]
+
+
+def _collection(context: Context, asked: Node) -> Node:
+    person, _ = context.owner
+    name, version = asked.get("name"), int(asked.get("version") or 0)
+    patch = asked.child("patch")
+    attrs: Attrs = {"name": name}
+    if patch is not None and app_state.push(context.network, person, name, version, patch.data):
+        _tell_others(context, name, version + 1)
+        return Node("collection", attrs | {"version": str(version + 1)})
+    news = [Node("patch", {}, data) for data in app_state.patches_after(person, name, version)]
+    content = [Node("patches", {}, news)] if news else []
+    if patch is not None:
+        conflict = Node("error", {"code": "409", "text": "conflict"})
+        return Node("collection", attrs | {"type": "error"}, [conflict, *content])
+    return Node("collection", attrs | {"version": str(version + len(news))}, content)
+
+
+def _tell_others(context: Context, name: str, version: int) -> None:
+    person, device = context.owner
+    changed = Node("collection", {"name": name, "version": str(version)})
+    for other in person.devices.values():
+        if other is not device:
+            context.network.notify(person, other, "server_sync", person.phone_jid(), [changed])

@@ -1,0 +1,6 @@
+"""A typed client of the control API, one file per resource."""
+
+from whatsapp_simulator.testing.client.base import SimulatorError
+from whatsapp_simulator.testing.client.simulator import SimulatorClient
+
+__all__ = ["SimulatorClient", "SimulatorError"]

@@ -1,0 +1,52 @@
+"""Channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from whatsapp_simulator.control.models import Channel, Post
+from whatsapp_simulator.control.models import Channels as ChannelList
+from whatsapp_simulator.testing.client.base import Base
+
+
+class Channels(Base):
+    """Calls about channels."""
+
+    async def create_channel(self, name: str, *, description: str = "", followers: Sequence[str] = ()) -> Channel:
+        """Create a channel that these accounts follow."""
+        body = {"name": name, "description": description, "followers": list(followers)}
+        return Channel.model_validate(await self._call("POST", "/channels", body))
+
+    async def channels(self) -> list[Channel]:
+        """All channels."""
+        return ChannelList.model_validate(await self._call("GET", "/channels")).items
+
+    async def channel(self, channel_id: str) -> Channel:
+        """A channel with its posts."""
+        return Channel.model_validate(await self._call("GET", f"/channels/{channel_id}"))
+
+    async def post_to_channel(self, channel_id: str, text: str = "", *, media: dict[str, Any] | None = None) -> Post:
+        """Post something. media: what `client.messages.file` makes."""
+        body = {"text": text, "media": media}
+        return Post.model_validate(await self._call("POST", f"/channels/{channel_id}/posts", body))
+
+    async def follow(self, channel_id: str, phone: str, *, following: bool = True) -> Channel:
+        """An account follows a channel, or does not any more."""
+        method = "PUT" if following else "DELETE"
+        return Channel.model_validate(await self._call(method, f"/channels/{channel_id}/followers/{phone}"))
+
+    async def wait_for_channel_reaction(
+        self, channel_id: str, server_id: int, emoji: str | None = None, *, deadline: float = 10
+    ) -> Post:
+        """The post as soon as somebody reacted to it (with this emoji)."""
+
+        async def read() -> Post | None:
+            for post in (await self.channel(channel_id)).posts:
+                emojis = [reaction.emoji for reaction in post.reactions]
+                if post.server_id == server_id and (emoji in emojis or (emoji is None and emojis)):
+                    return post
+            return None
+
+        what = f"nobody reacted with {emoji or 'anything'} to {server_id} in {channel_id}"
+        return await self._until(read, what, deadline=deadline)
