@@ -18,6 +18,8 @@ from orchestrator.db.keys import new_runtime_token
 
 BOT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
 CHANGES_CHANNEL = "botdock_bots"
+EVERYTHING = "*"
+"""Payload that asks every controller for a full look."""
 RANDOM_TOKEN = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"  # noqa: S105 - makes one
 
 

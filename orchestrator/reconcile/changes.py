@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import psycopg
 
-from orchestrator.db.models import CHANGES_CHANNEL
+from orchestrator.db.models import CHANGES_CHANNEL, EVERYTHING
 from orchestrator.reconcile.leader import connect
 from orchestrator.settings import Settings
 
@@ -18,7 +18,8 @@ RECONNECT_DELAY = 0.5
 async def listen(settings: Settings, *, on_change: Callable[[str], None], on_gap: Callable[[], None]) -> None:
     """Call `on_change` with the id of each bot of this server whose row is written, until cancelled.
 
-    `on_gap` is called after every (re)connection: what happened before it was not heard and has to be looked for.
+    `on_gap` is called after every (re)connection, because what happened before it was not heard and has to be looked
+    for, and when a process of the stack has started (`orchestrator/db/announce.py`).
     """
     mine = f"{settings.server_name}/"
     while True:
@@ -27,7 +28,9 @@ async def listen(settings: Settings, *, on_change: Callable[[str], None], on_gap
                 await connection.execute(f"LISTEN {CHANGES_CHANNEL}")
                 on_gap()
                 async for payload in _payloads(connection):
-                    if payload.startswith(mine):
+                    if payload == EVERYTHING:
+                        on_gap()
+                    elif payload.startswith(mine):
                         on_change(payload.removeprefix(mine))
         except (psycopg.Error, OSError) as exc:
             log.warning("notifications of Postgres are interrupted: %s", type(exc).__name__)

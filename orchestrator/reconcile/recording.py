@@ -7,7 +7,7 @@ from bot_runtime.contract import EventType
 from orchestrator.engine.base import Engine, EngineError, EngineUnavailable, ObservedContainer
 from orchestrator.reconcile.exits import classify
 from orchestrator.reconcile.record import BotRecord, moment
-from orchestrator.reconcile.restart import RestartPolicy, Verdict, decide, record_failure
+from orchestrator.reconcile.restart import Restart, RestartPolicy, Verdict, decide, record_failure
 
 log = logging.getLogger(__name__)
 
@@ -26,15 +26,19 @@ async def record_exit(record: BotRecord, engine: Engine, policy: RestartPolicy, 
     ended = classify(container, record.kill_reason)
     finished = container.finished_at if container is not None and container.finished_at else moment(now)
     logs = [] if container is None else await _last_lines(engine, container.id)
-    healthy_since = record.known.healthy_since
-    history = record_failure(
-        policy,
-        record.known.history,
-        now=now,
-        was_healthy=healthy_since is not None,
-        healthy_seconds=0.0 if healthy_since is None else finished.timestamp() - healthy_since,
-    )
-    restart = decide(policy, history, now=now, random=random)
+    healthy_since, history = record.known.healthy_since, record.known.history
+    if container is None and record.just_loaded:
+        # Removed while no controller acted (`make down`): that was a person, and says nothing about the bot.
+        restart = Restart(Verdict.RESTART, now, "starting again")
+    else:
+        history = record_failure(
+            policy,
+            history,
+            now=now,
+            was_healthy=healthy_since is not None,
+            healthy_seconds=0.0 if healthy_since is None else finished.timestamp() - healthy_since,
+        )
+        restart = decide(policy, history, now=now, random=random)
     skipped = restart.verdict is Verdict.SKIP
     record.known = replace(
         record.known,

@@ -80,6 +80,7 @@ class Worker:
             return None
         requeue_after = await self._steps(record)
         await self._store.write([record])
+        record.just_loaded = False
         return requeue_after
 
     async def _refresh(self, record: BotRecord) -> None:

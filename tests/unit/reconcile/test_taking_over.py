@@ -160,3 +160,12 @@ class TestTakingOver:
         await world.run(BOT, 60)
         assert world.host.volumes[NAME] is volume
         assert starts(world) == begun
+
+    async def test_containers_removed_while_no_controller_acted_are_no_failures(self, world: World) -> None:
+        await online(world)
+        for _ in range(6):
+            world.host.remove_by_hand(NAME)
+            world.new_controller()
+            await world.run(BOT)
+            assert world.phase(BOT)[0] == "online"
+        assert world.event_types(BOT).count("container-exit") == 6
