@@ -4,20 +4,22 @@ Every write checks, in the same statement or transaction, that the server's epoc
 another controller has taken over, nothing is written and LostLeadership is raised. The bots' rows are read by server.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import EventPage
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
 from orchestrator.reconcile.record import BotRecord, PendingEvent
+
+_STATUS = SQLModel.metadata.tables["bot_status"]
 
 PRUNE_BATCH = 5_000
 """Events dropped in one statement: few enough for its time-out, and for others who wait for the server's row."""
@@ -94,13 +96,7 @@ class Store:
             return
         async with self._database.session() as session:
             await self._fence(session)
-            for record, changes, _events in work:
-                if changes:
-                    await session.execute(
-                        update(BotStatus)
-                        .where(col(BotStatus.bot_id) == record.bot_id)
-                        .values(**_storable(changes), epoch=self._epoch, updated_at=func.now())
-                    )
+            await self._update(session, {record.bot_id: changes for record, changes, _ in work if changes})
             own_events = [self._row(record.bot_id, event) for record, _, events in work for event in events]
             if own_events:
                 await self._insert_own_events(session, own_events)
@@ -108,6 +104,20 @@ class Store:
         for record, changes, events in work:
             record.written.update(changes)
             del record.events[: len(events)]
+
+    async def _update(self, session: AsyncSession, changes: Mapping[str, dict[str, Any]]) -> None:
+        """One round trip for all bots of which the same columns changed. The table, not the model, is written: the
+        session's book-keeping would cost several times as much, and this is most of what an idle controller writes."""
+        alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+        for bot_id, values in changes.items():
+            alike.setdefault(tuple(sorted(values)), []).append({"changed_bot": bot_id, **_storable(values)})
+        statement = (
+            update(_STATUS)
+            .where(_STATUS.c.bot_id == bindparam("changed_bot"))
+            .values(epoch=self._epoch, updated_at=func.now())
+        )
+        for rows in alike.values():
+            await session.execute(statement, rows)
 
     async def ingest(self, bot_id: str, page: EventPage) -> None:
         """Take over a page of a bot's events and move its cursor, both or neither. Repeating a page changes nothing."""
@@ -129,11 +139,7 @@ class Store:
                         for event in page.items
                     ],
                 )
-            await session.execute(
-                update(BotStatus)
-                .where(col(BotStatus.bot_id) == bot_id)
-                .values(spool_id=page.spool_id, spool_seq=page.next, epoch=self._epoch)
-            )
+            await self._update(session, {bot_id: {"spool_id": page.spool_id, "spool_seq": page.next}})
             await session.commit()
 
     async def forget(self, bot_id: str) -> None:
