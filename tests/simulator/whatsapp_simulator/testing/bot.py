@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -11,6 +12,20 @@ from pathlib import Path
 from typing import Any
 
 _SCRIPT = Path(__file__).with_name("bot_script.py")
+
+
+class BotError(Exception):
+    """A call of the neonize client raised; the message is its error's."""
+
+
+def jid(address: str) -> dict[str, str]:
+    """An address (`user@server`) as an argument of `BotProcess.call`."""
+    return {"jid": address}
+
+
+def blob(data: bytes) -> dict[str, str]:
+    """Bytes as an argument of `BotProcess.call`."""
+    return {"bytes": base64.b64encode(data).decode()}
 
 
 class BotProcess:
@@ -36,7 +51,7 @@ class BotProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **environment},
-                limit=1 << 20,
+                limit=1 << 24,
             )
         return cls(process)
 
@@ -53,6 +68,21 @@ class BotProcess:
         """Send a text to an address (`user@server`); returns the "sent" event, with `id` or `error`."""
         self.command(send=text, to=to)
         return await self.wait_for("sent", text=text)
+
+    async def call(self, method: str, *args: Any, deadline: float = 20, **kwargs: Any) -> Any:
+        """Call a method of the neonize client and return its result; BotError with its error.
+
+        Arguments that JSON has no form for: see bot_script.py; `jid` and `blob` here make two of them.
+        """
+        self.command(call=method, args=args, kwargs=kwargs)
+        called = await self.wait_for("called", call=method, deadline=deadline)
+        if "error" in called:
+            raise BotError(called["error"])
+        return called["result"]
+
+    def seen(self, event: str) -> list[dict[str, Any]]:
+        """All events of this name so far."""
+        return [found for found in self.events if found["event"] == event]
 
     def command(self, **fields: Any) -> None:
         """Tell the bot to do something; see bot_script.py."""
