@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.simulator.harness import Bots
 from whatsapp_simulator.testing import BotError, SimulatorClient
-from whatsapp_simulator.testing.bot import jid
+from whatsapp_simulator.testing.bot import blob, jid
 from whatsapp_simulator.testing.client.messages import file
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -60,7 +60,7 @@ async def test_channels_are_listed_followed_and_left(
 async def test_a_bot_runs_a_channel(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
     number, other = phone(), phone()
     owner, follower = await bots.paired(number), await bots.paired(other)
-    made = await owner.call("create_newsletter", "Mine", "by a bot", "")
+    made = await owner.call("create_newsletter", "Mine", "by a bot", blob(b"a picture"))
     channel_id = f"{made['ID']['User']}@newsletter"
     await client.follow(channel_id, other)
 
