@@ -102,7 +102,8 @@ def _logged_out(reason: int) -> Status:
 
 def _incoming(event: Any) -> Incoming | None:
     source, info = event.Info.MessageSource, event.Info
-    if not _has_content(event.Message):
+    # What the phone tells its own devices (keys of the app state, history) is no message of anybody.
+    if info.Category == "peer" or not _has_content(event.Message):
         return None
     sender = Address(source.Sender.User, source.Sender.Server)
     numbered = source.SenderAlt if sender.server == "lid" else source.Sender
