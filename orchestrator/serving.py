@@ -11,9 +11,29 @@ import uvicorn
 from orchestrator.errors import BotdockError
 
 SHUTDOWN_SECONDS = 5
+TICK_SECONDS = 1.0
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Finish the requests under way and return from `serve`."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn's own looks ten times a second whether it should end: a good part of what an idle controller costs.
+        # Once a second is needed for the answers' date.
+        while not await self.on_tick(0):
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._ending.wait()
+            except TimeoutError:
+                pass
+
     @contextmanager
     def capture_signals(self) -> Generator[None]:
         # uvicorn would raise a caught SIGTERM again after its own shutdown and so cut off everybody else's.
@@ -44,6 +64,6 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         try:
             await asyncio.shield(serving)
         except asyncio.CancelledError:
-            server.should_exit = True
+            server.end()
             await serving
             raise

@@ -77,6 +77,9 @@ def _incoming(data: bytes) -> Incoming | None:
     if content is None:
         return None
     info = event.Info
+    # What the phone tells its own devices (keys of the app state, history) is no message of anybody.
+    if info.Category == "peer":
+        return None
     source = info.MessageSource
     sender, chat = _address(source.Sender), _address(source.Chat)
     numbered = source.SenderAlt if sender.server == "lid" else source.Sender

@@ -1,5 +1,6 @@
 """The application: all routers behind the gate. It starts, and says so, also while Postgres is away."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,6 +30,7 @@ from orchestrator.api.context import Context
 from orchestrator.api.gate import Gate
 from orchestrator.api.http_metrics import HttpMetrics
 from orchestrator.auth import KeyVerifier
+from orchestrator.db.announce import announce
 from orchestrator.db.schema import needed_revision
 from orchestrator.db.session import Database
 from orchestrator.runtime.controller_client import ControllerClient
@@ -84,9 +86,13 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
             revision=needed_revision(),
             runtime_port=runtime_port,
         )
+        # A container of ours that is new is in no bots' network until a controller has looked.
+        announcing = asyncio.create_task(announce(database))
         try:
             yield
         finally:
+            announcing.cancel()
+            await asyncio.gather(announcing, return_exceptions=True)
             await controllers.close()
             await database.close()
 

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
 
 from orchestrator.api.errors import POOL_PREFIX
 from orchestrator.api.message_schemas import NewMessage
@@ -41,16 +42,20 @@ def is_page(path: str) -> bool:
 @router.get(PAGE)
 async def page() -> Response:
     """The page; it loads nothing from elsewhere."""
-    html = get_swagger_ui_html(
-        openapi_url=SCHEMA,
-        title="Botdock API",
-        swagger_js_url=f"{PAGE}/swagger-ui-bundle.js",
-        swagger_css_url=f"{PAGE}/swagger-ui.css",
-        swagger_favicon_url=f"{PAGE}/favicon-32x32.png",
-        swagger_ui_parameters={"persistAuthorization": False, "tryItOutEnabled": True, "validatorUrl": None},
+    html = bytes(
+        get_swagger_ui_html(
+            openapi_url=SCHEMA,
+            title="Botdock API",
+            swagger_js_url=f"{PAGE}/swagger-ui-bundle.js",
+            swagger_css_url=f"{PAGE}/swagger-ui.css",
+            swagger_favicon_url=f"{PAGE}/favicon-32x32.png",
+            swagger_ui_parameters={"persistAuthorization": False, "tryItOutEnabled": True, "validatorUrl": None},
+        ).body
     )
-    html.headers["Content-Security-Policy"] = _CONTENT_POLICY
-    return html
+    # A page opened as http://user:key@host/docs may fetch nothing by a relative address: it would hold the key.
+    relative = f"url: '{SCHEMA}'".encode()
+    absolute = f"url: window.location.origin + '{SCHEMA}'".encode()
+    return HTMLResponse(html.replace(relative, absolute), headers={"Content-Security-Policy": _CONTENT_POLICY})
 
 
 @router.get(PAGE + "/{name}")

@@ -21,6 +21,8 @@ BOT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
 CHANGES_CHANNEL = "botdock_bots"
 MESSAGES_CHANNEL = "botdock_messages"
 NEXT_CONFIG_GENERATION = "nextval('botdock_config_generation')"
+EVERYTHING = "*"
+"""Payload that asks every controller for a full look."""
 RANDOM_TOKEN = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"  # noqa: S105 - makes one
 
 

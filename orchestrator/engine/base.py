@@ -178,6 +178,9 @@ class Engine(Protocol):
     async def inspect(self, name: str) -> ObservedContainer | None:
         """One container by name or id, whoever owns it; None when there is none."""
 
+    async def has_image(self, image: str) -> bool:
+        """Whether the image is on the engine."""
+
     async def create(self, spec: ContainerSpec) -> str:
         """Make a container (and its volume) without starting it; its id."""
 

@@ -87,6 +87,18 @@ class DockerEngine:
             return None
         return docker_observe.from_inspect(item)
 
+    async def has_image(self, image: str) -> bool:
+        """See `Engine.has_image`."""
+
+        def call(client: APIClient) -> bool:
+            try:
+                client.inspect_image(image)  # type: ignore[no-untyped-call]
+            except NotFound:
+                return False
+            return True
+
+        return await self._clients.run(f"look for image {image}", call, read=True)
+
     async def create(self, spec: ContainerSpec) -> str:
         """See `Engine.create`."""
         config = container_config(spec, owner=self._owner, server=self._server)

@@ -66,6 +66,12 @@ class MemoryEngine:
             container = self.host.find(name)
             return container.observed(listed=False) if container else None
 
+    async def has_image(self, image: str) -> bool:
+        """See `Engine.has_image`."""
+        await asyncio.sleep(0)
+        with self.host.operation("has_image"):
+            return image not in self.host.missing_images
+
     async def create(self, spec: ContainerSpec) -> str:
         """See `Engine.create`."""
         await asyncio.sleep(0)

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import psycopg
 
-from orchestrator.db.models import CHANGES_CHANNEL, MESSAGES_CHANNEL
+from orchestrator.db.models import CHANGES_CHANNEL, EVERYTHING, MESSAGES_CHANNEL
 from orchestrator.reconcile.leader import connect
 from orchestrator.settings import Settings
 
@@ -24,8 +24,9 @@ async def listen(
 ) -> None:
     """Call `on_change` with the id of each bot of this server whose row is written, until cancelled.
 
-    `on_message` is called with the id of each bot that has a new message to send; `on_gap` is called after
-    every (re)connection: what happened before it was not heard and has to be looked for.
+    `on_message` is called with the id of each bot that has a new message to send. `on_gap` is called after every
+    (re)connection, because what happened before it was not heard and has to be looked for, and when a process of the
+    stack has started (`orchestrator/db/announce.py`).
     """
     mine = f"{settings.server_name}/"
     while True:
@@ -34,11 +35,35 @@ async def listen(
                 await connection.execute(f"LISTEN {CHANGES_CHANNEL}")
                 await connection.execute(f"LISTEN {MESSAGES_CHANNEL}")
                 on_gap()
-                async for notification in connection.notifies():
-                    if not notification.payload.startswith(mine):
-                        continue
-                    tell = on_message if notification.channel == MESSAGES_CHANNEL else on_change
-                    tell(notification.payload.removeprefix(mine))
+                async for channel, payload in _heard(connection):
+                    if payload == EVERYTHING:
+                        on_gap()
+                    elif payload.startswith(mine):
+                        tell = on_message if channel == MESSAGES_CHANNEL else on_change
+                        tell(payload.removeprefix(mine))
         except (psycopg.Error, OSError) as exc:
             log.warning("notifications of Postgres are interrupted: %s", type(exc).__name__)
         await asyncio.sleep(RECONNECT_DELAY)
+
+
+async def _heard(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> AsyncIterator[tuple[str, str]]:
+    """Channel and payload of what is notified on an idle connection, until it breaks (psycopg.OperationalError).
+
+    `connection.notifies()` wakes up ten times a second to look whether it is being cancelled; that alone costs as much
+    as probing dozens of bots.
+    """
+    pgconn = connection.pgconn
+    readable = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    descriptor = pgconn.socket
+    loop.add_reader(descriptor, readable.set)
+    try:
+        while True:
+            # Looked at before the first wait, too: some may have come along with an earlier answer.
+            while (notification := pgconn.notifies()) is not None:
+                yield notification.relname.decode(), notification.extra.decode()
+            await readable.wait()
+            readable.clear()
+            pgconn.consume_input()
+    finally:
+        loop.remove_reader(descriptor)

@@ -2,8 +2,7 @@
 
 Wake-ups are notifications of Postgres, hints of the engine, results of probes, timers, and a full sweep every
 `resync_interval`, which alone is enough to be right: it reads all rows and lists all containers, and everything else
-only makes things happen sooner. Orphans (containers with our labels for bots that do not exist) are removed when two
-sweeps in a row saw them, and never by a sweep that could not read the database.
+only makes things happen sooner.
 """
 
 import asyncio
@@ -14,7 +13,6 @@ from random import Random
 
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
 from orchestrator.db.fence import LostLeadership
-from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.session import is_unavailable
 from orchestrator.engine.base import (
     Engine,
@@ -22,16 +20,15 @@ from orchestrator.engine.base import (
     EngineEvent,
     EngineEventKind,
     EngineUnavailable,
-    Label,
-    ObservedContainer,
 )
 from orchestrator.outbox.dispatcher import Endpoint
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probes import Failed, Monitor, Target
 from orchestrator.reconcile.queue import WorkQueue
 from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.spec import InvalidBot, network_name, resource_name, runtime_config
+from orchestrator.reconcile.spec import InvalidBot, runtime_config
 from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
 
@@ -39,6 +36,9 @@ log = logging.getLogger(__name__)
 
 FLUSH_INTERVAL = 5.0
 """Seconds between two writes of heartbeats and other values that change without a change of phase."""
+BLIND_BOTS = 3
+BLIND_PROBES = 2
+"""So many bots, and not one answer in the time of so many probes: then it is us."""
 ERROR_FIRST_DELAY = 0.5
 ERROR_MAX_DELAY = 30.0
 
@@ -67,7 +67,6 @@ class Fleet:
         self._metrics = metrics
         self._on_online = on_online
         self._records: dict[str, BotRecord] = {}
-        self._suspects: set[str] = set()
         self._errors: dict[str, int] = {}
         self._sweep_now = asyncio.Event()
         self.queue = WorkQueue()
@@ -75,8 +74,19 @@ class Fleet:
         """Set once the first sweep has adopted what runs."""
         self._monitor = Monitor(self, interval=settings.probe_interval, timeout=settings.probe_timeout, random=random)
         self._worker = Worker(
-            engine=engine, store=store, settings=settings, owner=owner, epoch=epoch, clock=clock, random=random
+            engine=engine,
+            store=store,
+            settings=settings,
+            owner=owner,
+            epoch=epoch,
+            clock=clock,
+            random=random,
+            blind=self._blind,
         )
+        self._sweeper = Sweeper(
+            engine=engine, store=store, settings=settings, clock=clock, records=self._records, metrics=metrics
+        )
+        self._last_answer = clock()
 
     def record(self, bot_id: str) -> BotRecord | None:
         """What is held of one bot."""
@@ -160,6 +170,7 @@ class Fleet:
             )
         else:
             self._metrics.probes.labels(result="ok").inc()
+            self._last_answer = self._clock()
             record.health = result
             if result.connection is not ConnectionState.CONNECTING:
                 record.paired_number = result.phone_number
@@ -179,6 +190,14 @@ class Fleet:
                 self._on_online(target.bot_id)
         if replace(record.probed, failures=0) != replace(before, failures=0):
             self._wake(target.bot_id)
+
+    def _blind(self) -> bool:
+        """Whether not one of several bots has answered for so long that the fault is on our side."""
+        watched = sum(1 for record in self._records.values() if record.probed is not None)
+        silence = self._clock() - self._last_answer
+        return watched >= BLIND_BOTS and silence > BLIND_PROBES * (
+            self._settings.probe_interval + self._settings.probe_timeout
+        )
 
     def wanted_generation(self, bot_id: str) -> int:
         """The generation of the configuration that a bot's runtime should have."""
@@ -202,9 +221,7 @@ class Fleet:
 
     async def take_events(self, bot_id: str, page: EventPage) -> None:
         """Keep a page of a bot's events."""
-        record = self._records.get(bot_id)
-        if record is None:
-            return
+        record = self._records[bot_id]
         # One transaction per bot at a time: whoever follows its events by id must never see a later id first.
         async with record.writing:
             await self._store.ingest(bot_id, page)
@@ -294,65 +311,13 @@ class Fleet:
                 pass
 
     async def sweep(self) -> None:
-        """Read all rows, list all containers, have every bot reconciled and orphans removed."""
-        # Containers first: the other way round, a bot made between the two reads would look like an orphan.
-        await self._engine.ensure_network(network_name(self._settings.server_name))
-        containers = await self._engine.list_containers()
-        rows = await self._store.bots()
-        by_bot = self._by_bot(containers)
-        for bot, status in rows:
-            self._take_row(bot, status, by_bot.get(bot.id))
-        known = {bot.id for bot, _ in rows}
-        for bot_id, record in self._records.items():
-            if bot_id not in known and record.bot is not None:
-                record.bot_dirty = True
+        """Look at everything once; see `sweep.py`."""
+        adopted = await self._sweeper.sweep()
         for bot_id in self._records:
             self._wake(bot_id)
-        await self._collect(containers, known, by_bot)
         if not self.swept.is_set():
-            adopted = sum(1 for bot_id in known if (found := by_bot.get(bot_id)) is not None and found.up)
-            log.info("adopted %d running containers of %d bots", adopted, len(known))
+            log.info("adopted %d running containers of %d bots", adopted, len(self._records))
             self.swept.set()
-
-    def _by_bot(self, containers: list[ObservedContainer]) -> dict[str, ObservedContainer]:
-        """Each bot's container; where there are two, the one with the right name."""
-        result: dict[str, ObservedContainer] = {}
-        for container in containers:
-            bot_id = container.labels.get(Label.BOT_ID, "")
-            right = container.name == resource_name(self._settings.server_name, bot_id)
-            if right or bot_id not in result:
-                result[bot_id] = container
-        return result
-
-    def _take_row(self, bot: Bot, status: BotStatus, container: ObservedContainer | None) -> None:
-        record = self._records.setdefault(bot.id, BotRecord(bot_id=bot.id))
-        if not record.loaded:
-            record.load(bot, status)
-            record.container, record.observed_dirty = container, False
-            return
-        if record.bot is None or not _same(record.bot, bot):
-            # Not taken from here: a worker may have read a newer row meanwhile, and may be in the middle of a round.
-            record.bot_dirty = True
-        seen = record.container
-        if seen is None or container is None or _shown(seen) != _shown(container):
-            # The list tells less than an inspection, and may be older than what a worker just did.
-            record.observed_dirty = seen is not None or container is not None
-
-    async def _collect(
-        self, containers: list[ObservedContainer], known: set[str], by_bot: dict[str, ObservedContainer]
-    ) -> None:
-        """Remove containers of ours that belong to no bot, once they have been seen by two sweeps in a row."""
-        orphans = {
-            container.id: container
-            for container in containers
-            if (bot_id := container.labels.get(Label.BOT_ID, "")) not in known or by_bot[bot_id].id != container.id
-        }
-        for container_id in orphans.keys() & self._suspects:
-            container = orphans[container_id]
-            log.warning("removing orphan container %s: no bot wants it", container.name)
-            await self._engine.remove(container_id)
-            self._metrics.orphans.inc()
-        self._suspects = set(orphans)
 
     async def _flushes(self) -> None:
         while True:
@@ -375,15 +340,6 @@ class Fleet:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
                 log.warning("status of bot %s was not written: %s", record.bot_id, type(exc).__name__)
-
-
-def _shown(container: ObservedContainer) -> tuple[object, ...]:
-    """What the engine's list tells reliably of a container."""
-    return container.id, container.name, container.state, container.address
-
-
-def _same(one: Bot, other: Bot) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in Bot.model_fields)
 
 
 _CALM = {ConnectionState.ONLINE, ConnectionState.CONNECTING, ConnectionState.PAIRING, ConnectionState.CLOSING}

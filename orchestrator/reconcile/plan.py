@@ -15,6 +15,8 @@ from orchestrator.db.models import Phase
 from orchestrator.engine.base import ContainerState, ObservedContainer
 from orchestrator.reconcile.restart import RestartHistory
 
+PROBE_REASONS = frozenset({"liveness-failed", "startup-timeout"})
+"""Reasons of a KILL that rest on probes alone."""
 REMOVING_POLL = 0.5
 """Seconds until an engine that is busy removing a container is looked at again."""
 
@@ -73,6 +75,8 @@ class Known:
     """The specification for which `history` and `halted` hold: it also changes with the installation's settings."""
     stop_deadline: float | None = None
     """When a SIGTERM under way becomes a SIGKILL."""
+    refusals: int = 0
+    """Times in a row that the engine refused to start the bot."""
     replace: bool = False
     """The last run hung or never answered: only a new container is trusted, not another start of the same one."""
     healthy_since: float | None = None

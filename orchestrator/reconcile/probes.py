@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 STARTUP_FIRST_DELAY = 0.05
 STARTUP_MAX_DELAY = 0.5
-EVENT_WAIT = 50.0
+EVENT_WAIT = 58.0
 EVENT_LIMIT = 200
 RETRY_DELAY = 1.0
 
@@ -154,10 +154,11 @@ class _Watch:
     async def _startup(self, client: RuntimeClient) -> None:
         delay = STARTUP_FIRST_DELAY
         while True:
-            result = await self._probe(client.health)
-            if isinstance(result, Health):
-                await self._report(client, result)
-                return
+            if await client.listens():
+                result = await self._probe(client.health)
+                if isinstance(result, Health):
+                    await self._report(client, result)
+                    return
             await asyncio.sleep(delay)
             delay = min(delay * 1.3, STARTUP_MAX_DELAY)
 

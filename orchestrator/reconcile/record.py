@@ -34,6 +34,8 @@ class BotRecord:
     """None once the row is gone."""
     bot_dirty: bool = False
     """A notification said that the row changed: read it before deciding."""
+    just_loaded: bool = False
+    """No round has been done since the status was read: whatever happened before it, nobody was there to see."""
     known: Known = field(default_factory=Known)
     observed_generation: int = 0
     container: ObservedContainer | None = None
@@ -75,6 +77,7 @@ class BotRecord:
         self.bot = bot
         if self.loaded:
             return
+        self.just_loaded = True
         self.known = _remembered(bot, status)
         self.observed_generation = status.observed_generation
         if status.phase in set(Phase):

@@ -24,10 +24,10 @@ from orchestrator.engine.base import (
     NetworkMissing,
     NotFound,
 )
-from orchestrator.reconcile.exits import classify
-from orchestrator.reconcile.plan import Action, Decision, Known, Limits, Probed, Wanted, is_ours, plan
+from orchestrator.reconcile.plan import PROBE_REASONS, Action, Decision, Known, Limits, Probed, Wanted, is_ours, plan
 from orchestrator.reconcile.record import BotRecord, moment
-from orchestrator.reconcile.restart import RestartHistory, RestartPolicy, Verdict, decide, record_failure
+from orchestrator.reconcile.recording import record_exit
+from orchestrator.reconcile.restart import RestartHistory, RestartPolicy
 from orchestrator.reconcile.spec import InvalidBot, container_spec, resource_name, wanted
 from orchestrator.reconcile.store import Store
 from orchestrator.settings import Settings
@@ -37,8 +37,10 @@ log = logging.getLogger(__name__)
 MAX_STEPS = 12
 """More steps in one round than any bot needs: beyond that the round ends and the bot is asked again."""
 KILL_POLL = 0.5
-ENGINE_ERROR_DELAY = 15.0
-EXIT_LOG_LINES = 20
+REFUSED_FIRST_DELAY = 5.0
+REFUSED_MAX_DELAY = 300.0
+"""Seconds until an engine that refused a bot is asked again; doubled with each refusal."""
+BLIND_POLL = 5.0
 
 
 class Worker:
@@ -54,7 +56,10 @@ class Worker:
         epoch: int,
         clock: Callable[[], float],
         random: Random,
+        blind: Callable[[], bool],
     ) -> None:
+        """`blind` says whether no bot at all can be reached, which is then not the fault of any of them."""
+        self._blind = blind
         self._engine = engine
         self._store = store
         self._settings = settings
@@ -75,6 +80,7 @@ class Worker:
             return None
         requeue_after = await self._steps(record)
         await self._store.write([record])
+        record.just_loaded = False
         return requeue_after
 
     async def _refresh(self, record: BotRecord) -> None:
@@ -119,6 +125,8 @@ class Worker:
         for _ in range(MAX_STEPS):
             self._absorb(record, want)
             decision = plan(want, record.known, record.container, record.probed, self._limits, now=self._clock())
+            if spec is not None:
+                decision = await self._held_back(record, decision, spec)
             if decision.action is not Action.RECORD_EXIT:
                 self._settle(record, decision)
             if decision.action is Action.NOTHING:
@@ -141,6 +149,18 @@ class Worker:
                 return 0.0
         return 0.0
 
+    async def _held_back(self, record: BotRecord, decision: Decision, spec: ContainerSpec) -> Decision:
+        """The decision, unless it would take a bot down for a reason that is not its own."""
+        if decision.action is Action.KILL and decision.reason in PROBE_REASONS and self._blind():
+            message = "none of the bots answers: the controller may be cut off from their network"
+            return Decision(Action.NOTHING, record.phase, record.reason, message, requeue_after=BLIND_POLL)
+        if decision.action is Action.STOP and decision.reason == "spec-changed":
+            if await self._engine.has_image(spec.image):
+                return decision
+            message = f"the image {spec.image} is not there; the bot goes on in its present container"
+            return Decision(Action.NOTHING, Phase.DEGRADED, "image-missing", message, requeue_after=REFUSED_FIRST_DELAY)
+        return decision
+
     def _settle(self, record: BotRecord, decision: Decision) -> None:
         record.settle(decision, now=self._clock())
 
@@ -153,7 +173,7 @@ class Worker:
             # The spec changed or a person asked for something: old failures count no longer.
             record.observed_generation = bot.generation
             known = replace(known, history=RestartHistory(), next_start_at=None, crash_loop=False, halted=None)
-            known = replace(known, spec_hash=want.spec_hash)
+            known = replace(known, refusals=0, spec_hash=want.spec_hash)
         if not up and known.stop_deadline is not None:
             known = replace(known, stop_deadline=None, run_open=False, healthy_since=None)
         if container is None and not (want.approved and want.running):
@@ -192,7 +212,7 @@ class Worker:
             case Action.CLEAR_SESSION | Action.PURGE:
                 await self._remove_volume(record, decision.action)
             case Action.RECORD_EXIT:
-                await self._record_exit(record)
+                await record_exit(record, self._engine, self._policy, now=self._clock(), random=self._random.random())
 
     async def _remove_volume(self, record: BotRecord, action: Action) -> None:
         """What cannot be taken back is done only by the acting controller, and if it is wanted at this moment."""
@@ -252,13 +272,14 @@ class Worker:
         await self._store.write([record])
         await self._engine.start(container)
         now = self._clock()
-        again = record.known.next_start_at is not None
+        again = record.known.next_start_at is not None and record.known.refusals == 0
         record.container = await self._engine.inspect(container)
         record.kill_reason = None
         record.known = replace(
             record.known,
             run_open=True,
             replace=False,
+            refusals=0,
             healthy_since=None,
             next_start_at=None,
             stop_deadline=None,
@@ -269,61 +290,6 @@ class Worker:
         record.probed = Probed(since=now)
         record.add_event(EventType.CONTAINER_START, {"containerId": container, "restarts": record.restarts}, now=now)
 
-    async def _record_exit(self, record: BotRecord) -> None:
-        container = record.container
-        if container is not None and container.exit_code is None:
-            container = record.container = await self._engine.inspect(container.id)
-        now = self._clock()
-        ended = classify(container, record.kill_reason)
-        finished = container.finished_at if container is not None and container.finished_at else moment(now)
-        logs = [] if container is None else await self._last_lines(container.id)
-        healthy_since = record.known.healthy_since
-        history = record_failure(
-            self._policy,
-            record.known.history,
-            now=now,
-            was_healthy=healthy_since is not None,
-            healthy_seconds=0.0 if healthy_since is None else finished.timestamp() - healthy_since,
-        )
-        restart = decide(self._policy, history, now=now, random=self._random.random())
-        skipped = restart.verdict is Verdict.SKIP
-        record.known = replace(
-            record.known,
-            run_open=False,
-            replace=record.kill_reason is not None,
-            healthy_since=None,
-            history=history,
-            next_start_at=restart.at,
-            crash_loop=restart.verdict is Verdict.CRASH_LOOP,
-            halted=ended.reason if ended.terminal or skipped else None,
-            halted_message=f"{ended.message}; {restart.message}" if skipped else ended.message,
-            last_failure=ended.reason,
-            last_failure_message=f"{ended.message}; {restart.message}",
-        )
-        facts = {
-            "containerId": None if container is None else container.id,
-            "exitCode": None if container is None else container.exit_code,
-            "oomKilled": container is not None and container.oom_killed,
-            "reason": ended.reason,
-            "message": ended.message,
-            "finishedAt": finished.isoformat(),
-        }
-        record.last_exit = {**facts, "logs": logs}
-        if container is not None and container.oom_killed:
-            record.add_event(EventType.CONTAINER_OOM, {"containerId": container.id}, now=now)
-        record.add_event(EventType.CONTAINER_EXIT, facts, now=now)
-        record.kill_reason = None
-        log.warning("bot %s: %s", record.bot_id, record.known.last_failure_message)
-
-    async def _last_lines(self, container: str) -> list[str]:
-        try:
-            return await self._engine.logs(container, tail=EXIT_LOG_LINES)
-        except EngineUnavailable:
-            raise
-        except EngineError as exc:
-            # A log that cannot be read (full disk, rotated away) must not keep a bot from being restarted.
-            return [f"(the log could not be read: {exc})"]
-
     def _engine_failed(self, record: BotRecord, exc: EngineError, decision: Decision) -> float | None:
         """An engine that refuses one bot: its reason is kept, others are not affected."""
         log.error("bot %s: %s", record.bot_id, exc)
@@ -333,9 +299,19 @@ class Worker:
             self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, exc.code, str(exc)))
             return None
         message = str(exc) if not isinstance(exc, DiskFull) else f"the engine's disk is full: {exc}"
+        known = record.known
+        delay = min(REFUSED_FIRST_DELAY * 2.0 ** min(known.refusals, 16), REFUSED_MAX_DELAY)
+        starting = decision.action in {Action.CREATE, Action.START}
+        record.known = replace(
+            known,
+            refusals=known.refusals + 1,
+            next_start_at=self._clock() + delay if starting else known.next_start_at,
+            last_failure=exc.code,
+            last_failure_message=message,
+        )
         phase = Phase.STOPPING if decision.phase is Phase.STOPPING else Phase.BACKING_OFF
         self._settle(record, Decision(Action.NOTHING, phase, exc.code, message))
-        return ENGINE_ERROR_DELAY
+        return delay
 
 
 def _halt(known: Known, exc: EngineError) -> Known:

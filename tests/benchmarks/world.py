@@ -92,7 +92,7 @@ class World:
         names = list(bots)
         with self.sql.cursor() as cursor:
             cursor.executemany(
-                "INSERT INTO bots (id, server_name, name) VALUES (%s, %s, %s)",
+                "INSERT INTO bots (id, server_name, name) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
                 [(bot, self.server, f"Bot {bot}") for bot in names],
             )
         self.wait_noticed(names)

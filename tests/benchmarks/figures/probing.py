@@ -1,8 +1,9 @@
 """The controller with N idle bots polled every 10 s: CPU per probe, against a bare loop of one httpx client per bot.
 
 Both poll the same containers in the same minute, so that whatever disturbs one disturbs the other. CPU is each
-process's own, by the kernel's clock for it: the controller's holds everything it does besides, such as taking over
-events, writing heartbeats and sweeping. Its probes are counted by its own metrics.
+process's own, by the kernel's clock for it: the controller's holds everything it does besides, such as waiting for
+events, writing heartbeats and sweeping. Its probes are counted by its own metrics. The floor's clients are set up as
+the controller's are, so they too keep their connections from probe to probe.
 """
 
 import json
@@ -18,6 +19,8 @@ from tests.benchmarks.world import World
 from tests.support.processes import ROOT
 
 CPU_GOAL = Goal(Kind.RATIO, 1.5)
+GOAL_FROM = 50
+"""The goal is for fifty bots: what a controller does besides its probes is spread over few of them with fewer bots."""
 MEMORY_GOAL = Goal(Kind.MOST, 120 << 20)
 INTERVAL = 10.0
 WINDOW_SECONDS = 30.0
@@ -47,7 +50,7 @@ def measure(run: Run, size: int) -> Iterator[Row]:
         finally:
             floor.kill()
     cpu, floors = Sample(tuple(ours), Unit.MILLISECONDS), Sample(tuple(bare), Unit.MILLISECONDS)
-    yield Row("controller, bots idle: CPU per probe", size, cpu, floors, CPU_GOAL)
+    yield Row("controller, bots idle: CPU per probe", size, cpu, floors, CPU_GOAL if size >= GOAL_FROM else None)
     yield Row("controller, bots idle: memory (RSS)", size, Sample((used,), Unit.MEMORY), None, MEMORY_GOAL)
 
 

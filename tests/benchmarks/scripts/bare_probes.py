@@ -20,7 +20,7 @@ made = 0
 async def probe(address: str, token: str, interval: float, tls: ssl.SSLContext) -> None:
     """Ask one bot for ever; the client is set up as the controller's are."""
     global made
-    limits = httpx.Limits(max_connections=3, max_keepalive_connections=2)
+    limits = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive_expiry=90)
     async with httpx.AsyncClient(
         base_url=f"http://{address}:{PORT}",
         headers={"Authorization": f"Bearer {token}"},

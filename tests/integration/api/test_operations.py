@@ -116,6 +116,7 @@ async def test_the_documentation_needs_nothing_from_elsewhere(admin: httpx.Async
     page = await admin.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "https://" not in page.text
+    assert "window.location.origin + '/openapi.json'" in page.text, "opened as http://user:key@host it works, too"
     links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert len(links) == 3
     for link in links:

@@ -98,6 +98,10 @@ class Site:
             await acting.ready()
         return acting
 
+    async def orphans(self, name: str) -> list[str]:
+        """The container of that name, while it is there."""
+        return [found for found in self.host.containers if found == name]
+
     async def sql(self, statement: str, *values: Any) -> list[Any]:
         """Run one statement; its rows, or their values when there is one column."""
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:

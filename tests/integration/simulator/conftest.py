@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.integration.simulator.harness import Bots
+from tests.integration.simulator.harness import Bots, Talk, talk
 from whatsapp_simulator.testing import SimulatorClient, SimulatorProcess, client_environment
 
 _numbers = itertools.count(1)
@@ -51,3 +51,9 @@ async def bots(
 def phone() -> Callable[[], str]:
     """Each call gives a phone number that nobody had yet."""
     return lambda: f"4915100{next(_numbers):06}"
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def pair(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> Talk:
+    """A bot and a contact that wrote "hello" to it."""
+    return await talk(bots, client, phone(), phone())

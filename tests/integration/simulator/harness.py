@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from whatsapp_simulator.testing import BotProcess, SimulatorClient
 
@@ -54,3 +55,27 @@ class Bots:
         """End them all with SIGKILL."""
         for bot in self.running:
             await bot.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """A bot (number) and a contact that wrote "hello" to it; hello: what the bot told of that."""
+
+    client: SimulatorClient
+    bot: BotProcess
+    number: str
+    contact: str
+    hello: dict[str, Any]
+
+    @property
+    def contact_jid(self) -> str:
+        """The contact's address by phone number."""
+        return f"{self.contact}@s.whatsapp.net"
+
+
+async def talk(bots: Bots, client: SimulatorClient, number: str, contact: str, *options: str) -> Talk:
+    """Link a bot, and let a contact write to it."""
+    bot = await bots.paired(number, *options)
+    await client.create_contact(contact, "Anna")
+    await client.send(contact, number, "hello")
+    return Talk(client, bot, number, contact, await bot.wait_for("message", text="hello"))

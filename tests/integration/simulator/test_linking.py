@@ -83,6 +83,15 @@ async def test_a_qr_code_links_once(bots: Bots, client: SimulatorClient, phone: 
     assert refused.value.code == "expired-code"
 
 
+@pytest.mark.slow
+async def test_nobody_scans_and_the_client_gives_up(bots: Bots, phone: Callable[[], str]) -> None:
+    bot = await bots.start(phone())
+
+    await bot.wait_for("login-status", status="timeout", deadline=240)
+
+    assert len({event["qr"] for event in bot.seen("qr")}) == 6
+
+
 async def test_a_killed_bot_comes_back_without_a_qr_code(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:

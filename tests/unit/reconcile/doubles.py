@@ -15,9 +15,11 @@ from orchestrator.db.models import Approval, Bot, BotStatus, Desired
 from orchestrator.engine.base import EngineError, EngineUnavailable
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.engine.memory_host import MemoryContainer, MemoryHost
+from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.record import BotRecord, PendingEvent
 from orchestrator.reconcile.spec import resource_name
 from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
 
@@ -177,7 +179,7 @@ class Driver:
         self.records: dict[str, BotRecord] = {}
         self.rows = rows
         self.host = host
-        self._suspects: set[str] = set()
+        self.blind = False
         self.engine = MemoryEngine(owner=OWNER, server=SERVER, host=host)
         self.store = MemoryStore(rows, rows.epoch)
         self._worker = Worker(
@@ -188,6 +190,15 @@ class Driver:
             epoch=rows.epoch,
             clock=rows.clock,
             random=Random(seed),
+            blind=lambda: self.blind,
+        )
+        self._sweeper = Sweeper(
+            engine=self.engine,
+            store=cast("Store", self.store),
+            settings=self.settings,
+            clock=rows.clock,
+            records=self.records,
+            metrics=Metrics(),
         )
 
     def record(self, bot_id: str) -> BotRecord:
@@ -227,15 +238,10 @@ class Driver:
         raise AssertionError(f"bot {bot_id} is asked again at once {rounds} times in a row")
 
     async def sweep(self) -> None:
-        """Notice every bot, and remove containers of ours that belong to none, seen twice."""
-        containers = await self.engine.list_containers()
-        known = {bot.id for bot, _ in await self.store.bots()}
-        for bot_id in known | set(self.records):
+        """Look at everything, and notice every bot."""
+        await self._sweeper.sweep()
+        for bot_id in list(self.records):
             self.notice(bot_id)
-        orphans = {item.id for item in containers if item.labels["botdock.bot-id"] not in known}
-        for orphan in orphans & self._suspects:
-            await self.engine.remove(orphan)
-        self._suspects = orphans
 
     def answers(self, bot_id: str, connection: ConnectionState = ConnectionState.ONLINE) -> bool:
         """A probe got an answer from the bot (what `Fleet.on_probe` does); whether that is news."""

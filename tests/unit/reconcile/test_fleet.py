@@ -24,11 +24,6 @@ REFUSAL = Failed("answered 500", alive=True)
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def fleet(world: World) -> Fleet:
     return Fleet(
         engine=MemoryEngine(owner=OWNER, server=SERVER, host=world.host),
@@ -212,3 +207,34 @@ class TestSweeps:
         world.rows.delete(BOT)
         await fleet.sweep()
         assert running.bot_dirty
+
+    async def test_an_orphan_is_removed_only_when_it_was_seen_for_ten_seconds(
+        self, fleet: Fleet, running: BotRecord, world: World
+    ) -> None:
+        labels = {"botdock.owner": OWNER, "botdock.server": SERVER, "botdock.bot-id": "gone"}
+        world.host.add_foreign("orphan", labels)
+        for _ in range(3):
+            await fleet.sweep()
+        assert "orphan" in world.host.containers
+        world.clock.now += 10
+        await fleet.sweep()
+        assert "orphan" not in world.host.containers
+
+
+class TestBlindness:
+    async def test_one_bot_that_does_not_answer_is_its_own_trouble(
+        self, fleet: Fleet, running: BotRecord, world: World
+    ) -> None:
+        world.clock.now += 3600
+        assert not fleet._blind()
+
+    async def test_many_that_all_fall_silent_are_ours(self, fleet: Fleet, running: BotRecord, world: World) -> None:
+        for number in range(3):
+            other = BotRecord(bot_id=f"other-{number}")
+            other.probed = Probed(since=100.0, seen=True)
+            fleet._records[other.bot_id] = other
+        assert not fleet._blind()
+        world.clock.now += 3600
+        assert fleet._blind()
+        fleet.on_probe(target(running), health())
+        assert not fleet._blind()

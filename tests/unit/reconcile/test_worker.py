@@ -1,41 +1,11 @@
 """The worker on an engine in memory: what becomes of a bot when people and machines do what they do."""
 
-from typing import Any
-
 import pytest
 
-from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Approval, Desired
-from orchestrator.engine.base import ContainerState, DiskFull, EngineError, EngineUnavailable, InvalidSpec, Label
-from tests.unit.reconcile.doubles import OWNER, SERVER, Crashed, World
-
-BOT = "bot-1"
-NAME = f"botdock-{SERVER}-{BOT}"
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-async def online(world: World, bot: str = BOT) -> str:
-    """Make a bot and bring it online; its container's id."""
-    world.rows.insert(bot)
-    await world.run(bot)
-    assert world.phase(bot)[0] == "online"
-    container = world.controller.container(bot)
-    assert container is not None
-    return container.id
-
-
-def starts(world: World) -> int:
-    return sum(item.starts for item in world.host.containers.values())
-
-
-def last_exit(world: World) -> dict[str, Any]:
-    exit_ = world.rows.status[BOT].last_exit
-    assert exit_ is not None
-    return exit_
+from orchestrator.engine.base import ContainerState, DiskFull, EngineError, InvalidSpec
+from tests.unit.reconcile.doubles import World
+from tests.unit.reconcile.steps import BOT, NAME, last_exit, online, starts
 
 
 class TestStartingAndStopping:
@@ -160,6 +130,26 @@ class TestReplacing:
         await world.run(BOT, 600)
         assert world.host.volumes[NAME] is after
 
+    async def test_a_new_image_that_is_not_there_takes_no_bot_down(self, world: World) -> None:
+        before = await online(world)
+        world.host.missing_images.add("botdock/bot:typo")
+        world.new_controller(bot_image="botdock/bot:typo")
+        await world.run(BOT, 60)
+        assert world.host.containers[NAME].id == before
+        assert world.phase(BOT) == ("degraded", "image-missing")
+        world.host.missing_images.clear()
+        await world.run(BOT, 60)
+        assert world.host.containers[NAME].id != before
+        assert world.phase(BOT)[0] == "online"
+
+    async def test_nobody_is_killed_while_no_bot_at_all_can_be_reached(self, world: World) -> None:
+        before = await online(world)
+        world.controller.blind = True
+        world.controller.hangs(BOT)
+        await world.run(BOT, 600, answering=False)
+        assert world.host.containers[NAME].id == before
+        assert world.phase(BOT)[0] == "online"
+
     async def test_a_hung_bot_gets_a_new_container(self, world: World) -> None:
         before = await online(world)
         world.controller.hangs(BOT)
@@ -238,8 +228,17 @@ class TestFailures:
         world.rows.insert(BOT)
         await world.run(BOT)
         assert world.phase(BOT) == ("backing-off", error.code)
-        await world.run(BOT, 16)
+        await world.run(BOT, 6)
         assert world.phase(BOT)[0] == "online"
+        assert world.rows.status[BOT].restarts == 0, "that was no failure of the bot"
+
+    async def test_an_engine_that_goes_on_refusing_is_asked_less_and_less(self, world: World) -> None:
+        world.host.disk_full = True
+        world.rows.insert(BOT)
+        await world.run(BOT, 3600)
+        assert world.phase(BOT) == ("backing-off", "disk-full")
+        # 5, 10, 20 … 300 seconds apart, whatever else wakes the bot.
+        assert world.host.calls["create"] < 20
 
     async def test_options_that_the_engine_refuses_are_terminal(self, world: World) -> None:
         world.host.fail_next("create", InvalidSpec("no"))
@@ -276,154 +275,3 @@ class TestFailures:
         world.rows.update(BOT, deleting=True)
         await world.run(BOT, 60)
         assert not world.rows.bots
-
-
-class TestStrangers:
-    async def test_a_foreign_container_in_our_place_is_left_alone_until_it_goes(self, world: World) -> None:
-        foreign = world.host.add_foreign(NAME)
-        world.rows.insert(BOT)
-        await world.run(BOT, 600)
-        assert world.phase(BOT) == ("backing-off", "name-taken")
-        assert foreign.starts == 1
-        assert foreign.state is ContainerState.RUNNING
-        world.host.remove_by_hand(NAME)
-        await world.run(BOT)
-        assert world.phase(BOT)[0] == "online"
-
-    async def test_it_may_also_be_renamed(self, world: World) -> None:
-        foreign = world.host.add_foreign(NAME)
-        world.rows.insert(BOT)
-        await world.run(BOT)
-        foreign.name = "elsewhere"
-        world.host.containers["elsewhere"] = world.host.containers.pop(NAME)
-        await world.run(BOT)
-        assert world.phase(BOT)[0] == "online"
-
-    @pytest.mark.parametrize(
-        "other",
-        [{Label.OWNER: "owner-2"}, {Label.SERVER: "server"}, {Label.BOT_ID: "1-bot-1"}],
-        ids=["installation", "server", "bot"],
-    )
-    async def test_a_bot_of_another_installation_or_server_is_a_stranger(
-        self, world: World, other: dict[str, str]
-    ) -> None:
-        labels = {Label.OWNER: OWNER, Label.SERVER: SERVER, Label.BOT_ID: BOT, **other}
-        foreign = world.host.add_foreign(NAME, labels)
-        world.rows.insert(BOT)
-        await world.run(BOT, 60)
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
-        await world.run(BOT, 60)
-        world.rows.update(BOT, deleting=True)
-        await world.run(BOT, 60)
-        assert foreign.state is ContainerState.RUNNING
-        assert not world.rows.bots
-
-
-class TestTakingOver:
-    async def test_running_bots_are_adopted_without_a_restart(self, world: World) -> None:
-        before = await online(world)
-        world.new_controller()
-        await world.run(BOT, answering=False)
-        assert world.phase(BOT)[0] == "online"
-        await world.run(BOT, 600)
-        assert (world.host.containers[NAME].id, world.host.containers[NAME].starts) == (before, 1)
-
-    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-    @pytest.mark.parametrize("step", range(8))
-    @pytest.mark.parametrize(
-        "changes", [{"restart_generation": 1}, {"limits": {"pids": 32}}], ids=["restart", "limits"]
-    )
-    async def test_a_restart_is_done_gently_and_once_wherever_the_controller_dies(
-        self, world: World, changes: dict[str, Any], step: int, after: bool
-    ) -> None:
-        await online(world)
-        world.rows.update(BOT, **changes)
-        world.controller.crashes.countdown, world.controller.crashes.after = step, after
-        try:
-            await world.run(BOT, 60)
-        except Crashed:
-            world.clock.now += 3600
-            world.new_controller()
-            await world.run(BOT, 60)
-        assert world.phase(BOT)[0] == "online"
-        assert world.rows.status[BOT].last_exit is None
-        assert world.host.calls["start"] == 2
-
-    @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-    @pytest.mark.parametrize("step", range(12))
-    async def test_a_new_session_is_not_thrown_away_again_wherever_the_controller_dies(
-        self, world: World, step: int, after: bool
-    ) -> None:
-        await online(world)
-        world.rows.update(BOT, restart_generation=1, session_generation=1)
-        world.controller.crashes.countdown, world.controller.crashes.after = step, after
-        old = world.host.volumes[NAME]
-        try:
-            await world.run(BOT, 60)
-            seen = world.host.volumes[NAME]
-        except Crashed:
-            seen = world.host.volumes.get(NAME, old)
-            world.new_controller()
-            await world.run(BOT, 60)
-        assert world.phase(BOT)[0] == "online"
-        assert seen is old or world.host.volumes[NAME] is seen
-
-    async def test_a_start_whose_answer_got_lost_is_adopted_and_its_end_is_a_failure(self, world: World) -> None:
-        world.host.fail_next("start", EngineUnavailable("lost"), done=True)
-        world.rows.insert(BOT)
-        await world.run(BOT, 60)
-        assert world.phase(BOT)[0] == "online"
-        assert starts(world) == 1
-        world.host.crash(NAME, 2)
-        await world.run(BOT, 60)
-        assert last_exit(world)["exitCode"] == 2
-
-    async def test_what_probes_found_out_about_a_container_is_not_held_against_the_next_one(self, world: World) -> None:
-        await online(world)
-        world.controller.hangs(BOT)
-        old = world.host.containers[NAME]
-        world.host.remove_by_hand(NAME)
-        world.host.run(world.host.make(NAME, old.labels, old.spec))
-        await world.run(BOT, 60)
-        assert world.phase(BOT)[0] == "online"
-        assert world.host.containers[NAME].starts == 1
-        assert world.host.calls["kill"] == 0
-
-    async def test_one_that_was_succeeded_starts_nothing_and_removes_no_session(self, world: World) -> None:
-        old = world.controller
-        await online(world)
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
-        await world.run(BOT, 60)
-        volume = world.host.volumes[NAME]
-        for changes in ({"desired_state": Desired.RUNNING}, {"session_generation": 1}, {"deleting": True}):
-            world.rows.update(BOT, **changes)
-            old.notice(BOT)
-            world.rows.epoch += 1
-            with pytest.raises(LostLeadership):
-                await old.work(BOT)
-            assert world.host.volumes[NAME] is volume
-            assert starts(world) == 0
-
-    async def test_an_engine_that_is_away_changes_nothing(self, world: World) -> None:
-        before = await online(world)
-        world.host.set_unavailable(True)
-        with pytest.raises(EngineUnavailable):
-            await world.controller.engine.ping()
-        assert await world.controller.work(BOT) is not None
-        world.host.set_unavailable(False)
-        await world.run(BOT, 60)
-        assert (world.host.containers[NAME].id, world.host.containers[NAME].starts) == (before, 1)
-
-    async def test_what_was_remembered_by_another_version_costs_nobody_a_session_or_a_restart(
-        self, world: World
-    ) -> None:
-        await online(world)
-        world.rows.update(BOT, restart_generation=1, session_generation=1)
-        await world.run(BOT, 60)
-        volume, begun = world.host.volumes[NAME], starts(world)
-        world.rows.status[BOT].memory = {"history": "strange"}
-        world.rows.status[BOT].phase = "unheard-of"
-        world.new_controller()
-        await world.run(BOT, 60)
-        assert world.host.volumes[NAME] is volume
-        assert starts(world) == begun

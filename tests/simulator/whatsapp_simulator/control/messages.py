@@ -39,8 +39,10 @@ def router(simulator: Simulator) -> APIRouter:
 
     def about(sender: Person, known: history.Known, content: Content) -> models.SentMessage:
         """A message about another one goes to where that one was."""
-        to = history.group_of(network.world, known) or known.partner or known.author
-        return send(sender, to, replace(content, target=history.target(known, sender)))
+        content = replace(content, target=history.target(known, sender))
+        if known.viewers:
+            return models.SentMessage(id=sending.post_status(network, sender, known.viewers, content))
+        return send(sender, history.group_of(network.world, known) or known.partner or known.author, content)
 
     @routes.post("/contacts/{phone}/messages")
     async def send_text(phone: str, body: models.NewMessage) -> models.SentMessage:

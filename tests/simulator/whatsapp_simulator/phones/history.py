@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from whatsapp_simulator.content import reading
 from whatsapp_simulator.content.model import Content, Kind, Quote, Target
@@ -14,13 +14,17 @@ from whatsapp_simulator.world.world import World
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A message. chat: the group or status it was in, empty for a chat of two; partner: the other one in that."""
+    """A message. chat: the group or status it was in, empty for a chat of two; partner: the other one in that.
+
+    viewers: who saw a status of this phone.
+    """
 
     id: str
     author: Person
     chat: str
     partner: Person | None
     content: Content
+    viewers: list[Person] = field(default_factory=list)
 
 
 def find(world: World, phone: Person, message_id: str) -> Known | None:
@@ -28,7 +32,8 @@ def find(world: World, phone: Person, message_id: str) -> Known | None:
     sent = phone.sent.get(message_id)
     if sent is not None:
         content = reading.read(sent.plaintext) or Content(Kind.OTHER)
-        return Known(message_id, phone, sent.chat, world.get(sent.to), content)
+        viewers = [person for viewer in sent.viewers if (person := world.get(viewer))]
+        return Known(message_id, phone, sent.chat, world.get(sent.to), content, viewers)
     for item in reversed(phone.inbox):
         if item.id == message_id:
             author = world.get(item.sender)

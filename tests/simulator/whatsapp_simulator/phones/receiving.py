@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from whatsapp_simulator.content import reading
 from whatsapp_simulator.content.model import Content
 from whatsapp_simulator.network import Network
-from whatsapp_simulator.phones import bundles, history, inbox
+from whatsapp_simulator.phones import app_state, bundles, history, inbox
 from whatsapp_simulator.protocol import wire
 from whatsapp_simulator.protocol.binary import Attrs, Node
 from whatsapp_simulator.protocol.jid import parse
@@ -47,14 +47,11 @@ class _Opened:
     wants_app_state: bool
 
 
-def receive(network: Network, phone: Person, message: Incoming) -> bool:
-    """Decrypt a message on a phone; what cannot be decrypted is asked for again.
-
-    True if it is the phone's own device that asks for the keys of the app state.
-    """
+def receive(network: Network, phone: Person, message: Incoming) -> None:
+    """Decrypt a message on a phone; what cannot be decrypted is asked for again."""
     if any(item.id == message.id for item in reversed(phone.inbox[-100:])):
-        send_receipt(network, phone, message, _DELIVERED)
-        return False
+        _send_receipt(network, phone, message, _DELIVERED)
+        return
     network.world.touch(phone)
     try:
         opened = _open(network, phone, message)
@@ -62,16 +59,17 @@ def receive(network: Network, phone: Person, message: Incoming) -> bool:
         address = message.sender.lid_jid(message.device.number)
         logger.info("%s cannot read %s from %s: %s", phone.phone, message.id, address, error)
         _ask_again(network, phone, message)
-        return False
+        return
     phone.retries.pop(message.id, None)
     if phone is message.sender:
-        return opened.wants_app_state
+        if opened.wants_app_state:
+            app_state.share_key(network, phone, message.device)
+        return
     for content in opened.contents:
         inbox.keep(network, phone, inbox.Arrival(message.id, message.sender, message.chat, content))
-    send_receipt(network, phone, message, _DELIVERED)
+    _send_receipt(network, phone, message, _DELIVERED)
     if phone.read_receipts:
-        send_receipt(network, phone, message, _READ)
-    return False
+        _send_receipt(network, phone, message, _READ)
 
 
 def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node, chat: str) -> None:
@@ -91,18 +89,18 @@ def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node,
 
 def acknowledge(network: Network, phone: Person, known: history.Known, kind: str) -> None:
     """The owner of a phone reads a message that is there, or plays it; all devices of its author are told."""
-    attrs = _receipt(network, phone, known.id, known.chat)
+    node = Node("receipt", _receipt(network, phone, known.id, known.chat) | _type(kind))
     for device in list(known.author.devices.values()):
-        receipt = Node("receipt", attrs | ({"type": kind} if kind != _DELIVERED else {}))
-        network.deliver(known.author, device, receipt)
+        network.deliver(known.author, device, node)
 
 
-def send_receipt(network: Network, phone: Person, message: Incoming, kind: str) -> None:
-    """Tell the device that sent a message what became of it: delivered, read or played."""
-    attrs = _receipt(network, phone, message.id, message.chat)
-    network.deliver(
-        message.sender, message.device, Node("receipt", attrs | ({"type": kind} if kind != _DELIVERED else {}))
-    )
+def _send_receipt(network: Network, phone: Person, message: Incoming, kind: str) -> None:
+    attrs = _receipt(network, phone, message.id, message.chat) | _type(kind)
+    network.deliver(message.sender, message.device, Node("receipt", attrs))
+
+
+def _type(kind: str) -> Attrs:
+    return {} if kind == _DELIVERED else {"type": kind}
 
 
 def _open(network: Network, phone: Person, message: Incoming) -> _Opened:

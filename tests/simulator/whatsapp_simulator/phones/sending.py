@@ -43,7 +43,10 @@ def post(network: Network, sender: Person, group: Group, content: Content) -> st
 
 def post_status(network: Network, sender: Person, viewers: Iterable[Person], content: Content) -> str:
     """Put up a status that these people see; returns the message id."""
-    return _share(network, sender, STATUS, [sender, *(person for person in viewers if person is not sender)], content)
+    readers = [sender, *(person for person in viewers if person is not sender)]
+    message_id = _share(network, sender, STATUS, readers, content)
+    sender.sent[message_id].viewers.extend(person.phone for person in readers)
+    return message_id
 
 
 def send_peer(network: Network, phone: Person, device: Device, plaintext: bytes) -> None:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 
-from whatsapp_simulator.phones import app_state, receiving
+from whatsapp_simulator.phones import receiving
 from whatsapp_simulator.protocol.binary import Attrs, Node
 from whatsapp_simulator.protocol.jid import BROADCAST, GROUP, NEWSLETTER, SERVER, Jid
 from whatsapp_simulator.stanzas import channels
@@ -38,7 +38,7 @@ def message(context: Context) -> None:
         attrs["phash"] = _devices_hash([sender, *readers])
     context.link.send(Node("ack", attrs))
     if to is not None and to.server in (GROUP, BROADCAST):
-        _to_many(context, sender, device, to)
+        _to_many(context, sender, device, to, readers)
     else:
         _to_one(context, sender, device, readers[0])
 
@@ -71,8 +71,7 @@ def _to_one(context: Context, sender: Person, device: Device, recipient: Person)
             continue
         if address.device == 0:
             incoming = receiving.Incoming(node.get("id"), sender, device, world.now(), "", encrypted, None)
-            if receiving.receive(context.network, owner, incoming):
-                app_state.share_key(context.network, owner, device)
+            receiving.receive(context.network, owner, incoming)
         elif target := owner.devices.get(address.device):
             attrs = _relayed(context, sender, device)
             if owner is sender:
@@ -83,46 +82,36 @@ def _to_one(context: Context, sender: Person, device: Device, recipient: Person)
             context.network.deliver(owner, target, Node("message", attrs, [encrypted, *_identity(node)]))
 
 
-def _to_many(context: Context, sender: Person, device: Device, chat: Jid) -> None:
-    """To a group or a status: what is encrypted for all goes to every device that got a copy or has the key."""
+def _to_many(context: Context, sender: Person, device: Device, chat: Jid, readers: list[Person]) -> None:
+    """To a group or a status: what is encrypted for all, and with it the copies for single devices, if any."""
     network, node = context.network, context.node
-    group = network.world.groups.find(chat)
     shared = next((part for part in node.walk("enc") if part.get("type") == "skmsg"), None)
-    direct = dict(_copies(node)) if node.child("participants") else {}
-    if shared is None and (again := node.jid("participant")) is not None and (part := node.child("enc")):
-        direct = {again: part}
-    people = {person.phone: person for address in direct if (person := network.world.find(address))}
-    if group is not None and shared is not None:
-        people |= {phone: person for phone in group.members if (person := network.world.get(phone))}
-    by_place = {
-        (person.phone, address.device): part
-        for address, part in direct.items()
-        if (person := network.world.find(address))
-    }
+    people = {person.phone: person for person in readers} if shared else {}
+    copies: dict[tuple[str, int], Node] = {}
+    for address, encrypted in _copies(node):
+        if (person := network.world.find(address)) is not None:
+            people[person.phone] = person
+            copies[person.phone, address.device] = encrypted
+    attrs = _relayed(context, sender, device)
+    attrs |= {"from": chat, "participant": sender.lid_jid(device.number), "participant_pn": sender.phone_jid()}
     for person in people.values():
-        part = by_place.get((person.phone, 0))
-        if part or shared:
-            incoming = receiving.Incoming(node.get("id"), sender, device, network.world.now(), str(chat), part, shared)
+        direct = copies.get((person.phone, 0))
+        if direct or shared:
+            incoming = receiving.Incoming(
+                node.get("id"), sender, device, network.world.now(), str(chat), direct, shared
+            )
             receiving.receive(network, person, incoming)
         for number, target in list(person.devices.items()):
-            part = by_place.get((person.phone, number))
-            if (person is sender and number == device.number) or not (part or shared):
-                continue
-            attrs = _relayed(context, sender, device)
-            attrs |= {
-                "from": chat,
-                "participant": sender.lid_jid(device.number),
-                "participant_pn": sender.phone_jid(),
-            }
-            parts = [found for found in (part, shared) if found]
-            network.deliver(person, target, Node("message", attrs, [*parts, *_identity(node)]))
+            parts = [part for part in (copies.get((person.phone, number)), shared) if part]
+            if parts and target is not device:
+                network.deliver(person, target, Node("message", attrs, [*parts, *_identity(node)]))
 
 
 def _copies(node: Node) -> Iterator[tuple[Jid, Node]]:
-    """The encrypted copies of a message by device; a retry has a single one for the device in `to`."""
+    """The encrypted copies of a message by device; a retry has a single one, for `participant` or for `to`."""
     participants = node.child("participants")
     for target in participants.walk("to") if participants else [node]:
-        address = target.jid("jid") or target.jid("to")
+        address = target.jid("jid") or target.jid("participant") or target.jid("to")
         encrypted = target.child("enc")
         if address is not None and encrypted is not None:
             yield address, encrypted

@@ -1,11 +1,12 @@
 """For tests that need a WhatsApp: a simulator process, a client of its control API, and a plain neonize bot."""
 
-from whatsapp_simulator.testing.bot import BotProcess
+from whatsapp_simulator.testing.bot import BotError, BotProcess
 from whatsapp_simulator.testing.client import SimulatorClient, SimulatorError
 from whatsapp_simulator.testing.library import client_environment, patched_neonize
 from whatsapp_simulator.testing.process import SimulatorProcess
 
 __all__ = [
+    "BotError",
     "BotProcess",
     "SimulatorClient",
     "SimulatorError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -11,6 +12,20 @@ from pathlib import Path
 from typing import Any
 
 _SCRIPT = Path(__file__).with_name("bot_script.py")
+
+
+class BotError(Exception):
+    """A call of the neonize client raised; the message is its error's."""
+
+
+def jid(address: str) -> dict[str, str]:
+    """An address (`user@server`) as an argument of `BotProcess.call`."""
+    return {"jid": address}
+
+
+def blob(data: bytes) -> dict[str, str]:
+    """Bytes as an argument of `BotProcess.call`."""
+    return {"bytes": base64.b64encode(data).decode()}
 
 
 class BotProcess:
@@ -36,23 +51,38 @@ class BotProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, **environment},
-                limit=1 << 20,
+                limit=1 << 24,
             )
         return cls(process)
 
     async def wait_for(self, event: str, *, deadline: float = 20, **fields: Any) -> dict[str, Any]:
-        """The next event of this name with these fields, after the one that the last call returned."""
-        try:
-            async with asyncio.timeout(deadline):
-                return await self._next(event, fields)
-        except TimeoutError:
-            unseen = self.events[self._seen :]
-            raise TimeoutError(f"no {event} {fields or ''} within {deadline} s; since the last one: {unseen}") from None
+        """The next event of this name with these fields, after the one that the last call of `wait_for` returned."""
+        position, found = await self._find(event, fields, self._seen, deadline)
+        self._seen = position
+        return found
 
     async def send(self, to: str, text: str) -> dict[str, Any]:
         """Send a text to an address (`user@server`); returns the "sent" event, with `id` or `error`."""
+        # What the bot sees meanwhile is still to be waited for, so this leaves the position alone.
+        start = len(self.events)
         self.command(send=text, to=to)
-        return await self.wait_for("sent", text=text)
+        return (await self._find("sent", {"text": text}, start, 20))[1]
+
+    async def call(self, method: str, *args: Any, deadline: float = 20, **kwargs: Any) -> Any:
+        """Call a method of the neonize client and return its result; BotError with its error.
+
+        Arguments that JSON has no form for: see bot_script.py; `jid` and `blob` here make two of them.
+        """
+        start = len(self.events)
+        self.command(call=method, args=args, kwargs=kwargs)
+        _, called = await self._find("called", {"call": method}, start, deadline)
+        if "error" in called:
+            raise BotError(called["error"])
+        return called["result"]
+
+    def seen(self, event: str) -> list[dict[str, Any]]:
+        """All events of this name so far."""
+        return [found for found in self.events if found["event"] == event]
 
     def command(self, **fields: Any) -> None:
         """Tell the bot to do something; see bot_script.py."""
@@ -68,14 +98,23 @@ class BotProcess:
         if self._process.stdin is not None:
             self._process.stdin.close()
 
-    async def _next(self, event: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-        position = self._seen
+    async def _find(
+        self, event: str, fields: Mapping[str, Any], start: int, deadline: float
+    ) -> tuple[int, dict[str, Any]]:
+        """The first such event from a position on, and the position after it."""
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._next(event, fields, start)
+        except TimeoutError:
+            unseen = self.events[start:]
+            raise TimeoutError(f"no {event} {fields or ''} within {deadline} s; since the last one: {unseen}") from None
+
+    async def _next(self, event: str, fields: Mapping[str, Any], position: int) -> tuple[int, dict[str, Any]]:
         while True:
             for found in self.events[position:]:
                 position += 1
                 if found["event"] == event and fields.items() <= found.items():
-                    self._seen = position
-                    return found
+                    return position, found
             if self._reading.done():
                 raise RuntimeError(f"the bot ended while it was waited for {event!r}")
             self._changed.clear()

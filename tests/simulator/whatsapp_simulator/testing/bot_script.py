@@ -1,19 +1,29 @@
 """Run by `BotProcess`: a neonize client that tells its events as JSON lines and takes commands the same way.
 
-Commands: `{"send": text, "to": address}`, `{"pairCode": phone}`, `{"logout": true}`.
+Commands: `{"send": text, "to": address}`, `{"pairCode": phone}`, `{"logout": true}`, and `{"call": method, "args": […],
+"kwargs": {…}}`, which calls any method of the client and tells what it returned. What JSON has no form for is given as
+an object with one key: `jid` (text), `bytes` (base64), `enum` ("Presence.AVAILABLE"), `e2e` (a message as JSON),
+`event`, `content` and `info` (of an earlier message, by id), `last` (what the last call returned).
 """
 
 from __future__ import annotations
 
+import base64
 import ctypes
+import hashlib
 import json
+import operator
 import sys
 import threading
 import time
 from typing import Any
 
-from neonize import events
+from google.protobuf.json_format import MessageToDict, ParseDict  # type: ignore[import-untyped, unused-ignore]
+from google.protobuf.message import Message as Protobuf  # type: ignore[import-untyped, unused-ignore]
+from neonize import _binder, events
 from neonize.client import NewClient
+from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message
+from neonize.utils import enum
 from neonize.utils.jid import build_jid
 from neonize.utils.message import extract_text
 
@@ -31,8 +41,22 @@ _PLAIN = {
     events.ConnectFailureEv: "connect-failure",
     events.StreamErrorEv: "stream-error",
 }
-_RECEIPTS = {1: "delivered", 4: "read"}
+#: Told with all that they say, under `data`.
+_WHOLE = {
+    events.PresenceEv: "presence",
+    events.ChatPresenceEv: "chat-presence",
+    events.GroupInfoEv: "group-info",
+    events.JoinedGroupEv: "joined-group",
+    events.CallOfferEv: "call-offer",
+    events.CallTerminateEv: "call-terminate",
+    events.PictureEv: "picture",
+}
+#: A message to a group comes twice when its sender also hands out its key, first with nothing but that.
+_KEYS_ONLY = {"senderKeyDistributionMessage", "messageContextInfo"}
+_RECEIPTS = {1: "delivered", 4: "read", 6: "played"}
 _print_lock = threading.Lock()
+# neonize forgets to turn the answer of this one into bytes.
+_binder.gocode.DecryptPollVote.errcheck = _binder.consume_bytes_struct
 
 
 def tell(event: str, **fields: Any) -> None:
@@ -53,6 +77,8 @@ def main() -> None:
     session, options = sys.argv[1], sys.argv[2:]
     client = Client(session, uuid=session)
     kept = [_watch(client, kind, name) for kind, name in _PLAIN.items()]
+    kept += [_watch(client, kind, name, whole=True) for kind, name in _WHOLE.items()]
+    calls = Calls(client)
 
     def qr(_: NewClient, data: bytes) -> None:
         tell("qr", qr=data.decode())
@@ -64,21 +90,37 @@ def main() -> None:
         tell("logged-out", onConnect=event.OnConnect)
 
     def receipt(_: NewClient, event: Any) -> None:
-        kind = _RECEIPTS.get(event.Type, str(event.Type))
-        tell("receipt", ids=list(event.MessageIDs), kind=kind, sender=event.MessageSource.Sender.User)
+        kind, source = _RECEIPTS.get(event.Type, str(event.Type)), event.MessageSource
+        chat = f"{source.Chat.User}@{source.Chat.Server}"
+        tell("receipt", ids=list(event.MessageIDs), kind=kind, sender=source.Sender.User, chat=chat)
 
     def message(_: NewClient, event: Any) -> None:
-        text, source = extract_text(event.Message), event.Info.MessageSource
+        text, source, info = extract_text(event.Message), event.Info.MessageSource, event.Info
+        calls.messages[info.ID] = event
+        if info.Category == "peer":
+            tell("peer-message", id=info.ID)
+            return
+        if {field.name for field, _ in event.Message.ListFields()} <= _KEYS_ONLY:
+            tell("sender-key", id=info.ID)
+            return
         tell(
             "message",
             text=text,
-            id=event.Info.ID,
-            name=event.Info.Pushname,
+            id=info.ID,
+            name=info.Pushname,
             sender=f"{source.Sender.User}@{source.Sender.Server}",
             alt=f"{source.SenderAlt.User}@{source.SenderAlt.Server}",
+            chat=f"{source.Chat.User}@{source.Chat.Server}",
             fromMe=source.IsFromMe,
+            isGroup=source.IsGroup,
+            type=info.Type,
+            edit=info.Edit,
+            serverId=info.ServerID,
+            viewOnce=event.IsViewOnce,
+            isEdit=event.IsEdit,
+            content=MessageToDict(event.Message),
         )
-        if "echo" in options:
+        if "echo" in options and text and not source.IsFromMe:
             threading.Thread(target=_send, args=(client, source.Chat, f"pong {text}"), daemon=True).start()
 
     client.qr(qr)
@@ -86,16 +128,71 @@ def main() -> None:
     client.event(events.LoggedOutEv)(logged_out)
     client.event(events.ReceiptEv)(receipt)
     client.event(events.MessageEv)(message)
-    threading.Thread(target=_commands, args=(client,), daemon=True).start()
+    threading.Thread(target=_commands, args=(client, calls), daemon=True).start()
     tell("started")
     client.connect()
     del kept
     tell("ended")
 
 
-def _watch(client: NewClient, kind: Any, name: str) -> Any:
-    def handler(_: NewClient, __: Any) -> None:
-        tell(name)
+class Calls:
+    """Calls methods of the client. messages: id → event."""
+
+    def __init__(self, client: NewClient) -> None:
+        self.messages: dict[str, Any] = {}
+        self._client = client
+        self._last: Any = None
+
+    def run(self, method: str, arguments: list[Any], named: dict[str, Any]) -> None:
+        """Call a method and tell what came of it."""
+        try:
+            values = {name: self._value(item) for name, item in named.items()}
+            self._last = operator.attrgetter(method)(self._client)(*map(self._value, arguments), **values)
+            tell("called", call=method, result=_shown(self._last))
+        except Exception as error:
+            tell("called", call=method, error=f"{type(error).__name__}: {error}")
+
+    def _value(self, item: Any) -> Any:
+        if isinstance(item, list):
+            return [self._value(part) for part in item]
+        if not isinstance(item, dict):
+            return item
+        ((kind, value),) = item.items()
+        match kind:
+            case "jid":
+                user, _, server = value.partition("@")
+                return build_jid(user, server)
+            case "bytes":
+                return base64.b64decode(value)
+            case "enum":
+                name, _, member = value.partition(".")
+                return getattr(enum, name)[member]
+            case "e2e":
+                return ParseDict(value, Message())
+            case "event":
+                return self.messages[value]
+            case "content":
+                return self.messages[value].Message
+            case "info":
+                return self.messages[value].Info
+            case "last":
+                return self._last
+        raise ValueError(f"unknown kind of argument: {kind}")
+
+
+def _shown(result: Any) -> Any:
+    if isinstance(result, Protobuf):
+        return MessageToDict(result)
+    if isinstance(result, bytes):
+        return {"size": len(result), "sha256": hashlib.sha256(result).hexdigest()}
+    if result is None or isinstance(result, str | int | float | bool):
+        return result
+    return [_shown(item) for item in result]
+
+
+def _watch(client: NewClient, kind: Any, name: str, *, whole: bool = False) -> Any:
+    def handler(_: NewClient, event: Any) -> None:
+        tell(name, **({"data": MessageToDict(event)} if whole else {}))
 
     client.event(kind)(handler)
     return handler
@@ -109,7 +206,7 @@ def _send(client: NewClient, to: Any, text: str) -> None:
         tell("sent", text=text, error=str(error), began=began)
 
 
-def _commands(client: NewClient) -> None:
+def _commands(client: NewClient, calls: Calls) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         if "send" in command:
@@ -117,6 +214,8 @@ def _commands(client: NewClient) -> None:
             _send(client, build_jid(user, server), command["send"])
         elif "pairCode" in command:
             tell("code", code=client.PairPhone(command["pairCode"], True))
+        elif "call" in command:
+            calls.run(command["call"], command.get("args", []), command.get("kwargs", {}))
         elif "logout" in command:
             client.logout()
             tell("done")

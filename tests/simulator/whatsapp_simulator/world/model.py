@@ -105,6 +105,7 @@ class SentMessage:
     """A message that this phone sent, kept for retries; `plaintext` is the protobuf message.
 
     to: a phone number; in a group or status empty, and `chat` is its address. kind, edit, media_type: of the stanza.
+    peer: only for the client itself; viewers: phone numbers of those who see a status.
     """
 
     to: str
@@ -115,6 +116,7 @@ class SentMessage:
     edit: str = ""
     media_type: str = ""
     peer: bool = False
+    viewers: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 
-from pydantic import Base64Bytes, Field
+from pydantic import Field
 
-from whatsapp_simulator.control.models.base import Model, Phone
+from whatsapp_simulator.control.models.base import Base64, Model, Phone
 from whatsapp_simulator.world.failures import FailureKind
 
 
@@ -89,4 +89,4 @@ class ProfileChange(Model):
 
     name: str | None = Field(default=None, min_length=1, max_length=100)
     about: str | None = Field(default=None, max_length=1000)
-    picture: Base64Bytes | None = None
+    picture: Base64 | None = None

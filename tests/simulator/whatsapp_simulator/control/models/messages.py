@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Self
 
-from pydantic import Base64Bytes, Field, model_validator
+from pydantic import Field, model_validator
 
 from whatsapp_simulator.content.model import MEDIA_KINDS, Kind
-from whatsapp_simulator.control.models.base import Index, Model, Phone, Time
+from whatsapp_simulator.control.models.base import Base64, Index, Model, Phone, Time
 
 Chat = Annotated[str, Field(description="A phone number, or a group's id", examples=["491701234567", "1203…@g.us"])]
 Quoted = Annotated[str | None, Field(description="The id of the message that is replied to")]
@@ -31,7 +31,7 @@ class File(Model):
     """
 
     kind: Kind
-    data: Base64Bytes
+    data: Base64 = Field(min_length=1)
     mimetype: str = ""
     file_name: str = ""
     seconds: int = Field(default=0, ge=0)

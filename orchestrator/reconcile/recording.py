@@ -1,0 +1,83 @@
+"""Keeps what is known of a container's end, and asks the restart policy what follows from it."""
+
+import logging
+from dataclasses import replace
+
+from bot_runtime.contract import EventType
+from orchestrator.engine.base import Engine, EngineError, EngineUnavailable, ObservedContainer
+from orchestrator.reconcile.exits import classify
+from orchestrator.reconcile.record import BotRecord, moment
+from orchestrator.reconcile.restart import Restart, RestartPolicy, Verdict, decide, record_failure
+
+log = logging.getLogger(__name__)
+
+LOG_LINES = 20
+"""How many of a container's last lines are kept with its end."""
+
+
+async def record_exit(record: BotRecord, engine: Engine, policy: RestartPolicy, *, now: float, random: float) -> None:
+    """Record that the bot's container ended, or is gone, although it should run.
+
+    Raises EngineUnavailable, and NotFound when the container goes while it is looked at.
+    """
+    container = record.container
+    if container is not None and container.exit_code is None:
+        container = record.container = await engine.inspect(container.id)
+    ended = classify(container, record.kill_reason)
+    finished = container.finished_at if container is not None and container.finished_at else moment(now)
+    logs = [] if container is None else await _last_lines(engine, container.id)
+    healthy_since, history = record.known.healthy_since, record.known.history
+    if container is None and record.just_loaded:
+        # Removed while no controller acted (`make down`): that was a person, and says nothing about the bot.
+        restart = Restart(Verdict.RESTART, now, "starting again")
+    else:
+        history = record_failure(
+            policy,
+            history,
+            now=now,
+            was_healthy=healthy_since is not None,
+            healthy_seconds=0.0 if healthy_since is None else finished.timestamp() - healthy_since,
+        )
+        restart = decide(policy, history, now=now, random=random)
+    skipped = restart.verdict is Verdict.SKIP
+    record.known = replace(
+        record.known,
+        run_open=False,
+        replace=record.kill_reason is not None,
+        healthy_since=None,
+        history=history,
+        next_start_at=restart.at,
+        crash_loop=restart.verdict is Verdict.CRASH_LOOP,
+        halted=ended.reason if ended.terminal or skipped else None,
+        halted_message=f"{ended.message}; {restart.message}" if skipped else ended.message,
+        last_failure=ended.reason,
+        last_failure_message=f"{ended.message}; {restart.message}",
+    )
+    facts = _facts(container, ended.reason, ended.message, finished.isoformat())
+    record.last_exit = {**facts, "logs": logs}
+    if container is not None and container.oom_killed:
+        record.add_event(EventType.CONTAINER_OOM, {"containerId": container.id}, now=now)
+    record.add_event(EventType.CONTAINER_EXIT, facts, now=now)
+    record.kill_reason = None
+    log.warning("bot %s: %s", record.bot_id, record.known.last_failure_message)
+
+
+def _facts(container: ObservedContainer | None, reason: str, message: str, finished_at: str) -> dict[str, object]:
+    return {
+        "containerId": None if container is None else container.id,
+        "exitCode": None if container is None else container.exit_code,
+        "oomKilled": container is not None and container.oom_killed,
+        "reason": reason,
+        "message": message,
+        "finishedAt": finished_at,
+    }
+
+
+async def _last_lines(engine: Engine, container: str) -> list[str]:
+    try:
+        return await engine.logs(container, tail=LOG_LINES)
+    except EngineUnavailable:
+        raise
+    except EngineError as exc:
+        # A log that cannot be read (full disk, rotated away) must not keep a bot from being restarted.
+        return [f"(the log could not be read: {exc})"]

@@ -1,0 +1,28 @@
+"""What a controller hears from Postgres, besides its own bots' changes."""
+
+import asyncio
+
+from orchestrator.db.announce import announce
+from orchestrator.db.session import Database
+from orchestrator.reconcile.changes import listen
+from orchestrator.settings import Settings
+
+
+async def test_a_process_that_started_asks_every_controller_for_a_look(database_url: str) -> None:
+    settings = Settings(database_url=database_url)
+    database = Database(settings)
+    gaps: asyncio.Queue[None] = asyncio.Queue()
+    changed: list[str] = []
+    listening = asyncio.create_task(
+        listen(settings, on_change=changed.append, on_message=lambda _: None, on_gap=lambda: gaps.put_nowait(None))
+    )
+    try:
+        async with asyncio.timeout(20):
+            await gaps.get()  # it listens now
+            await announce(database)
+            await gaps.get()
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        await database.close()
+    assert changed == []

@@ -1,0 +1,190 @@
+"""Groups with real neonize clients and simulated contacts in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.simulator.harness import Bots, Talk
+from whatsapp_simulator.testing import BotError, SimulatorClient, SimulatorError
+from whatsapp_simulator.testing.bot import blob, jid
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_contact_makes_a_group_and_both_write(pair: Talk) -> None:
+    group = await pair.client.create_group(pair.contact, "Choir", [pair.number], description="Tuesdays")
+    joined = await pair.bot.wait_for("joined-group")
+    assert joined["data"]["GroupInfo"]["GroupName"]["Name"] == "Choir"
+
+    for text in ("first", "second"):
+        sent = await pair.client.send(pair.contact, group.id, text)
+        got = await pair.bot.wait_for("message", id=sent, text=text)
+        assert (got["chat"], got["isGroup"], got["alt"]) == (group.id, True, pair.contact_jid)
+        await pair.client.wait_for_receipt(pair.contact, sent)
+
+    for text in ("third", "fourth"):
+        answer = await pair.bot.send(group.id, text)
+        item = await pair.client.wait_for_message(pair.contact, text)
+        assert (item.id, item.sender, item.chat) == (answer["id"], pair.number, group.id)
+        await pair.bot.wait_for("receipt", ids=[answer["id"]], kind="delivered", chat=group.id)
+
+
+async def test_the_bot_lists_reads_and_makes_groups(pair: Talk, client: SimulatorClient) -> None:
+    made = await pair.bot.call("create_group", "Made by a bot", [jid(pair.contact_jid)])
+    group = await client.wait_for_group("Made by a bot")
+    assert f"{made['JID']['User']}@g.us" == group.id
+    assert [(member.phone, member.role) for member in group.members] == [
+        (pair.number, "superadmin"),
+        (pair.contact, "member"),
+    ]
+
+    other = await client.create_group(pair.contact, "Made by a contact", [pair.number], description="about it")
+    names = {found["GroupName"]["Name"] for found in await pair.bot.call("get_joined_groups")}
+    assert names == {"Made by a bot", "Made by a contact"}
+    info = await pair.bot.call("get_group_info", jid(other.id))
+    assert info["GroupTopic"]["Topic"] == "about it"
+    assert len(info["Participants"]) == 2
+    assert [member.get("IsSuperAdmin", False) for member in info["Participants"]] == [True, False]
+
+
+async def test_members_come_and_go(pair: Talk, client: SimulatorClient, phone: Callable[[], str], bots: Bots) -> None:
+    third, late = phone(), phone()
+    await client.create_contact(third, "Cleo")
+    second_bot = await bots.paired(late)
+    group = await client.create_group(pair.contact, "Team", [pair.number])
+
+    await client.add_members(group.id, [third, late])
+    added = await pair.bot.wait_for("group-info")
+    assert len(added["data"]["Join"]) == 2
+    joined = await second_bot.wait_for("joined-group")
+    assert len(joined["data"]["GroupInfo"]["Participants"]) == 4
+    await pair.bot.send(group.id, "welcome")
+    await client.wait_for_message(third, "welcome", chat=group.id)
+    await second_bot.wait_for("message", text="welcome", chat=group.id)
+
+    await client.set_admin(group.id, pair.number)
+    promoted = await pair.bot.wait_for("group-info")
+    assert len(promoted["data"]["Promote"]) == 1
+    await pair.bot.call(
+        "update_group_participants",
+        jid(group.id),
+        [jid(f"{third}@s.whatsapp.net")],
+        {"enum": "ParticipantChange.REMOVE"},
+    )
+    assert third not in {member.phone for member in (await client.group(group.id)).members}
+    left = await second_bot.wait_for("group-info")
+    while "Leave" not in left["data"]:
+        left = await second_bot.wait_for("group-info")
+
+    sent = await client.send(pair.contact, group.id, "without Cleo")
+    await pair.bot.wait_for("message", id=sent, text="without Cleo")
+    await second_bot.send(group.id, "still here")
+    await client.wait_for_message(pair.contact, "still here", chat=group.id)
+    assert all(item.text == "welcome" for item in await client.inbox(third))
+
+
+async def test_who_left_cannot_write(pair: Talk, client: SimulatorClient) -> None:
+    group = await client.create_group(pair.contact, "Short", [pair.number])
+    await pair.bot.wait_for("joined-group")
+    await pair.bot.call("leave_group", jid(group.id))
+
+    assert pair.number not in {member.phone for member in (await client.group(group.id)).members}
+    assert "error" in await pair.bot.send(group.id, "anybody?")
+    with pytest.raises(SimulatorError) as refused:
+        await client.send(pair.number, group.id, "anybody?")
+    assert (refused.value.status, refused.value.code) == (403, "not-a-member")
+
+
+async def test_subject_description_and_rights(pair: Talk, client: SimulatorClient) -> None:
+    group = await client.create_group(pair.contact, "Old", [pair.number])
+    await pair.bot.call("set_group_name", jid(group.id), "New")
+    assert (await client.group(group.id)).subject == "New"
+
+    await client.change_group(group.id, description="what it is for")
+    await client.change_group(group.id, announce=True)
+    seen: dict[str, object] = {}
+    while not {"Name", "Topic", "Announce"} <= seen.keys():
+        seen |= (await pair.bot.wait_for("group-info"))["data"]
+    assert "error" in await pair.bot.send(group.id, "am I allowed?")
+    with pytest.raises(BotError):
+        await pair.bot.call("set_group_announce", jid(group.id), False)
+
+    link = await pair.bot.call("get_group_invite_link", jid(group.id))
+    assert link == (await client.group(group.id)).invite
+
+
+async def test_a_link_lets_in(pair: Talk, client: SimulatorClient) -> None:
+    group = await client.create_group(pair.contact, "Open")
+
+    await pair.bot.call("join_group_with_link", group.invite)
+
+    assert pair.number in {member.phone for member in (await client.group(group.id)).members}
+    await pair.bot.send(group.id, "I am in")
+    await client.wait_for_message(pair.contact, "I am in", chat=group.id)
+
+
+async def test_kinds_of_messages_in_a_group(pair: Talk, client: SimulatorClient) -> None:
+    group = await client.create_group(pair.contact, "Kinds", [pair.number])
+    sent = await pair.bot.send(group.id, "mine")
+    await client.wait_for_message(pair.contact, "mine")
+
+    await client.react(pair.contact, sent["id"], "🎉")
+    reaction = await pair.bot.wait_for("message", type="reaction")
+    assert reaction["content"]["reactionMessage"]["key"]["ID"] == sent["id"]
+    await client.revoke(pair.contact, sent["id"])
+    revoked = await pair.bot.wait_for("message", edit="8")
+    assert revoked["content"]["protocolMessage"]["key"]["participant"].endswith("@lid")
+
+    image = await client.send_media(pair.contact, group.id, b"pixels")
+    await pair.bot.wait_for("message", id=image, type="media")
+    assert (await pair.bot.call("download_any", {"content": image}))["size"] == len(b"pixels")
+    await pair.bot.call("send_document", jid(group.id), blob(b"text"), filename="a.txt")
+    item = await client.wait_for_message(pair.contact, kind="document", chat=group.id)
+    assert await client.media(pair.contact, item.id) == b"text"
+
+    asked = await client.send_poll(pair.contact, group.id, "Where?", ["here", "there"])
+    await pair.bot.wait_for("message", id=asked)
+    await pair.bot.call("build_poll_vote", {"info": asked}, ["there"])
+    await pair.bot.call("send_message", jid(group.id), {"last": True})
+    vote = await client.wait_for_message(pair.contact, kind="poll-vote")
+    assert (vote.selected, vote.chat) == (["there"], group.id)
+
+
+async def test_what_was_written_while_the_bot_was_away_arrives(pair: Talk, client: SimulatorClient, bots: Bots) -> None:
+    group = await client.create_group(pair.contact, "Patient", [pair.number])
+    await pair.bot.wait_for("joined-group")
+    await pair.bot.kill()
+    await client.wait_until_connected(pair.number, connected=False)
+    sent = [await client.send(pair.contact, group.id, f"while away {index}") for index in range(3)]
+    await client.change_group(group.id, subject="Very patient")
+
+    again = await bots.start(pair.number)
+
+    for message_id in sent:
+        await again.wait_for("message", id=message_id)
+        await client.wait_for_receipt(pair.contact, message_id)
+
+
+async def test_a_bot_that_went_back_to_an_old_session_reads_the_group_again(
+    pair: Talk, client: SimulatorClient, bots: Bots
+) -> None:
+    group = await client.create_group(pair.contact, "Old keys", [pair.number])
+    await pair.bot.wait_for("joined-group")
+    await pair.bot.kill()
+    bots.keep(pair.number)
+    bot = await bots.start(pair.number)
+    await client.send(pair.contact, group.id, "one")
+    await bot.wait_for("message", text="one")
+    await bot.send(group.id, "two")
+    await client.wait_for_message(pair.contact, "two")
+    await bot.kill()
+    bots.restore(pair.number)
+
+    again = await bots.start(pair.number)
+
+    sent = await client.send(pair.contact, group.id, "three")
+    await again.wait_for("message", id=sent, text="three")
+    await again.send(group.id, "four")
+    await client.wait_for_message(pair.contact, "four", deadline=20)
