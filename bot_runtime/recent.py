@@ -16,7 +16,7 @@ MAX_FILE_BYTES = 65536
 _SLACK = 200
 """Old messages go this many at a time, which costs less than one by one."""
 _TABLE = """
-CREATE TABLE IF NOT EXISTS recent (number INTEGER PRIMARY KEY AUTOINCREMENT, chat TEXT, id TEXT, sender TEXT,
+CREATE TABLE IF NOT EXISTS recent (number INTEGER PRIMARY KEY, chat TEXT, id TEXT, sender TEXT,
     sender_number TEXT, push_name TEXT, from_me INTEGER, kind TEXT, text TEXT, file BLOB, timestamp TEXT,
     UNIQUE (id, chat))
 """

@@ -49,7 +49,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         connection.executescript(
             "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
-            "PRAGMA cache_size = -256; PRAGMA wal_autocheckpoint = 200; PRAGMA journal_size_limit = 1000000;" + _SCHEMA
+            "PRAGMA cache_size = -256; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 1000000;" + _SCHEMA
         )
         for table, columns in _ADDED.items():
             present = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}

@@ -10,7 +10,7 @@ from bot_runtime.whatsapp.messages import Incoming, Kind
 
 KEPT = 5000
 _SLACK = 200
-_TABLE = "CREATE TABLE IF NOT EXISTS viewed (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE)"
+_TABLE = "CREATE TABLE IF NOT EXISTS viewed (number INTEGER PRIMARY KEY, id TEXT UNIQUE)"
 
 
 class Viewed:
