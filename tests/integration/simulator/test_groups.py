@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +12,8 @@ from whatsapp_simulator.testing import BotError, SimulatorClient, SimulatorError
 from whatsapp_simulator.testing.bot import blob, jid
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+BURST = 45
 
 
 async def test_a_contact_makes_a_group_and_both_write(pair: Talk) -> None:
@@ -150,6 +153,26 @@ async def test_kinds_of_messages_in_a_group(pair: Talk, client: SimulatorClient)
     await pair.bot.call("send_message", jid(group.id), {"last": True})
     vote = await client.wait_for_message(pair.contact, kind="poll-vote")
     assert (vote.selected, vote.chat) == (["there"], group.id)
+
+
+async def test_a_burst_in_a_group_arrives_whole(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+    number, people = phone(), [phone() for _ in range(3)]
+    await bots.paired(number, "echo")
+    for person in people:
+        await client.create_contact(person)
+    group = await client.create_group(people[0], "Busy", [number, *people[1:]])
+
+    texts = [f"message {index}" for index in range(BURST)]
+    await asyncio.gather(*(client.send(people[index % 3], group.id, text) for index, text in enumerate(texts)))
+
+    for person in people:
+        wanted = {f"pong {text}" for text in texts}
+        after = 0
+        async with asyncio.timeout(60):
+            while wanted:
+                item = await client.wait_for_message(person, sender=number, after=after, deadline=60)
+                after = item.index
+                wanted.remove(item.text)
 
 
 async def test_what_was_written_while_the_bot_was_away_arrives(pair: Talk, client: SimulatorClient, bots: Bots) -> None:
