@@ -1,6 +1,7 @@
 """The demo's two clients: of Botdock's API, as an operator's program would write it, and of the simulated phones."""
 
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -96,6 +97,18 @@ class Botdock(_Client):
             raise Failure(f"bot {bot_id} has no QR code: {response.text.strip()}")
         return response.text
 
+    def custom_command(self, bot_id: str, name: str, response: str) -> None:
+        """Give the bot a command of its own, unless it has it."""
+        present = self._ask("GET", "/api/commands", params={"botId": bot_id})["items"]
+        if all(command["name"] != name for command in present):
+            self._ask("POST", "/api/commands", json={"name": name, "botId": bot_id, "response": response})
+
+    def send_image(self, bot_id: str, to: str, png: bytes, caption: str) -> str:
+        """Have the bot send a picture; the state it comes to within 30 seconds."""
+        content = {"type": "image", "mimetype": "image/png", "caption": caption, "data": b64encode(png).decode()}
+        sent = self._ask("POST", f"/api/bots/{bot_id}/messages?wait=30", json={"to": to, "content": content})
+        return str(sent["state"])
+
     def last_words(self, bot_id: str) -> str:
         """Why a bot is not online, for a last line."""
         phase, why = self.phase(bot_id)
@@ -125,7 +138,18 @@ class Phones(_Client):
         """A contact writes to somebody."""
         self._ask("POST", f"/contacts/{phone}/messages", json={"to": to, "text": text})
 
-    def answer(self, phone: str, *, sender: str, after: int) -> str | None:
-        """The first text of this sender after the index; None while there is none."""
+    def group(self, creator: str, subject: str, members: list[str]) -> str:
+        """A group of this person with this subject, made unless it is there; its id."""
+        for group in self._ask("GET", "/groups")["items"]:
+            if (group["creator"], group["subject"]) == (creator, subject):
+                return str(group["id"])
+        made = self._ask("POST", "/groups", json={"creator": creator, "subject": subject, "members": members})
+        return str(made["id"])
+
+    def arrived(
+        self, phone: str, *, sender: str, after: int, kind: str = "text", chat: str | None = None
+    ) -> dict[str, Any] | None:
+        """The first message of this sender and kind after the index, in a group or not; None while there is none."""
         inbox = self._ask("GET", f"/contacts/{phone}/inbox", params={"after": after, "wait": 2})
-        return next((item["text"] for item in inbox["items"] if item["from"] == sender), None)
+        wanted = (sender, kind, chat)
+        return next((i for i in inbox["items"] if (i["from"], i["kind"], i["chat"]) == wanted), None)

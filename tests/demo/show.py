@@ -1,29 +1,15 @@
 """The two ways to a running stack: the demo with three paired bots, and `up` for real phones."""
 
-import time
-from dataclasses import dataclass
-
 from tests.demo import stack as stacks
 from tests.demo.fleet import Botdock, Phones, wait_for
 from tests.demo.housekeeping import fleet_table
 from tests.demo.stack import Stack
+from tests.demo.talk import PERSON, PERSON_PHONE, DemoBot, Talk
 from tests.demo.terminal import Terminal
 
 READY_SECONDS = 90
 QR_SECONDS = 60
 ONLINE_SECONDS = 60
-ANSWER_SECONDS = 30
-
-PERSON, PERSON_PHONE = "Ana", "351910000000"
-
-
-@dataclass(frozen=True, slots=True)
-class DemoBot:
-    """A bot of the demo and its phone number."""
-
-    id: str
-    phone: str
-
 
 BOTS = (DemoBot("alpha", "491510000001"), DemoBot("beta", "491510000002"), DemoBot("gamma", "491510000003"))
 
@@ -44,9 +30,14 @@ def demo(terminal: Terminal, name: str) -> None:
             for bot in BOTS:
                 wait_until_online(terminal, api, bot)
         phones.contact(PERSON_PHONE, PERSON)
+        talk = Talk(terminal, api, phones)
         with terminal.step(f"{PERSON} writes to each of them"):
             for bot in BOTS:
-                say_ping(terminal, phones, bot)
+                talk.says(bot, ".ping")
+        with terminal.step(f"a command made by the API, a picture, and a group with {PERSON} in it"):
+            talk.custom_command(BOTS[0])
+            talk.picture(BOTS[1])
+            talk.group(BOTS[2])
     terminal.show(f"\n{fleet_table(name)}\n")
     terminal.show(
         f"API     {stack.url}/docs   (user: anything, password: the key)\n"
@@ -123,22 +114,6 @@ def wait_until_online(terminal: Terminal, api: Botdock, bot: DemoBot) -> None:
 
     wait_for(f"bot {bot.id}", online, seconds=ONLINE_SECONDS, otherwise=lambda: api.last_words(bot.id))
     terminal.say(f"  {bot.id}: online")
-
-
-def say_ping(terminal: Terminal, phones: Phones, bot: DemoBot) -> None:
-    """Write `.ping` to the bot as a contact, and show its answer."""
-    after = phones.inbox_end(PERSON_PHONE)
-    began = time.monotonic()
-    phones.write(PERSON_PHONE, bot.phone, ".ping")
-    answer = wait_for(
-        f"an answer of bot {bot.id}",
-        lambda: phones.answer(PERSON_PHONE, sender=bot.phone, after=after),
-        seconds=ANSWER_SECONDS,
-        otherwise=lambda: "see 'docker logs' of its container ('make ps' names it)",
-    )
-    terminal.say(
-        f"  {PERSON} → {bot.id}: .ping   {bot.id} → {PERSON}: {answer}   ({(time.monotonic() - began) * 1000:.0f} ms)"
-    )
 
 
 def _logs(stack: Stack, service: str) -> str:
