@@ -12,14 +12,14 @@ from bot_runtime.contract import ExitCode
 from bot_runtime.environment import Environment, InvalidEnvironmentError, read_environment
 from bot_runtime.lifecycle import Resume, StopSignal, restart_in_place, take_resume
 from bot_runtime.logs import give_back_stdout, set_up_logging
-from bot_runtime.outbox import Outbox
+from bot_runtime.outbox import Outbox, Unsettled
 from bot_runtime.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
 from bot_runtime.store import open_store
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.inbox import Inbox
+from bot_runtime.whatsapp.jid import parse_address
 from bot_runtime.whatsapp.messages import Account
-from bot_runtime.whatsapp.secrets import find_messages
 
 log = logging.getLogger("bot_runtime")
 
@@ -65,16 +65,26 @@ def settle_sends(outbox: Outbox, database: Path, account: Account | None) -> Non
     if account is None:
         outbox.lose_evidence()
         return
-    looked_for = outbox.unsettled()
-    if not looked_for:
+    unsettled = outbox.unsettled()
+    if not unsettled:
         return
+    from bot_runtime.whatsapp.evidence import chat_state, find_messages
+
+    def left_nothing(message: Unsettled) -> bool:
+        return message.state is not None and message.state == chat_state(database, parse_address(message.recipient))
+
     try:
-        found = find_messages(database, looked_for)
+        known = find_messages(database, [message.secret for message in unsettled])
+        left = {
+            message.client_id: known[message.secret]
+            for message in unsettled
+            if message.secret in known and not left_nothing(message)
+        }
     except SessionUnreadableError as error:
-        log.warning("what became of %d messages cannot be found out: %s", len(looked_for), error)
+        log.warning("what became of %d messages cannot be found out: %s", len(unsettled), error)
         return
-    log.info("%d messages were under way at the end: %d had left", len(looked_for), len(found))
-    outbox.settle(found)
+    log.info("%d messages were under way at the end, %d of them had left", len(unsettled), len(left))
+    outbox.settle(left)
 
 
 def _start_connecting(

@@ -2,13 +2,15 @@
 
 neonize lets nobody choose WhatsApp's message id, so what was under way when the process died must be found out
 afterwards. Every message carries a secret of 32 random bytes (WhatsApp's own clients do the same, for polls and
-reports), and whatsmeow writes it down durably, with the message id, before anything leaves. So at the next start
-(`settle`):
+reports), and whatsmeow writes it down durably, with the message id, before anything leaves; and before a message is
+sent it is noted how the encryption with its chat stands (`whatsapp/evidence.py`). So at the next start (`settle`):
 
-    the secret is not in the session file    nothing was sent: the client id is free again
-    it is there                              the id is known, and the message has gone out, unless the process died in
-                                             the moment between: `unconfirmed`, until an acknowledgement comes for it
-    the session is another one now           nobody knows any more: `OutcomeUnknownError` for ever
+    the secret is not in the session file        nothing was sent: the client id is free again
+    it is there, and nothing was encrypted since nothing was sent either
+    it is there, and something was encrypted     the id is known, and the message has gone out, unless the process
+                                                 died in the very moment between: `unconfirmed`, until an
+                                                 acknowledgement comes for it
+    the session is another one now               nobody knows any more: `OutcomeUnknownError` for ever
 
 Silence is repaired by a person, a message sent twice is not. All methods belong to the event loop's thread.
 """
@@ -16,6 +18,7 @@ Silence is repaired by a person, a message sent twice is not. All methods belong
 import sqlite3
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bot_runtime.contract import SendResult
@@ -24,6 +27,16 @@ KEPT_SECONDS = 7 * 86400.0
 _TIDY_EVERY = 1000
 REPEATABLE = b""
 """The secret of what may be sent twice without harm: a reaction takes the place of the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A message that was under way; `state` is what was noted of its chat, None when it had not come so far."""
+
+    client_id: str
+    recipient: str
+    secret: bytes
+    state: bytes | None
 
 
 class OutcomeUnknownError(Exception):
@@ -70,6 +83,10 @@ class Outbox:
         finally:
             self._store.execute("PRAGMA synchronous = NORMAL")
 
+    def note_state(self, client_id: str, state: bytes | None) -> None:
+        """Record how the encryption with the chat stands right before the message is sent; None when unknown."""
+        self._store.execute("UPDATE sends SET state = ? WHERE client_id = ?", (state, client_id))
+
     def finish(self, client_id: str, message_id: str, timestamp: datetime, *, unconfirmed: bool = False) -> SendResult:
         """Record that WhatsApp took the message, or most probably did."""
         self._store.execute(
@@ -102,28 +119,27 @@ class Outbox:
         """Free the ids of what was under way when the last process ended and may be sent twice."""
         self._store.execute("DELETE FROM sends WHERE message_id IS NULL AND secret = ?", (REPEATABLE,))
 
-    def unsettled(self) -> dict[bytes, str]:
-        """Client ids under way when the process before this one ended, by their secrets."""
-        return dict(
-            self._store.execute(
-                "SELECT secret, client_id FROM sends WHERE message_id IS NULL AND secret IS NOT NULL AND secret != ?",
-                (REPEATABLE,),
-            ).fetchall()
+    def unsettled(self) -> list[Unsettled]:
+        """What was under way when the process before this one ended, and can be decided."""
+        rows = self._store.execute(
+            "SELECT client_id, recipient, secret, state FROM sends"
+            " WHERE message_id IS NULL AND secret IS NOT NULL AND secret != ?",
+            (REPEATABLE,),
         )
+        return [Unsettled(*row) for row in rows]
 
-    def settle(self, found: dict[bytes, str]) -> None:
-        """Decide about all that is unsettled: `found` maps secrets to message ids, what is not in it was never sent.
+    def settle(self, left: dict[str, str]) -> None:
+        """Decide about all that is unsettled: `left` maps client ids to message ids, what is not in it was never sent.
 
         Only before anything is sent in this process.
         """
-        unsettled = self.unsettled()
         with self._store:
             self._store.execute("BEGIN")
-            for secret, client_id in unsettled.items():
-                if secret in found:
+            for client_id in (unsettled.client_id for unsettled in self.unsettled()):
+                if client_id in left:
                     self._store.execute(
                         "UPDATE sends SET message_id = ?, timestamp = ?, unconfirmed = 1 WHERE client_id = ?",
-                        (found[secret], self._began(client_id), client_id),
+                        (left[client_id], self._began(client_id), client_id),
                     )
                 else:
                     self.forget(client_id)

@@ -53,6 +53,9 @@ class Sender:
         self._timeout = timeout
         self._now = now
         self._running: dict[str, asyncio.Task[SendResult]] = {}
+        # The library sends one by one too; in line here, nothing is encrypted between the look at the chat's state and
+        # the message.
+        self._one_by_one = asyncio.Lock()
         self._replies = 0
         self.sent = 0
         self.failed = 0
@@ -146,7 +149,9 @@ class Sender:
         try:
             if file is not None:
                 message = await self._upload(message, file)
-            sent = await asyncio.to_thread(self._transport.send, message)
+            async with self._one_by_one:
+                self._outbox.note_state(client_id, await asyncio.to_thread(self._transport.chat_state, message.chat))
+                sent = await asyncio.to_thread(self._transport.send, message)
         except FileNotFoundError as error:
             self._outbox.forget(client_id)
             raise _upload_missing() from error

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS media (message_id TEXT PRIMARY KEY, kept REAL, mimety
     reference BLOB) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS media_kept ON media (kept);
 """
-_ADDED = {"sends": ("recipient TEXT", "secret BLOB", "unconfirmed INTEGER DEFAULT 0")}
+_ADDED = {"sends": ("recipient TEXT", "secret BLOB", "state BLOB", "unconfirmed INTEGER DEFAULT 0")}
 """Columns that files of earlier versions lack."""
 _INDEXES = """
 CREATE INDEX IF NOT EXISTS sends_recipient ON sends (recipient, started);

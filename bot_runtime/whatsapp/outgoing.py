@@ -44,7 +44,7 @@ class Outgoing:
     """What a reaction reacts to, or what any other content answers."""
     file: UploadedFile | None = None
     secret: bytes = b""
-    """32 bytes that lead from the message to WhatsApp's id for it (see `outbox.py`)."""
+    """32 bytes that lead from the message to WhatsApp's id for it (see `evidence.py`)."""
 
 
 class Transport(Protocol):
@@ -58,6 +58,9 @@ class Transport(Protocol):
 
     def find(self, secret: bytes) -> str | None:
         """The id of a message that was to be sent with this secret; None when it cannot be found now."""
+
+    def chat_state(self, chat: Address) -> bytes | None:
+        """How the encryption with a chat stands, see `evidence.py`; None when that cannot be read now."""
 
     def download(self, reference: bytes, into: int) -> None:
         """Fetch the file that a received message refers to, and write it to a descriptor."""

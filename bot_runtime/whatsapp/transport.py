@@ -10,11 +10,11 @@ from pathlib import Path
 from bot_runtime.contract import Audio, Content, Document, Group, Image, Sticker, Video
 from bot_runtime.whatsapp.account import SessionUnreadableError
 from bot_runtime.whatsapp.core import Core
+from bot_runtime.whatsapp.evidence import chat_state, find_messages
 from bot_runtime.whatsapp.files import Facts, read_facts
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Sent, WhatsAppError
 from bot_runtime.whatsapp.outgoing import Outgoing, UploadedFile
-from bot_runtime.whatsapp.secrets import find_messages
 
 _MEDIA_TYPES: dict[type, int] = {Image: 0, Sticker: 0, Video: 1, Audio: 2, Document: 3}
 """Numbers of neonize's."""
@@ -44,6 +44,12 @@ class LibraryTransport:
     def find(self, secret: bytes) -> str | None:
         try:
             return find_messages(self._database, [secret], in_use=True).get(secret)
+        except SessionUnreadableError:
+            return None
+
+    def chat_state(self, chat: Address) -> bytes | None:
+        try:
+            return chat_state(self._database, chat, in_use=True)
         except SessionUnreadableError:
             return None
 

@@ -149,12 +149,13 @@ def test_an_answer_quotes_what_it_answers(bot: RuntimeProcess, network: Network,
     phone = bot.health()["phoneNumber"]
     written = network.post(f"/contacts/{contact}/messages", to=phone, text="when?")["id"]
     bot.wait_for_event("message-upsert")
-    content: dict[str, Any] = {
+    contents: dict[str, dict[str, Any]] = {
         "text": {"text": "now"},
         "image": {"mimetype": "image/png"},
         "location": {"latitude": 1.0, "longitude": 2.0},
         "poll": {"question": "when?", "options": ["now", "later"]},
-    }[kind]
+    }
+    content = contents[kind]
     bot.upload("a", picture("PNG"))
     bot.send("a", contact, {"type": kind, **content}, quote={"messageId": written})
     (item,) = network.arrived(contact)

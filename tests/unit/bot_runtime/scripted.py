@@ -53,6 +53,9 @@ class ScriptedTransport:
     def find(self, secret: bytes) -> str | None:
         return self.left.get(secret)
 
+    def chat_state(self, chat: Address) -> bytes | None:
+        return str(chat).encode()
+
     def download(self, reference: bytes, into: int) -> None:
         self.downloads += 1
         assert self.may_download.wait(10)

@@ -10,10 +10,13 @@ import pytest
 from bot_runtime.main import settle_sends
 from bot_runtime.outbox import KEPT_SECONDS, REPEATABLE, Outbox, OutcomeUnknownError
 from bot_runtime.store import open_store
+from bot_runtime.whatsapp.evidence import chat_state
+from bot_runtime.whatsapp.jid import parse_address
 from bot_runtime.whatsapp.messages import Account
 from tests.unit.bot_runtime.scripted import WHEN
 
-ACCOUNT = Account("491700000099", None)
+OWN, ADA, GROUP = "491700000099", "491700000001", "120363012345678901@g.us"
+ACCOUNT = Account(OWN, None)
 SECRET = b"s" * 32
 
 
@@ -29,9 +32,14 @@ def session(tmp_path: Path) -> Path:
     """A session file with the table that whatsmeow keeps secrets in."""
     path = tmp_path / "session.db"
     with sqlite3.connect(path) as database:
-        database.execute(
-            "CREATE TABLE whatsmeow_message_secrets (our_jid TEXT, chat_jid TEXT, sender_jid TEXT, message_id TEXT,"
-            " key bytea NOT NULL)"
+        database.executescript(
+            "CREATE TABLE whatsmeow_message_secrets (our_jid, chat_jid, sender_jid, message_id, key bytea);"
+            "CREATE TABLE whatsmeow_device (jid, lid);"
+            "CREATE TABLE whatsmeow_sessions (our_jid, their_id, session bytea);"
+            "CREATE TABLE whatsmeow_sender_keys (our_jid, chat_id, sender_id, sender_key bytea);"
+            "CREATE TABLE whatsmeow_lid_map (lid, pn);"
+            f"INSERT INTO whatsmeow_device VALUES ('{OWN}:1@s.whatsapp.net', '9999:1@lid');"
+            f"INSERT INTO whatsmeow_lid_map VALUES ('11112222', '{ADA}')"
         )
     database.close()
     return path
@@ -52,13 +60,13 @@ def unknown(outbox: Outbox, client_id: str) -> bool:
 
 
 def test_while_a_message_is_under_way_its_outcome_is_unknown(store: Connection) -> None:
-    Outbox(store).start("a", "ada", SECRET)
+    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     assert unknown(Outbox(store), "a")
     assert Outbox(store).result("b") is None
 
 
 def test_a_message_that_had_left_when_the_process_died_is_known_by_its_id(store: Connection, session: Path) -> None:
-    Outbox(store).start("a", "ada", SECRET)
+    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     leaves(session, SECRET, "LEFT")
     settle_sends(Outbox(store), session, ACCOUNT)
     result = Outbox(store).result("a")
@@ -67,17 +75,64 @@ def test_a_message_that_had_left_when_the_process_died_is_known_by_its_id(store:
 
 
 def test_a_message_that_had_not_left_may_be_sent_again(store: Connection, session: Path) -> None:
-    Outbox(store).start("a", "ada", SECRET)
+    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     leaves(session, b"another" * 4, "OTHER")
     settle_sends(Outbox(store), session, ACCOUNT)
     assert Outbox(store).result("a") is None
     assert Outbox(store).counts(within=60) == {}
 
 
+def encrypts(session: Path, table: str, *record: str | bytes) -> None:
+    with sqlite3.connect(session) as database:
+        database.execute(
+            f"INSERT INTO {table} VALUES ('{OWN}:1@s.whatsapp.net', {', '.join('?' * len(record))})", record
+        )
+    database.close()
+
+
+@pytest.mark.parametrize("recipient", [f"{ADA}@s.whatsapp.net", "11112222@lid", GROUP])
+def test_a_message_that_was_not_yet_encrypted_had_not_left(store: Connection, session: Path, recipient: str) -> None:
+    encrypts(session, "whatsmeow_sessions", "11112222_1:0", b"before")
+    encrypts(session, "whatsmeow_sender_keys", GROUP, "9999_1:1", b"before")
+    outbox = Outbox(store)
+    outbox.start("a", recipient, SECRET)
+    outbox.note_state("a", chat_state(session, parse_address(recipient), in_use=True))
+    leaves(session, SECRET, "LEFT")
+    encrypts(session, "whatsmeow_sessions", "2222_1:0", b"with somebody else")
+    encrypts(session, "whatsmeow_sender_keys", GROUP, "11112222_1:0", b"by another member")
+    settle_sends(Outbox(store), session, ACCOUNT)
+    assert Outbox(store).result("a") is None
+
+
+@pytest.mark.parametrize(
+    ("recipient", "table", "record"),
+    [
+        (f"{ADA}@s.whatsapp.net", "whatsmeow_sessions", ("11112222_1:0", b"")),
+        (f"{ADA}@s.whatsapp.net", "whatsmeow_sessions", (f"{ADA}:3", b"")),
+        (f"{ADA}@s.whatsapp.net", "whatsmeow_sessions", ("9999_1:0", b"")),
+        ("11112222@lid", "whatsmeow_sessions", ("11112222_1:7", b"")),
+        ("11112222@lid", "whatsmeow_sessions", (f"{ADA}:0", b"")),
+        (GROUP, "whatsmeow_sender_keys", (GROUP, "9999_1:1", b"")),
+    ],
+)
+def test_a_message_that_was_encrypted_has_left(
+    store: Connection, session: Path, recipient: str, table: str, record: tuple[str | bytes, ...]
+) -> None:
+    outbox = Outbox(store)
+    outbox.start("a", recipient, SECRET)
+    outbox.note_state("a", chat_state(session, parse_address(recipient)))
+    leaves(session, SECRET, "LEFT")
+    encrypts(session, table, *record)
+    settle_sends(Outbox(store), session, ACCOUNT)
+    result = Outbox(store).result("a")
+    assert result is not None
+    assert result.message_id == "LEFT"
+
+
 def test_many_are_settled_at_once(store: Connection, session: Path) -> None:
     for number in range(1200):
         secret = number.to_bytes(32, "big")
-        Outbox(store).start(str(number), "ada", secret)
+        Outbox(store).start(str(number), f"{ADA}@s.whatsapp.net", secret)
         if number % 2:
             leaves(session, secret, f"LEFT{number}")
     settle_sends(Outbox(store), session, ACCOUNT)
@@ -88,21 +143,21 @@ def test_many_are_settled_at_once(store: Connection, session: Path) -> None:
 
 
 def test_nothing_is_concluded_from_a_session_that_cannot_be_read(store: Connection, tmp_path: Path) -> None:
-    Outbox(store).start("a", "ada", SECRET)
+    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     (tmp_path / "session.db").write_bytes(b"no database" * 100)
     settle_sends(Outbox(store), tmp_path / "session.db", ACCOUNT)
     assert unknown(Outbox(store), "a")
 
 
 def test_nothing_is_concluded_from_another_session(store: Connection, session: Path) -> None:
-    Outbox(store).start("a", "ada", SECRET)
+    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     settle_sends(Outbox(store), session, None)
     settle_sends(Outbox(store), session, ACCOUNT)
     assert unknown(Outbox(store), "a")
 
 
 def test_a_reaction_under_way_may_always_be_sent_again(store: Connection, session: Path) -> None:
-    Outbox(store).start("a", "ada", REPEATABLE)
+    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", REPEATABLE)
     assert unknown(Outbox(store), "a")
     settle_sends(Outbox(store), session, None)
     assert Outbox(store).result("a") is None
@@ -110,7 +165,7 @@ def test_a_reaction_under_way_may_always_be_sent_again(store: Connection, sessio
 
 def test_what_was_sent_is_not_touched(store: Connection, session: Path) -> None:
     outbox = Outbox(store)
-    outbox.start("a", "ada", SECRET)
+    outbox.start("a", f"{ADA}@s.whatsapp.net", SECRET)
     outbox.finish("a", "ID1", WHEN)
     settle_sends(Outbox(store), session, ACCOUNT)
     result = Outbox(store).result("a")
@@ -119,7 +174,7 @@ def test_what_was_sent_is_not_touched(store: Connection, session: Path) -> None:
 
 
 def test_client_ids_are_remembered_for_a_week(store: Connection) -> None:
-    Outbox(store, now=lambda: 1000.0).start("a", "ada", SECRET)
+    Outbox(store, now=lambda: 1000.0).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     Outbox(store, now=lambda: 1000.0).finish("a", "ID1", WHEN)
     assert Outbox(store, now=lambda: 1000.0 + KEPT_SECONDS).result("a")
     assert Outbox(store, now=lambda: 1001.0 + KEPT_SECONDS).result("a") is None
