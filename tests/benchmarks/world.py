@@ -129,7 +129,7 @@ class World:
     def wait_phase(self, bots: Iterable[str], phase: str, *, deadline: float = 90) -> None:
         """Wait until all of the bots are in a phase."""
         self._wait_none(
-            f"SELECT count(*) FROM bot_status WHERE bot_id = ANY(%s) AND phase <> '{phase}'",  # noqa: S608
+            f"SELECT count(*) FROM bot_status WHERE bot_id = ANY(%s) AND phase <> '{phase}'",
             bots,
             what=f"the bots to be {phase}",
             deadline=deadline,

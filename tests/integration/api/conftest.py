@@ -36,7 +36,7 @@ class Fleet:
         sets = "".join(f", {name} = %({name})s" for name in columns)
         values = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
         await self.sql(
-            f"UPDATE bot_status SET updated_at = now() {sets} WHERE bot_id = %(bot_id)s",  # noqa: S608 - ours
+            f"UPDATE bot_status SET updated_at = now() {sets} WHERE bot_id = %(bot_id)s",
             bot_id=bot_id,
             **values,
         )

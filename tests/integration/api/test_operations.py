@@ -99,7 +99,7 @@ class TestPostgresAway:
         name = database_url.rsplit("/", 1)[1]
         assert (await admin.get(f"/api/bots/{bot}")).status_code == 200
         execute(postgres_url, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"  # noqa: S608 - ours
+        ended = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
         execute(postgres_url, ended)
         problem(await admin.get(f"/api/bots/{bot}"), 503, "database-unavailable")
         problem(await admin.post(f"/api/bots/{bot}/approve"), 503, "database-unavailable")

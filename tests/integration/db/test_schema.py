@@ -77,9 +77,9 @@ def test_a_bot_made_with_sql_has_a_status_and_a_token(connection: psycopg.Connec
 )
 @pytest.mark.usefixtures("bot")
 def test_every_change_of_what_is_wanted_is_a_new_generation(connection: psycopg.Connection[Any], change: str) -> None:
-    connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]  # noqa: S608
+    connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]
     assert generation(connection) == 2
-    connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]  # noqa: S608
+    connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]
     assert generation(connection) == 2
 
 
@@ -110,7 +110,7 @@ def test_an_id_that_is_no_good_in_names_is_refused(connection: psycopg.Connectio
 @pytest.mark.usefixtures("bot")
 def test_words_that_mean_nothing_are_refused(connection: psycopg.Connection[Any], change: str) -> None:
     with pytest.raises(CheckViolation):
-        connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]  # noqa: S608
+        connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]
 
 
 def test_a_bot_needs_a_server(connection: psycopg.Connection[Any]) -> None:

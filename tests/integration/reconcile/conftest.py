@@ -115,7 +115,7 @@ class Site:
         names = "".join(f", {name}" for name in values)
         marks = ", %s" * len(values)
         await self.sql(
-            f"INSERT INTO bots (id, server_name, name{names}) VALUES (%s, %s, %s{marks})",  # noqa: S608 - ours
+            f"INSERT INTO bots (id, server_name, name{names}) VALUES (%s, %s, %s{marks})",
             bot,
             SERVER,
             bot,
