@@ -124,10 +124,13 @@ def build_app(workspace: Workspace, image: str, native: Root) -> str:
 
 
 def _copy_source(source: Path, target: Path) -> None:
-    """A package, or one module of it, below `target` at its import path."""
+    """A package, or a part of one, below `target` at its import path."""
+    folder = source.parent
+    while (folder / "__init__.py").exists():
+        folder = folder.parent
+    place = target / source.relative_to(folder)
+    place.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target / source.name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-        return
-    package = target / source.parent.name
-    package.mkdir(exist_ok=True)
-    shutil.copy(source, package / source.name)
+        shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    else:
+        shutil.copy(source, place)
