@@ -1,6 +1,7 @@
 """Runs an ASGI application under uvicorn inside a larger asyncio program, which keeps the signals to itself."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from orchestrator.errors import BotdockError
 
 SHUTDOWN_SECONDS = 5
 TICK_SECONDS = 1.0
+GC_THRESHOLD = 10_000
+"""New objects until the collector looks at them."""
 
 
 class _Server(uvicorn.Server):
@@ -58,6 +61,11 @@ async def serve(app: Any, *, host: str, port: int) -> None:
     # Accepted connections inherit it. asyncio sets it only for sockets that name their protocol, which this one does
     # not; without it every answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # What has been imported by now stays for good, so the garbage collector need not look through it again and again,
+    # and nearly all that calls leave behind goes without the collector. With Python's own settings it took a sixth of
+    # the CPU time of an idle controller.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     with listener:
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]), name=f"http-{port}")
