@@ -12,16 +12,33 @@ RETRY_SECONDS = 1.0
 
 
 async def announce(database: Database) -> None:
-    """Notify once, as soon as Postgres answers."""
+    """Notify once, as soon as Postgres answers.
+
+    When it is cancelled, an attempt that is under way is still waited for: a connection given up half way stays open
+    until the garbage collector finds it, and the server's backend, which is not interrupted there, keeps
+    `DROP DATABASE` waiting for as long.
+    """
     while True:
+        attempt = asyncio.create_task(_notify(database))
         try:
-            async with database.session() as session:
-                await session.execute(
-                    text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANGES_CHANNEL, "payload": EVERYTHING}
-                )
-                await session.commit()
-            return
-        except (DBAPIError, OSError) as exc:
-            if not is_unavailable(exc):
-                raise
+            if await asyncio.shield(attempt):
+                return
+        except asyncio.CancelledError:
+            await asyncio.wait([attempt])
+            raise
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _notify(database: Database) -> bool:
+    """Whether Postgres took it."""
+    try:
+        async with database.session() as session:
+            await session.execute(
+                text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANGES_CHANNEL, "payload": EVERYTHING}
+            )
+            await session.commit()
+    except (DBAPIError, OSError) as exc:
+        if not is_unavailable(exc):
+            raise
+        return False
+    return True
