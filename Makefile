@@ -96,9 +96,12 @@ test: lint built ## everything: lint, then unit, integration and end-to-end test
 	@rm -f .coverage .coverage.*
 	@$(PYTHON) -m pytest --cov --cov-report=term:skip-covered tests/unit tests/integration tests/e2e
 
+chaos: lint built ## three minutes of traffic while everything is killed at random, then an account of every message
+	@$(PYTHON) -m pytest -q -s tests/chaos
+
 # BENCH="--only starts --sizes 20 --quick"   only a part, and without writing the page
 bench: built ## measure against the floors, side by side (docs/benchmarks.md)
 	@$(PYTHON) -m tests.benchmarks $(or $(BENCH),--write)
 
 .PHONY: help engine venv requirements images images-push images-check test-images test-arm64 \
-	demo up down clean ps built lint test bench
+	demo up down clean ps built lint test chaos bench

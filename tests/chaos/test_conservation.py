@@ -74,7 +74,7 @@ def fleet(postgres: tuple[Container, str], tmp_path: Path) -> Iterator[Fleet]:
     url = postgres[1]
     key = migrate_when_reachable(Settings(database_url=url)).first_key
     assert key is not None
-    fleet = Fleet(database_url=url, admin_key=key, logs=tmp_path, rate_limit=100_000)
+    fleet = Fleet(database_url=url, admin_key=key, logs=tmp_path, rate_limit=10_000)
     try:
         fleet.start_controller()
         fleet.start_api()

@@ -24,11 +24,11 @@ class Phones:
 
     def scan(self, phone: str, qr: str) -> None:
         """The phone scans the QR text; returns when it is linked."""
-        self._post(f"/accounts/{phone}/scan", {"qr": qr})
+        self.post(f"/accounts/{phone}/scan", {"qr": qr})
 
     def enter_code(self, phone: str, code: str) -> None:
         """The phone's owner types a pairing code."""
-        self._post(f"/accounts/{phone}/enter-code", {"code": code})
+        self.post(f"/accounts/{phone}/enter-code", {"code": code})
 
     def connected(self, phone: str) -> bool:
         """Whether a linked device of the phone is connected now."""
@@ -37,7 +37,7 @@ class Phones:
 
     def fail(self, phone: str, kind: str, **more: Any) -> None:
         """Make something go wrong for an account."""
-        self._post(f"/accounts/{phone}/failures", {"kind": kind, **more})
+        self.post(f"/accounts/{phone}/failures", {"kind": kind, **more})
 
     def heal(self, phone: str) -> None:
         """End an account's failure."""
@@ -45,9 +45,9 @@ class Phones:
 
     def ask(self, contact: str, bot: str, text: str, *, deadline: float = 15) -> str:
         """A contact writes to a bot; the bot's next text to that contact."""
-        self._post("/contacts", {"phone": contact})
+        self.post("/contacts", {"phone": contact})
         after = self._http.get(f"/contacts/{contact}/inbox").raise_for_status().json()["next"]
-        self._post(f"/contacts/{contact}/messages", {"to": bot, "text": text})
+        self.post(f"/contacts/{contact}/messages", {"to": bot, "text": text})
 
         def answers() -> list[str]:
             inbox = self._http.get(f"/contacts/{contact}/inbox", params={"after": after, "wait": 1})
@@ -58,9 +58,9 @@ class Phones:
     def write(self, contact: str, bot: str, text: str) -> str:
         """A contact writes to a bot; the message's id."""
         if contact not in self._known:
-            self._post("/contacts", {"phone": contact})
+            self.post("/contacts", {"phone": contact})
             self._known.add(contact)
-        return str(self._post(f"/contacts/{contact}/messages", {"to": bot, "text": text})["id"])
+        return str(self.post(f"/contacts/{contact}/messages", {"to": bot, "text": text})["id"])
 
     def receipts(self, contact: str) -> list[dict[str, Any]]:
         """The receipts for a contact's messages."""
@@ -73,7 +73,8 @@ class Phones:
         items: list[dict[str, Any]] = self._http.get(f"/contacts/{contact}/inbox").raise_for_status().json()["items"]
         return items
 
-    def _post(self, path: str, body: dict[str, Any]) -> Any:
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Any call of the control API that makes something; its JSON."""
         response = self._http.post(path, json=body)
         assert response.is_success, f"{path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
