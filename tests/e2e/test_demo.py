@@ -103,7 +103,9 @@ def test_running_it_again_restarts_nothing_and_shows_the_answers_again(demo: Dem
     assert len(before) == 7, "postgres, api, controller, simulator and three bots"
     done = demo.run("demo")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count(": pong ") == 3
+    assert done.stdout.count(": pong ") == 4
+    assert "open from nine to five, Ana" in done.stdout
+    assert "a picture, image/png" in done.stdout
     assert "botdock-" + demo.name + "-alpha" in done.stdout
     assert demo.containers() == before
 
