@@ -47,19 +47,19 @@ def find_messages(database: Path, secrets: Collection[bytes], *, in_use: bool = 
 def chat_state(database: Path, chat: Address, *, in_use: bool = False) -> bytes:
     """A digest of how the encryption with a chat stands: another one after everything that is encrypted for it.
 
-    For a person it covers their devices and the account's own, which get a copy; for a group what the account encrypts
-    with there. It also changes with what arrives, so only sameness proves something. Raises `SessionUnreadableError`.
+    For a person it covers their devices, for a group what the account encrypts with there. It also changes with what a
+    person writes, so only sameness proves something. Raises `SessionUnreadableError`.
     """
     digest = hashlib.sha256()
     with _session(database, in_use=in_use) as session:
         row = session.execute("SELECT jid, lid FROM whatsmeow_device").fetchone()
         if row is None:
             raise SessionUnreadableError("there is no device in the session")
-        own = [jid.partition("@")[0].partition(":")[0].partition(".")[0] for jid in row if jid]
         if chat.is_group:
+            own = [jid.partition("@")[0].partition(":")[0].partition(".")[0] for jid in row if jid]
             rows = _of(session, "sender_key FROM whatsmeow_sender_keys", "sender_id", row[0], own, chat_id=str(chat))
         else:
-            rows = _of(session, "session FROM whatsmeow_sessions", "their_id", row[0], [*own, *_names(session, chat)])
+            rows = _of(session, "session FROM whatsmeow_sessions", "their_id", row[0], _names(session, chat))
         for name, record in rows:
             digest.update(f"{name} {len(record)} ".encode())
             digest.update(record)

@@ -16,6 +16,7 @@ from bot_runtime.whatsapp.messages import Account
 from tests.unit.bot_runtime.scripted import WHEN
 
 OWN, ADA, GROUP = "491700000099", "491700000001", "120363012345678901@g.us"
+DEVICE = f"{OWN}:1@s.whatsapp.net"
 ACCOUNT = Account(OWN, None)
 SECRET = b"s" * 32
 
@@ -38,9 +39,9 @@ def session(tmp_path: Path) -> Path:
             "CREATE TABLE whatsmeow_sessions (our_jid, their_id, session bytea);"
             "CREATE TABLE whatsmeow_sender_keys (our_jid, chat_id, sender_id, sender_key bytea);"
             "CREATE TABLE whatsmeow_lid_map (lid, pn);"
-            f"INSERT INTO whatsmeow_device VALUES ('{OWN}:1@s.whatsapp.net', '9999:1@lid');"
-            f"INSERT INTO whatsmeow_lid_map VALUES ('11112222', '{ADA}')"
         )
+        database.execute("INSERT INTO whatsmeow_device VALUES (?, '9999:1@lid')", (DEVICE,))
+        database.execute("INSERT INTO whatsmeow_lid_map VALUES ('11111', ?)", (ADA,))
     database.close()
     return path
 
@@ -84,22 +85,22 @@ def test_a_message_that_had_not_left_may_be_sent_again(store: Connection, sessio
 
 def encrypts(session: Path, table: str, *record: str | bytes) -> None:
     with sqlite3.connect(session) as database:
-        database.execute(
-            f"INSERT INTO {table} VALUES ('{OWN}:1@s.whatsapp.net', {', '.join('?' * len(record))})", record
-        )
+        marks = ", ".join("?" * len(record))
+        database.execute(f"INSERT INTO {table} VALUES (?, {marks})", (DEVICE, *record))
     database.close()
 
 
-@pytest.mark.parametrize("recipient", [f"{ADA}@s.whatsapp.net", "11112222@lid", GROUP])
+@pytest.mark.parametrize("recipient", [f"{ADA}@s.whatsapp.net", "11111@lid", GROUP])
 def test_a_message_that_was_not_yet_encrypted_had_not_left(store: Connection, session: Path, recipient: str) -> None:
-    encrypts(session, "whatsmeow_sessions", "11112222_1:0", b"before")
+    encrypts(session, "whatsmeow_sessions", "11111_1:0", b"before")
     encrypts(session, "whatsmeow_sender_keys", GROUP, "9999_1:1", b"before")
     outbox = Outbox(store)
     outbox.start("a", recipient, SECRET)
     outbox.note_state("a", chat_state(session, parse_address(recipient), in_use=True))
     leaves(session, SECRET, "LEFT")
-    encrypts(session, "whatsmeow_sessions", "2222_1:0", b"with somebody else")
-    encrypts(session, "whatsmeow_sender_keys", GROUP, "11112222_1:0", b"by another member")
+    encrypts(session, "whatsmeow_sessions", "22222_1:0", b"with somebody else")
+    encrypts(session, "whatsmeow_sessions", "9999_1:0", b"with the account's own phone")
+    encrypts(session, "whatsmeow_sender_keys", GROUP, "11111_1:0", b"by another member")
     settle_sends(Outbox(store), session, ACCOUNT)
     assert Outbox(store).result("a") is None
 
@@ -107,11 +108,10 @@ def test_a_message_that_was_not_yet_encrypted_had_not_left(store: Connection, se
 @pytest.mark.parametrize(
     ("recipient", "table", "record"),
     [
-        (f"{ADA}@s.whatsapp.net", "whatsmeow_sessions", ("11112222_1:0", b"")),
+        (f"{ADA}@s.whatsapp.net", "whatsmeow_sessions", ("11111_1:0", b"")),
         (f"{ADA}@s.whatsapp.net", "whatsmeow_sessions", (f"{ADA}:3", b"")),
-        (f"{ADA}@s.whatsapp.net", "whatsmeow_sessions", ("9999_1:0", b"")),
-        ("11112222@lid", "whatsmeow_sessions", ("11112222_1:7", b"")),
-        ("11112222@lid", "whatsmeow_sessions", (f"{ADA}:0", b"")),
+        ("11111@lid", "whatsmeow_sessions", ("11111_1:7", b"")),
+        ("11111@lid", "whatsmeow_sessions", (f"{ADA}:0", b"")),
         (GROUP, "whatsmeow_sender_keys", (GROUP, "9999_1:1", b"")),
     ],
 )
