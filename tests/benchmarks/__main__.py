@@ -33,17 +33,34 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md, too")
     arguments = parser.parse_args()
     sizes = tuple(sorted(int(size) for size in arguments.sizes.split(",")))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     began = time.monotonic()
-    with plan.bench(sizes, quick=arguments.quick) as bench:
-        print(f"{bench.machine}\n")
-        rows, complete = _measured(bench.steps(arguments.only or plan.NAMES), began + BUDGET_SECONDS - SPARE_SECONDS)
+    try:
+        with plan.bench(sizes, quick=arguments.quick) as bench:
+            print(f"{bench.machine}\n")
+            steps = bench.steps(arguments.only or plan.NAMES)
+            rows, complete = _measured(steps, began + BUDGET_SECONDS - SPARE_SECONDS)
+    except (Exception, SystemExit):
+        if not _asked_to_end:
+            raise
+        print("\ninterrupted; what was started is removed", file=sys.stderr)
+        return 128 + _asked_to_end[0]
     took = time.monotonic() - began
     print("\n".join(["", aligned(rows), "", *footnotes(rows), f"{took / 60:.1f} minutes"]))
     if arguments.write:
         page.write(rows, machine=bench.machine, notes=bench.notes, minutes=took / 60)
         print(f"written: {page.PATH.name}")
     return int(not complete)
+
+
+_asked_to_end: list[int] = []
+"""Signals that came: what fails afterwards fails because everything is being removed."""
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    _asked_to_end.append(number)
+    sys.exit(128 + number)
 
 
 def _measured(steps: Iterator[tuple[str, Callable[[], Iterator[Row]]]], end: float) -> tuple[list[Row], bool]:
@@ -61,6 +78,8 @@ def _measured(steps: Iterator[tuple[str, Callable[[], Iterator[Row]]]], end: flo
             complete = False
             rows.append(Row(name, None, None, note="no time was left"))
         except Exception as exc:  # noqa: BLE001, RUF100 - the other figures are worth having
+            if _asked_to_end:
+                raise
             complete = False
             rows.append(Row(name, None, None, note=f"{type(exc).__name__}: {str(exc).splitlines()[0][:200]}"))
             print(f"{name}: {type(exc).__name__}: {exc}", file=sys.stderr)

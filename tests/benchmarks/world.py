@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -70,14 +71,13 @@ class World:
 
     def close(self) -> None:
         """Remove everything of this server."""
-        self.controller_gone()
-        self._simulator.close()
-        self.sql.close()
-        try:
-            self.bare.clear()
-        finally:
-            self.bare.close()
-            self.fleet.close()
+        with ExitStack() as stack:
+            stack.callback(self.fleet.close)
+            stack.callback(self.bare.close)
+            stack.callback(self.bare.clear)
+            stack.callback(self.sql.close)
+            stack.callback(self._simulator.close)
+            stack.callback(self.controller_gone)
 
     def controller_gone(self) -> None:
         """End the controller at once, so that it does not start anew what is being removed."""

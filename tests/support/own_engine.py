@@ -122,9 +122,11 @@ class OwnEngine:
     def close(self) -> None:
         """End it and remove its files, its namespace and what it mounted."""
         if self._daemon is not None and self._daemon.poll() is None:
-            with closing(self.client()) as client:
-                for container in client.api.containers(all=True):
-                    client.api.remove_container(container["Id"], force=True, v=True)
+            # It does not answer when a test is interrupted while it is on its way up or down.
+            if self._answers():
+                with closing(self.client()) as client:
+                    for container in client.api.containers(all=True):
+                        client.api.remove_container(container["Id"], force=True, v=True)
             self.stop()
         _run(["ip", "netns", "del", self._name], check=False)
         _run(["ip", "link", "del", self._name], check=False)
