@@ -123,8 +123,6 @@ class BotProcess:
     async def _read(self) -> None:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            # The library prints to standard output too.
-            if line.startswith(b'{"event"'):
-                self.events.append(json.loads(line))
-                self._changed.set()
+            self.events.append(json.loads(line))
+            self._changed.set()
         self._changed.set()

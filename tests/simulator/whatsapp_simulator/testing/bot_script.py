@@ -13,6 +13,7 @@ import ctypes
 import hashlib
 import json
 import operator
+import os
 import sys
 import threading
 import time
@@ -55,6 +56,8 @@ _WHOLE = {
 _KEYS_ONLY = {"senderKeyDistributionMessage", "messageContextInfo"}
 _RECEIPTS = {1: "delivered", 4: "read", 6: "played"}
 _print_lock = threading.Lock()
+#: Standard output is the driver's alone: what the library prints there goes to standard error (see `main`).
+_told = os.fdopen(os.dup(1), "w")
 # neonize forgets to turn the answer of this one into bytes.
 _binder.gocode.DecryptPollVote.errcheck = _binder.consume_bytes_struct
 
@@ -62,7 +65,8 @@ _binder.gocode.DecryptPollVote.errcheck = _binder.consume_bytes_struct
 def tell(event: str, **fields: Any) -> None:
     """Write one event."""
     with _print_lock:
-        print(json.dumps({"event": event, "time": time.time(), **fields}), flush=True)
+        _told.write(json.dumps({"event": event, "time": time.time(), **fields}) + "\n")
+        _told.flush()
 
 
 class Client(NewClient):  # type: ignore[misc]
@@ -74,6 +78,7 @@ class Client(NewClient):  # type: ignore[misc]
 
 def main() -> None:
     """Connect and stay."""
+    os.dup2(2, 1)
     session, options = sys.argv[1], sys.argv[2:]
     client = Client(session, uuid=session)
     kept = [_watch(client, kind, name) for kind, name in _PLAIN.items()]

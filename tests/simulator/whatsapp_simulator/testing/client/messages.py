@@ -80,6 +80,10 @@ class Messages(Base):
         """A contact deletes a message for everybody."""
         return await self._sent(phone, "revocations", message=message_id)
 
+    async def repeat(self, phone: str, message_id: str) -> str:
+        """A contact's message to somebody is delivered once more under its id."""
+        return await self._sent(phone, "repeats", message=message_id)
+
     async def post_status(
         self, phone: str, to: Sequence[str], text: str = "", *, media: dict[str, Any] | None = None
     ) -> str:
