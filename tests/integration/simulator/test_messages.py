@@ -30,6 +30,22 @@ async def test_a_contact_writes_and_the_bot_answers(
     await client.wait_for_receipt(contact, message_id, "delivered")
 
 
+async def test_a_message_delivered_twice_is_read_twice(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
+    number, contact = phone(), phone()
+    bot = await bots.paired(number)
+    await client.create_contact(contact)
+    once = await client.send(contact, number, "once")
+    assert await client.repeat(contact, once) == once
+    last = await client.send(contact, number, "last")
+
+    await bot.wait_for("message", id=last)
+
+    got = [event["id"] for event in bot.events if event["event"] == "message"]
+    assert got == [once, once, last]
+
+
 @pytest.mark.parametrize("address", ["phone", "lid"])
 async def test_a_bot_writes_first(bots: Bots, client: SimulatorClient, phone: Callable[[], str], address: str) -> None:
     number, contact = phone(), phone()

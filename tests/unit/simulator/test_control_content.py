@@ -85,6 +85,16 @@ async def test_messages_about_messages(api: Api) -> None:
     assert (revocation["kind"], revocation["target"]) == ("revoke", first)
 
 
+async def test_only_ones_own_message_to_one_person_is_repeated(api: Api) -> None:
+    group = await api.call("POST", "/groups", {"creator": ANNA, "subject": "Choir", "members": [BERT]})
+    own, shared = await api.say("messages", to=BERT, text="own"), await api.say("messages", to=group["id"], text="all")
+
+    assert await api.say("repeats", message=own) == own
+    for phone, message, status in ((BERT, own, 409), (ANNA, shared, 409), (CLEO, own, 404)):
+        answer = await api.http.post(f"/contacts/{phone}/repeats", json={"message": message})
+        assert answer.status_code == status
+
+
 async def test_a_group_from_its_beginning_to_its_end(api: Api) -> None:
     group = await api.call("POST", "/groups", {"creator": ANNA, "subject": "Choir", "members": [BERT]})
     path = f"/groups/{group['id']}"

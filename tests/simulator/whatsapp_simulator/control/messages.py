@@ -114,6 +114,16 @@ def router(simulator: Simulator) -> APIRouter:
             group.require_admin(person.phone)
         return about(person, known, Content(Kind.REVOKE))
 
+    @routes.post("/contacts/{phone}/repeats")
+    async def repeat(phone: str, body: models.NewRepeat) -> models.SentMessage:
+        """Deliver a message of the contact once more under its id, as WhatsApp sometimes does."""
+        person = find.person(phone)
+        known = find.message(person, body.message)
+        if known.author is not person or known.partner is None:
+            raise ApiError(409, "not-repeatable", f"{body.message} is no message of {person.phone} to one person")
+        sending.repeat(network, person, known.partner, known.id)
+        return models.SentMessage(id=known.id)
+
     @routes.post("/contacts/{phone}/statuses", tags=["statuses"])
     async def post_status(phone: str, body: models.NewStatus) -> models.SentMessage:
         """Put up a status that these accounts see."""

@@ -32,6 +32,12 @@ def send(network: Network, sender: Person, to: Person, content: Content, *, with
     return message_id
 
 
+def repeat(network: Network, sender: Person, to: Person, message_id: str) -> None:
+    """Send a message to somebody's devices once more under the same id, encrypted anew so that it is read again."""
+    for device in list(to.devices.values()):
+        _send(network, sender, to, device, message_id, retry=0)
+
+
 def post(network: Network, sender: Person, group: Group, content: Content) -> str:
     """Write to a group; returns the message id. GroupError if this person may not."""
     group.require_member(sender.phone)

@@ -127,6 +127,12 @@ class NewRevocation(Model):
     message: MessageId
 
 
+class NewRepeat(Model):
+    """Deliver a message of the contact to somebody once more."""
+
+    message: MessageId
+
+
 class NewStatus(Model):
     """A status for these accounts: a text or a file (with the text as its caption)."""
 
