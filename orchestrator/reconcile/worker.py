@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from bot_runtime.contract import EventType
 from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.engine.base import (
     ContainerSpec,
@@ -19,16 +18,13 @@ from orchestrator.engine.base import (
     EngineUnavailable,
     ImageMissing,
     InvalidSpec,
-    Label,
-    NameTaken,
-    NetworkMissing,
     NotFound,
 )
+from orchestrator.reconcile.actions import Actions
 from orchestrator.reconcile.plan import PROBE_REASONS, Action, Decision, Known, Limits, Probed, Wanted, is_ours, plan
-from orchestrator.reconcile.record import BotRecord, moment
-from orchestrator.reconcile.recording import record_exit
+from orchestrator.reconcile.record import BotRecord
 from orchestrator.reconcile.restart import RestartHistory, RestartPolicy
-from orchestrator.reconcile.spec import InvalidBot, container_spec, resource_name, wanted
+from orchestrator.reconcile.spec import InvalidBot, container_spec, wanted
 from orchestrator.reconcile.store import Store
 from orchestrator.settings import Settings
 
@@ -66,9 +62,16 @@ class Worker:
         self._owner = owner
         self._epoch = epoch
         self._clock = clock
-        self._random = random
         self._limits = Limits(startup_timeout=settings.startup_timeout)
-        self._policy = RestartPolicy(start_failure_limit=settings.start_failure_limit)
+        self._actions = Actions(
+            engine=engine,
+            store=store,
+            owner=owner,
+            policy=RestartPolicy(start_failure_limit=settings.start_failure_limit),
+            stop_timeout=settings.stop_timeout,
+            clock=clock,
+            random=random,
+        )
 
     async def reconcile(self, record: BotRecord) -> float | None:
         """One round. Returns the seconds after which the bot has to be looked at again, None when only on a hint.
@@ -93,22 +96,7 @@ class Worker:
                 record.load(*row)
         if record.observed_dirty and record.bot is not None:
             record.observed_dirty = False
-            await self._inspect(record)
-
-    async def _inspect(self, record: BotRecord) -> None:
-        assert record.bot is not None  # noqa: S101 - callers have looked
-        found = None
-        if record.container is not None:
-            # By id first: a container that somebody renamed is still the one that holds this bot's session.
-            found = await self._engine.inspect(record.container.id)
-            if found is not None and found.labels.get(Label.OWNER) != self._owner:
-                # A stranger's in our place: it may have been renamed out of the way.
-                found = None
-        if found is None:
-            found = await self._engine.inspect(resource_name(record.bot.server_name, record.bot_id))
-        if record.container is not None and (found is None or found.id != record.container.id):
-            record.probed = record.health = None
-        record.container = found
+            await self._actions.inspect(record)
 
     async def _steps(self, record: BotRecord) -> float | None:
         bot = record.bot
@@ -135,7 +123,7 @@ class Worker:
                 return decision.requeue_after
             log.info("bot %s: %s%s", record.bot_id, decision.action, f" ({decision.reason})" if decision.reason else "")
             try:
-                await self._act(record, decision)
+                await self._actions.do(record, decision, spec)
             except (EngineUnavailable, NotFound):
                 raise
             except EngineError as exc:
@@ -191,104 +179,6 @@ class Worker:
             record.probed = None
             record.health = None
         record.known = known
-
-    async def _act(self, record: BotRecord, decision: Decision) -> None:
-        match decision.action:
-            case Action.CREATE:
-                await self._create(record)
-            case Action.START:
-                assert record.container is not None  # noqa: S101 - the plan starts only what is there
-                await self._start(record, record.container.id)
-            case Action.STOP:
-                await self._signal(record, "SIGTERM")
-                record.known = replace(record.known, stop_deadline=self._clock() + self._settings.stop_timeout)
-            case Action.KILL:
-                await self._kill(record, decision)
-            case Action.REMOVE:
-                assert record.container is not None  # noqa: S101 - the plan removes only what is there
-                await self._engine.remove(record.container.id)
-                record.container = None
-                record.known = replace(record.known, run_open=False)
-            case Action.CLEAR_SESSION | Action.PURGE:
-                await self._remove_volume(record, decision.action)
-            case Action.RECORD_EXIT:
-                await record_exit(record, self._engine, self._policy, now=self._clock(), random=self._random.random())
-
-    async def _remove_volume(self, record: BotRecord, action: Action) -> None:
-        """What cannot be taken back is done only by the acting controller, and if it is wanted at this moment."""
-        bot = record.bot
-        assert bot is not None  # noqa: S101 - callers have looked
-        if not await self._store.confirm(bot):
-            record.bot_dirty = True
-            return
-        await self._engine.remove_volume(resource_name(bot.server_name, bot.id))
-        if action is Action.PURGE:
-            await self._store.forget(bot.id)
-            record.bot = None
-            return
-        record.paired_number = None
-        record.known = replace(record.known, session_generation=bot.session_generation, run_open=False)
-
-    async def _kill(self, record: BotRecord, decision: Decision) -> None:
-        # Looked at once more: one that has ended by itself keeps its own reason.
-        before = record.container
-        await self._inspect(record)
-        if before is None or record.container is None or record.container.id != before.id or not record.container.up:
-            return
-        if record.known.stop_deadline is None:
-            record.kill_reason = (decision.reason, decision.message)
-        await self._signal(record, "SIGKILL")
-
-    async def _signal(self, record: BotRecord, signal: str) -> None:
-        assert record.container is not None  # noqa: S101 - the plan signals only what runs
-        await self._engine.kill(record.container.id, signal)
-
-    async def _create(self, record: BotRecord) -> None:
-        assert record.bot is not None  # noqa: S101 - callers have looked
-        spec = container_spec(record.bot, self._settings, owner=self._owner, epoch=self._epoch)
-        await self._store.write([record])
-        try:
-            container = await self._create_in_network(spec)
-        except NameTaken:
-            # Ours from a controller that died after creating it, or a stranger's: the plan decides when it sees it.
-            await self._inspect(record)
-            if record.container is None:
-                raise
-            return
-        await self._start(record, container)
-
-    async def _create_in_network(self, spec: ContainerSpec) -> str:
-        try:
-            return await self._engine.create(spec)
-        except NetworkMissing:
-            await self._engine.ensure_network(spec.network)
-            return await self._engine.create(spec)
-
-    async def _start(self, record: BotRecord, container: str) -> None:
-        assert record.bot is not None  # noqa: S101 - callers have looked
-        # Written first: a successor must neither take this run for the last one, with its stop under way, nor restart
-        # it again; and a controller that was succeeded must not start anything.
-        record.known = replace(record.known, run_open=False, restart_generation=record.bot.restart_generation)
-        await self._store.write([record])
-        await self._engine.start(container)
-        now = self._clock()
-        again = record.known.next_start_at is not None and record.known.refusals == 0
-        record.container = await self._engine.inspect(container)
-        record.kill_reason = None
-        record.known = replace(
-            record.known,
-            run_open=True,
-            replace=False,
-            refusals=0,
-            healthy_since=None,
-            next_start_at=None,
-            stop_deadline=None,
-        )
-        record.restarts += again
-        record.started_at = moment(now)
-        record.health = None
-        record.probed = Probed(since=now)
-        record.add_event(EventType.CONTAINER_START, {"containerId": container, "restarts": record.restarts}, now=now)
 
     def _engine_failed(self, record: BotRecord, exc: EngineError, decision: Decision) -> float | None:
         """An engine that refuses one bot: its reason is kept, others are not affected."""

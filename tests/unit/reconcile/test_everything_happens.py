@@ -226,7 +226,9 @@ class Everything(RuleBasedStateMachine):
         except (LostLeadership, EngineUnavailable):
             pass
         after = {item.id: item.starts for item in self.world.host.containers.values()}
-        assert all(before.get(key) == number for key, number in after.items()), "one that was succeeded started a bot"
+        assert all(before.get(key, 0) == number for key, number in after.items()), (
+            "one that was succeeded started a bot"
+        )
 
     # What never happens
 

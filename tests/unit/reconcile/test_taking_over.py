@@ -95,7 +95,9 @@ class TestTakingOver:
             await world.run(BOT, 60)
             seen = world.host.volumes[NAME]
         except Crashed:
-            seen = world.host.volumes.get(NAME, old)
+            container = world.controller.container(BOT)
+            # A container that was never started has left nothing in its volume that could be lost.
+            seen = world.host.volumes.get(NAME, old) if container is not None and container.starts else old
             world.new_controller()
             await world.run(BOT, 60)
         assert world.phase(BOT)[0] == "online"
