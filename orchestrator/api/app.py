@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 from bot_runtime import contract
 from orchestrator import __version__
@@ -29,6 +30,7 @@ from orchestrator.api import (
 from orchestrator.api.context import Context
 from orchestrator.api.gate import Gate
 from orchestrator.api.http_metrics import HttpMetrics
+from orchestrator.api.uploads import Uploads
 from orchestrator.auth import KeyVerifier
 from orchestrator.db.announce import announce
 from orchestrator.db.schema import needed_revision
@@ -83,6 +85,7 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
             database=database,
             keys=KeyVerifier.on(database),
             controllers=controllers,
+            uploads=Uploads(),
             revision=needed_revision(),
             runtime_port=runtime_port,
         )
@@ -107,7 +110,7 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
         lifespan=lifespan,
         redirect_slashes=False,
     )
-    errors.install(app)
+    errors.install(app, [r for module in ROUTERS for r in module.router.routes if isinstance(r, APIRoute)])
     app.state.http_metrics = HttpMetrics()
     app.add_middleware(Gate, metrics=app.state.http_metrics)
     for module in ROUTERS:

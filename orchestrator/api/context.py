@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from orchestrator.api.uploads import Uploads
 from orchestrator.auth import Identity, KeyVerifier
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
@@ -25,6 +26,7 @@ class Context:
     database: Database
     keys: KeyVerifier
     controllers: ControllerClient
+    uploads: Uploads
     revision: str
     """The revision of the database that this code is written for."""
     runtime_port: int

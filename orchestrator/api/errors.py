@@ -19,10 +19,12 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from orchestrator.api.wording import in_words
 from orchestrator.db.session import is_unavailable
 from orchestrator.errors import BotdockError, TooLarge, TooManyMessages, Unauthorized
 
@@ -40,15 +42,26 @@ _HTTP_CODES = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Answer for every error of an application."""
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Answer for every error of an application with these routes."""
+    app.state.routes = routes
     kinds = (BotdockError, RequestValidationError, HTTPException, DBAPIError, PoolTimeout, Exception)
     for kind in kinds:
         app.add_exception_handler(kind, _handle)
 
 
 async def _handle(request: Request, exc: Exception) -> Response:
-    return answer(exc, path=request.scope["path"])
+    response = answer(exc, path=request.scope["path"])
+    if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # Starlette names the methods of the first route at this path; each of ours has one of its own.
+        response.headers["Allow"] = ", ".join(_methods(request))
+    return response
+
+
+def _methods(request: Request) -> list[str]:
+    routes: Sequence[APIRoute] = request.app.state.routes
+    there = [route.methods or () for route in routes if route.path_regex.fullmatch(request.scope["path"])]
+    return sorted(set().union(*there))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +149,9 @@ def _of_validation(raw: Sequence[Any]) -> _Problem:
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
     where, *path = [str(part) for part in error["loc"]]
     field = ".".join(printable(part) for part in path) or where
-    match error["type"]:
-        case "extra_forbidden":
-            message = "there is no such field"
-        case "missing":
-            message = "is needed"
-        case "model_attributes_type" | "dict_type" if field == "body":
-            message = "must be a JSON object, sent with Content-Type: application/json"
-        case _:
-            message = printable(str(error["msg"]).removeprefix("Value error, "), limit=300)
+    message = printable(in_words(error), limit=300)
+    if field == "body" and error["type"] in {"model_attributes_type", "dict_type"}:
+        message = "must be a JSON object, sent with Content-Type: application/json"
     return {"in": where, "field": field, "message": message}
 
 

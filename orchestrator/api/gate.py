@@ -42,6 +42,9 @@ class Gate:
             return
         started = time.perf_counter()
         status = 500
+        head = scope["method"] == "HEAD"
+        if head:
+            scope = {**scope, "method": "GET"}  # answered alike, less the body
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -50,7 +53,7 @@ class Gate:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", "no-store")
                 headers["X-Content-Type-Options"] = "nosniff"
-            await send(message)
+            await send({**message, "body": b""} if head and message["type"] == "http.response.body" else message)
 
         try:
             try:

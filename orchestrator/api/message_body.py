@@ -36,6 +36,12 @@ def takes_files(method: str, path: str) -> bool:
     return method == "POST" and _LARGE_BODIES.fullmatch(path) is not None
 
 
+def announced(request: Request) -> int:
+    """How many bytes the body will have at most."""
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isascii() and length.isdigit() else MAX_JSON_BYTES
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
     """What the caller asks for."""
@@ -115,7 +121,10 @@ def _located(error: Any, body: bytes | bytearray) -> dict[str, Any]:
         line, column = (int(where[1]), int(where[2])) if where else (1, 0)
         position = sum(len(part) + 1 for part in body.split(b"\n", line - 1)[: line - 1]) + max(0, column - 1)
         return {"type": "json_invalid", "loc": ("body", position), "ctx": {"error": _LINE_AND_COLUMN.sub("", said)}}
-    return {"type": error["type"], "loc": ("body", *error["loc"]), "msg": error["msg"]}
+    path = error["loc"]
+    if path[:1] == ("content",):
+        path = (path[0], *path[2:])  # pydantic names the kind of content in between, which no caller has written
+    return {"type": error["type"], "loc": ("body", *path), "msg": error["msg"], "ctx": error.get("ctx")}
 
 
 def _given(new: NewMessage, part: UploadFile | None) -> Given:

@@ -81,6 +81,7 @@ def _message_id(value: Annotated[str, Path(alias="messageId", description="Our i
                 409: "The bot is not approved, stopped, logged out, banned or being deleted",
                 413: "The file is larger than 16 MiB",
                 429: "The recipient's rate limit; `retryAfter` says how many milliseconds to wait",
+                503: "Too many files are being sent now (`busy`), or Postgres is away; see `Retry-After`",
             }
         ),
     },
@@ -98,8 +99,8 @@ async def send(
     202 while it is on its way. With `wait`, 200 once it is sent or has failed. Files come in base64 (`data`), or in a
     multipart body. A call repeated with the same `Idempotency-Key` answers with the same message.
     """
-    given = await message_body.read(request)
-    row = await accept(parts, scope, bot_id, given, idempotency_key=idempotency_key)
+    async with parts.uploads.room(message_body.announced(request)):
+        row = await _taken_in(request, parts, scope, bot_id, idempotency_key)
     row = await settled(parts, scope, row, wait=wait)
     view = MessageView.of(row).model_dump(mode="json", by_alias=True)
     location = {"Location": f"/api/bots/{bot_id}/messages/{row.id}"}
@@ -150,6 +151,14 @@ async def cancel(
 ) -> MessageView:
     """Only one that is queued; it has then failed with the reason `cancelled`."""
     return MessageView.of(await messages.cancel(session, scope, bot_id, message_id))
+
+
+async def _taken_in(
+    request: Request, parts: Context, scope: Scope, bot_id: str, idempotency_key: str | None
+) -> Message:
+    # A function of its own, so that the file is gone from memory when it returns.
+    given = await message_body.read(request)
+    return await accept(parts, scope, bot_id, given, idempotency_key=idempotency_key)
 
 
 async def accept(

@@ -59,6 +59,9 @@ _STATUS = {
     Phase.LOGGED_OUT: SessionStatus.LOGGED_OUT,
 }
 
+_WELL = frozenset({SessionStatus.CONNECTED, SessionStatus.CONNECTING, SessionStatus.QR})
+"""What is said of a bot in these is no error."""
+
 
 class Session(BaseModel):
     """A session of the pool."""
@@ -76,12 +79,13 @@ class Session(BaseModel):
         """The session that a bot is."""
         bot, status = row
         number = status.paired_number or bot.phone_number
+        word = session_status(row)
         return cls(
             company_id=bot.id,
-            status=session_status(row),
+            status=word,
             connected_at=status.connected_at,
             phone_number=f"+{number}" if number else None,
-            last_error=status.message or None,
+            last_error=None if word in _WELL else status.message or None,
         )
 
 
@@ -113,8 +117,8 @@ class PoolMetrics(BaseModel):
 
     total_sessions: int
     active_connections: int
-    messages_sent: int
-    messages_received: int
+    messages_sent: int = Field(description="Through this API: the bots' own answers to commands are not counted.")
+    messages_received: int = Field(description="From others; what the account itself wrote is not counted.")
     errors: int
     reconnections: int
 

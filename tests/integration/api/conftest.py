@@ -15,6 +15,8 @@ from orchestrator.settings import Settings
 from tests.integration.api.fake_runtime import FakeRuntime, listening
 
 ADDRESS = "127.0.0.1"
+HELLO = {"to": "+49 170 7654321", "message": "Hello 👋\nthere"}
+CHAT = "491707654321@s.whatsapp.net"
 
 
 class Fleet:
@@ -145,6 +147,13 @@ async def bot(operator: httpx.AsyncClient) -> str:
     made = await operator.post("/api/bots", json={"id": "bot-1", "name": "Support", "phoneNumber": "+49 170 1234567"})
     assert made.status_code == 201, made.text
     return "bot-1"
+
+
+@pytest.fixture
+async def sender(bot: str, fleet: Fleet) -> str:
+    """The path of the messages of a bot that may send."""
+    await fleet.sql("UPDATE bots SET approval_status = 'approved'")
+    return f"/api/bots/{bot}/messages"
 
 
 @pytest.fixture

@@ -154,7 +154,22 @@ async def test_an_unknown_path_is_no_secret_to_those_with_a_key(
 ) -> None:
     problem(await admin.get("/api/unknown"), 404, "no-such-path")
     problem(await nobody.get("/api/unknown"), 401, "unauthorized")
-    problem(await admin.put("/api/bots"), 405, "method-not-allowed")
+
+
+async def test_an_unknown_method_is_answered_with_those_there_are(admin: httpx.AsyncClient) -> None:
+    answer = await admin.put("/api/bots")
+    problem(answer, 405, "method-not-allowed")
+    assert answer.headers["Allow"] == "GET, POST"
+
+
+async def test_head_is_answered_like_get_without_the_body(
+    admin: httpx.AsyncClient, nobody: httpx.AsyncClient, viewer: httpx.AsyncClient
+) -> None:
+    for client, path, status in ((nobody, "/livez", 200), (viewer, "/api/bots", 200), (admin, "/api/bots/none", 404)):
+        answer = await client.head(path)
+        assert (answer.status_code, answer.content) == (status, b""), path
+        assert int(answer.headers["Content-Length"]) == len((await client.get(path)).content)
+    assert (await nobody.head("/api/bots")).status_code == 401
 
 
 async def test_a_websocket_is_turned_away(app: FastAPI) -> None:

@@ -292,10 +292,14 @@ class TestDelete:
 
 
 async def test_every_write_notifies_the_controller(operator: httpx.AsyncClient, database_url: str) -> None:
+    heard: list[str] = []
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute("LISTEN botdock_bots")
         await operator.post("/api/bots", json={"id": "bot-1", "name": "x"})
         await operator.post("/api/bots/bot-1/approve")
         await operator.delete("/api/bots/bot-1")
-        heard = [notice.payload async for notice in connection.notifies(timeout=5, stop_after=3)]
+        async for notice in connection.notifies(timeout=5):
+            heard += [notice.payload] if notice.payload != "*" else []  # that is the api's own: it has just started
+            if len(heard) == 3:
+                break
     assert heard == ["server1/bot-1"] * 3

@@ -70,8 +70,11 @@ async def test_the_list(operator: httpx.AsyncClient, company: str, fleet: Fleet)
     ],
 )
 async def test_words(operator: httpx.AsyncClient, company: str, fleet: Fleet, phase: str, status: str) -> None:
-    await fleet.observe(company, phase=phase)
-    assert (await operator.get(f"{POOL}/{company}")).json()["status"] == status
+    await fleet.observe(company, phase=phase, message="what is said of it")
+    shown = (await operator.get(f"{POOL}/{company}")).json()
+    assert shown["status"] == status
+    well = status in {"connected", "connecting", "qr"}
+    assert shown["lastError"] == (None if well else "what is said of it")
 
 
 class TestMaking:

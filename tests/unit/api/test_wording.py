@@ -1,0 +1,41 @@
+"""What is wrong with a value, in words that do not ask for knowledge of the library behind it."""
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from orchestrator.api.bot_schemas import NewBot, Restart
+from orchestrator.api.message_schemas import NewMessage
+from orchestrator.api.servers import ServerPatch
+from orchestrator.api.wording import in_words
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "sentence"),
+    [
+        (NewBot, {}, "is needed"),
+        (NewBot, {"name": 1}, "must be a text"),
+        (NewBot, {"name": "x", "more": 1}, "there is no such field"),
+        (NewBot, {"name": "x", "id": "A"}, "must match ^[a-z0-9][a-z0-9-]{0,47}$"),
+        (NewBot, {"name": "x", "settings": {"prefix": ""}}, "must have at least 1 character"),
+        (NewBot, {"name": "x", "settings": {"owners": ["4917012345"] * 21}}, "must have at most 20 items"),
+        (NewBot, {"name": "x", "settings": {"typing": "x"}}, "must be true or false"),
+        (NewBot, {"name": "x", "settings": None}, "must be an object"),
+        (NewBot, {"name": "x", "limits": {"pids": 1.5}}, "must be a whole number"),
+        (NewBot, {"name": "x", "limits": {"cpus": 9}}, "must be at most 8"),
+        (NewBot, {"name": "x", "phoneNumber": "0"}, "must be a phone number in international form, 7 to 15 digits"),
+        (Restart, {"fresh": "maybe"}, "must be true or false"),
+        (ServerPatch, {"maxBots": -1}, "must be at least 0"),
+        (NewMessage, {"to": "4917012345", "message": "x" * 65_537}, "must have at most 65536 characters"),
+        (NewMessage, {"to": "4917012345", "content": {"type": "spell"}}, "type must be one of 'text', 'image'"),
+        (NewMessage, {"to": "4917012345", "content": {}}, "type is needed"),
+        (NewMessage, {"to": "4917012345"}, "send either message or content"),
+    ],
+)
+def test_what_is_wrong(shape: Any, value: Any, sentence: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(shape).validate_python(value)
+    [error] = caught.value.errors()
+    assert re.match(re.escape(sentence), in_words(error)), in_words(error)
