@@ -10,14 +10,22 @@ from tests.support.fleet import Fleet
 
 
 @pytest.fixture(scope="module")
-def fleet(postgres_url: str, postgres_template: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A fleet with one controller and one api, shared by the tests of a module."""
+def fleet(
+    postgres_url: str,
+    postgres_template: Template,
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Iterator[Fleet]:
+    """A fleet with one controller and one api, shared by the tests of a module.
+
+    `CONTROLLER` in the module holds further settings of its controller.
+    """
     logs: Path = tmp_path_factory.mktemp("fleet")
     database = f"botdock_{logs.name}_{id(logs):x}"
     execute(postgres_url, f'CREATE DATABASE "{database}" TEMPLATE "{postgres_template.name}"')
     fleet = Fleet(database_url=at(postgres_url, database), admin_key=postgres_template.admin_key, logs=logs)
     try:
-        fleet.start_controller()
+        fleet.start_controller(**getattr(request.module, "CONTROLLER", {}))
         fleet.start_api()
         yield fleet
     finally:

@@ -3,15 +3,14 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 from docker.models.containers import Container
 
-from tests.conftest import POSTGRES_IMAGE, Template, at, execute
+from tests.conftest import Template, at, execute
 from tests.support.eventually import eventually
 from tests.support.fleet import BOT_IMAGE, Fleet
 from tests.support.own_engine import OwnEngine
-from tests.support.processes import free_port
+from tests.support.own_postgres import own_postgres
 
 pytestmark = pytest.mark.docker
 
@@ -107,26 +106,17 @@ def test_a_full_disk_is_reported_and_others_go_on(
 
 
 @pytest.fixture
-def own_postgres() -> Iterator[tuple[Container, str]]:
+def postgres() -> Iterator[tuple[Container, str]]:
     """A Postgres that the test may stop, and its URL, which stays the same over restarts."""
-    port = free_port()
-    container = docker.from_env().containers.run(
-        POSTGRES_IMAGE,
-        environment={"POSTGRES_USER": "botdock", "POSTGRES_PASSWORD": "botdock", "POSTGRES_DB": "botdock"},
-        ports={"5432/tcp": ("127.0.0.1", port)},
-        detach=True,
-    )
-    try:
-        yield container, f"postgresql://botdock:botdock@127.0.0.1:{port}/botdock"
-    finally:
-        container.remove(force=True, v=True)
+    with own_postgres() as running:
+        yield running
 
 
-def test_bots_go_on_while_postgres_is_away(own_postgres: tuple[Container, str], tmp_path: Path) -> None:
+def test_bots_go_on_while_postgres_is_away(postgres: tuple[Container, str], tmp_path: Path) -> None:
     from orchestrator.db.migrate import migrate_when_reachable
     from orchestrator.settings import Settings
 
-    postgres, url = own_postgres
+    container, url = postgres
     key = migrate_when_reachable(Settings(database_url=url)).first_key
     assert key is not None
     fleet = Fleet(database_url=url, admin_key=key, logs=tmp_path)
@@ -137,13 +127,13 @@ def test_bots_go_on_while_postgres_is_away(own_postgres: tuple[Container, str], 
             fleet.online(bot, phone)
         containers, started = fleet.containers(), fleet.started_at("out-a")
 
-        postgres.stop(timeout=2)
+        container.stop(timeout=2)
         assert fleet.request("GET", "/api/bots").status_code == 503
         assert fleet.request("GET", "/livez").status_code == 200
         eventually(lambda: "standing back" in controller.tail(400), deadline=60, what="the controller to stand back")
         assert fleet.phones.ask("491511110520", BOTS["out-a"], ".ping") == "pong"
         fleet.container("out-b").kill("KILL")
-        postgres.start()
+        container.start()
 
         fleet_back = lambda: fleet.request("GET", "/api/bots").status_code  # noqa: E731
         eventually(fleet_back, lambda code: code == 200, deadline=60, what="the api")

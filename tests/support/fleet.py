@@ -5,6 +5,7 @@ server name of its own, so fleets live side by side on one engine, and `close` r
 """
 
 import json
+import os
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,8 +21,9 @@ from tests.support.own_engine import OwnEngine
 from tests.support.phones import Phones
 from tests.support.processes import ROOT, ServiceProcess, free_port
 
-SIMULATOR_IMAGE = "botdock/simulator:dev"
-BOT_IMAGE = "botdock/bot-simulated:dev"
+TAG = os.environ.get("BOTDOCK_TEST_TAG", "dev")
+SIMULATOR_IMAGE = f"botdock/simulator:{TAG}"
+BOT_IMAGE = f"botdock/bot-simulated:{TAG}"
 CONTROL_PORT = 8090
 PROXY_PORT = 8443
 

@@ -1,5 +1,7 @@
 """The phones of the simulated network, played from synchronous tests (`whatsapp_simulator`'s control API)."""
 
+import base64
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -61,6 +63,50 @@ class Phones:
             self.post("/contacts", {"phone": contact})
             self._known.add(contact)
         return str(self.post(f"/contacts/{contact}/messages", {"to": bot, "text": text})["id"])
+
+    def attach(self, contact: str, to: str, kind: str, data: bytes, **more: Any) -> str:
+        """A contact sends a file; the message's id."""
+        body = {"to": to, "kind": kind, "data": base64.b64encode(data).decode(), **more}
+        return str(self.post(f"/contacts/{contact}/media", body)["id"])
+
+    def say(self, contact: str, what: str, **body: Any) -> str:
+        """A contact sends anything else (`reactions`, `revocations`, `repeats`, …); the message's id."""
+        return str(self.post(f"/contacts/{contact}/{what}", body)["id"])
+
+    def act(self, contact: str, what: str, **body: Any) -> None:
+        """A contact does something that is no message (`receipts`, `typing`, …)."""
+        self.post(f"/contacts/{contact}/{what}", body)
+
+    def group(self, creator: str, *members: str, subject: str = "Choir") -> str:
+        """A contact makes a group; its id."""
+        return str(self.post("/groups", {"creator": creator, "subject": subject, "members": members})["id"])
+
+    def channel(self, *followers: str) -> str:
+        """A channel that accounts follow; its id."""
+        return str(self.post("/channels", {"name": "News", "followers": followers})["id"])
+
+    def get(self, path: str) -> Any:
+        """Any call of the control API that reads; its JSON."""
+        return self._http.get(path).raise_for_status().json()
+
+    def change(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
+        """Any call of the control API that changes or removes something."""
+        answer = self._http.request(method, path, json=body)
+        assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
+
+    def file(self, contact: str, message: str) -> bytes:
+        """The file of a message that a contact got, decrypted."""
+        return self._http.get(f"/contacts/{contact}/inbox/{message}/media").raise_for_status().content
+
+    def arrived(
+        self, contact: str, until: Callable[[dict[str, Any]], object], *, deadline: float = 30
+    ) -> dict[str, Any]:
+        """The first message in a contact's inbox that satisfies a condition, once there is one."""
+
+        def found() -> list[dict[str, Any]]:
+            return [item for item in self.inbox(contact) if until(item)]
+
+        return eventually(found, deadline=deadline, what=f"a message to {contact}")[0]
 
     def receipts(self, contact: str) -> list[dict[str, Any]]:
         """The receipts for a contact's messages."""

@@ -1,0 +1,153 @@
+"""Commands in real chats: built in, for owners only, and those that people make by REST while the bot runs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.fleet import Fleet
+from tests.support.live_bot import LiveBot
+from tests.support.services import Asked, Said, WebService
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def bot(fleet: Fleet) -> Iterator[LiveBot]:
+    """One online bot for the module; it is never restarted."""
+    bot = LiveBot(fleet, "commands", "491700000801")
+    yield bot
+    assert not bot.restarted
+    bot.delete()
+
+
+@pytest.fixture
+def owner(bot: LiveBot) -> Iterator[str]:
+    """Somebody who may give settings commands; what was set is taken back."""
+    owner = bot.contact("Boss")
+    bot.configure(owners=[f"+{owner}"])
+    yield owner
+    names = ("owners", "prefix", "typing", "autoView", "antiDelete", "antiViewOnce", "chatgpt")
+    bot.configure(**dict.fromkeys(names))
+
+
+def _settings(bot: LiveBot) -> dict[str, Any]:
+    settings: dict[str, Any] = bot.fleet.call("GET", bot.path)["settings"]
+    return settings
+
+
+def test_everybody_may_ask_how_the_bot_is(bot: LiveBot) -> None:
+    ada = bot.contact()
+    assert bot.ask(ada, ".ping") == "pong"
+    status = bot.ask(ada, ".status")
+    for word in ("Uptime: ", "Connection: online", "Memory: ", "Version: "):
+        assert word in status
+    help_text = bot.ask(ada, ".help")
+    assert ".status" in help_text
+    assert ".antidelete" not in help_text, "what only owners may use is shown to them alone"
+
+
+def test_owners_change_settings_by_command_and_the_api_shows_them(bot: LiveBot, owner: str) -> None:
+    ada = bot.contact()
+    assert "Only an owner" in bot.ask(ada, ".typing on")
+    for name in ("typing", "autoview", "antidelete", "antiviewonce"):
+        assert bot.ask(owner, f".{name} on").startswith(f"{name} is on")
+    assert "tiny" in bot.ask(owner, ".chatgpt set model tiny")
+
+    settings = eventually(lambda: _settings(bot), lambda seen: "chatgpt" in seen, what="the settings in Postgres")
+    assert settings["chatgpt"]["model"] == "tiny"
+    assert all(settings[name] is True for name in ("typing", "autoView", "antiDelete", "antiViewOnce"))
+
+
+def test_an_owner_changes_the_prefix_by_command(bot: LiveBot, owner: str) -> None:
+    ada = bot.contact()
+    assert "Only an owner" in bot.ask(ada, ".prefix set !")
+    assert bot.ask(owner, ".prefix set !") == "Commands start with !"
+    assert bot.ask(ada, "!ping") == "pong"
+    eventually(lambda: _settings(bot).get("prefix"), lambda prefix: prefix == "!", what="the prefix in Postgres")
+    bot.settled()
+    assert bot.ask(ada, "!ping") == "pong"
+
+
+def test_what_is_deleted_is_kept_and_shown_to_the_owner(bot: LiveBot, owner: str) -> None:
+    bot.configure(antiDelete=True)
+    ada, phones = bot.contact(), bot.fleet.phones
+    text = bot.write(ada, "I owe you 10")
+    photo = phones.attach(ada, bot.phone, "image", b"proof", caption="signed")
+    for message in (text, photo):
+        phones.say(ada, "revocations", message=message)
+
+    shown = phones.arrived(owner, lambda item: item["text"].endswith("I owe you 10"))["text"]
+    assert shown.startswith(f"Ada (+{ada}) deleted a message (text, ")
+    picture = phones.arrived(owner, lambda item: item["kind"] == "image")
+    assert phones.file(owner, picture["id"]) == b"proof"
+    revoked = [message for event in bot.history("message-upsert") for message in event["data"]["messages"]]
+    kept = {message["revoked"]: message["original"]["text"] for message in revoked if "revoked" in message}
+    assert kept == {text: "I owe you 10", photo: "signed"}
+
+
+def test_what_may_be_seen_once_is_shown_to_the_owner(bot: LiveBot, owner: str) -> None:
+    bot.configure(antiViewOnce=True)
+    ada, phones = bot.contact(), bot.fleet.phones
+    phones.attach(ada, bot.phone, "image", b"secret", viewOnce=True)
+    phones.arrived(owner, lambda item: item["text"] == f"Ada (+{ada}) sent a view-once image")
+    picture = phones.arrived(owner, lambda item: item["kind"] == "image")
+    assert phones.file(owner, picture["id"]) == b"secret"
+    assert not picture["viewOnce"]
+
+
+def test_the_nearest_command_of_a_name_answers_and_all_apply_live(bot: LiveBot) -> None:
+    ada = bot.contact()
+    everybodys = bot.command("hours", everybody=True, response="global")
+    assert bot.ask(ada, ".hours") == "global"
+    servers = bot.command("hours", serverName=bot.fleet.server, response="of the server")
+    assert bot.ask(ada, ".hours") == "of the server"
+    own = bot.command("hours", response="{name}, {bot} is open; {args} {nonsense}")
+    assert bot.ask(ada, ".hours {bot}") == "Ada, Bot commands is open; {bot} {nonsense}"
+
+    bot.fleet.call("PATCH", f"/api/commands/{own}", {"response": "changed"})
+    bot.settled()
+    assert bot.ask(ada, ".hours") == "changed"
+    for command in (own, servers, everybodys):
+        bot.fleet.call("DELETE", f"/api/commands/{command}")
+    bot.settled()
+    bot.write(ada, ".hours")
+    assert bot.ask(ada, ".ping") == "pong", "a command that is gone gets no answer"
+
+
+def test_a_webhook_answers_for_a_command_or_fails_politely(bot: LiveBot) -> None:
+    def answer(asked: Asked) -> Said:
+        return Said({"text": f"you said {asked.body['args']}"}, status=500 if asked.path == "/broken" else 200)
+
+    service = WebService(bot.host_address(), answer)
+    for name, url in (("order", f"{service.url}/order"), ("broken", f"{service.url}/broken"),
+                      ("inside", "http://127.0.0.1:8080/health")):  # fmt: skip
+        bot.command(name, webhook=url)
+    ada = bot.contact()
+    assert bot.ask(ada, ".order 17") == "you said 17"
+    call = service.asked[0].body
+    assert (call["botId"], call["command"], call["senderNumber"], call["pushName"]) == (bot.id, "order", ada, "Ada")
+    assert bot.ask(ada, ".broken") == "Sorry, broken failed: the service answered 500."
+    assert bot.ask(ada, ".inside") == "Sorry, inside failed: its address is not allowed."
+    service.close()
+    assert bot.ask(ada, ".order 18") == "Sorry, order failed: the service could not be reached."
+
+
+def test_posts_of_followed_channels_get_their_reaction(bot: LiveBot) -> None:
+    phones = bot.fleet.phones
+    news, sports = phones.channel(bot.phone), phones.channel(bot.phone)
+    bot.configure(channelReactions=[{"channel": "*", "emoji": "👀"}, {"channel": news, "emoji": "🔥"}])
+
+    def reactions(channel: str) -> list[tuple[str, str]]:
+        return [
+            (reaction["from"], reaction["emoji"])
+            for post in phones.get(f"/channels/{channel}")["posts"]
+            for reaction in post["reactions"]
+        ]
+
+    for channel, emoji in ((news, "🔥"), (sports, "👀")):
+        phones.post(f"/channels/{channel}/posts", {"text": "something happened"})
+        seen = eventually(lambda channel=channel: reactions(channel), what="a reaction")  # type: ignore[misc]
+        assert seen == [(bot.phone, emoji)]
+    bot.configure(channelReactions=None)

@@ -1,0 +1,115 @@
+"""A message's way through a bot: once, in order within its chat, never held up by the work of another chat."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.eventually import eventually
+from tests.support.fleet import Fleet
+from tests.support.live_bot import LiveBot
+from tests.support.services import Asked, Gate, Said, WebService
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def bot(fleet: Fleet) -> Iterator[LiveBot]:
+    """One online bot for the module."""
+    bot = LiveBot(fleet, "pipeline", "491700000701")
+    yield bot
+    bot.delete()
+
+
+@pytest.fixture
+def slow(bot: LiveBot) -> Iterator[Gate]:
+    """The command `.slow`, whose webhook answers when the gate is opened."""
+    gate = Gate()
+
+    def answer(asked: Asked) -> Said:
+        gate.wait()
+        return Said({"text": f"at last, {asked.body['args']}".rstrip(", ")})
+
+    service = WebService(bot.host_address(), answer)
+    command = bot.command("slow", webhook=f"{service.url}/slow")
+    yield gate
+    gate.open()
+    bot.fleet.call("DELETE", f"/api/commands/{command}")
+    service.close()
+
+
+def _texts(bot: LiveBot, contact: str) -> list[str]:
+    return [item["text"] for item in bot.fleet.phones.inbox(contact)]
+
+
+def test_a_message_that_is_delivered_twice_counts_once(bot: LiveBot) -> None:
+    ada = bot.contact()
+    received = bot.runtime("/stats")["messagesReceived"]
+    twice = bot.write(ada, ".ping")
+    bot.fleet.phones.say(ada, "repeats", message=twice)
+    last = bot.write(ada, "last")
+
+    eventually(lambda: bot.recorded(last), what="the last message")
+    assert len(bot.recorded(twice)) == 1, "recorded once"
+    assert bot.runtime("/stats")["messagesReceived"] == received + 2
+    assert f"Skipping duplicate message {twice}" in "\n".join(bot.fleet.call("GET", f"{bot.path}/logs")["items"])
+    assert bot.ask(ada, ".ping") == "pong"
+    assert _texts(bot, ada) == ["pong", "pong"], "answered once each"
+
+
+def test_a_slow_command_in_one_chat_delays_no_other(bot: LiveBot, slow: Gate) -> None:
+    ada, ben = bot.contact(), bot.contact("Ben")
+    bot.write(ada, ".slow")
+    eventually(lambda: slow.inside, what="the webhook's call")
+    bot.write(ada, ".ping")
+
+    assert bot.ask(ben, ".ping") == "pong"
+    assert _texts(bot, ada) == [], "in the chat itself everything waits for its turn"
+    slow.open()
+    bot.fleet.phones.arrived(ada, lambda item: item["text"] == "pong")
+    assert _texts(bot, ada) == ["at last", "pong"]
+
+
+def test_a_command_never_runs_twice_at_once(bot: LiveBot, slow: Gate) -> None:
+    ada, ben = bot.contact(), bot.contact("Ben")
+    bot.write(ada, ".slow one")
+    eventually(lambda: slow.inside, what="the webhook's call")
+    second = bot.write(ben, ".slow two")
+    eventually(lambda: bot.recorded(second), what="the second call")
+    assert bot.ask(bot.contact(), ".ping") == "pong", "another command is not held up"
+    assert bot.runtime("/stats")["locksHeld"] == 1
+
+    slow.open()
+    bot.fleet.phones.arrived(ben, lambda item: item["text"] == "at last, two")
+    assert (slow.passed, slow.most) == (2, 1)
+    assert bot.runtime("/stats")["locksHeld"] == 0
+
+
+def test_a_handler_that_raises_is_recorded_and_harms_nobody(bot: LiveBot) -> None:
+    nobody = "491511999999"
+    bot.configure(antiDelete=True, owners=[nobody])
+    ada = bot.contact()
+    photo = bot.fleet.phones.attach(ada, bot.phone, "image", b"never seen")
+    bot.fleet.phones.say(ada, "revocations", message=photo)
+
+    def failures() -> list[str]:
+        errors = [event["data"] for event in bot.history("error")]
+        return [error["message"] for error in errors if error["code"] == "handler-failed"]
+
+    assert eventually(failures, what="the failure in the bot's history")[0].startswith("anti-delete failed: ")
+    assert bot.ask(ada, ".ping") == "pong"
+    assert not bot.restarted
+    bot.configure(antiDelete=None, owners=None)
+
+
+def test_the_statistics_of_a_bot_are_its_own(bot: LiveBot) -> None:
+    before = bot.runtime("/stats")
+    assert bot.ask(bot.contact(), ".ping") == "pong"
+    after = bot.runtime("/stats")
+    assert after["botId"] == bot.id
+    assert after["messagesReceived"] == before["messagesReceived"] + 1
+    assert after["commandsRun"] == before["commandsRun"] + 1
+    assert after["messagesCached"] >= 1
+    lines = "\n".join(bot.fleet.call("GET", f"{bot.path}/logs")["items"])
+    assert "[Container Stats] Bot Bot pipeline: Messages cached=" in lines
+    assert "Acquired lock for command ping" in lines
+    assert "Released command lock for ping" in lines
