@@ -6,6 +6,7 @@ import platform
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from bot_runtime import __version__
@@ -37,6 +38,7 @@ from bot_runtime.groups import Groups
 from bot_runtime.media import Media, MediaFile
 from bot_runtime.memory import anonymous_memory
 from bot_runtime.outbox import Outbox
+from bot_runtime.polls import Polls, Votes
 from bot_runtime.recipients import Recipients
 from bot_runtime.responding import Responder
 from bot_runtime.sending import Sender
@@ -44,14 +46,16 @@ from bot_runtime.session import SessionDirectory
 from bot_runtime.transfers import Transfers
 from bot_runtime.uploads import Uploads
 from bot_runtime.whatsapp.connection import Connection
-from bot_runtime.whatsapp.core import Dial, package_version
+from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.inbox import Inbox
 from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address, parse_address, parse_number
+from bot_runtime.whatsapp.library import package_version
 from bot_runtime.whatsapp.messages import Account, Arrival, GroupChange, WhatsAppError
 from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
 from bot_runtime.whatsapp.transport import LibraryTransport
+from bot_runtime.whatsapp.votes import open_vote
 
 log = logging.getLogger(__name__)
 
@@ -88,12 +92,13 @@ class Bot:
         transport = LibraryTransport(self._core, directory.database)
         transfers = Transfers()
         self._outbox = Outbox(store)
+        polls = Polls(store)
         self.uploads = Uploads(directory.files)
         self.media = Media(store, directory.files, transport, transfers)
         self.groups = Groups(transport)
         recipients = Recipients(own=self._own_address, recall=self._recall)
         self.sender = Sender(
-            self._outbox, self.uploads, transport, transfers, recipients, config=lambda: config.current
+            self._outbox, self.uploads, transport, transfers, recipients, polls, config=lambda: config.current
         )
         self.connection = Connection(
             inbox, dial, listener=self, config=lambda: config.current, own_port=own_port, attempts=attempts
@@ -107,6 +112,7 @@ class Bot:
             store=store,
             spool=self.spool,
             gestures=Gestures(self._core),
+            votes=Votes(polls, partial(open_vote, self._core)),
             reply=self.sender.reply,
             keep_media=self.media.keep,
             health=self.health,

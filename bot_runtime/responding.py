@@ -19,6 +19,7 @@ from bot_runtime.hooks.channels import ChannelReactions
 from bot_runtime.hooks.chatgpt import LanguageModel
 from bot_runtime.hooks.privacy import AntiDelete, AntiViewOnce
 from bot_runtime.hooks.statuses import AutoView, Viewed
+from bot_runtime.polls import Votes
 from bot_runtime.receiving.receiver import KeepMedia, Receiver
 from bot_runtime.recent import Recent
 from bot_runtime.store import get_meta, set_meta
@@ -44,6 +45,7 @@ class Responder:
         store: sqlite3.Connection,
         spool: Spool,
         gestures: Gestures,
+        votes: Votes,
         reply: Reply,
         keep_media: KeepMedia,
         health: Callable[[], Health],
@@ -85,7 +87,7 @@ class Responder:
                 ChannelReactions(self._settings, gestures),
             ),
             group_changed=group_changed,
-            details=anti_delete.details,
+            details=lambda message: {**anti_delete.details(message), **votes.details(message)},
             keep_media=keep_media,
             keep_files=lambda: config.current.anti_delete,
             paired_at=lambda: self._since,

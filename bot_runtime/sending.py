@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bot_runtime.contract import FILES, Reaction, RuntimeConfig, SendRequest, SendResult, Text
+from bot_runtime.contract import FILES, Poll, Reaction, RuntimeConfig, SendRequest, SendResult, Text
 from bot_runtime.errors import ApiError
 from bot_runtime.outbox import Outbox, OutcomeUnknownError
+from bot_runtime.polls import Polls
 from bot_runtime.rate import seconds_until_room
 from bot_runtime.recipients import Recipients
 from bot_runtime.transfers import Transfers
@@ -39,6 +40,7 @@ class Sender:
         transport: Transport,
         transfers: Transfers,
         recipients: Recipients,
+        polls: Polls,
         *,
         config: Callable[[], RuntimeConfig],
         timeout: float = SEND_SECONDS,
@@ -49,6 +51,7 @@ class Sender:
         self._transport = transport
         self._transfers = transfers
         self._recipients = recipients
+        self._polls = polls
         self._config = config
         self._timeout = timeout
         self._now = now
@@ -163,7 +166,7 @@ class Sender:
             raise ApiError(502, "send-failed", f"WhatsApp refused the message: {error}") from error
         self.sent += 1
         self._uploads.discard(client_id)
-        return self._finish(client_id, sent, unconfirmed=False)
+        return self._finish(client_id, message, sent, unconfirmed=False)
 
     async def _upload(self, message: Outgoing, file: Upload) -> Outgoing:
         uploaded = await self._transfers.run(file.size, lambda: self._transport.upload(file.path, message.content))
@@ -177,9 +180,11 @@ class Sender:
         if message_id is None:
             raise ApiError(504, "outcome-unknown", f"the message may have gone out: {error}") from error
         sent = Sent(message_id, datetime.fromtimestamp(self._now(), UTC))
-        return self._finish(client_id, sent, unconfirmed=True)
+        return self._finish(client_id, message, sent, unconfirmed=True)
 
-    def _finish(self, client_id: str, sent: Sent, *, unconfirmed: bool) -> SendResult:
+    def _finish(self, client_id: str, message: Outgoing, sent: Sent, *, unconfirmed: bool) -> SendResult:
+        if isinstance(message.content, Poll):
+            self._polls.remember(sent.message_id, message.content.options)
         try:
             return self._outbox.finish(client_id, sent.message_id, sent.timestamp, unconfirmed=unconfirmed)
         except sqlite3.OperationalError as error:  # found out at the next start, from the message's secret

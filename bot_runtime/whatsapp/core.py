@@ -11,22 +11,19 @@ being imported. Everything that blocks is marked so and belongs on a thread.
 """
 
 import ctypes
-import platform
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bot_runtime.whatsapp.library import Bytes, LibraryError, OnEvent, OnLog, OnText, load
 
 if TYPE_CHECKING:
     import mmap
 
 UUID = b"bot"
 """How the library knows the one client of this process."""
-
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 # Numbers neonize gives to its events; only these are sent over from Go.
 PAIR_STATUS, CONNECTED, KEEPALIVE_TIMEOUT, KEEPALIVE_RESTORED = 2, 3, 4, 5
@@ -45,26 +42,6 @@ _SUBSCRIBED = bytes((*WITH_CONTENT, *_WITHOUT_CONTENT))
 _BINARY, _ERROR = 0x0A, 0x12
 """Tags of the two fields of a DownloadReturnFunction."""
 
-_OnText = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
-_OnEvent = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int)
-_OnLog = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)
-
-
-class _Bytes(ctypes.Structure):
-    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t))
-
-
-class LibraryError(Exception):
-    """neonize's library is missing, does not load, or is of another version than its Python package."""
-
-
-def package_directory() -> Path:
-    """Where neonize is installed, found without importing it."""
-    spec = PathFinder.find_spec("neonize")
-    if spec is None or not spec.submodule_search_locations:
-        raise LibraryError("neonize is not installed")
-    return Path(spec.submodule_search_locations[0])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dial:
@@ -75,14 +52,6 @@ class Dial:
     """A serialised DeviceProps, shown on the phone when pairing; empty for the library's own."""
     log_level: str
     """DEBUG, INFO, WARN or ERROR: what reaches `on_log`."""
-
-
-def package_version() -> str:
-    """The version of the installed neonize, read without importing it."""
-    match = re.search(r'__version__ = "([^"]+)"', (package_directory() / "__init__.py").read_text())
-    if match is None:
-        raise LibraryError("the installed neonize tells no version")
-    return match.group(1)
 
 
 class Core:
@@ -104,10 +73,10 @@ class Core:
     ) -> None:
         self._on_end = on_end
         # Go calls these for as long as the process lives, also for clients that have been stopped.
-        self._qr = _OnText(lambda _uuid, text: on_qr(ctypes.string_at(text).decode()))
-        self._pairing_end = _OnText(lambda _uuid, text: on_pairing_end(ctypes.string_at(text).decode()))
-        self._event = _OnEvent(lambda _uuid, data, size, code: on_event(code, ctypes.string_at(data, size)))
-        self._log = _OnLog(lambda data, size: on_log(ctypes.string_at(data, size)))
+        self._qr = OnText(lambda _uuid, text: on_qr(ctypes.string_at(text).decode()))
+        self._pairing_end = OnText(lambda _uuid, text: on_pairing_end(ctypes.string_at(text).decode()))
+        self._event = OnEvent(lambda _uuid, data, size, code: on_event(code, ctypes.string_at(data, size)))
+        self._log = OnLog(lambda data, size: on_log(ctypes.string_at(data, size)))
         self._go: ctypes.CDLL | None = None
         self._thread: threading.Thread | None = None
 
@@ -144,7 +113,7 @@ class Core:
     def library(self) -> ctypes.CDLL:
         """The loaded library. Raises `LibraryError`, OSError."""
         if self._go is None:
-            self._go = _load()
+            self._go = load()
         return self._go
 
     def stop(self) -> None:
@@ -192,6 +161,10 @@ class Core:
         """A serialised GetGroupInfoReturnFunction for a serialised JID. Blocks up to 75 s."""
         return self._bytes(self.library().GetGroupInfo(UUID, jid, len(jid)))
 
+    def decrypt_vote(self, event: bytes) -> bytes:
+        """A serialised ReturnFunctionWithError for the event of a vote. Asks only the session file."""
+        return self._bytes(self.library().DecryptPollVote(UUID, event, len(event)))
+
     def send_presence(self, presence: str) -> str:
         """Tell that the account is "available" or "unavailable"; an error or ""."""
         return self._text(self.library().SendPresence(UUID, presence.encode()))
@@ -226,7 +199,7 @@ class Core:
         finally:
             self._go.FreeString(pointer)
 
-    def _bytes(self, pointer: "ctypes._Pointer[_Bytes]") -> bytes:
+    def _bytes(self, pointer: "ctypes._Pointer[Bytes]") -> bytes:
         if not pointer:
             return b""
         try:
@@ -255,44 +228,3 @@ def _read_download(answer: memoryview, write: Callable[[memoryview], object]) ->
         elif tag == _ERROR:
             error = bytes(answer[start:at]).decode(errors="replace")
     return error
-
-
-def _load() -> ctypes.CDLL:
-    machine = platform.machine()
-    directory = package_directory()
-    path = directory / f"neonize-linux-{_ARCHITECTURES.get(machine, machine)}.so"
-    if not path.exists():
-        raise LibraryError(f"{path.name} is missing from the installed neonize")
-    go = ctypes.CDLL(str(path))
-    go.GetVersion.restype = ctypes.c_char_p
-    found = go.GetVersion().decode()
-    if found != package_version():
-        raise LibraryError(f"{path.name} is of version {found}, neonize of version {package_version()}")
-    text, size, callbacks = ctypes.c_char_p, ctypes.c_int, (_OnText, _OnText, _OnEvent, _OnLog)
-    for name, arguments, result in (
-        (
-            "Neonize",
-            (text, text, text, size, size, text, *callbacks, text, size, text, size, text, size, ctypes.c_void_p),
-            ctypes.c_void_p,
-        ),
-        # It returns nothing. neonize's own binding reads a string from the register all the same, and frees it.
-        ("Stop", (text,), None),
-        ("IsConnected", (text,), ctypes.c_bool),
-        ("SendMessage", (text, text, size, text, size), ctypes.POINTER(_Bytes)),
-        ("Upload", (text, ctypes.c_void_p, size, size), ctypes.POINTER(_Bytes)),
-        ("DownloadAny", (text, text, size), ctypes.POINTER(_Bytes)),
-        ("GetJoinedGroups", (text,), ctypes.POINTER(_Bytes)),
-        ("GetGroupInfo", (text, text, size), ctypes.POINTER(_Bytes)),
-        ("SendPresence", (text, text), ctypes.c_void_p),
-        ("SendChatPresence", (text, text, size, size, size), ctypes.c_void_p),
-        ("MarkRead", (text, text, size, text, size, text, size, text), ctypes.c_void_p),
-        ("NewsletterSendReaction", (text, text, size, size, text, text), ctypes.c_void_p),
-        ("PairPhone", (text, text, size), ctypes.POINTER(_Bytes)),
-        ("Logout", (text,), ctypes.c_void_p),
-        ("FreeString", (ctypes.c_void_p,), None),
-        ("FreeBytesStruct", (ctypes.POINTER(_Bytes),), None),
-    ):
-        function = getattr(go, name)
-        function.argtypes = arguments
-        function.restype = result
-    return go

@@ -22,6 +22,7 @@ from bot_runtime.whatsapp.messages import (
     Kind,
     Presence,
     Status,
+    WhatsAppError,
 )
 from bot_runtime.whatsapp.state import Signal
 
@@ -45,6 +46,19 @@ def log_entry(data: bytes) -> tuple[str, str, str]:
     """(level as in logging, logger, message) of one line of the library's log."""
     entry = neonize.LogEntry.FromString(data)
     return {"WARN": "WARNING"}.get(entry.Level, entry.Level), entry.Name, entry.Message
+
+
+def vote_iv(event: bytes) -> bytes:
+    """What the encryption of a vote was started with."""
+    return bytes(neonize.Message.FromString(event).Message.pollUpdateMessage.vote.encIV)
+
+
+def vote(answer: bytes) -> list[bytes]:
+    """The choice in a decrypted vote: SHA-256 digests of the options' names. Raises `WhatsAppError`."""
+    decrypted = neonize.ReturnFunctionWithError.FromString(answer)
+    if decrypted.Error:
+        raise WhatsAppError(decrypted.Error)
+    return list(decrypted.PollVoteMessage.selectedOptions)
 
 
 def _paired(data: bytes) -> Account | Status:
@@ -89,6 +103,8 @@ def _incoming(data: bytes) -> Incoming | None:
         chat = sender
     elif chat.server == "newsletter":
         content = replace(content, kind=Kind.CHANNEL_POST)
+    elif content.kind is Kind.POLL_VOTE:
+        content = replace(content, sealed=data)
     return Incoming(
         id=info.ID,
         chat=chat,

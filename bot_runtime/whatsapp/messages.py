@@ -63,6 +63,8 @@ class Content:
     target: str = ""
     """The id of the message that is revoked or edited."""
     view_once: bool = False
+    sealed: bytes = b""
+    """The library's event of a vote: what opening it takes."""
     file: bytes = b""
     """The message in WhatsApp's own form when it carries a file: what fetching or forwarding it takes."""
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from bot_runtime.whatsapp.core import package_directory
+from bot_runtime.whatsapp.library import package_directory
 from whatsapp_simulator import keys
 from whatsapp_simulator.patch import patch_library
 

@@ -19,6 +19,7 @@ from bot_runtime.contract import (
 )
 from bot_runtime.errors import ApiError
 from bot_runtime.outbox import Outbox
+from bot_runtime.polls import Polls
 from bot_runtime.recipients import Recipients
 from bot_runtime.sending import Sender
 from bot_runtime.store import open_store
@@ -53,6 +54,7 @@ class World:
             transport,
             Transfers(),
             Recipients(own=lambda: Address("491700000099", "s.whatsapp.net"), recall=lambda _: "as it was"),
+            Polls(store),
             config=lambda: self.config,
             timeout=timeout,
             now=lambda: self.now,

@@ -1,0 +1,101 @@
+"""Votes in polls: who chose what, for polls that the bot sent and for those it got."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
+
+Start = Callable[..., RuntimeProcess]
+QUESTION = {"question": "Lunch?", "options": ["Soup", "Salad 🥗", "Nothing"]}
+
+
+@pytest.fixture
+def bot(start: Start, network: Network) -> RuntimeProcess:
+    bot = start()
+    bot.pair(network, new_phone())
+    return bot
+
+
+@pytest.fixture
+def contact(network: Network) -> str:
+    phone = new_phone()
+    network.post("/contacts", phone=phone, name="Ada")
+    return phone
+
+
+def votes(bot: RuntimeProcess, count: int) -> list[dict[str, Any]]:
+    """What the first votes say, as soon as there are `count`."""
+
+    def found() -> list[dict[str, Any]]:
+        messages = [event["data"]["messages"][0] for event in bot.events("message-upsert")]
+        return [message["poll"] for message in messages if message["kind"] == "poll-vote"]
+
+    return eventually(found, lambda polls: len(polls) >= count)
+
+
+def vote(network: Network, contact: str, poll: str, *options: str) -> None:
+    network.post(f"/contacts/{contact}/votes", message=poll, options=options)
+
+
+def test_a_contact_chooses_in_a_poll_of_the_bot_changes_and_takes_back(
+    bot: RuntimeProcess, network: Network, contact: str
+) -> None:
+    poll = bot.send("a", contact, {"type": "poll", **QUESTION, "selectable": 2})["messageId"]
+    network.arrived(contact)
+    for choice in (["Soup"], ["Nothing", "Soup"], []):
+        vote(network, contact, poll, *choice)
+    assert votes(bot, 3) == [
+        {"messageId": poll, "options": ["Soup"]},
+        {"messageId": poll, "options": ["Soup", "Nothing"]},
+        {"messageId": poll, "options": []},
+    ]
+
+
+def test_members_choose_in_a_group_in_polls_of_the_bot_and_of_others(
+    bot: RuntimeProcess, network: Network, contact: str
+) -> None:
+    other = new_phone()
+    network.post("/contacts", phone=other, name="Bob")
+    group = network.group(contact, bot.health()["phoneNumber"], other)
+    bot.wait_for_event("group-update")
+    ours = bot.send("a", group, {"type": "poll", **QUESTION})["messageId"]
+    network.arrived(other)
+    theirs = network.post(f"/contacts/{contact}/polls", to=group, **QUESTION)["id"]
+    network.arrived(other, 2)
+    vote(network, other, ours, "Salad 🥗")
+    vote(network, other, theirs, "Nothing")
+    assert votes(bot, 2) == [
+        {"messageId": ours, "options": ["Salad 🥗"]},
+        {"messageId": theirs, "options": ["Nothing"]},
+    ]
+
+
+def test_a_poll_is_known_after_a_restart_too(start: Start, network: Network, contact: str) -> None:
+    first = start()
+    first.pair(network, new_phone())
+    poll = first.send("a", contact, {"type": "poll", **QUESTION})["messageId"]
+    network.arrived(contact)
+    first.kill()
+    second = start()
+    second.wait_for("online")
+    vote(network, contact, poll, "Soup")
+    assert votes(second, 1) == [{"messageId": poll, "options": ["Soup"]}]
+
+
+def test_a_vote_in_a_poll_that_the_bot_never_saw_tells_no_choice(
+    bot: RuntimeProcess, network: Network, contact: str
+) -> None:
+    phone = bot.health()["phoneNumber"]
+    other = new_phone()
+    network.post("/contacts", phone=other, name="Bob")
+    group = network.group(contact, other)
+    poll = network.post(f"/contacts/{contact}/polls", to=group, **QUESTION)["id"]
+    network.arrived(other)
+    network.post(f"/groups/{group}/members", phones=[phone])
+    bot.wait_for_event("group-update")
+    vote(network, other, poll, "Soup")
+    assert votes(bot, 1) == [{"messageId": poll, "options": None}]
+    assert "Soup" not in json.dumps(bot.events())
