@@ -7,7 +7,7 @@ one that comes second always sees the other's rows.
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -49,7 +49,7 @@ async def take(
                 col(Message.whatsapp_id).in_(known),
                 col(Message.state).in_(_BEFORE[state]),
             )
-            .values(**_values(state, at), state=state, updated_at=func.now()),
+            .values(**_values(state, at), state=state, sent_at=_sent_before(at), updated_at=func.now()),
             execution_options={"synchronize_session": False},
         )
     if early := sorted(set(whatsapp_ids) - known):
@@ -87,9 +87,19 @@ async def settle(session: AsyncSession, bot_id: str, message_id: str, whatsapp_i
     await session.execute(
         update(Message)
         .where(col(Message.id) == message_id, col(Message.state) == MessageState.SENT)
-        .values(state=early.state, delivered_at=early.delivered_at, read_at=early.read_at),
+        .values(
+            state=early.state,
+            delivered_at=early.delivered_at,
+            read_at=early.read_at,
+            sent_at=_sent_before(early.delivered_at or early.read_at),
+        ),
         execution_options={"synchronize_session": False},
     )
+
+
+def _sent_before(receipt: datetime) -> ColumnElement[datetime]:
+    """When a message was sent: the answer that told of it may have been recorded after its receipt came."""
+    return func.greatest(col(Message.created_at), func.least(col(Message.sent_at), receipt))
 
 
 def _values(state: MessageState, at: datetime) -> dict[str, datetime]:

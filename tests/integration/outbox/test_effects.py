@@ -29,6 +29,7 @@ class TestReceipts:
         row = await post.row("m-1")
         assert row["delivered_at"] is not None
         assert row["read_at"] is not None
+        assert row["sent_at"] == row["created_at"], "not after its receipts, whose clock is behind here"
 
     @pytest.mark.parametrize("order", [["delivered"], ["read"], ["delivered", "read"], ["read", "delivered"]])
     async def test_one_that_comes_before_the_answer_counts(self, post: Post, order: list[str]) -> None:
@@ -46,6 +47,8 @@ class TestReceipts:
         post.fake.hold.set()
         await post.becomes("m-1", "read" if "read" in order else "delivered")
         assert await post.sql("SELECT 1 FROM early_acks") == []
+        row = await post.row("m-1")
+        assert row["sent_at"] == row["created_at"], "not after its receipts, whose clock is behind here"
 
     async def test_those_of_the_bots_own_answers_leave_nothing(self, post: Post) -> None:
         await post.start()
