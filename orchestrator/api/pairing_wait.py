@@ -59,7 +59,12 @@ async def pair(
                 except RuntimeCallError as exc:
                     if exc.status != 409:
                         raise of_runtime(exc, bot_id) from exc
-                    expired = await _why_not(runtime, bot_id)
+                    try:
+                        expired = await _why_not(runtime, bot_id)
+                    except Conflict:
+                        if _settled(row):
+                            raise
+                        expired = False
                     if expired and not was_reset:
                         await _reset(runtime, bot_id)
                         was_reset = True
@@ -82,7 +87,7 @@ def refuse(row: BotRow) -> None:
         )
     if bot.desired_state == Desired.STOPPED:
         raise Conflict(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
-    if status.address is None and status.phase in _GIVEN_UP:
+    if status.address is None and status.phase in _GIVEN_UP and _settled(row):
         way_out = f'{here}/restart {{"fresh": true}}' if status.phase == Phase.LOGGED_OUT else f"{here}/start"
         why = f" ({status.message})" if status.message else ""
         raise Conflict(f"bot {bot.id!r} is {status.phase}{why}: POST {way_out}", code=status.phase)
@@ -114,6 +119,12 @@ def refuse_connection(connection: ConnectionState, bot_id: str) -> None:
             raise Conflict(f"WhatsApp refuses the client version of bot {bot_id!r}: update its image", code="outdated")
         case _:
             return
+
+
+def _settled(row: BotRow) -> bool:
+    """Whether what is seen of the bot is what is wanted: not so while a start or a restart is under way."""
+    bot, status = row
+    return status.observed_generation == bot.generation and status.phase not in {Phase.STOPPING, Phase.STARTING}
 
 
 async def _why_not(runtime: RuntimeClient, bot_id: str) -> bool:

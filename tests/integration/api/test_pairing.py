@@ -79,6 +79,18 @@ class TestWaiting:
         await fleet.observe(live_bot, phase="pairing", address="127.0.0.1")
         assert (await asking).status_code == 200
 
+    async def test_until_a_fresh_start_that_was_asked_for_is_carried_out(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime, fleet: Fleet
+    ) -> None:
+        fake.qr, fake.connection = None, ConnectionState.LOGGED_OUT
+        await operator.post(f"/api/bots/{live_bot}/restart", json={"fresh": True})
+        problem(await operator.get(f"/api/bots/{live_bot}/qr"), 409, "not-pairing-yet")
+        asking = asyncio.create_task(operator.get(f"/api/bots/{live_bot}/qr?wait=30"))
+        await fleet.observe(live_bot, phase="stopping")
+        problem(await operator.get(f"/api/bots/{live_bot}/qr"), 409, "not-pairing-yet")
+        fake.qr, fake.connection = QR, ConnectionState.PAIRING
+        assert (await asking).status_code == 200
+
     async def test_not_without_being_asked_to(
         self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
     ) -> None:
