@@ -1,0 +1,44 @@
+"""The documents speak of things that exist, and leave out none that people look up in them."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bot_runtime.contract import EventType
+from orchestrator.db.models import Phase
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/simulator/*.md")])
+IDS = [str(page.relative_to(ROOT)) for page in PAGES]
+TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+FOLDERS = "orchestrator|bot_runtime|images|tests|docs|requirements"
+
+
+def test_every_event_is_described() -> None:
+    described = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "commands.md").read_text(), re.MULTILINE)
+    assert set(EventType) <= set(described)
+
+
+def test_every_phase_is_described() -> None:
+    described = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "docs" / "operating.md").read_text(), re.MULTILINE)
+    assert set(Phase) - {Phase.EXPIRED} <= set(described)  # of guests, whom nobody can make yet
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_links_lead_somewhere(page: Path) -> None:
+    for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), path
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert anchor in slugs, f"{path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_files_and_targets_exist(page: Path) -> None:
+    text = page.read_text()
+    for path in re.findall(rf"`((?:{FOLDERS})/[\w./-]*)`", text):
+        assert (ROOT / path).exists() or path.startswith("images/.build/"), path
+    assert set(re.findall(r"(?:`|^)make ([a-z][a-z0-9-]*)", text, re.MULTILINE)) <= TARGETS
