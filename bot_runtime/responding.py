@@ -63,7 +63,9 @@ class Responder:
         kept = get_meta(store, _PAIRED_AT)
         self._since = datetime.fromtimestamp(float(kept), UTC) if kept else None
         self.recent = Recent(store)
-        self.model = LanguageModel(self._settings, self._answers.send, self._is_mentioned, WebThreads(_WEB_THREADS))
+        self.model = LanguageModel(
+            self._settings, self._answers.send, self._is_mentioned, WebThreads(_WEB_THREADS), spool
+        )
         self.auto_view = AutoView(self._settings, gestures, Viewed(store))
         anti_delete = AntiDelete(self._settings, gestures, self._answers.send, self._own_number, self.recent)
         anti_view_once = AntiViewOnce(self._settings, gestures, self._answers.send, self._own_number)
@@ -115,7 +117,7 @@ class Responder:
 
     def use_secrets(self, secrets: Secrets) -> None:
         """Take over what must not be written down."""
-        self.model.use_key(secrets.openai_api_key)
+        self.model.use_secrets(secrets)
 
     def paired(self) -> None:
         """A phone has been paired just now: what was written before is not for this bot."""

@@ -88,7 +88,8 @@ class Settings(BaseSettings):
     )
 
     openai_api_key: SecretStr | None = Field(
-        default=None, description="Key of the language model behind ChatGPT replies; kept in the bots' memory only."
+        default=None,
+        description="Key of the language model at `OPENAI_BASE_URL`, sent nowhere else; kept in the bots' memory only.",
     )
     openai_base_url: str = Field(
         default="https://api.openai.com/v1",

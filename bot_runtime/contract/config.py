@@ -6,17 +6,21 @@ from msgspec import Meta
 
 from bot_runtime.contract.wire import Wire
 
+OPENAI = "https://api.openai.com/v1"
+
 
 class ChatGpt(Wire, frozen=True):
     """Answers by a language model behind any OpenAI-compatible endpoint. The key travels in `Secrets`."""
 
     enabled: bool = False
-    base_url: Annotated[str, Meta(max_length=500)] = "https://api.openai.com/v1"
+    base_url: Annotated[str, Meta(max_length=500)] = OPENAI
     model: Annotated[str, Meta(max_length=100)] = "gpt-4o-mini"
     system_prompt: Annotated[str, Meta(max_length=4000)] = ""
     memory_messages: Annotated[int, Meta(ge=0, le=200)] = 20
     """Messages remembered per chat, both sides counted."""
     timeout_seconds: Annotated[float, Meta(gt=0, le=300)] = 30.0
+    answers_per_chat: Annotated[int, Meta(ge=1, le=1000)] = 30
+    """Answers that one chat gets within ten minutes: two bots that answer each other must come to an end."""
 
 
 class CustomCommand(Wire, frozen=True):
@@ -86,3 +90,5 @@ class Secrets(Wire, frozen=True):
     """`PUT /secrets`: what a bot needs and must never write down. Sent after every start of the process."""
 
     openai_api_key: Annotated[str, Meta(pattern=r"^[!-~]{1,512}\Z")] | None = None
+    openai_base_url: str = OPENAI
+    """The only `chatgpt.baseUrl` that the key is sent to; any other is asked without a key."""

@@ -1,6 +1,7 @@
 """Answers by a language model, through any endpoint that speaks OpenAI's chat completions.
 
-The key is in memory only, and in nothing that is written: not on the volume, in no log, event or error.
+The key is in memory only, and in nothing that is written: not on the volume, in no log, event or error. It goes to the
+one address that it came with, and to no other that somebody has set for a bot.
 """
 
 import logging
@@ -10,7 +11,9 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from bot_runtime.commanding.runner import CHATS, split
-from bot_runtime.contract import ChatGpt, RuntimeConfig
+from bot_runtime.contract import ChatGpt, EventType, RuntimeConfig, Secrets
+from bot_runtime.events import Spool
+from bot_runtime.hooks.answer_limit import WINDOW_SECONDS, AnswerLimit
 from bot_runtime.threads import WebThreads
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Incoming, Kind
@@ -22,6 +25,8 @@ MAX_ANSWER_BYTES = 1 << 20
 MAX_PROMPT_CHARACTERS = 8000
 FAILED = "Sorry, I cannot answer just now. Please try again later."
 TIMED_OUT = "Sorry, that took too long. Please try again later."
+_NOTHING_TO_ANSWER = frozenset({"", FAILED, TIMED_OUT})
+"""Nothing at all, and what another bot says that cannot answer."""
 
 
 class _Said(msgspec.Struct):
@@ -70,23 +75,26 @@ class LanguageModel:
         reply: Callable[[Address, str], Awaitable[object]],
         mentioned: Callable[[Incoming], bool],
         web: WebThreads,
+        spool: Spool,
     ) -> None:
         self._settings = settings
         self._reply = reply
         self._mentioned = mentioned
         self._web = web
-        self._key: str | None = None
+        self._spool = spool
+        self._secrets = Secrets()
+        self._limit = AnswerLimit()
         self._conversations = Conversations()
 
-    def use_key(self, key: str | None) -> None:
-        """The key from now on; None for none."""
-        self._key = key
+    def use_secrets(self, secrets: Secrets) -> None:
+        """The key from now on, and where it may go."""
+        self._secrets = secrets
 
     def wants(self, message: Incoming, *, fresh: bool) -> bool:
         settings = self._settings()
         if not settings.chatgpt.enabled or not fresh or message.from_me or message.kind is not Kind.TEXT:
             return False
-        if message.chat.server not in CHATS or not message.text.strip():
+        if message.chat.server not in CHATS or message.text.strip() in _NOTHING_TO_ANSWER:
             return False
         if split(message.text, settings.prefix)[0]:
             return False
@@ -96,6 +104,9 @@ class LanguageModel:
         """Ask the model and answer."""
         settings = self._settings().chatgpt
         chat = str(message.chat)
+        if not self._limit.take(chat, settings.answers_per_chat):
+            self._stay_quiet(chat, settings.answers_per_chat)
+            return
         asked = {"role": "user", "content": message.text[:MAX_PROMPT_CHARACTERS]}
         answer = await self._ask(settings, [*self._conversations.of(chat, settings.memory_messages), asked])
         if answer in (FAILED, TIMED_OUT):
@@ -104,6 +115,16 @@ class LanguageModel:
         said = {"role": "assistant", "content": answer}
         self._conversations.add(chat, asked, said, limit=settings.memory_messages)
         await self._reply(message.chat, answer)
+
+    def _stay_quiet(self, chat: str, limit: int) -> None:
+        if self._limit.first_refusal(chat):
+            message = f"{chat} got {limit} answers within {WINDOW_SECONDS / 60:g} minutes and gets no more for now"
+            log.warning("chatgpt: %s", message)
+            self._spool.append(EventType.ERROR, {"code": "chatgpt-limit", "message": message})
+
+    def _key_for(self, base_url: str) -> str | None:
+        theirs = self._secrets.openai_base_url.rstrip("/")
+        return self._secrets.openai_api_key if base_url.rstrip("/") == theirs else None
 
     async def _ask(self, settings: ChatGpt, said: list[dict[str, str]]) -> str:
         from bot_runtime.web import WebError, post_with_key
@@ -117,7 +138,7 @@ class LanguageModel:
                 post_with_key,
                 url,
                 body,
-                key=self._key,
+                key=self._key_for(settings.base_url),
                 timeout=settings.timeout_seconds,
                 limit=MAX_ANSWER_BYTES,
             )

@@ -27,7 +27,10 @@ def _visible(value: str) -> str:
 
 
 class ChatGptSettings(Request):
-    """Replies by a language model behind any OpenAI-compatible endpoint; the key is the installation's."""
+    """Replies by a language model behind any OpenAI-compatible endpoint.
+
+    The installation's key goes to the installation's endpoint only: a bot with another `baseUrl` asks it without a key.
+    """
 
     enabled: bool | None = None
     base_url: WebAddress | None = Field(default=None, max_length=500, examples=["https://api.openai.com/v1"])
@@ -35,6 +38,9 @@ class ChatGptSettings(Request):
     system_prompt: Annotated[str, AfterValidator(no_nul)] | None = Field(default=None, max_length=4000)
     memory_messages: int | None = Field(default=None, ge=0, le=200, description="Remembered per chat, both sides.")
     timeout_seconds: float | None = Field(default=None, ge=1, le=300)
+    answers_per_chat: int | None = Field(
+        default=None, ge=1, le=1000, description="Answers to one chat within ten minutes."
+    )
 
 
 class ChannelReactionSettings(Request):

@@ -216,8 +216,12 @@ class Fleet:
 
     def secrets(self) -> Secrets | None:
         """What is pushed to every new process of a bot and written nowhere."""
-        key = self._settings.openai_api_key
-        return None if key is None else Secrets(openai_api_key=key.get_secret_value())
+        settings = self._settings
+        if settings.openai_api_key is None:
+            return None
+        return Secrets(
+            openai_api_key=settings.openai_api_key.get_secret_value(), openai_base_url=settings.openai_base_url
+        )
 
     async def take_events(self, bot_id: str, page: EventPage) -> None:
         """Keep a page of a bot's events."""

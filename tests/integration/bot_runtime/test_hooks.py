@@ -115,9 +115,39 @@ def model() -> Iterator[str]:
     server.server_close()
 
 
+def give_key(chat: Chat, address: str) -> None:
+    """As the orchestrator does: the key, and where it may go."""
+    secrets = {"openaiApiKey": SECRET, "openaiBaseUrl": address}
+    assert chat.bot.client.put("/secrets", json=secrets).status_code == 204
+
+
+def test_the_key_goes_nowhere_but_where_it_belongs(chat: Chat, model: str) -> None:
+    give_key(chat, "https://api.example.com/v1")
+    chat.configure(chatgpt={"enabled": True, "baseUrl": model})
+    assert chat.ask("one") == "one? yes"
+    give_key(chat, f"{model}/")
+    assert chat.ask("two") == "two? yes"
+    assert [asked["key"] for asked in Model.asked] == [None, f"Bearer {SECRET}"]
+
+
+def test_two_bots_that_answer_each_other_come_to_an_end(chat: Chat, start: Start, network: Network, model: str) -> None:
+    other = Chat(start(volume="other"), network)
+    for each in (chat, other):
+        each.configure(chatgpt={"enabled": True, "baseUrl": model, "memoryMessages": 0, "answersPerChat": 3})
+    other.bot.send("a", chat.phone, "hello")
+    event = eventually(lambda: chat.bot.events("error"), bool)[0]
+    assert event["data"]["code"] == "chatgpt-limit"
+    assert len(Model.asked) == 6
+
+    other.bot.send("b", chat.phone, "are you there?")
+    chat.network.write(chat.contact, chat.phone, "three")
+    assert eventually(lambda: chat.network.inbox(chat.contact), bool) == ["three? yes"]
+    assert len(chat.bot.events("error")) == 1
+
+
 def test_a_language_model_answers_and_remembers(chat: Chat, model: str) -> None:
     settings = {"enabled": True, "baseUrl": model, "model": "tiny", "systemPrompt": "Be brief.", "memoryMessages": 2}
-    assert chat.bot.client.put("/secrets", json={"openaiApiKey": SECRET}).status_code == 204
+    give_key(chat, model)
     chat.configure(chatgpt={**settings, "timeoutSeconds": 0.5})
 
     assert chat.ask("one") == "one? yes"
@@ -143,9 +173,10 @@ def test_in_groups_the_language_model_answers_only_when_mentioned(chat: Chat, mo
 
 
 def test_the_key_is_nowhere_but_in_memory(chat: Chat, model: str) -> None:
-    assert chat.bot.client.put("/secrets", json={"openaiApiKey": SECRET}).status_code == 204
+    give_key(chat, model)
     chat.configure(chatgpt={"enabled": True, "baseUrl": model})
     assert chat.ask("one") == "one? yes"
+    assert Model.asked[0]["key"] == f"Bearer {SECRET}"
     assert chat.ask("broken").startswith("Sorry")
     refused = chat.bot.client.put("/secrets", json={"openaiApiKey": f"{SECRET}\n"})
     assert (refused.status_code, SECRET in refused.text) == (400, False)

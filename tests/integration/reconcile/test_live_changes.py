@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot_runtime.contract import ConnectionState, CustomCommand, EventType
+from bot_runtime.contract import ConnectionState, CustomCommand, EventType, Secrets
 from orchestrator.logs import LineFormatter
 from tests.integration.reconcile.conftest import Site, eventually, name
 
@@ -77,9 +77,10 @@ class TestSecrets:
         self, site: Site, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
-        await running(site, openai_api_key="sk-s3cret", probe_interval=0.5)
+        await running(site, openai_api_key="sk-s3cret", openai_base_url="https://model/v1", probe_interval=0.5)
         first = site.runtime("bot-1")
-        await site.seen(lambda: first.secrets, lambda seen: [each.openai_api_key for each in seen] == ["sk-s3cret"])
+        told = Secrets(openai_api_key="sk-s3cret", openai_base_url="https://model/v1")
+        await site.seen(lambda: first.secrets, lambda seen: seen == [told])
         first.restart_in_place()
         await site.seen(lambda: first.secrets, lambda seen: len(seen) == 2)
         site.host.crash(name("bot-1"), 1)

@@ -9,6 +9,7 @@ import pytest
 
 from bot_runtime.config import ConfigFile
 from bot_runtime.contract import RuntimeConfig
+from bot_runtime.hooks.answer_limit import AnswerLimit
 from bot_runtime.hooks.chatgpt import Conversations
 from bot_runtime.hooks.statuses import Viewed
 from bot_runtime.store import open_store
@@ -47,6 +48,31 @@ def test_only_the_chats_that_spoke_last_are_remembered() -> None:
     for chat in ("a", "b", "a", "c"):
         conversations.add(chat, said(chat), limit=4)
     assert [bool(conversations.of(chat, 4)) for chat in ("a", "b", "c")] == [True, False, True]
+
+
+def test_a_chat_is_answered_so_often_within_the_window_and_again_after_it() -> None:
+    now = [0.0]
+    limit = AnswerLimit(window=600, clock=lambda: now[0])
+    taken = []
+    for now[0] in (0, 100, 200, 599, 600, 601, 700):
+        taken.append(limit.take("a", 2))
+    assert taken == [True, True, False, False, True, False, True]
+    assert limit.take("b", 2)
+
+
+def test_the_first_refusal_is_told_once_until_the_chat_is_answered_again() -> None:
+    now = [0.0]
+    limit = AnswerLimit(window=10, clock=lambda: now[0])
+    assert limit.take("a", 1)
+    assert [limit.take("a", 1), limit.first_refusal("a"), limit.first_refusal("a")] == [False, True, False]
+    now[0] = 10
+    assert limit.take("a", 1)
+    assert limit.first_refusal("a")
+
+
+def test_answers_are_counted_for_so_many_chats_only() -> None:
+    limit = AnswerLimit(chats=2)
+    assert [limit.take(chat, 1) for chat in ("a", "b", "a", "c", "b")] == [True, True, False, True, True]
 
 
 def test_viewed_statuses_are_remembered_over_a_restart_and_the_oldest_forgotten(store: sqlite3.Connection) -> None:
