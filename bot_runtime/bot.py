@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-import platform
 import sqlite3
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from bot_runtime import __version__
 from bot_runtime.config import ConfigFile, StaleConfigError
 from bot_runtime.connection_records import Records, qr_records, state_records
 from bot_runtime.contract import (
@@ -27,7 +25,6 @@ from bot_runtime.contract import (
     SendRequest,
     SendResult,
     Stats,
-    Versions,
 )
 from bot_runtime.credentials import Credentials
 from bot_runtime.environment import Environment
@@ -36,10 +33,11 @@ from bot_runtime.events import Spool
 from bot_runtime.group_events import GroupEvents
 from bot_runtime.groups import Groups
 from bot_runtime.media import Media, MediaFile
-from bot_runtime.memory import anonymous_memory
 from bot_runtime.outbox import Outbox
 from bot_runtime.polls import Polls, Votes
+from bot_runtime.receiving.arrivals import Arrivals
 from bot_runtime.recipients import Recipients
+from bot_runtime.reports import health_of, stats_of
 from bot_runtime.responding import Responder
 from bot_runtime.sending import Sender
 from bot_runtime.session import SessionDirectory
@@ -50,7 +48,6 @@ from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.inbox import Inbox
 from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address, parse_address, parse_number
-from bot_runtime.whatsapp.library import package_version
 from bot_runtime.whatsapp.messages import Account, Arrival, GroupChange, WhatsAppError
 from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
@@ -80,11 +77,11 @@ class Bot:
         leave: Callable[[ExitCode], None],
         restart: Callable[[int], None],
     ) -> None:
-        self._environment = environment
+        self.environment = environment
         self._store = store
         self._core = inbox.core
-        self._boot_id = boot_id
-        self._started_at = started_at
+        self.boot_id = boot_id
+        self.started_at = started_at
         self._leave = leave
         self.restart_needed = restart
         self.config = config
@@ -119,6 +116,7 @@ class Bot:
             account=lambda: self.credentials.account,
             group_changed=self._group_changed,
         )
+        self._arrivals = Arrivals(inbox.journal, store, self.spool, self.arrived)
 
     def start(self) -> None:
         """Take over the connection, which has been started before."""
@@ -129,6 +127,7 @@ class Bot:
         self.responder.close()
         self._group_events.close()
         await self.connection.close()
+        self._arrivals.close()
         self._store.close()
 
     # What the connection reports
@@ -149,6 +148,7 @@ class Bot:
             self.responder.connected()
             self._group_events.connected()
         elif link.state is ConnectionState.LOGGED_OUT:
+            self._arrivals.take_all()
             self._outbox.lose_evidence()
             self.credentials.forget()
             self.spool.append(EventType.LOGOUT, {"reason": fault.message if fault else ""})
@@ -168,6 +168,10 @@ class Bot:
         """Take in what others did."""
         self.responder.receiver.take(arrival)
 
+    def more_kept(self) -> None:
+        """Take in what the journal has."""
+        self._arrivals.take_in()
+
     def session_unreadable(self, error: str) -> None:
         log.error("the session cannot be used: %s", error)
         self._leave(ExitCode.SESSION_UNREADABLE)
@@ -179,27 +183,7 @@ class Bot:
     # What the endpoint asks for
 
     def health(self) -> Health:
-        connection, link, account = self.connection, self.connection.link, self.credentials.account
-        return Health(
-            bot_id=self._environment.bot_id,
-            server_name=self._environment.server_name,
-            boot_id=self._boot_id,
-            started_at=self._started_at,
-            connection=link.state,
-            since=connection.since,
-            phone_number=self.credentials.phone_number,
-            push_name=account.push_name if account else None,
-            last_heartbeat=self.last_heartbeat,
-            last_activity=connection.last_activity,
-            connection_attempts=link.attempts,
-            last_error=connection.fault,
-            events=self.spool.cursor(),
-            event_history_size=len(self.spool.history),
-            creds_updated_at=self.credentials.updated_at(),
-            config_generation=self.config.current.generation,
-            memory_bytes=anonymous_memory(),
-            versions=Versions(runtime=__version__, neonize=package_version(), python=platform.python_version()),
-        )
+        return health_of(self)
 
     def qr(self) -> Qr:
         if self.connection.qr is None:
@@ -270,19 +254,7 @@ class Bot:
         self.responder.use_secrets(secrets)
 
     def stats(self) -> Stats:
-        responder = self.responder
-        return Stats(
-            bot_id=self._environment.bot_id,
-            messages_received=responder.receiver.received,
-            messages_sent=self.sender.sent,
-            send_failures=self.sender.failed,
-            reconnects=self.connection.reconnects,
-            messages_cached=len(responder.receiver.seen),
-            locks_held=len(responder.commands.locks),
-            commands_run=responder.commands.ran,
-            statuses_viewed=responder.auto_view.viewed,
-            rate_window=self.sender.rate_window(),
-        )
+        return stats_of(self)
 
     def _group_changed(self, change: GroupChange) -> None:
         account = self.credentials.account

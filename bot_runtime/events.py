@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from bot_runtime.contract import MAX_EVENTS_PER_PAGE, Event, EventCursor, EventPage, EventType
-from bot_runtime.store import get_meta, set_meta
+from bot_runtime.store import get_meta, set_meta, transaction
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,7 @@ class Spool:
         set_meta(store, "spool_id", self.spool_id)
         self._acked = int(get_meta(store, "acked") or 0)
         self._dropped = int(get_meta(store, "dropped") or 0)
-        first, last = store.execute("SELECT min(seq), max(seq) FROM events").fetchone()
-        numbered = store.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-        self._last: int = numbered[0] if numbered else 0
-        self._first: int = first or self._last + 1
-        self.history: deque[Event] = deque(self._select((last or 0) - HISTORY, HISTORY), maxlen=HISTORY)
+        self._first, self._last, self.history = self._look_up()
 
     def append(self, event_type: EventType, data: dict[str, Any]) -> None:
         """Record one event durably and wake everyone who waits for it.
@@ -70,6 +66,12 @@ class Spool:
             return
         self.history.append(Event(seq=self._last, type=event_type, data=data, timestamp=now))
         self._changed.set()
+
+    def rolled_back(self) -> None:
+        """The events of a transaction that came to nothing are lost, and counted."""
+        before = self._last
+        self._first, self._last, self.history = self._look_up()
+        self._dropped += before - self._last
 
     def cursor(self) -> EventCursor:
         """How far the spool has come."""
@@ -92,6 +94,12 @@ class Spool:
         items = self._select(after, limit)
         return EventPage(spool_id=self.spool_id, items=items, next=items[-1].seq if items else after)
 
+    def _look_up(self) -> tuple[int, int, deque[Event]]:
+        first, newest = self._store.execute("SELECT min(seq), max(seq) FROM events").fetchone()
+        numbered = self._store.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        last: int = numbered[0] if numbered else 0
+        return first or last + 1, last, deque(self._select((newest or 0) - HISTORY, HISTORY), maxlen=HISTORY)
+
     def _acknowledge(self, seq: int) -> None:
         if seq > self._last:
             # The orchestrator has seen numbers that this file has forgotten (a power cut): never use them again.
@@ -99,8 +107,7 @@ class Spool:
             self._last = seq
         if seq <= self._acked:
             return
-        with self._store:
-            self._store.execute("BEGIN")
+        with transaction(self._store):
             self._store.execute("DELETE FROM events WHERE seq <= ?", (seq,))
             set_meta(self._store, "acked", seq)
         self._acked = seq
@@ -110,8 +117,7 @@ class Spool:
         surplus = self._last - self._first + 1 - self._capacity
         if surplus <= 0:
             return
-        with self._store:
-            self._store.execute("BEGIN")
+        with transaction(self._store):
             self._store.execute("DELETE FROM events WHERE seq < ?", (self._first + surplus,))
             set_meta(self._store, "dropped", self._dropped + surplus)
         self._dropped += surplus

@@ -13,6 +13,7 @@ from bot_runtime.environment import Environment, InvalidEnvironmentError, read_e
 from bot_runtime.lifecycle import Resume, StopSignal, restart_in_place, take_resume
 from bot_runtime.logs import give_back_stdout, set_up_logging
 from bot_runtime.outbox import Outbox, Unsettled
+from bot_runtime.receiving.journal import open_journal
 from bot_runtime.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
 from bot_runtime.store import open_store
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
@@ -51,7 +52,7 @@ def run() -> int:
         return ExitCode.SESSION_UNREADABLE
     store = open_store(directory.store)
     settle_sends(Outbox(store), directory.database, account)
-    inbox = Inbox()
+    inbox = Inbox(open_journal(directory.arrivals, store))
     dial = _start_connecting(inbox, environment, directory, account)
     return _run_loop(environment, directory, store, inbox, dial, account, lock, resume, stop, stream)
 

@@ -20,6 +20,7 @@ from bot_runtime.hooks.chatgpt import LanguageModel
 from bot_runtime.hooks.privacy import AntiDelete, AntiViewOnce
 from bot_runtime.hooks.statuses import AutoView, Viewed
 from bot_runtime.polls import Votes
+from bot_runtime.receiving.queues import ChatQueues
 from bot_runtime.receiving.receiver import KeepMedia, Receiver
 from bot_runtime.recent import Recent
 from bot_runtime.store import get_meta, set_meta
@@ -93,6 +94,7 @@ class Responder:
             keep_media=keep_media,
             keep_files=lambda: config.current.anti_delete,
             paired_at=lambda: self._since,
+            queues=ChatQueues(held=True),
         )
 
     @property
@@ -131,6 +133,7 @@ class Responder:
         """There is a new connection."""
         self._announced = False
         self._answers.connected()
+        self.receiver.connected()
 
     async def announce(self) -> None:
         """Tell WhatsApp that the account is there, once per connection; for each heartbeat."""

@@ -3,6 +3,7 @@
 {auth root}/{serverName}/bot_{botId}/     0700
     session.db     the WhatsApp device session (written by neonize)
     runtime.db     spooled events and sent messages
+    arrivals/      what has arrived and is not yet recorded
     config.json    the last configuration
     files/         files on their way out
     session.lock   held while a runtime uses the directory
@@ -32,6 +33,10 @@ class SessionDirectory:
     @property
     def store(self) -> Path:
         return self.path / "runtime.db"
+
+    @property
+    def arrivals(self) -> Path:
+        return self.path / "arrivals"
 
     @property
     def config(self) -> Path:

@@ -7,6 +7,8 @@ commits but never tears the file.
 
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,22 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+@contextmanager
+def transaction(store: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, as part of the running transaction if there is one.
+
+    Raises `sqlite3.OperationalError` at the end when nothing could be kept.
+    """
+    if store.in_transaction:
+        yield
+        return
+    with store:
+        store.execute("BEGIN")
+        yield
+        if not store.in_transaction:
+            raise sqlite3.OperationalError("SQLite has rolled the transaction back")
 
 
 def get_meta(store: sqlite3.Connection, key: str) -> str | int | None:

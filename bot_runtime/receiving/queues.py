@@ -19,9 +19,10 @@ Work = Callable[[], Awaitable[None]]
 
 
 class ChatQueues:
-    """Queues of work by chat; `capacity` pieces wait at most, over all chats."""
+    """Queues of work by chat; `capacity` pieces wait at most, over all chats. With `held` all wait for `release`."""
 
-    def __init__(self, *, workers: int = WORKERS, capacity: int = CAPACITY) -> None:
+    def __init__(self, *, workers: int = WORKERS, capacity: int = CAPACITY, held: bool = False) -> None:
+        self._held = held
         self._workers = workers
         self._capacity = capacity
         self._queues: dict[str, deque[Work]] = {}
@@ -40,11 +41,15 @@ class ChatQueues:
             return True
         self._queues[chat] = deque((work,))
         self._ready.append(chat)
-        if len(self._tasks) < self._workers:
-            task = asyncio.create_task(self._work())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        self._start_worker()
         return True
+
+    def release(self) -> None:
+        """Begin with what waits."""
+        if self._held:
+            self._held = False
+            for _ in range(len(self._ready)):
+                self._start_worker()
 
     @property
     def chats(self) -> int:
@@ -57,6 +62,13 @@ class ChatQueues:
             task.cancel()
         self._queues.clear()
         self._ready.clear()
+
+    def _start_worker(self) -> None:
+        if self._held or len(self._tasks) >= self._workers:
+            return
+        task = asyncio.create_task(self._work())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _work(self) -> None:
         while self._ready:

@@ -90,6 +90,10 @@ class Receiver:
             case GroupChange():
                 self._group_changed(arrival)
 
+    def connected(self) -> None:
+        """Begin with what is to be done about messages: before the first connection nothing can be."""
+        self._queues.release()
+
     @property
     def busy(self) -> bool:
         """Whether anything is being done about a message."""

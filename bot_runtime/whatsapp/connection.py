@@ -15,7 +15,7 @@ from typing import Protocol
 
 from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
 from bot_runtime.whatsapp.core import DISCONNECTED, KEEPALIVE_TIMEOUT, Dial
-from bot_runtime.whatsapp.inbox import End, Inbox, Item, PairingEnd, QrCode
+from bot_runtime.whatsapp.inbox import End, Inbox, Item, PairingEnd, QrCode, Raw, read
 from bot_runtime.whatsapp.messages import (
     ENDED_SILENTLY,
     OUTDATED,
@@ -48,6 +48,7 @@ class Listener(Protocol):
     def qr_shown(self, qr: Qr) -> None: ...
     def paired(self, account: Account) -> None: ...
     def arrived(self, arrival: Arrival) -> None: ...
+    def more_kept(self) -> None: ...
     def session_unreadable(self, error: str) -> None: ...
     def gave_up(self, attempts: int) -> None: ...
     def restart_needed(self, attempts: int) -> None: ...
@@ -90,7 +91,7 @@ class Connection:
         """Take over from the inbox; the connection has been started."""
         self._listener.state_changed(self.link, None)
         self._await(LOGIN_SECONDS, Signal.ATTEMPT_FAILED, "no login in time")
-        self._inbox.attach(asyncio.get_running_loop(), self._receive)
+        self._inbox.attach(asyncio.get_running_loop(), self._receive, self._more_kept)
 
     def reset(self) -> None:
         """A new connection now, or a new QR where that is what is missing."""
@@ -116,19 +117,33 @@ class Connection:
     def _receive(self, item: Item) -> None:
         if not isinstance(item, PairingEnd | End) and item not in _SILENCE:
             self.last_activity = datetime.now(UTC)
-        if isinstance(item, Status):
-            if self._reconnecting is None or item.signal is not Signal.DISCONNECTED:
-                self._signal(item)
-        elif isinstance(item, Arrival):
-            self._listener.arrived(item)
-        elif isinstance(item, Account):
-            self._listener.paired(item)
+        if isinstance(item, Raw):
+            self._read(item)
+        elif isinstance(item, Status):
+            self._reported(item)
         elif isinstance(item, QrCode):
             self._show_qr(item.text)
         elif isinstance(item, PairingEnd):
             self._pairing_ended(item.how)
         else:
             self._ended(item.error)
+
+    def _more_kept(self) -> None:
+        self.last_activity = datetime.now(UTC)
+        self._listener.more_kept()
+
+    def _read(self, event: Raw) -> None:
+        found = read(event.code, event.data)
+        if isinstance(found, Status):
+            self._reported(found)
+        elif isinstance(found, Account):
+            self._listener.paired(found)
+        elif found is not None:
+            self._listener.arrived(found)
+
+    def _reported(self, status: Status) -> None:
+        if self._reconnecting is None or status.signal is not Signal.DISCONNECTED:
+            self._signal(status)
 
     def _show_qr(self, code: str) -> None:
         now = datetime.now(UTC)

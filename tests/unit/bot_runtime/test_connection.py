@@ -32,7 +32,9 @@ class Library:
         self.stuck = False
         self.dialled = asyncio.Event()
 
-    def attach(self, _loop: asyncio.AbstractEventLoop, receive: Callable[[Item], None]) -> None:
+    def attach(
+        self, _loop: asyncio.AbstractEventLoop, receive: Callable[[Item], None], _kept: Callable[[], None]
+    ) -> None:
         self.report = receive
 
     def connect(self, _dial: Dial) -> None:
@@ -77,6 +79,7 @@ class Watcher:
     def qr_shown(self, qr: Qr) -> None: ...
     def paired(self, account: Account) -> None: ...
     def arrived(self, arrival: Arrival) -> None: ...
+    def more_kept(self) -> None: ...
 
     async def until(self, state: ConnectionState) -> None:
         while self.states[-1] != state.value:
