@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, StringConstraints, ValidationError, field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestrator.errors import SettingsError
+from orchestrator.wording import in_words
 
 SERVER_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,31}$"
 
@@ -123,5 +124,5 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as exc:
-        problems = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors())
+        problems = "; ".join(f"{str(e['loc'][0]).upper()}: {in_words(e)}" for e in exc.errors())
         raise SettingsError(f"cannot start: {problems}") from None

@@ -24,9 +24,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from orchestrator.api.wording import in_words
 from orchestrator.db.session import is_unavailable
 from orchestrator.errors import BotdockError, TooLarge, TooManyMessages, Unauthorized
+from orchestrator.wording import in_words
 
 log = logging.getLogger(__name__)
 

@@ -47,7 +47,7 @@ async def pair(
             row = await bots.find(session, scope, bot_id)
         refuse(row)
         problem: BotdockError = Conflict(
-            f"bot {bot_id!r} shows no code yet (phase {row.status.phase}); ask again, or with ?wait=30",
+            f"bot {bot_id!r} shows no code yet: it is {_how_it_is(row)}; " + _again(wait),
             code="not-pairing-yet",
         )
         if row.status.address is not None:
@@ -73,6 +73,15 @@ async def pair(
         if remaining <= 0:
             raise problem
         await asyncio.sleep(min(POLL_SECONDS, remaining))
+
+
+def _how_it_is(row: BotRow) -> str:
+    status = row.status
+    return f"{status.phase} ({status.message})" if status.message else status.phase
+
+
+def _again(waited: float) -> str:
+    return "ask again" if waited else f"ask again, or with ?wait={MAX_WAIT_SECONDS:g}"
 
 
 def refuse(row: BotRow) -> None:

@@ -48,7 +48,7 @@ def migrate_when_reachable(settings: Settings) -> Migrated:
     try:
         return attempts(migrate, settings)
     except OperationalError as exc:
-        reason = str(exc.orig).strip().splitlines()[-1] if exc.orig is not None else "no answer"
+        reason = str(exc.orig).strip().splitlines()[0] if exc.orig is not None else "no answer"
         raise Unavailable(f"Postgres cannot be reached (is DATABASE_URL right?): {reason}") from exc
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from orchestrator.api.bot_schemas import NewBot, Restart
 from orchestrator.api.message_schemas import NewMessage
 from orchestrator.api.servers import ServerPatch
-from orchestrator.api.wording import in_words
+from orchestrator.wording import in_words
 
 
 @pytest.mark.parametrize(
