@@ -68,19 +68,13 @@ clean: ## remove containers, volumes (databases and sessions too), networks and 
 ps: ## the bot containers, as `docker ps` shows them
 	@python3 -m tests.demo ps
 
-# The native images, built only where one is missing or something they are made of is newer.
-BUILT := images/.build/built
-IMAGE_NAMES := $(addprefix botdock/,bot:dev orchestrator:dev postgres:dev simulator:dev bot-simulated:dev)
-IMAGE_INPUTS := images bot_runtime orchestrator tests/simulator requirements docker-bake.hcl
-
 built: engine $(VENV)
 	@if [ -n "$(BOTDOCK_REGISTRY)" ]; then \
 		echo "images: those of $(BOTDOCK_REGISTRY), nothing to build"; \
-	elif [ -e $(BUILT) ] && docker image inspect $(IMAGE_NAMES) >/dev/null 2>&1 && [ -z "$$(find $(IMAGE_INPUTS) \
-		-path images/.build -prune -o -type f ! -name '*.pyc' -newer $(BUILT) -print -quit)" ]; then \
+	elif images/built.sh check; then \
 		echo "images: as they are, nothing they are made of has changed"; \
 	else \
-		mkdir -p images/.build && touch $(BUILT).new && $(BUILDER) build $(BUILD_OPTIONS) && mv $(BUILT).new $(BUILT); \
+		images/built.sh begin && $(BUILDER) build $(BUILD_OPTIONS) && images/built.sh end; \
 	fi
 
 # --- prove it ---------------------------------------------------------------------------------------------------------
