@@ -1,5 +1,6 @@
 """The bot's configuration: kept on the volume, so that a restart needs nobody."""
 
+import asyncio
 import logging
 import os
 from pathlib import Path
@@ -19,12 +20,14 @@ class StaleConfigError(Exception):
 class ConfigFile:
     """The present configuration and its copy on the volume.
 
-    At the start the kept copy wins over `initial` when its generation is higher or the same.
+    At the start the kept copy wins over `initial` when its generation is higher or the same. `changed` is set with
+    every new one; who waits for it clears it.
     """
 
     def __init__(self, path: Path, initial: RuntimeConfig) -> None:
         self._path = path
         self.current = initial
+        self.changed = asyncio.Event()
         kept = self._read()
         if kept is not None and kept.generation >= initial.generation:
             self.current = kept
@@ -35,6 +38,7 @@ class ConfigFile:
             raise StaleConfigError(f"generation {config.generation} is older than {self.current.generation}")
         self._write(config)
         self.current = config
+        self.changed.set()
         return config
 
     def change(self, **changes: Any) -> RuntimeConfig:

@@ -23,13 +23,13 @@ class Heartbeat:
     def __init__(self, bot: "Bot", *, uniform: Callable[[float, float], float] = random.uniform) -> None:
         self._bot = bot
         self._uniform = uniform
-        self._next_reset = self._plan_reset()
+        self._plan_reset()
 
     async def run(self) -> None:
         """Beat for ever."""
         while True:
             await self.beat()
-            await asyncio.sleep(self._bot.config.current.heartbeat_interval_seconds)
+            await self._pause()
 
     async def beat(self) -> None:
         """One look at the connection."""
@@ -42,18 +42,28 @@ class Heartbeat:
         self._bot.credentials.notice_change()
         self._renew_when_due()
 
+    async def _pause(self) -> None:
+        """Wait for the next beat; a shorter interval that comes meanwhile holds at once."""
+        config, began = self._bot.config, _now()
+        while (left := began + config.current.heartbeat_interval_seconds - _now()) > 0:
+            config.changed.clear()
+            try:
+                await asyncio.wait_for(config.changed.wait(), left)
+            except TimeoutError:
+                break
+
     def _renew_when_due(self) -> None:
         interval = self._bot.config.current.connection_reset_interval_seconds
-        if self._bot.connection.link.state is not ConnectionState.ONLINE:
-            self._next_reset = self._plan_reset()
+        if self._bot.connection.link.state is not ConnectionState.ONLINE or interval != self._reset_interval:
+            self._plan_reset()
         elif interval and _now() >= self._next_reset and not self._bot.busy:
             log.info("renewing the connection, as every %.0f s", interval)
-            self._next_reset = self._plan_reset()
+            self._plan_reset()
             self._bot.connection.reset()
 
-    def _plan_reset(self) -> float:
-        interval = self._bot.config.current.connection_reset_interval_seconds
-        return _now() + interval * self._uniform(1 - RESET_JITTER, 1 + RESET_JITTER)
+    def _plan_reset(self) -> None:
+        self._reset_interval = self._bot.config.current.connection_reset_interval_seconds
+        self._next_reset = _now() + self._reset_interval * self._uniform(1 - RESET_JITTER, 1 + RESET_JITTER)
 
 
 def _now() -> float:
