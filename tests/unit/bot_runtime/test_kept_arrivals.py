@@ -1,0 +1,279 @@
+"""Each arrival is recorded once, at whatever moment the process is killed.
+
+A kill is a copy of the bot's directory in the middle of the work: what has been written by then is what a SIGKILL
+leaves, and the next process begins with such a copy.
+"""
+
+import asyncio
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot_runtime.contract import EventType
+from bot_runtime.events import Spool
+from bot_runtime.receiving import arrivals as module
+from bot_runtime.receiving.arrivals import AT_ONCE, TRIES, Arrivals
+from bot_runtime.receiving.journal import Journal, open_journal
+from bot_runtime.receiving.receiver import Receiver
+from bot_runtime.recent import Recent
+from bot_runtime.store import open_store
+from bot_runtime.whatsapp.core import MESSAGE
+from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.messages import Arrival, Content, Incoming, Kind
+
+ADA = Address("1", "s.whatsapp.net")
+SMALL = 100
+"""Bytes of a file of the journal: a few arrivals, so that files change while the test looks."""
+
+
+@pytest.fixture(autouse=True)
+def plain_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The payload of an arrival is the id of a message."""
+
+    def read(code: int, payload: bytes) -> Arrival | None:
+        assert code == MESSAGE
+        content = Content(kind=Kind.TEXT, text=payload.decode())
+        return Incoming(
+            id=payload.decode(),
+            chat=ADA,
+            sender=ADA,
+            sender_number="1",
+            from_me=False,
+            is_group=False,
+            timestamp=datetime.now(UTC),
+            push_name="Ada",
+            content=content,
+        )
+
+    monkeypatch.setattr(module, "read", read)
+
+
+class Process:
+    """The part of a runtime that takes in what arrives."""
+
+    def __init__(self, directory: Path) -> None:
+        self.store = open_store(directory / "runtime.db")
+        found = open_journal(directory / "arrivals", self.store)
+        self.journal = Journal(directory / "arrivals", found.start, file_bytes=SMALL)
+        self.spool = Spool(self.store)
+        self.receiver = Receiver(
+            self.spool,
+            Recent(self.store),
+            (),
+            group_changed=lambda _: None,
+            details=lambda _: {},
+            keep_media=lambda *_, **__: None,
+            keep_files=lambda: False,
+            paired_at=lambda: None,
+        )
+        self.take: Callable[[Arrival], None] = self.receiver.take
+        self.arrivals = Arrivals(self.journal, self.store, self.spool, lambda arrival: self.take(arrival))
+
+    def append(self, *ids: str) -> None:
+        for message in ids:
+            self.journal.append(MESSAGE, message.encode())
+
+    async def drain(self) -> None:
+        """Take in everything, as the loop does."""
+        asyncio.get_running_loop().call_soon(self.arrivals.take_in)
+        for _ in range(200):  # more turns of the loop than any test here needs
+            await asyncio.sleep(0)
+
+    def recorded(self) -> list[str]:
+        """The ids of the recorded messages, in order."""
+        return [
+            event.data["messages"][0]["id"] for event in self.spool.history if event.type is EventType.MESSAGE_UPSERT
+        ]
+
+    def errors(self) -> list[Any]:
+        return [event.data["code"] for event in self.spool.history if event.type is EventType.ERROR]
+
+    def close(self) -> None:
+        self.arrivals.close()
+        self.store.close()
+
+
+@contextmanager
+def process(directory: Path) -> Iterator[Process]:
+    running = Process(directory)
+    try:
+        yield running
+    finally:
+        running.close()
+
+
+class Killer:
+    """Copies the directory before every statement for the store and around every change of the journal's files."""
+
+    def __init__(self, directory: Path, copies: Path, running: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._directory, self._copies = directory, copies
+        self.kills: list[tuple[Path, int]] = []
+        """Each copy, with how many messages were in the journal for sure."""
+        self.appended = 0
+        running.store.set_trace_callback(lambda _: self.kill())
+        for owner, name in ((os, "write"), (os, "open"), (Path, "unlink")):
+            monkeypatch.setattr(owner, name, self._around(getattr(owner, name)))
+
+    def kill(self) -> None:
+        copy = self._copies / str(len(self.kills))
+        shutil.copytree(self._directory, copy)
+        self.kills.append((copy, self.appended))
+
+    def _around(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def watched(*arguments: Any, **more: Any) -> Any:
+            self.kill()
+            result = call(*arguments, **more)
+            self.kill()
+            return result
+
+        return watched
+
+
+async def killed_at_every_step(
+    directory: Path, copies: Path, monkeypatch: pytest.MonkeyPatch, before: list[str], sent: list[str]
+) -> list[tuple[Path, list[str], list[str]]]:
+    """Send messages; each copy with the messages that must be there and those that may be."""
+    with process(directory) as running, monkeypatch.context() as patched:
+        killer = Killer(directory, copies, running, patched)
+        for number, message in enumerate(sent):
+            running.append(message)
+            killer.appended += 1
+            if number % 3:
+                await running.drain()
+        killer.kill()
+    return [(copy, before + sent[:count], before + sent[: count + 1]) for copy, count in killer.kills]
+
+
+async def test_killed_at_any_step_nothing_is_lost_or_doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = [f"message-{number}" for number in range(12)]
+    directory = tmp_path / "bot"
+    directory.mkdir()
+    kills = await killed_at_every_step(directory, tmp_path / "kills", monkeypatch, [], sent)
+    assert len(kills) > 80
+    for directory, surely, perhaps in kills:
+        with process(directory) as again:
+            await again.drain()
+            assert again.recorded() in (surely, perhaps)
+            known = again.recorded()
+            again.append("next")
+            await again.drain()
+            assert again.recorded() == [*known, "next"]
+
+
+async def test_killed_again_while_it_catches_up_nothing_is_lost_or_doubled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = [f"message-{number}" for number in range(6)]
+    directory = tmp_path / "bot"
+    directory.mkdir()
+    first = await killed_at_every_step(directory, tmp_path / "kills", monkeypatch, [], sent)
+    for number, (directory, surely, perhaps) in enumerate(random.Random(1).sample(first, 8)):
+        copies = tmp_path / f"again-{number}"
+        for copy, *_ in await killed_at_every_step(directory, copies, monkeypatch, [], ["next"]):
+            with process(copy) as third:
+                await third.drain()
+                assert [name for name in third.recorded() if name != "next"] in (surely, perhaps)
+                assert third.recorded().count("next") <= 1
+
+
+async def test_many_are_taken_in_together_and_in_order(tmp_path: Path) -> None:
+    with process(tmp_path) as running:
+        sent = [str(number) for number in range(2 * AT_ONCE + 1)]
+        running.append(*sent)
+        statements: list[str] = []
+        running.store.set_trace_callback(statements.append)
+        await running.drain()
+        running.store.set_trace_callback(None)
+        assert running.recorded() == sent
+        assert statements.count("COMMIT") < len(sent)
+
+
+async def test_one_that_cannot_be_handled_keeps_no_other_from_it(tmp_path: Path) -> None:
+    with process(tmp_path) as running:
+
+        def take(arrival: Arrival) -> None:
+            assert isinstance(arrival, Incoming)
+            if arrival.id == "bad":
+                raise ValueError
+            running.receiver.take(arrival)
+
+        running.take = take
+        running.append("one", "bad", "two")
+        await running.drain()
+        assert running.recorded() == ["one", "two"]
+
+
+async def test_one_that_kills_the_process_is_left_out_in_the_end_and_nothing_with_it(tmp_path: Path) -> None:
+    class DeathError(BaseException):
+        pass
+
+    deaths = 0
+
+    def die(arrival: Arrival) -> None:
+        nonlocal deaths
+        assert isinstance(arrival, Incoming)
+        if arrival.id == "deadly":
+            deaths += 1
+            raise DeathError
+        running.receiver.take(arrival)
+
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    with process(tmp_path) as running:
+        running.append("one", "two", "deadly", "three")
+    for _ in range(TRIES + 2):
+        with process(tmp_path) as running:
+            running.take = die
+            await running.drain()
+    assert running.recorded() == ["one", "two", "three"]
+    assert running.errors() == ["arrival-left-out"]
+    assert deaths == TRIES + 1  # once behind those that came before it
+
+
+async def test_on_a_full_disk_the_messages_are_handled_and_counted_as_lost(tmp_path: Path) -> None:
+    with process(tmp_path) as running:
+        running.append("one")
+        await running.drain()
+        (pages,) = running.store.execute("PRAGMA page_count").fetchone()
+        running.store.execute(f"PRAGMA max_page_count = {pages}")
+        lost = [f"{number}-{'x' * 200}" for number in range(100)]
+        running.append(*lost)
+        await running.drain()
+        assert running.receiver.received == 101
+        cursor = running.spool.cursor()
+        assert cursor.last_seq - 1 + cursor.dropped == 100
+        assert cursor.dropped > 0
+        running.store.execute("PRAGMA max_page_count = 100000")
+        running.append("two")
+        await running.drain()
+        assert running.recorded()[-1] == "two"
+        (kept,) = running.store.execute("SELECT count(*) FROM events").fetchone()
+        assert kept == running.spool.cursor().last_seq
+
+
+async def test_with_the_session_goes_what_arrived_in_it(tmp_path: Path) -> None:
+    with process(tmp_path) as running:
+        running.append("one", "two")
+        running.arrivals.take_all()
+        assert running.recorded() == ["one", "two"]
+        assert list((tmp_path / "arrivals").iterdir()) == []
+        running.append("three")
+        await running.drain()
+        assert running.recorded() == ["one", "two", "three"]
+
+
+async def test_what_comes_after_the_end_is_left_to_the_next_process(tmp_path: Path) -> None:
+    with process(tmp_path) as running:
+        running.arrivals.close()
+        running.append("one")
+        await running.drain()
+        assert running.recorded() == []
+    with process(tmp_path) as again:
+        await again.drain()
+        assert again.recorded() == ["one"]
