@@ -74,6 +74,13 @@ def test_the_bot_image_holds_python_a_shell_and_uname_and_no_other_program(platf
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("image", ["bot", "bot-simulated"])
+def test_a_bots_library_finds_its_settings_when_it_starts(image: str, platform: str) -> None:
+    _, config, _ = built(image, platform)
+    assert {"GOGC=30", "GOMEMLIMIT=32MiB", "NEONIZE_BOT_TAG=off"} <= set(config["config"]["Env"])
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("image", PYTHON_IMAGES)
 def test_nothing_in_an_image_belongs_to_or_can_be_written_by_its_user(image: str, platform: str) -> None:
     _, config, _ = built(image, platform)

@@ -9,18 +9,21 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 from tests.support.live_bot import LiveBot
+from tests.support.processes import free_port
 from tests.support.services import Asked, Gate, Said, WebService
 
 pytestmark = pytest.mark.docker
 
 KEY = "sk-e2e-0123456789-very-secret"
-CONTROLLER = {"OPENAI_API_KEY": KEY}
+MODEL_PORT = free_port()
 
 
 @pytest.fixture(scope="module")
 def bot(fleet: Fleet) -> Iterator[LiveBot]:
-    """One online bot for the module."""
+    """One online bot for the module, of an installation with a language model on this machine."""
     bot = LiveBot(fleet, "settings", "491700000901")
+    fleet.controllers[-1].stop()
+    fleet.start_controller(OPENAI_API_KEY=KEY, OPENAI_BASE_URL=f"http://{bot.host_address()}:{MODEL_PORT}/v1")
     yield bot
     bot.delete()
 
@@ -28,9 +31,9 @@ def bot(fleet: Fleet) -> Iterator[LiveBot]:
 class Model:
     """A language model that repeats the last thing that was said to it; `slow` waits for the gate, `broken` fails."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, port: int = 0) -> None:
         self.gate = Gate()
-        self.service = WebService(address, self._answer)
+        self.service = WebService(address, self._answer, port=port)
 
     def _answer(self, asked: Asked) -> Said:
         last = asked.body["messages"][-1]["content"]
@@ -47,7 +50,7 @@ class Model:
 @pytest.fixture
 def model(bot: LiveBot) -> Iterator[Model]:
     """A language model that the bot uses."""
-    model = Model(bot.host_address())
+    model = Model(bot.host_address(), MODEL_PORT)
     settings = {"enabled": True, "baseUrl": f"{model.service.url}/v1", "model": "tiny", "systemPrompt": "Be brief."}
     bot.configure(chatgpt={**settings, "memoryMessages": 2, "timeoutSeconds": 30})
     yield model
@@ -107,6 +110,15 @@ def test_a_language_model_answers_with_what_it_remembers_of_the_chat(bot: LiveBo
     assert model.told(1) == ["Be brief.", "one", "one? yes", "two"]
     assert model.told(2) == ["Be brief.", "two", "two? yes", "three"], "as much as memoryMessages says"
     assert model.told(3) == ["Be brief.", "hello"], "each chat has its own memory"
+
+
+def test_the_installations_key_goes_to_no_model_that_was_set_for_a_bot(bot: LiveBot, model: Model) -> None:
+    other = Model(bot.host_address())
+    bot.configure(chatgpt={"baseUrl": f"{other.service.url}/v1"})
+    assert bot.ask(bot.contact(), "one") == "one? yes"
+    assert [call.authorization for call in other.service.asked] == [None]
+    assert model.service.asked == []
+    other.service.close()
 
 
 def test_a_language_model_that_takes_too_long_is_told_of_and_delays_no_other_chat(bot: LiveBot, model: Model) -> None:

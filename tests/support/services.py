@@ -33,7 +33,7 @@ class WebService:
     `answer` runs in a thread of its own for each call, so it may wait (for a `Gate`, say).
     """
 
-    def __init__(self, address: str, answer: Callable[[Asked], Said]) -> None:
+    def __init__(self, address: str, answer: Callable[[Asked], Said], *, port: int = 0) -> None:
         self.asked: list[Asked] = []
         asked = self.asked
 
@@ -55,7 +55,7 @@ class WebService:
 
             def log_message(self, *_: object) -> None: ...
 
-        self._server = http.server.ThreadingHTTPServer((address, 0), Handler)
+        self._server = http.server.ThreadingHTTPServer((address, port), Handler)
         self._server.daemon_threads = True
         self.url = f"http://{address}:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
