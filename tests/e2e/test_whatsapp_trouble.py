@@ -1,10 +1,24 @@
 """What WhatsApp does to a bot is told apart, and none of it makes a bot loop or lose its session needlessly."""
 
+from collections.abc import Iterator
+
+import psycopg
 import pytest
 
+from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
+from tests.support.live_bot import LiveBot
 
 pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deaf(fleet: Fleet) -> Iterator[LiveBot]:
+    """A bot that WhatsApp does not answer any more: noticing takes half a minute, in which the other tests run."""
+    bot = LiveBot(fleet, "wa-deaf", "491700000307")
+    fleet.phones.fail(bot.phone, "deaf")
+    yield bot
+    bot.delete()
 
 
 def test_a_dropped_connection_heals_without_a_restart(fleet: Fleet) -> None:
@@ -61,3 +75,59 @@ def test_pairing_by_code_needs_no_qr(fleet: Fleet) -> None:
     fleet.wait_phase("wa-code", "online")
     assert fleet.status("wa-code")["phase"] == "online"
     fleet.delete("wa-code")
+
+
+def test_a_bot_that_cannot_connect_gives_up_and_is_restarted_until_it_can(fleet: Fleet) -> None:
+    bot = LiveBot(fleet, "wa-refused", "491700000308")
+    bot.configure(reconnectBaseDelaySeconds=0.1, maxReconnectAttempts=3)
+    fleet.phones.fail(bot.phone, "refuse")
+    status = fleet.wait_status(bot.id, lambda status: status["restarts"] >= 1, what="a restart")
+    assert (status["lastExit"]["reason"], status["lastExit"]["exitCode"]) == ("reconnect-failed", 75)
+    failed = eventually(lambda: fleet.events(bot.id, "reconnect-failed"), what="the event")
+    assert failed[0]["data"] == {"attempts": 3}
+
+    fleet.phones.heal(bot.phone)
+    fleet.call("POST", f"{bot.path}/start")
+    fleet.wait_phase(bot.id, "online")
+    assert len(fleet.events(bot.id, "qr")) == 1, "with its session, without another code"
+    bot.delete()
+
+
+def test_the_connection_is_renewed_on_time_by_the_same_client(fleet: Fleet) -> None:
+    bot, ada = LiveBot(fleet, "wa-renewed", "491700000309"), "491511110309"
+    fleet.phones.post("/contacts", {"phone": ada})
+    boot = bot.runtime("/health")["bootId"]
+    with psycopg.connect(fleet.database_url, autocommit=True) as connection:
+        # Oftener than the api would take: at least a minute.
+        often = """{"connectionResetIntervalSeconds": 1, "heartbeatIntervalSeconds": 1}"""
+        connection.execute("UPDATE bots SET settings = settings || %s::jsonb WHERE id = %s", [often, bot.id])
+
+    def renewals() -> int:
+        states = [event["data"]["state"] for event in fleet.events(bot.id, "connection-update")]
+        return states.count("online") - 1
+
+    for number in range(3):
+        eventually(renewals, lambda seen, number=number: seen > number, what="a renewal")  # type: ignore[misc]
+        sent = bot.send(ada, message=f"number {number}")
+        assert sent["state"] in {"sent", "delivered"}
+    bot.configure(connectionResetIntervalSeconds=0)
+    assert bot.runtime("/health")["bootId"] == boot
+    assert not bot.restarted
+    log = fleet.container(bot.id).logs().decode()
+    assert log.count("serves on port") == 1, "the process has not started anew in place either"
+    assert "renewing the connection, as every 1 s" in log
+    assert [item["text"] for item in fleet.phones.inbox(ada)] == ["number 0", "number 1", "number 2"]
+    bot.delete()
+
+
+def test_a_deaf_connection_is_noticed_and_renewed(fleet: Fleet, deaf: LiveBot) -> None:
+    def heard_nothing() -> list[str]:
+        return [event["data"]["code"] for event in fleet.events(deaf.id, "health-check-failed")]
+
+    assert eventually(heard_nothing, deadline=90, what="the failed check")
+    assert "deaf" in [event["data"]["state"] for event in fleet.events(deaf.id, "connection-update")]
+    fleet.phones.heal(deaf.phone)
+    fleet.wait_phase(deaf.id, "online", deadline=90)
+    assert deaf.ask("491511110307", ".ping") == "pong"
+    assert not deaf.restarted
+    assert fleet.status(deaf.id)["restarts"] == 0
