@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -127,3 +128,13 @@ async def test_every_call_is_documented(api: httpx.AsyncClient) -> None:
         for method, call in calls.items():
             assert call.get("description"), f"{method} {path}"
     assert (await api.get("/docs")).status_code == 200
+
+
+async def test_the_reference_needs_no_internet(api: httpx.AsyncClient) -> None:
+    page = await api.get("/docs")
+    assert page.status_code == 200
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) == 3
+    for path in loaded:
+        assert (await api.get(path)).status_code == 200, path
+    assert "/contacts/{phone}/messages" in (await api.get("/openapi.json")).json()["paths"]

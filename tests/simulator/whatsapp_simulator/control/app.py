@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from whatsapp_simulator.control import accounts, calls, channels, contacts, errors, groups, messages
+from whatsapp_simulator.control import accounts, calls, channels, contacts, docs, errors, groups, messages
 from whatsapp_simulator.control.models import Health
 from whatsapp_simulator.simulator import Simulator
 
@@ -18,8 +18,9 @@ Errors are `{code, message}`. Phone numbers are international, with or without `
 
 def create(simulator: Simulator) -> FastAPI:
     """The app; its calls run in the simulator's event loop."""
-    app = FastAPI(title="WhatsApp simulator", description=_DESCRIPTION, version="1")
+    app = FastAPI(title="WhatsApp simulator", description=_DESCRIPTION, version="1", docs_url=None, redoc_url=None)
     errors.install(app)
+    docs.install(app)
     for resource in (accounts, contacts, messages, groups, channels, calls):
         app.include_router(resource.router(simulator))
 
