@@ -109,6 +109,7 @@ class Actions:
             return await self._engine.create(spec)
 
     async def _start(self, record: BotRecord, container: str) -> None:
+        record.own_start = container
         await self._engine.start(container)
         now = self._clock()
         again = record.known.next_start_at is not None and record.known.refusals == 0

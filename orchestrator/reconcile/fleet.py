@@ -8,10 +8,9 @@ only makes things happen sooner.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 
-from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
+from bot_runtime.contract import ConnectionState
 from orchestrator.db.fence import LostLeadership
 from orchestrator.db.session import is_unavailable
 from orchestrator.engine.base import (
@@ -23,10 +22,10 @@ from orchestrator.engine.base import (
 )
 from orchestrator.outbox.dispatcher import Endpoint
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.probes import Failed, Monitor, Target
+from orchestrator.reconcile.probe_observer import ProbeObserver
+from orchestrator.reconcile.probes import Monitor, Target
 from orchestrator.reconcile.queue import WorkQueue
 from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.spec import InvalidBot, runtime_config
 from orchestrator.reconcile.store import Store
 from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
@@ -36,9 +35,6 @@ log = logging.getLogger(__name__)
 
 FLUSH_INTERVAL = 5.0
 """Seconds between two writes of heartbeats and other values that change without a change of phase."""
-BLIND_BOTS = 3
-BLIND_PROBES = 2
-"""So many bots, and not one answer in the time of so many probes: then it is us."""
 ERROR_FIRST_DELAY = 0.5
 ERROR_MAX_DELAY = 30.0
 
@@ -62,17 +58,26 @@ class Fleet:
         self._engine = engine
         self._store = store
         self._settings = settings
-        self._owner = owner
-        self._clock = clock
         self._metrics = metrics
-        self._on_online = on_online
         self._records: dict[str, BotRecord] = {}
         self._errors: dict[str, int] = {}
+        self._engine_away = False
         self._sweep_now = asyncio.Event()
         self.queue = WorkQueue()
         self.swept = asyncio.Event()
         """Set once the first sweep has adopted what runs."""
-        self._monitor = Monitor(self, interval=settings.probe_interval, timeout=settings.probe_timeout, random=random)
+        self.observer = ProbeObserver(
+            records=self._records,
+            store=store,
+            settings=settings,
+            clock=clock,
+            metrics=metrics,
+            wake=self._wake,
+            on_online=on_online,
+        )
+        self._monitor = Monitor(
+            self.observer, interval=settings.probe_interval, timeout=settings.probe_timeout, random=random
+        )
         self._worker = Worker(
             engine=engine,
             store=store,
@@ -81,12 +86,11 @@ class Fleet:
             epoch=epoch,
             clock=clock,
             random=random,
-            blind=self._blind,
+            blind=self.observer.blind,
         )
         self._sweeper = Sweeper(
             engine=engine, store=store, settings=settings, clock=clock, records=self._records, metrics=metrics
         )
-        self._last_answer = clock()
 
     def record(self, bot_id: str) -> BotRecord | None:
         """What is held of one bot."""
@@ -139,98 +143,14 @@ class Fleet:
 
     def _on_engine_event(self, event: EngineEvent) -> None:
         if event.kind is EngineEventKind.CONNECTED:
+            self._engine_away = False
             self.request_sweep()
             return
         record = self._records.get(event.bot_id or "")
-        if record is None:
+        if record is None or record.is_own_start(event):
             return
         record.observed_dirty = True
         self._wake(record.bot_id)
-
-    # Probes (the Observer of `probes.py`)
-
-    def on_probe(self, target: Target, result: Health | Failed) -> None:
-        """Take a probe's result over; have the bot reconciled when it changes anything but a heartbeat."""
-        record = self._records.get(target.bot_id)
-        if record is None or record.probed is None or record.container is None:
-            return
-        if (record.container.id, record.probed.since) != (target.container_id, target.run):
-            return
-        before = record.probed
-        if isinstance(result, Failed):
-            self._metrics.probes.labels(result="failed").inc()
-            failures = 0 if result.alive else before.failures + 1
-            connection = None if result.alive else before.connection
-            record.probed = replace(
-                before,
-                failures=failures,
-                failing=failures >= self._settings.probe_failure_threshold,
-                failure=result.message,
-                connection=connection,
-            )
-        else:
-            self._metrics.probes.labels(result="ok").inc()
-            self._last_answer = self._clock()
-            record.health = result
-            if result.connection is not ConnectionState.CONNECTING:
-                record.paired_number = result.phone_number
-            if not before.seen:
-                record.known = replace(record.known, healthy_since=record.known.healthy_since or self._clock())
-            fault = result.last_error
-            record.probed = replace(
-                before,
-                seen=True,
-                failing=False,
-                failures=0,
-                failure="",
-                connection=result.connection,
-                connection_message="" if fault is None or result.connection in _CALM else fault.message,
-            )
-            if result.connection is ConnectionState.ONLINE is not before.connection:
-                self._on_online(target.bot_id)
-        if replace(record.probed, failures=0) != replace(before, failures=0):
-            self._wake(target.bot_id)
-
-    def _blind(self) -> bool:
-        """Whether not one of several bots has answered for so long that the fault is on our side."""
-        watched = sum(1 for record in self._records.values() if record.probed is not None)
-        silence = self._clock() - self._last_answer
-        return watched >= BLIND_BOTS and silence > BLIND_PROBES * (
-            self._settings.probe_interval + self._settings.probe_timeout
-        )
-
-    def wanted_generation(self, bot_id: str) -> int:
-        """The generation of the configuration that a bot's runtime should have."""
-        record = self._records.get(bot_id)
-        return 0 if record is None or record.bot is None else record.bot.config_generation
-
-    async def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
-        """The configuration that a bot's runtime should have, read when it is needed."""
-        row = await self._store.config(bot_id)
-        if row is None:
-            return None
-        try:
-            return runtime_config(row[0], self._settings, row[1])
-        except InvalidBot:
-            return None
-
-    def secrets(self) -> Secrets | None:
-        """What is pushed to every new process of a bot and written nowhere."""
-        settings = self._settings
-        if settings.openai_api_key is None:
-            return None
-        return Secrets(
-            openai_api_key=settings.openai_api_key.get_secret_value(), openai_base_url=settings.openai_base_url
-        )
-
-    async def take_events(self, bot_id: str, page: EventPage) -> None:
-        """Keep a page of a bot's events."""
-        record = self._records[bot_id]
-        # One transaction per bot at a time: whoever follows its events by id must never see a later id first.
-        async with record.writing:
-            await self._store.ingest(bot_id, page)
-        record.spool_id, record.spool_seq = page.spool_id, page.next
-        self._metrics.events.inc(len(page.items))
 
     # Work
 
@@ -271,11 +191,21 @@ class Fleet:
         delay = min(ERROR_FIRST_DELAY * 2.0 ** min(failures - 1, 16), ERROR_MAX_DELAY)
         self._metrics.reconciles.labels(result=result).inc()
         detail = exc if isinstance(exc, EngineError) else type(exc).__name__
-        log.warning("bot %s: %s: %s; again in %.1f s", record.bot_id, result, detail, delay)
+        level = logging.WARNING
+        if isinstance(exc, EngineUnavailable):
+            self._say_engine_away(exc)
+            level = logging.DEBUG
+        log.log(level, "bot %s: %s: %s; again in %.1f s", record.bot_id, result, detail, delay)
         if result == "error":
             log.debug("bot %s", record.bot_id, exc_info=exc)
         record.bot_dirty = record.observed_dirty = True
         self.queue.add_later(record.bot_id, delay)
+
+    def _say_engine_away(self, exc: EngineUnavailable) -> None:
+        """Once for all bots and attempts, until the engine is back."""
+        if not self._engine_away:
+            self._engine_away = True
+            log.warning("%s; the bots are looked at again as soon as it answers", exc)
 
     def _sync_watch(self, record: BotRecord) -> None:
         container, probed = record.container, record.probed
@@ -301,6 +231,9 @@ class Fleet:
                 await self.sweep()
             except LostLeadership:
                 raise
+            except EngineUnavailable as exc:
+                self._say_engine_away(exc)
+                delay = 1.0
             except EngineError as exc:
                 log.warning("sweep: %s", exc)
                 delay = 1.0
@@ -344,7 +277,3 @@ class Fleet:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
                 log.warning("status of bot %s was not written: %s", record.bot_id, type(exc).__name__)
-
-
-_CALM = {ConnectionState.ONLINE, ConnectionState.CONNECTING, ConnectionState.PAIRING, ConnectionState.CLOSING}
-"""States in which an earlier error of the connection is no news."""

@@ -10,7 +10,7 @@ import msgspec
 
 from bot_runtime.contract import EventType, Health
 from orchestrator.db.models import Bot, BotStatus, Phase
-from orchestrator.engine.base import ObservedContainer
+from orchestrator.engine.base import EngineEvent, EngineEventKind, ObservedContainer
 from orchestrator.reconcile.plan import Decision, Known, Probed
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ class BotRecord:
     container: ObservedContainer | None = None
     observed_dirty: bool = True
     """The engine hinted at a change: look before deciding."""
+    own_start: str | None = None
+    """The container that is being started here, until the engine has told of it."""
     configured: int = 0
     """The newest configuration that its watch was told to look after."""
     probed: Probed | None = None
@@ -68,6 +70,12 @@ class BotRecord:
     def loaded(self) -> bool:
         """Whether the status in Postgres has been read; a bot announced by a notification starts without."""
         return bool(self.written)
+
+    def is_own_start(self, event: EngineEvent) -> bool:
+        """Whether a hint of the engine says no more than that it did what it was told here."""
+        own = event.kind is EngineEventKind.START and event.container_id == self.own_start
+        self.own_start = None
+        return own
 
     def load(self, bot: Bot, status: BotStatus) -> None:
         """Take over the rows in Postgres: all of them the first time, from then on only what is wanted."""

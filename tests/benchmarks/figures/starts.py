@@ -15,7 +15,7 @@ from tests.benchmarks.spawner import Spawner, SpawnerMissing
 from tests.benchmarks.world import World
 
 GOAL = Goal(Kind.RATIO, 1.15)
-ROUNDS = 3
+ROUNDS = 5
 
 
 def measure(run: Run, size: int) -> Iterator[Row]:

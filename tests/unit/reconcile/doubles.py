@@ -244,7 +244,7 @@ class Driver:
             self.notice(bot_id)
 
     def answers(self, bot_id: str, connection: ConnectionState = ConnectionState.ONLINE) -> bool:
-        """A probe got an answer from the bot (what `Fleet.on_probe` does); whether that is news."""
+        """A probe got an answer from the bot (what `ProbeObserver.on_probe` does); whether that is news."""
         record = self.records.get(bot_id)
         if record is None or record.probed is None:
             return False

@@ -8,6 +8,7 @@ import pytest
 
 from bot_runtime.contract import ConnectionState, EventCursor, Fault, Health, Versions
 from orchestrator.db.models import Bot, BotStatus, Desired
+from orchestrator.engine.base import EngineEvent, EngineEventKind, EngineUnavailable
 from orchestrator.engine.memory import MemoryEngine
 from orchestrator.reconcile.fleet import Fleet
 from orchestrator.reconcile.metrics import Metrics
@@ -89,15 +90,17 @@ def health(connection: ConnectionState = ConnectionState.ONLINE, **changes: Any)
 
 class TestProbes:
     async def test_the_first_answer_makes_a_run_healthy(self, fleet: Fleet, running: BotRecord, world: World) -> None:
-        fleet.on_probe(target(running), health())
+        fleet.observer.on_probe(target(running), health())
         assert running.probed == Probed(since=100.0, seen=True, connection=ConnectionState.ONLINE)
         assert running.known.healthy_since == world.clock.now
         assert await drain(fleet) == 1
 
     async def test_an_answer_like_the_last_one_wakes_nobody(self, fleet: Fleet, running: BotRecord) -> None:
-        fleet.on_probe(target(running), health())
+        fleet.observer.on_probe(target(running), health())
         await drain(fleet)
-        fleet.on_probe(target(running), health(last_heartbeat=datetime(2026, 1, 2, tzinfo=UTC), memory_bytes=2))
+        fleet.observer.on_probe(
+            target(running), health(last_heartbeat=datetime(2026, 1, 2, tzinfo=UTC), memory_bytes=2)
+        )
         assert await drain(fleet) == 0
         assert running.health is not None
         assert running.health.memory_bytes == 2
@@ -106,17 +109,17 @@ class TestProbes:
         self, fleet: Fleet, running: BotRecord
     ) -> None:
         for result in (health(), NO_ANSWER, NO_ANSWER, health(), NO_ANSWER, NO_ANSWER):
-            fleet.on_probe(target(running), result)
+            fleet.observer.on_probe(target(running), result)
             assert not running.probed.failing  # type: ignore[union-attr]
-        fleet.on_probe(target(running), NO_ANSWER)
+        fleet.observer.on_probe(target(running), NO_ANSWER)
         assert running.probed is not None
         assert running.probed.failing
         assert running.probed.failure == "ConnectTimeout"
 
     async def test_a_refusal_is_a_sign_of_life_and_not_of_health(self, fleet: Fleet, running: BotRecord) -> None:
-        fleet.on_probe(target(running), health())
+        fleet.observer.on_probe(target(running), health())
         for _ in range(10):
-            fleet.on_probe(target(running), REFUSAL)
+            fleet.observer.on_probe(target(running), REFUSAL)
         assert running.probed is not None
         assert (running.probed.failing, running.probed.failures) == (False, 0)
         assert running.probed.connection is None
@@ -125,8 +128,8 @@ class TestProbes:
     async def test_one_lost_answer_does_not_change_what_is_known_of_the_connection(
         self, fleet: Fleet, running: BotRecord
     ) -> None:
-        fleet.on_probe(target(running), health())
-        fleet.on_probe(target(running), NO_ANSWER)
+        fleet.observer.on_probe(target(running), health())
+        fleet.observer.on_probe(target(running), NO_ANSWER)
         assert running.probed is not None
         assert running.probed.connection is ConnectionState.ONLINE
 
@@ -135,14 +138,14 @@ class TestProbes:
         self, fleet: Fleet, running: BotRecord, result: Failed | Health
     ) -> None:
         for _ in range(5):
-            fleet.on_probe(target(running, run=50.0), result)
+            fleet.observer.on_probe(target(running, run=50.0), result)
         assert running.probed == Probed(since=100.0)
         assert running.health is None
         assert await drain(fleet) == 0
 
     async def test_nor_does_what_comes_from_another_container_or_bot(self, fleet: Fleet, running: BotRecord) -> None:
-        fleet.on_probe(Target(BOT, "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
-        fleet.on_probe(Target("unheard-of", "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
+        fleet.observer.on_probe(Target(BOT, "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
+        fleet.observer.on_probe(Target("unheard-of", "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
         assert running.probed == Probed(since=100.0)
 
     @pytest.mark.parametrize(
@@ -152,15 +155,15 @@ class TestProbes:
         self, fleet: Fleet, running: BotRecord, connection: ConnectionState, message: str
     ) -> None:
         fault = Fault(code="stream", message="stream ended", at=NOW)
-        fleet.on_probe(target(running), health(connection, last_error=fault))
+        fleet.observer.on_probe(target(running), health(connection, last_error=fault))
         assert running.probed is not None
         assert running.probed.connection_message == message
 
     async def test_the_paired_number_is_kept_while_the_bot_connects(self, fleet: Fleet, running: BotRecord) -> None:
-        fleet.on_probe(target(running), health())
-        fleet.on_probe(target(running), health(ConnectionState.CONNECTING, phone_number=None))
+        fleet.observer.on_probe(target(running), health())
+        fleet.observer.on_probe(target(running), health(ConnectionState.CONNECTING, phone_number=None))
         assert running.paired_number == "49170"
-        fleet.on_probe(target(running), health(ConnectionState.LOGGED_OUT, phone_number=None))
+        fleet.observer.on_probe(target(running), health(ConnectionState.LOGGED_OUT, phone_number=None))
         assert running.paired_number is None
 
 
@@ -221,20 +224,53 @@ class TestSweeps:
         assert "orphan" not in world.host.containers
 
 
+class TestHints:
+    async def test_a_start_of_our_own_is_no_news(self, fleet: Fleet, running: BotRecord) -> None:
+        assert running.container is not None
+        started = EngineEvent(EngineEventKind.START, BOT, running.container.id)
+        running.own_start = running.container.id
+        fleet._on_engine_event(started)
+        assert not running.observed_dirty
+        fleet._on_engine_event(started)
+        assert running.observed_dirty
+
+    async def test_an_end_between_our_start_and_the_next_is_news_with_what_follows(
+        self, fleet: Fleet, running: BotRecord
+    ) -> None:
+        assert running.container is not None
+        running.own_start = running.container.id
+        fleet._on_engine_event(EngineEvent(EngineEventKind.DIE, BOT, running.container.id))
+        assert running.observed_dirty
+        running.observed_dirty = False
+        fleet._on_engine_event(EngineEvent(EngineEventKind.START, BOT, running.container.id))
+        assert running.observed_dirty
+
+    async def test_an_engine_that_is_away_is_told_once_for_all_bots(
+        self, fleet: Fleet, running: BotRecord, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        away = EngineUnavailable("the engine does not answer")
+        for _ in range(3):
+            fleet._failed(running, "engine-unavailable", away)
+        fleet._on_engine_event(EngineEvent(EngineEventKind.CONNECTED))
+        fleet._failed(running, "engine-unavailable", away)
+        told = [entry for entry in caplog.records if entry.levelname == "WARNING"]
+        assert len(told) == 2
+
+
 class TestBlindness:
     async def test_one_bot_that_does_not_answer_is_its_own_trouble(
         self, fleet: Fleet, running: BotRecord, world: World
     ) -> None:
         world.clock.now += 3600
-        assert not fleet._blind()
+        assert not fleet.observer.blind()
 
     async def test_many_that_all_fall_silent_are_ours(self, fleet: Fleet, running: BotRecord, world: World) -> None:
         for number in range(3):
             other = BotRecord(bot_id=f"other-{number}")
             other.probed = Probed(since=100.0, seen=True)
             fleet._records[other.bot_id] = other
-        assert not fleet._blind()
+        assert not fleet.observer.blind()
         world.clock.now += 3600
-        assert fleet._blind()
-        fleet.on_probe(target(running), health())
-        assert not fleet._blind()
+        assert fleet.observer.blind()
+        fleet.observer.on_probe(target(running), health())
+        assert not fleet.observer.blind()
