@@ -11,8 +11,9 @@ from tests.conftest import POSTGRES_IMAGE, at, execute
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """A server that lives as long as the block; its address as `postgresql://user:password@host:port/postgres`."""
+def postgres() -> Iterator[tuple[str, int]]:
+    """A server that lives as long as the block: its address as `postgresql://user:password@host:port/postgres`, and
+    the host's process id of its container's first process."""
     # Ryuk, the watchdog of testcontainers, would have to come from a registry.
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
     from testcontainers.community.postgres import PostgresContainer
@@ -23,7 +24,9 @@ def postgres() -> Iterator[str]:
         POSTGRES_IMAGE, username="botdock", password="botdock", dbname="postgres", driver=None
     ).with_name(f"botdock-bench-postgres-{uuid.uuid4().hex[:8]}")
     with container:
-        yield container.get_connection_url()
+        running = container.get_wrapped_container()
+        running.reload()
+        yield container.get_connection_url(), int(running.attrs["State"]["Pid"])
 
 
 def migrated(server_url: str) -> tuple[str, str]:

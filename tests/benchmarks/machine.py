@@ -50,6 +50,16 @@ def cgroup_bytes(pid: int) -> int:
     return int((folder / "memory.current").read_text()) - _stat(folder, "file")
 
 
+def cgroup_cpu_seconds(pid: int) -> float:
+    """The CPU time that the cgroup of a container's process has used so far."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "cpuacct" in controllers.split(","):
+            return int(Path(f"/sys/fs/cgroup/cpuacct{path}/cpuacct.usage").read_text()) / 1e9
+    usage = Path(f"/sys/fs/cgroup{path}/cpu.stat").read_text().splitlines()[0]
+    return int(usage.removeprefix("usage_usec ")) / 1e6
+
+
 def _stat(folder: Path, name: str) -> int:
     for line in (folder / "memory.stat").read_text().splitlines():
         key, value = line.split()

@@ -5,12 +5,36 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from types import ModuleType
 
-from tests.benchmarks.figures import adoption, approval, connecting, engine_restart, memory, probing, recovery, starts
+from tests.benchmarks.figures import (
+    adoption,
+    approval,
+    connecting,
+    engine_restart,
+    memory,
+    messages,
+    probing,
+    recovery,
+    starts,
+    traffic,
+    visible,
+)
 from tests.benchmarks.results import Row, footnotes, markdown
 from tests.support.processes import ROOT
 
 PATH = ROOT / "docs/benchmarks.md"
-_FIGURES: tuple[ModuleType, ...] = (starts, approval, recovery, connecting, memory, probing, adoption, engine_restart)
+_FIGURES: tuple[ModuleType, ...] = (
+    starts,
+    approval,
+    recovery,
+    connecting,
+    memory,
+    probing,
+    adoption,
+    messages,
+    visible,
+    traffic,
+    engine_restart,
+)
 
 _INTRODUCTION = """\
 # Benchmarks

@@ -18,6 +18,8 @@ from tests.benchmarks.figures import (
     probing,
     recovery,
     starts,
+    traffic,
+    visible,
 )
 from tests.benchmarks.results import Row
 from tests.benchmarks.run import Run
@@ -35,6 +37,8 @@ _ONCE = {
     "recovery": recovery.measure,
     "connecting": connecting.measure,
     "messages": messages.measure,
+    "visible": visible.measure,
+    "traffic": traffic.measure,
     "engine-restart": engine_restart.measure,
 }
 NAMES = (*_BEFORE_PAIRING, "approval", *_EACH_SIZE, *_ONCE)
@@ -74,7 +78,7 @@ def bench(sizes: tuple[int, ...], *, quick: bool) -> Iterator[Bench]:
         client = docker.APIClient(version="auto")
         stack.callback(client.close)
         description = machine.describe(client)
-        server_url = stack.enter_context(database.postgres())
+        server_url, postgres_pid = stack.enter_context(database.postgres())
         url, key = database.migrated(server_url)
         world = stack.enter_context(World(database_url=url, admin_key=key, logs=LOGS))
-        yield Bench(Run(world, server_url, LOGS, sizes, quick), description)
+        yield Bench(Run(world, server_url, postgres_pid, LOGS, sizes, quick), description)

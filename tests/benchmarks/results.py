@@ -123,6 +123,12 @@ class Row:
         )
 
 
+def quantile(values: Iterable[float], share: float) -> float:
+    """The value that this share of all values does not exceed. Raises IndexError when there is none."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
 def aligned(rows: Iterable[Row]) -> str:
     """The table for a terminal."""
     lines = [HEADER, *(row.cells() for row in rows)]

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
+from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit, quantile
 from tests.benchmarks.run import Run
 from tests.support.processes import ROOT
 
@@ -28,7 +28,7 @@ def measure(run: Run) -> Iterator[Row]:
     answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(answer.stdout.splitlines()[-1])
     for name, share in (("p50", 0.5), ("p99", 0.99)):
-        ours, floor = (_sample(_quantile(found[side], share)) for side in ("ours", "bare"))
+        ours, floor = (_sample(quantile(found[side], share)) for side in ("ours", "bare"))
         yield Row(f".ping → answer at the contact, {name}", None, ours, floor, ROUND_TRIP_GOAL)
     ours, floor = _sample(found["oursBurst"]), _sample(found["bareBurst"])
     yield Row("burst of messages: time for each", None, ours, floor, BURST_GOAL)
@@ -38,7 +38,3 @@ def measure(run: Run) -> Iterator[Row]:
 
 def _sample(seconds: float) -> Sample:
     return Sample((seconds,), Unit.MILLISECONDS)
-
-
-def _quantile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]

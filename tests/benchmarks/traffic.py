@@ -1,0 +1,79 @@
+"""Contacts that write to paired bots, from a process of their own so that they do not disturb who measures."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from tests.benchmarks.world import World
+from tests.support.processes import ROOT
+
+FIRST_CONTACT = 491_511_500_000
+SPARE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written."""
+
+    ids: tuple[str, ...]
+    asked: int
+    """How many of them were commands."""
+    began: float
+    ended: float
+    """Unix times."""
+
+
+class Traffic:
+    """One contact for each bot writes `rate` messages a second for so many seconds, from the moment the block is
+    entered; `finish` waits for the end. Every `commands`-th message is `.ping`."""
+
+    def __init__(self, world: World, bots: Iterable[str], *, rate: float, seconds: float, commands: int = 0) -> None:
+        self._world = world
+        phones = [world.phone(bot) for bot in bots]
+        self.contacts = [str(FIRST_CONTACT + number) for number in range(len(phones))]
+        self._seconds = seconds
+        url = urlsplit(world.fleet.phones.url)
+        self._order = {
+            "host": url.hostname,
+            "port": url.port,
+            "pairs": list(zip(self.contacts, phones, strict=True)),
+            "rate": rate,
+            "seconds": seconds,
+            "commands": commands,
+        }
+
+    def __enter__(self) -> Self:
+        for contact in self.contacts:
+            self._world.fleet.phones.post("/contacts", {"phone": contact})
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.scripts.write"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(self._order) + "\n")
+        self._process.stdin.flush()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything has been written."""
+        return self._process.poll() is not None
+
+    def finish(self) -> Written:
+        """What was written, once it is."""
+        output, _ = self._process.communicate(timeout=self._seconds + SPARE_SECONDS)
+        if self._process.returncode:
+            raise RuntimeError(f"who writes ended with {self._process.returncode}")
+        found = json.loads(output)
+        return Written(tuple(found["written"]), found["asked"], found["began"], found["ended"])
