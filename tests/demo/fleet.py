@@ -88,6 +88,10 @@ class Botdock(_Client):
         status = self._ask("GET", f"/api/bots/{bot_id}")["status"]
         return status["phase"], " ".join(part for part in (status["reason"], status["message"]) if part)
 
+    def container(self, bot_id: str) -> str:
+        """The id of the bot's container, "" for none."""
+        return self._ask("GET", f"/api/bots/{bot_id}")["status"]["containerId"] or ""
+
     def qr(self, bot_id: str, form: str) -> str | None:
         """The QR code as `raw` or `terminal`; None while the bot shows none."""
         response = self._call("GET", f"/api/bots/{bot_id}/qr", params={"format": form})

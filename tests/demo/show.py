@@ -91,7 +91,7 @@ def pair(terminal: Terminal, api: Botdock, phones: Phones, bot: DemoBot, *, draw
 
     def paired() -> bool | None:
         phase, _ = api.phase(bot.id)
-        if phase == "online":
+        if is_online(api, bot):
             return True
         picture = api.qr(bot.id, "terminal") if draw and phase == "pairing" else None
         code = api.qr(bot.id, "raw") if phase == "pairing" else None
@@ -110,10 +110,15 @@ def wait_until_online(terminal: Terminal, api: Botdock, bot: DemoBot) -> None:
     """Wait until the bot is online."""
 
     def online() -> bool | None:
-        return api.phase(bot.id)[0] == "online" or None
+        return is_online(api, bot) or None
 
     wait_for(f"bot {bot.id}", online, seconds=ONLINE_SECONDS, otherwise=lambda: api.last_words(bot.id))
     terminal.say(f"  {bot.id}: online")
+
+
+def is_online(api: Botdock, bot: DemoBot) -> bool:
+    """Whether it is online, by what runs: until a controller has looked, the API tells what was before `make down`."""
+    return api.phase(bot.id)[0] == "online" and stacks.runs(api.container(bot.id))
 
 
 def _logs(stack: Stack, service: str) -> str:

@@ -141,6 +141,12 @@ def run(command: list[str], *, what: str, env: Mapping[str, str] | None = None, 
     return done.stdout
 
 
+def runs(container: str) -> bool:
+    """Whether a container of this id runs."""
+    state = _call(["docker", "inspect", "--format", "{{.State.Running}}", container])
+    return state.stdout.strip() == "true"
+
+
 def explain(output: str) -> str:
     """The line of a program's output that tells what is wrong, with what to do where we know it."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
