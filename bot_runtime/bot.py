@@ -49,6 +49,7 @@ from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.inbox import Inbox
 from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address, parse_address, parse_number
 from bot_runtime.whatsapp.messages import Account, Arrival, GroupChange, WhatsAppError
+from bot_runtime.whatsapp.sockets import Outgoing
 from bot_runtime.whatsapp.state import Link
 from bot_runtime.whatsapp.terminal import draw_qr
 from bot_runtime.whatsapp.transport import LibraryTransport
@@ -87,7 +88,7 @@ class Bot:
         self.config = config
         self.spool = Spool(store)
         transport = LibraryTransport(self._core, directory.database)
-        transfers = Transfers()
+        transfers = Transfers(Outgoing(own_port))
         self._outbox = Outbox(store)
         polls = Polls(store)
         self.uploads = Uploads(directory.files)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from bot_runtime.errors import ApiError, is_full
-from bot_runtime.transfers import Transfers
+from bot_runtime.transfers import Transfers, TransferStoppedError
 from bot_runtime.whatsapp.messages import WhatsAppError
 from bot_runtime.whatsapp.outgoing import Transport
 
@@ -154,7 +154,7 @@ class Media:
         except BaseException as error:
             release()
             if isinstance(error, TimeoutError):
-                raise ApiError(504, "timeout", "WhatsApp has not delivered the file in time; try again") from None
+                raise _late() from None
             raise
 
     async def _fetch(self, message_id: str, size: int) -> int:
@@ -197,10 +197,20 @@ def _api_error(error: BaseException) -> BaseException:
         return ApiError(507, "disk-full", "the bot's volume has no room for this file")
     if not isinstance(error, WhatsAppError):
         return error
+    if isinstance(error, TransferStoppedError):
+        return _not_allowed("the file is larger than its message says") if error.too_large else _late()
     if any(words in str(error) for words in _GONE):
         return ApiError(410, "media-gone", "WhatsApp no longer has this file")
     return ApiError(502, "download-failed", f"WhatsApp did not deliver the file: {error}")
 
 
 def _too_large(size: int) -> ApiError:
-    return ApiError(413, "too-large", f"the file has {size} bytes; at most {MAX_MEDIA_BYTES} are fetched")
+    return _not_allowed(f"the file has {size} bytes")
+
+
+def _not_allowed(what: str) -> ApiError:
+    return ApiError(413, "too-large", f"{what}; at most {MAX_MEDIA_BYTES} bytes are fetched")
+
+
+def _late() -> ApiError:
+    return ApiError(504, "timeout", "WhatsApp has not delivered the file in time; try again")

@@ -18,7 +18,7 @@ from bot_runtime.rate import seconds_until_room
 from bot_runtime.recipients import Recipients
 from bot_runtime.transfers import Transfers
 from bot_runtime.uploads import Upload, Uploads
-from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address
 from bot_runtime.whatsapp.messages import Sent, WhatsAppError
 from bot_runtime.whatsapp.outgoing import Outgoing, Transport
 
@@ -84,6 +84,7 @@ class Sender:
         Raises `ApiError` 400, 409, 429, 502, 504, 507.
         """
         message = self._recipients.outgoing(request)
+        recipient = await self._person(message.chat)
         task = self._running.get(request.client_id)
         repeated = task is not None
         if task is None:
@@ -91,7 +92,7 @@ class Sender:
             if result is not None:
                 self._uploads.discard(request.client_id)
                 return result
-            task = self._start(request, message)
+            task = self._start(request, message, recipient)
         try:
             result = await asyncio.wait_for(asyncio.shield(task), self._timeout)
         except TimeoutError:
@@ -121,13 +122,20 @@ class Sender:
         except OutcomeUnknownError as error:
             raise ApiError(409, "outcome-unknown", str(error)) from error
 
-    def _start(self, request: SendRequest, message: Outgoing) -> asyncio.Task[SendResult]:
+    async def _person(self, chat: Address) -> str:
+        """One name for one person, who can be written to by number and by hidden id."""
+        if chat.server != HIDDEN:
+            return str(chat)
+        number = await asyncio.to_thread(self._transport.number_of, chat.user)
+        return str(chat if number is None else Address(number, PERSON))
+
+    def _start(self, request: SendRequest, message: Outgoing, recipient: str) -> asyncio.Task[SendResult]:
         file = self._uploads.find(request.client_id) if isinstance(request.content, FILES) else None
         if isinstance(request.content, FILES) and file is None:
             raise _upload_missing()
-        self._check_rate(message.chat)
+        self._check_rate(recipient)
         try:
-            self._outbox.start(request.client_id, str(message.chat), message.secret)
+            self._outbox.start(request.client_id, recipient, message.secret)
         except sqlite3.OperationalError as error:
             raise ApiError(507, "disk-full", f"the bot's volume cannot be written: {error}") from error
         task = asyncio.create_task(self._run(request.client_id, message, file))
@@ -135,11 +143,11 @@ class Sender:
         task.add_done_callback(lambda _: self._running.pop(request.client_id))
         return task
 
-    def _check_rate(self, chat: Address) -> None:
+    def _check_rate(self, recipient: str) -> None:
         config = self._config()
         window = config.rate_limit_window_seconds
         wait = seconds_until_room(
-            self._outbox.times(str(chat), within=window),
+            self._outbox.times(recipient, within=window),
             now=self._now(),
             maximum=config.rate_limit_max,
             window=window,

@@ -26,7 +26,7 @@ from bot_runtime.whatsapp.messages import (
     failure_of,
     is_session_error,
 )
-from bot_runtime.whatsapp.sockets import drop_outgoing
+from bot_runtime.whatsapp.sockets import Outgoing
 from bot_runtime.whatsapp.state import Action, Link, Signal, advance, backoff
 
 log = logging.getLogger(__name__)
@@ -214,7 +214,7 @@ class Connection:
             case Action.RECONNECT_LATER:
                 self._reconnect(backoff(self.link.attempts, base, self._uniform))
             case Action.DROP_SOCKET:
-                if drop_outgoing(self._own_port) == 0:
+                if Outgoing(self._own_port).drop() == 0:
                     self._signal(Status(Signal.DISCONNECTED, "disconnected", "there was no connection to renew"))
             case Action.RESTART:
                 self._listener.restart_needed(self.link.attempts)

@@ -66,6 +66,16 @@ def chat_state(database: Path, chat: Address, *, in_use: bool = False) -> bytes:
     return digest.digest()
 
 
+def number_of(database: Path, hidden: str) -> str | None:
+    """The phone number behind a hidden id, None when WhatsApp has not told it.
+
+    neonize may have the file open. Raises `SessionUnreadableError`.
+    """
+    with _session(database, in_use=True) as session:
+        row = session.execute("SELECT pn FROM whatsmeow_lid_map WHERE lid = ?", (hidden,)).fetchone()
+    return row[0] if row else None
+
+
 def _names(session: sqlite3.Connection, person: Address) -> list[str]:
     """The users of one person: by number and by hidden id, as far as both are known."""
     known, other = ("lid", "pn") if person.server == HIDDEN else ("pn", "lid")

@@ -62,6 +62,9 @@ class Transport(Protocol):
     def chat_state(self, chat: Address) -> bytes | None:
         """How the encryption with a chat stands, see `evidence.py`; None when that cannot be read now."""
 
+    def number_of(self, hidden: str) -> str | None:
+        """The phone number behind a hidden id (`…@lid`); None when it is not known now."""
+
     def download(self, reference: bytes, into: int) -> None:
         """Fetch the file that a received message refers to, and write it to a descriptor."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from bot_runtime.contract import Audio, Content, Document, Group, Image, Sticker, Video
 from bot_runtime.whatsapp.account import SessionUnreadableError
 from bot_runtime.whatsapp.core import Core
-from bot_runtime.whatsapp.evidence import chat_state, find_messages
+from bot_runtime.whatsapp.evidence import chat_state, find_messages, number_of
 from bot_runtime.whatsapp.files import Facts, read_facts
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Sent, WhatsAppError
@@ -50,6 +50,12 @@ class LibraryTransport:
     def chat_state(self, chat: Address) -> bytes | None:
         try:
             return chat_state(self._database, chat, in_use=True)
+        except SessionUnreadableError:
+            return None
+
+    def number_of(self, hidden: str) -> str | None:
+        try:
+            return number_of(self._database, hidden)
         except SessionUnreadableError:
             return None
 

@@ -174,6 +174,9 @@ def test_beyond_the_limit_one_is_told_how_long_to_wait_also_after_a_restart(
     assert again.send("a", contact, "one")["repeated"] is True
     assert again.get("/stats")["rateWindow"] == {f"{contact}@s.whatsapp.net": 2}
 
+    hidden = network.post("/contacts", phone=contact)["lid"]
+    assert again.request("e", hidden, "three").json()["code"] == "rate-limited", "the same person by another name"
+
     other = new_phone()
     network.post("/contacts", phone=other)
     again.send("d", other, "hello")

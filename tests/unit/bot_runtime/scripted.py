@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +13,16 @@ from bot_runtime.whatsapp.messages import Sent, WhatsAppError
 from bot_runtime.whatsapp.outgoing import Outgoing, UploadedFile
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class NoSockets:
+    """A process without connections to others."""
+
+    def outgoing(self) -> Collection[int]:
+        return ()
+
+    def drop(self, *, spare: Collection[int]) -> int:
+        return 0
 
 
 class ScriptedTransport:
@@ -26,6 +36,8 @@ class ScriptedTransport:
         self.left: dict[bytes, str] = {}
         """Messages that WhatsApp has although nobody was told: ids by secret."""
         self.files: dict[bytes, bytes] = {}
+        self.numbers: dict[str, str] = {}
+        """Phone numbers by hidden id."""
         self.downloads = 0
         self.may_download = threading.Event()
         self.may_download.set()
@@ -55,6 +67,9 @@ class ScriptedTransport:
 
     def chat_state(self, chat: Address) -> bytes | None:
         return str(chat).encode()
+
+    def number_of(self, hidden: str) -> str | None:
+        return self.numbers.get(hidden)
 
     def download(self, reference: bytes, into: int) -> None:
         self.downloads += 1

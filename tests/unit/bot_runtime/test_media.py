@@ -13,7 +13,7 @@ from bot_runtime.errors import ApiError
 from bot_runtime.media import KEPT_SECONDS, MAX_REFERENCE_BYTES, Media, MediaFile
 from bot_runtime.store import open_store
 from bot_runtime.transfers import Transfers
-from tests.unit.bot_runtime.scripted import ScriptedTransport
+from tests.unit.bot_runtime.scripted import NoSockets, ScriptedTransport
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ class World:
         self.now = 1000.0
         self.folder = folder
         self.transport = ScriptedTransport()
-        self.media = Media(store, folder, self.transport, Transfers(), now=lambda: self.now)
+        self.media = Media(store, folder, self.transport, Transfers(NoSockets()), now=lambda: self.now)
 
     def arrives(self, message_id: str, data: bytes, *, size: int | None = None, mimetype: str = "image/png") -> None:
         reference = b"how to fetch " + message_id.encode()

@@ -26,7 +26,7 @@ from bot_runtime.store import open_store
 from bot_runtime.transfers import Transfers
 from bot_runtime.uploads import Uploads
 from bot_runtime.whatsapp.jid import Address
-from tests.unit.bot_runtime.scripted import WHEN, ScriptedTransport
+from tests.unit.bot_runtime.scripted import WHEN, NoSockets, ScriptedTransport
 
 ADA = "491700000001"
 NO_ANSWER = "timed out waiting for message send response"
@@ -52,7 +52,7 @@ class World:
             self.outbox,
             self.uploads,
             transport,
-            Transfers(),
+            Transfers(NoSockets()),
             Recipients(own=lambda: Address("491700000099", "s.whatsapp.net"), recall=lambda _: "as it was"),
             Polls(store),
             config=lambda: self.config,
@@ -209,6 +209,21 @@ async def test_the_limit_is_per_recipient_however_the_number_is_written(world: W
     assert (await world.refused("3", f"00{ADA}")).status == 429
     await world.send("3", "491700000002")
     assert world.sender.rate_window() == {f"{ADA}@s.whatsapp.net": 3, "491700000002@s.whatsapp.net": 1}
+
+
+async def test_a_person_is_one_recipient_by_number_and_by_hidden_id(world: World) -> None:
+    world.transport.numbers = {"777777777777777": ADA}
+    for number, to in enumerate((ADA, "777777777777777@lid", ADA)):
+        await world.send(f"c{number}", to)
+    assert (await world.refused("d", "777777777777777@lid")).code == "rate-limited"
+    assert world.sender.rate_window() == {f"{ADA}@s.whatsapp.net": 3}
+    assert str(world.transport.taken[1].chat) == "777777777777777@lid"
+
+
+async def test_somebody_whose_number_is_not_known_is_a_recipient_all_the_same(world: World) -> None:
+    for number in range(3):
+        await world.send(f"c{number}", "777777777777777@lid")
+    assert (await world.refused("d", "777777777777777@lid")).code == "rate-limited"
 
 
 async def test_the_limit_survives_a_restart(world: World, store: Connection, tmp_path: Path) -> None:

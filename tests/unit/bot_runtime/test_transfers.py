@@ -1,0 +1,101 @@
+"""Transfers of files are watched: one that hangs or swells is cut off, and its lane is free again."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from bot_runtime.transfers import LARGE_BYTES, Transfers, TransferStoppedError
+from bot_runtime.whatsapp.messages import WhatsAppError
+from bot_runtime.whatsapp.sockets import Outgoing
+
+LARGE = LARGE_BYTES + 1
+
+
+class Host:
+    """A media host that takes connections and never says a word."""
+
+    def __init__(self) -> None:
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.sockets = Outgoing(self.port)
+        """The other ends of the connections are in this process too: they stand for its own endpoint's."""
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port))
+
+    def fetch(self) -> bytes:
+        """As the library does it: blocks for as long as the host likes, and fails when the connection ends."""
+        with self.connect() as connection:
+            if data := connection.recv(1):
+                return data
+        raise WhatsAppError("unexpected EOF")
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    host = Host()
+    yield host
+    host.listening.close()
+
+
+async def test_a_transfer_gives_what_it_fetched_and_tells_why_it_failed(host: Host) -> None:
+    transfers = Transfers(host.sockets)
+    assert await transfers.run(LARGE, lambda: b"file") == b"file"
+
+    def fail() -> bytes:
+        raise WhatsAppError("status code 404")
+
+    with pytest.raises(WhatsAppError, match="404"):
+        await transfers.run(1, fail)
+
+
+async def test_a_host_that_hangs_is_cut_off_and_the_next_file_has_its_turn(host: Host) -> None:
+    transfers = Transfers(host.sockets, seconds=0.2)
+    with host.connect() as other:
+        hangs = asyncio.create_task(transfers.run(LARGE, host.fetch))
+        waits = asyncio.create_task(transfers.run(LARGE, lambda: b"file"))
+        with pytest.raises(TransferStoppedError) as stopped:
+            await asyncio.wait_for(hangs, 20)
+        assert not stopped.value.too_large
+        assert await asyncio.wait_for(waits, 20) == b"file"
+        other.getpeername()
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):  # older connections, as that to WhatsApp, are spared
+            other.recv(1)
+
+
+async def test_a_hanging_transfer_on_a_connection_from_before_is_cut_off_too(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_runtime.transfers.CUT_ALL_SECONDS", 0.2)
+    transfers = Transfers(host.sockets, seconds=0.2)
+    with host.connect() as pooled:
+
+        def fetch() -> bytes:
+            if data := pooled.recv(1):
+                return data
+            raise WhatsAppError("unexpected EOF")
+
+        with pytest.raises(TransferStoppedError):
+            await asyncio.wait_for(transfers.run(LARGE, fetch), 20)
+
+
+async def test_a_file_that_swells_is_cut_off_before_it_takes_all_memory(host: Host) -> None:
+    used = iter((100, 150, 199, 201))
+    last = 201
+    transfers = Transfers(host.sockets, growth=100, memory=lambda: next(used, last))
+    with pytest.raises(TransferStoppedError) as stopped:
+        await asyncio.wait_for(transfers.run(1, host.fetch), 20)
+    assert stopped.value.too_large
+
+
+async def test_connections_to_the_own_endpoint_are_never_cut(host: Host) -> None:
+    with host.connect() as ours:
+        accepted, _ = host.listening.accept()
+        with accepted:
+            known = host.sockets.outgoing()
+            assert host.sockets.drop(spare=known) == 0
+            assert host.sockets.drop() >= 1
+            assert ours.recv(1) == b""
