@@ -26,6 +26,11 @@ SIMULATOR_IMAGE = f"botdock/simulator:{TAG}"
 BOT_IMAGE = f"botdock/bot-simulated:{TAG}"
 CONTROL_PORT = 8090
 PROXY_PORT = 8443
+SERVE = [
+    *("serve", "--proxy-port", str(PROXY_PORT), "--control-port", str(CONTROL_PORT)),
+    *("--tokens", "/app/tokens.json"),
+]
+"""The image's own command."""
 
 QUICK = {
     "PROBE_INTERVAL": "1",
@@ -50,8 +55,11 @@ class Fleet:
         settings: Mapping[str, str] = QUICK,
         engine: OwnEngine | None = None,
         rate_limit: int = 30,
+        lasting_simulator: bool = False,
     ) -> None:
         """Starts the simulator; `start_controller` and `start_api` start the rest.
+
+        A lasting simulator keeps its state, so that it can be restarted.
 
         With an engine of its own all processes run in that engine's network namespace, the simulator among them: it
         has to outlive the engine. Otherwise the simulator is a container on the engine that everybody uses.
@@ -80,7 +88,9 @@ class Fleet:
             **({} if engine is None else {"DOCKER_HOST": engine.host}),
         }
         self._api = httpx.Client(headers={"X-Api-Key": admin_key}, timeout=40, trust_env=False)
-        self.phones = Phones(self._simulator_container() if engine is None else self._simulator_process())
+        self.phones = Phones(
+            self._simulator_container(lasting=lasting_simulator) if engine is None else self._simulator_process()
+        )
         eventually(self.phones.there, what="the simulator")
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("INSERT INTO servers (name, max_bots) VALUES (%s, 200)", [self.server])
@@ -231,9 +241,17 @@ class Fleet:
         self.apis.append(process)
         return process
 
-    def _simulator_container(self) -> str:
+    def restart_simulator(self) -> None:
+        """Stop the simulator's container and start it again. What it knew is gone unless it is a lasting one."""
+        container = self.docker.containers.get(f"botdock-{self.server}-simulator")
+        container.restart()
+        self.phones.move(_control_url(container))
+        eventually(self.phones.there, what="the simulator")
+
+    def _simulator_container(self, *, lasting: bool) -> str:
         container = self.docker.containers.run(
             SIMULATOR_IMAGE,
+            [*SERVE, "--state-file", "/data/state.db"] if lasting else SERVE,
             name=f"botdock-{self.server}-simulator",
             labels={
                 "botdock.component": "simulator",
@@ -242,9 +260,7 @@ class Fleet:
             },
             detach=True,
         )
-        container.reload()
-        networks = container.attrs["NetworkSettings"]["Networks"]
-        return f"http://{next(iter(networks.values()))['IPAddress']}:{CONTROL_PORT}"
+        return _control_url(container)
 
     def _simulator_process(self) -> str:
         url = f"http://{self._address}:{CONTROL_PORT}"
@@ -258,6 +274,12 @@ class Fleet:
         )
         self._processes.append(process)
         return url
+
+
+def _control_url(simulator: Container) -> str:
+    simulator.reload()
+    networks = simulator.attrs["NetworkSettings"]["Networks"]
+    return f"http://{networks['bridge']['IPAddress']}:{CONTROL_PORT}"
 
 
 def remove_server(client: docker.DockerClient, server: str) -> None:

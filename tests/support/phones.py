@@ -17,6 +17,11 @@ class Phones:
         self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
         self._known: set[str] = set()
 
+    def move(self, url: str) -> None:
+        """From now on the simulator is there."""
+        self.url = url
+        self._http.base_url = httpx.URL(url)
+
     def there(self) -> bool:
         """Whether the simulator answers."""
         try:

@@ -5,7 +5,7 @@ turns one of the first is killed (the clock starts with the kill, and the contro
 second, already killed, is started (the clock starts with the start). Online is the moment at which WhatsApp let the bot
 in. The restart history is cleared between the rounds, so that each kill is a bot's first. Until the engine has taken a
 killed container down (network, mounts) nobody can start it again: that time is in ours, is not in the floor, and stands
-on a line of its own.
+on a line of its own; so does the comparison with kill and start by hand, one right after the other.
 
 The peer is the same container with `--restart=always`, killed by its process id: after `docker kill` Docker takes the
 container for stopped by hand and does not restart it at all.
@@ -41,24 +41,31 @@ def measure(run: Run) -> Iterator[Row]:
         peer_ids = {bot: bare.run(bot, prefix="always", **always_restarted(bare.config(bot))) for bot in always}
         try:
             peers_since = max(world.wait_online([*bared, *always], after=began).values())
-            ours, ends, floor, peer = [], [], [], []
+            ours, ends, floor, by_hand, peer = [], [], [], [], []
             for _ in range(run.times(ROUNDS)):
                 time.sleep(max(0.0, peers_since + PEER_RESET_SECONDS - time.time()))
                 for mine, floored, peered in zip(own, bared, always, strict=True):
                     back, end = _ours(world, mine)
                     ours.append(back)
                     ends.append(end)
-                    floor.append(_floor(world, floored, floor_ids[floored]))
+                    killing, starting = _floor(world, floored, floor_ids[floored])
+                    floor.append(starting)
+                    by_hand.append(killing + starting)
                     peer.append(_peer(world, peered, peer_ids[peered]))
                 peers_since = time.time()
                 world.wait_phase(own, "online")
                 world.forgive(own)
         finally:
             bare.remove([*floor_ids.values(), *peer_ids.values()])
-    floors = Sample(tuple(floor), Unit.SECONDS)
-    yield Row("docker kill -s KILL → online again", None, Sample(tuple(ours), Unit.SECONDS), floors, GOAL)
-    yield Row("  in it: docker kill itself, until it returns", None, Sample(tuple(ends), Unit.SECONDS))
-    yield Row("  peer: docker's --restart=always", None, Sample(tuple(peer), Unit.SECONDS), floors)
+    floors, again = _seconds(floor), _seconds(ours)
+    yield Row("docker kill -s KILL → online again", None, again, floors, GOAL)
+    yield Row("  in it: docker kill itself, until it returns", None, _seconds(ends))
+    yield Row("  against bare docker kill, then start", None, again, _seconds(by_hand))
+    yield Row("  peer: docker's --restart=always", None, _seconds(peer), floors)
+
+
+def _seconds(values: list[float]) -> Sample:
+    return Sample(tuple(values), Unit.SECONDS)
 
 
 def _ours(world: World, bot: str) -> tuple[float, float]:
@@ -69,12 +76,14 @@ def _ours(world: World, bot: str) -> tuple[float, float]:
     return world.wait_online([bot], after=began)[bot] - began, ended - began
 
 
-def _floor(world: World, bot: str, container: str) -> float:
+def _floor(world: World, bot: str, container: str) -> tuple[float, float]:
+    """Seconds until the engine had taken the container down, and from its start until it was online again."""
+    killed = time.time()
     world.bare.client.kill(container, "KILL")
     world.bare.wait_exited(container)
     began = time.time()
     world.bare.client.start(container)
-    return world.wait_online([bot], after=began)[bot] - began
+    return began - killed, world.wait_online([bot], after=began)[bot] - began
 
 
 def _peer(world: World, bot: str, container: str) -> float:

@@ -13,6 +13,9 @@ import sys
 import time
 from typing import Any
 
+SETTLE_SECONDS = 0.5
+"""Until the first message: all connections are open by then."""
+
 
 class Connection:
     """One connection to the simulator's control API, kept open."""
@@ -58,8 +61,7 @@ async def main(order: dict[str, Any]) -> dict[str, Any]:
             written.append((await connection.post(f"/contacts/{contact}/messages", body))["id"])
         connection.close()
 
-    began = time.time()
-    begin = time.monotonic() + 0.5
+    began, begin = time.time() + SETTLE_SECONDS, time.monotonic() + SETTLE_SECONDS
     await asyncio.gather(*(write(number, *pair, begin) for number, pair in enumerate(pairs)))
     return {"began": began, "ended": time.time(), "written": written, "asked": asked}
 

@@ -1,0 +1,57 @@
+"""The simulated network that all the other tests trust: what it knows outlives it, for bots in containers too."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Template, at, execute
+from tests.support.eventually import eventually
+from tests.support.fleet import Fleet
+from tests.support.live_bot import LiveBot
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def fleet(postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet whose simulator keeps its state."""
+    execute(postgres_url, f'CREATE DATABASE "botdock_lasting" TEMPLATE "{postgres_template.name}"')
+    fleet = Fleet(
+        database_url=at(postgres_url, "botdock_lasting"),
+        admin_key=postgres_template.admin_key,
+        logs=tmp_path,
+        lasting_simulator=True,
+    )
+    try:
+        fleet.start_controller()
+        fleet.start_api()
+        yield fleet
+    finally:
+        fleet.close()
+        execute(postgres_url, 'DROP DATABASE "botdock_lasting" WITH (FORCE)')
+
+
+def test_bots_go_on_with_a_simulator_that_was_restarted(fleet: Fleet) -> None:
+    bot = LiveBot(fleet, "lasting", "491700001401")
+    bot.configure(reconnectBaseDelaySeconds=0.2, maxReconnectAttempts=100)
+    ada, phones = bot.contact(), fleet.phones
+    group = phones.group(ada, bot.phone)
+    eventually(lambda: fleet.call("GET", f"{bot.path}/groups")["items"], what="the group")
+    assert bot.ask(ada, ".ping") == "pong"
+    photo = phones.attach(ada, bot.phone, "image", b"pixels")
+    eventually(lambda: bot.recorded(photo), what="the photo")
+
+    fleet.restart_simulator()
+
+    def back() -> bool:
+        return len(fleet.events(bot.id, "connected")) >= 2 and phones.connected(bot.phone)
+
+    eventually(back, deadline=60, what="the bot's return")
+    assert [item["text"] for item in phones.inbox(ada)] == ["pong"]
+    assert bot.ask(ada, ".ping") == "pong", "the Signal sessions go on"
+    sent = bot.send(group, message="still here")
+    assert phones.arrived(ada, lambda item: item["id"] == sent["messageId"])["chat"] == group
+    assert fleet.request("GET", f"{bot.path}/media/{photo}").content == b"pixels"
+    assert not bot.restarted
+    assert len(fleet.events(bot.id, "qr")) == 1
