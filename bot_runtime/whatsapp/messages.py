@@ -167,6 +167,8 @@ def failure_of(error: str) -> Status:
     """What the error text means that a call of connect ended with."""
     if "TemporaryBan" in error:  # a ban whose reason is unknown to neonize cannot be encoded
         return Status(Signal.BANNED, "temporary-ban", "banned for an unknown reason")
+    if error.startswith("proto:"):  # neonize hands over nothing any more, though whatsmeow is connected
+        return Status(Signal.ATTEMPT_FAILED, "event-unreadable", f"neonize could not hand over an event ({error})")
     return Status(Signal.ATTEMPT_FAILED, "connect-failed", error or "the connection ended")
 
 

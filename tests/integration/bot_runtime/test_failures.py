@@ -29,6 +29,26 @@ def test_a_dropped_connection_comes_back_by_itself(start: Start, network: Networ
     assert bot.get("/stats")["reconnects"] == 1
 
 
+def test_an_event_that_neonize_cannot_hand_over_costs_a_reconnect_and_nothing_else(
+    start: Start, network: Network
+) -> None:
+    bot, phone = online(start, network)
+    contact = new_phone()
+    network.post("/contacts", phone=contact)
+    sent = bot.send("a", contact, "hello")["messageId"]
+    network.arrived(contact)
+    boot, pid = bot.health()["bootId"], bot.process.pid
+    network.receipt(contact, sent, "server-error")
+    eventually(lambda: states(bot)[-2:], lambda last: last == ["reconnecting", "online"])
+    assert [event["data"]["code"] for event in bot.events("error")] == ["event-unreadable"]
+
+    network.write(contact, phone, ".ping")
+    assert eventually(lambda: network.inbox(contact), lambda texts: len(texts) > 1) == ["hello", "pong"]
+    network.receipt(contact, sent, "read")
+    eventually(lambda: bot.events("message-ack"), lambda acks: any(ack["data"]["state"] == "read" for ack in acks))
+    assert (bot.health()["bootId"], bot.process.pid) == (boot, pid)
+
+
 @pytest.mark.parametrize(
     ("failure", "state"),
     [("replaced", "conflict"), ("logged-out", "logged-out"), ("banned", "banned"), ("outdated", "outdated")],

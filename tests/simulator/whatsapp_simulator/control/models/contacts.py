@@ -34,10 +34,10 @@ class ReceiptKind(StrEnum):
 
 
 class NewReceipt(Model):
-    """The contact reads a message, or plays it. message: its id."""
+    """The contact reads a message, or plays it. message: its id; kind: a `ReceiptKind`, or a word that nobody knows."""
 
     message: str
-    kind: ReceiptKind = ReceiptKind.READ
+    kind: str = Field(default=ReceiptKind.READ, pattern="^[a-z_-]{1,32}$")
 
 
 class ReceiptItem(Model):
