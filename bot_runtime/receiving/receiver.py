@@ -105,9 +105,9 @@ class Receiver:
 
     def _message(self, message: Incoming) -> None:
         if not self.seen.first(f"{message.chat}/{message.id}") or not self._remember(message):
-            log.info("Skipping duplicate message %s", message.id)
+            log.info("Skipping duplicate message %s (already processed in this container)", message.id)
             return
-        log.info("Processing message %s", message.id)
+        log.info("Processing message %s (first time in container)", message.id)
         self.received += 1
         self._spool.append(EventType.MESSAGE_UPSERT, message_data(message, **self._details(message)))
         fresh = self._is_fresh(message)

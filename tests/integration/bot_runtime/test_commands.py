@@ -156,6 +156,8 @@ def test_the_statistics_count_and_the_log_shows_the_lock(chat: Chat) -> None:
         lambda text: "[Container Stats] Bot Shop: Messages cached=1, Locks held=0" in text,
     )
     text = chat.bot.log.read_text()
+    arrived = chat.bot.events("message-upsert")[0]["data"]["messages"][0]["id"]
+    assert f"Processing message {arrived} (first time in container)" in text
     assert "Acquired lock for command ping" in text
     assert "Released command lock for ping" in text
     stats = chat.bot.get("/stats")

@@ -34,6 +34,13 @@ def test_statuses_are_viewed_once_also_after_a_restart(chat: Chat, start: Start)
     eventually(lambda: chat.network.receipts(chat.contact), lambda receipts: (status, "read") in receipts)
     assert chat.bot.get("/stats")["statusesViewed"] == 1
 
+    chat.bot.kill()
+    again = start()
+    again.wait_for("online")
+    later = chat.network.post(f"/contacts/{chat.contact}/statuses", to=[chat.phone], text="back again")["id"]
+    eventually(lambda: chat.network.receipts(chat.contact), lambda receipts: (later, "read") in receipts)
+    assert chat.network.receipts(chat.contact).count((status, "read")) == 1
+
 
 def test_statuses_are_left_alone_while_the_setting_is_off(chat: Chat) -> None:
     status = chat.network.post(f"/contacts/{chat.contact}/statuses", to=[chat.phone], text="on holiday")["id"]
