@@ -10,12 +10,13 @@ import pytest
 
 from orchestrator.api.app import create_app
 from orchestrator.settings import Settings
+from tests.support.processes import measured
 
 
 def orchestrator(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "orchestrator", *arguments],
-        env={"PATH": os.environ["PATH"], **environment},
+        env={"PATH": os.environ["PATH"], **measured(), **environment},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,

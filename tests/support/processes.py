@@ -15,6 +15,11 @@ from tests.support.eventually import eventually
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def measured() -> dict[str, str]:
+    """The variables that have coverage count in a process which is started with an environment of its own."""
+    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS_")}
+
+
 class ServiceProcess:
     """A Python module that serves HTTP at `url`. Whoever starts one ends it."""
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from bot_runtime.whatsapp.library import package_directory
+from tests.support.processes import measured
 from whatsapp_simulator import keys
 from whatsapp_simulator.patch import patch_library
 
@@ -170,6 +171,7 @@ class RuntimeProcess:
             "BOTDOCK_AUTH_ROOT": str(folder / volume),
             "BOTDOCK_PORT": "0",
             "BOTDOCK_CONFIG": config,
+            **measured(),
             **environ,
         }
         with self.log.open("wb") as log:
@@ -254,4 +256,9 @@ class RuntimeProcess:
         if self._client is not None:
             self._client.close()
         if self.process.poll() is None:
-            self.kill()
+            # As a rule with SIGTERM: one that is killed takes with it what coverage has counted.
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.kill()
