@@ -24,10 +24,14 @@ from bot_runtime.whatsapp.messages import Account
 
 log = logging.getLogger("bot_runtime")
 
+SWITCH_SECONDS = 0.0005
+"""How long Python may keep the library's callback waiting: what waits there is lost with a SIGKILL."""
+
 
 def run() -> int:
     """Run the bot until it is told to stop; the exit code."""
     stop = StopSignal()
+    sys.setswitchinterval(SWITCH_SECONDS)
     os.umask(0o077)
     resume = take_resume(os.environ)
     try:

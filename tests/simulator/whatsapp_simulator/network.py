@@ -20,7 +20,7 @@ from whatsapp_simulator.world.model import Device, Pending, Person
 from whatsapp_simulator.world.world import World
 
 #: A stanza that a client took this often without confirming it is given up.
-_MAX_DELIVERIES = 5
+_MAX_DELIVERIES = 50
 _COUNTED = ("message", "notification", "receipt")
 
 logger = logging.getLogger(__name__)
