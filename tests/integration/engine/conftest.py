@@ -8,6 +8,7 @@ from pathlib import Path
 import docker
 import pytest
 
+from orchestrator.engine.base import Engine
 from tests.integration.engine.proxy import engine_socket
 from tests.integration.engine.worlds import MARK, DockerWorld, MemoryWorld, World
 
@@ -53,3 +54,11 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield world
     finally:
         await world.close()
+
+
+@pytest.fixture
+async def engine(world: World) -> Engine:
+    """An engine whose network stands."""
+    engine = world.engine()
+    await engine.ensure_network(f"{world.tag}-net")
+    return engine

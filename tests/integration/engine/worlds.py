@@ -246,3 +246,12 @@ async def state_of(engine: Engine, name: str) -> ContainerState | None:
     """What an inspection shows, None when there is no such container."""
     container = await engine.inspect(name)
     return container.state if container else None
+
+
+async def exited(engine: Engine, name: str) -> None:
+    """Wait until a container has exited."""
+
+    async def condition() -> bool:
+        return await state_of(engine, name) is ContainerState.EXITED
+
+    await until(condition, f"{name} has exited")
