@@ -1,8 +1,8 @@
 """Three minutes of traffic while bots, api, controller and Postgres are killed at random; then every message counts.
 
-What came in: every text of a contact whose delivery the bot has confirmed to WhatsApp stands in `bot_events` exactly
-once, and no text twice. One exception is known and held to its bounds: neonize confirms a message before it hands it
-over (docs/decisions/0011), so what it confirmed within the last moment before a SIGKILL can be gone.
+What came in: every text that a contact wrote stands in `bot_events` exactly once. What a SIGKILL can still take is a
+message that is within neonize in that very moment (docs/decisions/0011): it is counted, shown, held to the moment of a
+kill and to one in `KILLS_PER_LOSS` kills. Nothing else may be missing, and nothing may be there twice.
 
 What went out: every message that the API accepted (202) is sent, and its text stands in the contact's inbox exactly
 once; the only other end is `failed` with `outcome-unknown`, for a bot that was killed between handing a message to
@@ -13,12 +13,13 @@ WhatsApp and writing that down, and then it is there at most once.
 
 import os
 import random
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import docker
@@ -27,10 +28,9 @@ import psycopg
 import pytest
 from docker.models.containers import Container
 
-from tests.conftest import POSTGRES_IMAGE
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
-from tests.support.processes import ServiceProcess, free_port
+from tests.support.own_postgres import own_postgres
 
 pytestmark = pytest.mark.docker
 
@@ -39,7 +39,23 @@ SEED = int(os.environ.get("BOTDOCK_CHAOS_SEED", "20261121"))
 BOTS = {f"chaos-{number}": f"49170000090{number}" for number in range(4)}
 CONTACTS = {bot: f"4915111109{number:02d}" for number, bot in enumerate(BOTS)}
 HANDOVER_SECONDS = 2.0
-"""How long before a SIGKILL a message may have been confirmed and not yet handed over by neonize."""
+"""How long before a SIGKILL a message may have been confirmed and not yet handed over; receipts have whole seconds."""
+KILLS_PER_LOSS = 20
+SIGKILLED = {"bot killed", "bot removed", "bot hung"}
+"""Faults after which a bot's process has had no chance to end cleanly."""
+FAULTS = {
+    "bot killed": 6,
+    "bot removed": 2,
+    "bot hung": 1,
+    "bot stopped": 1,
+    "bot restarted by Docker": 2,
+    "bot restarted by the API": 2,
+    "connection dropped": 1,
+    "controller killed": 3,
+    "api killed": 3,
+    "postgres killed": 1,
+}
+"""What is done to the fleet, and how often in proportion."""
 PAUSE = 0.5
 """Seconds between two messages of one bot in each direction: below its rate limit of the test (see `fleet`)."""
 
@@ -48,8 +64,8 @@ PAUSE = 0.5
 class Ledger:
     """What was put in, to be found again."""
 
-    told: dict[str, dict[str, str]] = field(default_factory=lambda: {bot: {} for bot in BOTS})
-    """By bot: WhatsApp id → text, of what contacts wrote."""
+    told: dict[str, dict[str, tuple[str, float]]] = field(default_factory=lambda: {bot: {} for bot in BOTS})
+    """By bot: WhatsApp id → text and when it was written (Unix time), of what contacts wrote."""
     accepted: dict[str, dict[str, str]] = field(default_factory=lambda: {bot: {} for bot in BOTS})
     """By bot: our message id → text, of what the API took."""
     killed: dict[str, list[float]] = field(default_factory=lambda: {bot: [] for bot in BOTS})
@@ -58,18 +74,9 @@ class Ledger:
 
 @pytest.fixture
 def postgres() -> Iterator[tuple[Container, str]]:
-    """A durable Postgres whose address stays the same when it is killed."""
-    port = free_port()
-    container = docker.from_env().containers.run(
-        POSTGRES_IMAGE,
-        environment={"POSTGRES_USER": "botdock", "POSTGRES_PASSWORD": "botdock", "POSTGRES_DB": "botdock"},
-        ports={"5432/tcp": ("127.0.0.1", port)},
-        detach=True,
-    )
-    try:
-        yield container, f"postgresql://botdock:botdock@127.0.0.1:{port}/botdock"
-    finally:
-        container.remove(force=True, v=True)
+    """A Postgres that the test may kill, and its URL."""
+    with own_postgres() as running:
+        yield running
 
 
 @pytest.fixture
@@ -95,26 +102,40 @@ def fleet(postgres: tuple[Container, str], tmp_path: Path) -> Iterator[Fleet]:
 def test_nothing_is_lost_and_nothing_is_doubled(fleet: Fleet, postgres: tuple[Container, str]) -> None:
     print(f"seed {SEED}, {SECONDS:.0f} s")
     ledger, end = Ledger(), time.monotonic() + SECONDS
-    threads = [
-        threading.Thread(target=work, args=(fleet, bot, ledger, end), daemon=True)
-        for bot in BOTS
-        for work in (_contact_writes, _api_sends)
-    ]
-    for thread in threads:
-        thread.start()
-    faults = _harm(fleet, postgres[0], ledger, random.Random(SEED), end)
-    for thread in threads:
-        thread.join(60)
-        assert not thread.is_alive(), "traffic goes on"
+    works = [partial(work, fleet, bot, ledger, end) for bot in BOTS for work in (_contact_writes, _api_sends)]
+    with ThreadPoolExecutor(len(works) + 1) as pool:
+        running = [pool.submit(work) for work in (*works, partial(_look_after, fleet, end))]
+        faults = _harm(fleet, postgres[0], ledger, random.Random(SEED), end)
+        for work in running:
+            work.result(120)
     print(f"faults: {dict(faults)}")
 
     for bot in BOTS:
-        # A person's start: after so many crashes the restart policy would let the bot wait for minutes.
-        fleet.call("POST", f"/api/bots/{bot}/start")
-        fleet.wait_phase(bot, "online", deadline=90)
+        eventually(partial(_start, fleet, bot), deadline=120, what="the api")
+    for bot in BOTS:
+        fleet.wait_phase(bot, "online", deadline=240)
     for bot in BOTS:
         _account_for_what_went_out(fleet, bot, ledger.accepted[bot])
-        _account_for_what_came_in(fleet, bot, ledger.told[bot], ledger.killed[bot])
+    lost = [text for bot in BOTS for text in _lost_on_the_way_in(fleet, bot, ledger.told[bot], ledger.killed[bot])]
+    kills = sum(map(len, ledger.killed.values()))
+    print(f"{kills} SIGKILLs of bots, {len(lost)} messages gone with them: {lost}")
+    assert len(lost) <= max(1, kills // KILLS_PER_LOSS)
+
+
+def _start(fleet: Fleet, bot: str) -> bool:
+    """As a person says it: after so many crashes the restart policy would let the bot wait for minutes."""
+    try:
+        return fleet.request("POST", f"/api/bots/{bot}/start", timeout=10).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def _look_after(fleet: Fleet, end: float) -> None:
+    """A person who starts what waits, so that there is always something to kill."""
+    while time.monotonic() < end:
+        for bot in BOTS:
+            _start(fleet, bot)
+        time.sleep(5)
 
 
 def _contact_writes(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
@@ -122,7 +143,8 @@ def _contact_writes(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
     while time.monotonic() < end:
         number += 1
         text = f"in {bot} {number}"
-        ledger.told[bot][fleet.phones.write(CONTACTS[bot], BOTS[bot], text)] = text
+        now = time.time()
+        ledger.told[bot][fleet.phones.write(CONTACTS[bot], BOTS[bot], text)] = text, now
         time.sleep(PAUSE)
 
 
@@ -149,43 +171,50 @@ def _api_sends(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
 
 
 def _harm(fleet: Fleet, postgres: Container, ledger: Ledger, chance: random.Random, end: float) -> Counter[str]:
-    """Kill things until the end; what was done how often."""
-    controller, api = fleet.controllers[-1], fleet.apis[-1]
+    """Do harm until the end; what was done how often."""
     faults: Counter[str] = Counter()
     while time.monotonic() < end:
         time.sleep(chance.uniform(1.0, 4.0))
-        kind = chance.choices(["bot", "bot-removed", "controller", "api", "postgres"], [8, 2, 3, 3, 1])[0]
+        kind = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
+        bot, seconds = chance.choice(list(BOTS)), chance.uniform(0.5, 3.0)
         faults[kind] += 1
+        if kind in SIGKILLED:
+            ledger.killed[bot].append(time.time())
         match kind:
-            case "bot" | "bot-removed":
-                bot = chance.choice(list(BOTS))
-                ledger.killed[bot].append(time.time())
-                _kill_bot(fleet, bot, remove=kind == "bot-removed")
-            case "controller":
-                controller = _again(controller, lambda: fleet.start_controller(wait=False))
-            case "api":
-                api = _again(api, fleet.start_api_again)
-            case "postgres":
+            case "controller killed":
+                fleet.controllers[-1].kill()
+                fleet.start_controller(wait=False)
+            case "api killed":
+                fleet.apis[-1].kill()
+                fleet.start_api_again()
+            case "postgres killed":
                 postgres.kill("KILL")
-                time.sleep(chance.uniform(0.5, 3.0))
+                time.sleep(seconds)
                 postgres.start()
+            case _:
+                _harm_bot(fleet, bot, kind)
     return faults
 
 
-def _kill_bot(fleet: Fleet, bot: str, *, remove: bool) -> None:
+def _harm_bot(fleet: Fleet, bot: str, kind: str) -> None:
     try:
-        container = fleet.container(bot)
-        if remove:
-            container.remove(force=True)
-        else:
-            container.kill("KILL")
-    except docker.errors.APIError:
-        pass  # it is down already
-
-
-def _again(process: ServiceProcess, start: Callable[[], ServiceProcess]) -> ServiceProcess:
-    process.kill()
-    return start()
+        match kind:
+            case "bot killed":
+                fleet.container(bot).kill("KILL")
+            case "bot removed":
+                fleet.container(bot).remove(force=True)
+            case "bot hung":
+                fleet.container(bot).pause()  # until the controller replaces it
+            case "bot stopped":
+                fleet.container(bot).stop(timeout=10)
+            case "bot restarted by Docker":
+                fleet.container(bot).restart(timeout=10)
+            case "bot restarted by the API":
+                fleet.request("POST", f"/api/bots/{bot}/restart", timeout=10)
+            case "connection dropped":
+                fleet.phones.fail(BOTS[bot], "drop")
+    except (docker.errors.APIError, httpx.HTTPError):
+        pass  # it is down already, or the api is
 
 
 def _account_for_what_went_out(fleet: Fleet, bot: str, accepted: dict[str, str]) -> None:
@@ -196,7 +225,7 @@ def _account_for_what_went_out(fleet: Fleet, bot: str, accepted: dict[str, str])
             )
             return [row[0] for row in rows]
 
-    eventually(unsettled, lambda left: not left, deadline=120, what=f"{bot} to have sent all")
+    eventually(unsettled, lambda left: not left, deadline=300, what=f"{bot} to have sent all")
     with psycopg.connect(fleet.database_url) as connection:
         rows = connection.execute("SELECT id, state, reason FROM messages WHERE bot_id = %s", [bot]).fetchall()
     states = {row[0]: (row[1], row[2]) for row in rows}
@@ -214,7 +243,9 @@ def _account_for_what_went_out(fleet: Fleet, bot: str, accepted: dict[str, str])
     print(f"{bot}: {len(accepted)} out, {unknown} with unknown outcome")
 
 
-def _account_for_what_came_in(fleet: Fleet, bot: str, told: dict[str, str], killed: list[float]) -> None:
+def _lost_on_the_way_in(fleet: Fleet, bot: str, told: dict[str, tuple[str, float]], killed: list[float]) -> list[str]:
+    """The texts that a SIGKILL has taken; fails for any other that is missing, and for one that is there twice."""
+
     def recorded() -> Counter[str]:
         with psycopg.connect(fleet.database_url) as connection:
             rows = connection.execute(
@@ -229,20 +260,19 @@ def _account_for_what_came_in(fleet: Fleet, bot: str, told: dict[str, str], kill
         receipts = [item for item in fleet.phones.receipts(CONTACTS[bot]) if item["kind"] == "delivered"]
         return {item["id"]: datetime.fromisoformat(item["timestamp"]).timestamp() for item in receipts}
 
-    def missing() -> dict[str, float]:
-        seen = recorded()
-        return {message: at for message, at in confirmed().items() if message in told and seen[message] == 0}
+    def under_way(message: str, at: float) -> bool:
+        """Whether a SIGKILL came between the writing of a message and right after its confirmation."""
+        return any(told[message][1] <= kill <= at + HANDOVER_SECONDS for kill in killed)
 
-    def unexplained() -> dict[str, float]:
-        return {
-            told[message]: at
-            for message, at in missing().items()
-            if not any(at - 1 <= kill <= at + HANDOVER_SECONDS for kill in killed)
-        }
+    def unexplained() -> list[str]:
+        seen, at = recorded(), confirmed()
+        missing = [message for message in told if seen[message] == 0]
+        return [told[message][0] for message in missing if message not in at or not under_way(message, at[message])]
 
-    left = eventually(unexplained, lambda left: not left, deadline=60, what=f"{bot}: all that it confirmed")
-    assert not left
-    doubled = {message: count for message, count in recorded().items() if count > 1}
+    eventually(unexplained, lambda left: not left, deadline=120, what=f"{bot}: all that was written to it")
+    seen = recorded()
+    doubled = {message: count for message, count in seen.items() if count > 1}
     assert not doubled
-    unconfirmed = len(told.keys() - confirmed().keys())
-    print(f"{bot}: {len(told)} in, {unconfirmed} never confirmed, {len(missing())} gone with a process that was killed")
+    lost = [text for message, (text, _) in told.items() if seen[message] == 0]
+    print(f"{bot}: {len(told)} in, {len(lost)} lost")
+    return lost
