@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, patched_neonize
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, new_phone, patched_neonize
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 
 @pytest.fixture
-def start(network: Network, neonize_site: Path, tmp_path: Path) -> Iterator[Callable[..., RuntimeProcess]]:
+def start(network: Network, neonize_site: Path, tmp_path: Path) -> Iterator[Start]:
     """Starts runtimes on one volume; shows their logs when the test fails, and ends them."""
     started: list[RuntimeProcess] = []
 
@@ -53,3 +53,17 @@ def start(network: Network, neonize_site: Path, tmp_path: Path) -> Iterator[Call
     for process in started:
         process.discard()
         print(f"--- log of {process.log.name}\n{process.log.read_text()}")
+
+
+@pytest.fixture
+def bot(start: Start, network: Network) -> RuntimeProcess:
+    """A bot that is online."""
+    bot = start()
+    bot.pair(network, new_phone())
+    return bot
+
+
+@pytest.fixture
+def contact(network: Network) -> str:
+    """The number of somebody who writes to it."""
+    return network.person("Ada")

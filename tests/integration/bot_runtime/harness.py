@@ -101,6 +101,12 @@ class Network:
         assert answer.is_success, answer.text
         return answer.content
 
+    def person(self, name: str) -> str:
+        """Somebody who writes to bots; their number."""
+        phone = new_phone()
+        self.post("/contacts", phone=phone, name=name)
+        return phone
+
     def attach(self, contact: str, to: str, kind: str, data: bytes, **options: object) -> str:
         """Have a contact send a file; the message's id."""
         encoded = base64.b64encode(data).decode()
@@ -262,3 +268,7 @@ class RuntimeProcess:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:
                 self.kill()
+
+
+Start = Callable[..., RuntimeProcess]
+"""Starts a runtime with options of `RuntimeProcess`."""

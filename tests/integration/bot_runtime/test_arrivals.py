@@ -1,13 +1,10 @@
 """What others do becomes events, each with the data that the contract names."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
-
-Start = Callable[..., RuntimeProcess]
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
 
 
 @pytest.fixture

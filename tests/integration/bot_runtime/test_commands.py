@@ -4,14 +4,12 @@ import http.server
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
 
-from tests.integration.bot_runtime.harness import QUICK, Network, RuntimeProcess, eventually, new_phone
-
-Start = Callable[..., RuntimeProcess]
+from tests.integration.bot_runtime.harness import QUICK, Network, RuntimeProcess, Start, eventually, new_phone
 
 
 class Chat:

@@ -1,31 +1,15 @@
 """Every content reaches its contact as that kind of message, with the right bytes."""
 
 import os
-from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, new_phone
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess
 
-Start = Callable[..., RuntimeProcess]
 MIB = 1 << 20
-
-
-@pytest.fixture
-def bot(start: Start, network: Network) -> RuntimeProcess:
-    bot = start()
-    bot.pair(network, new_phone())
-    return bot
-
-
-@pytest.fixture
-def contact(network: Network) -> str:
-    phone = new_phone()
-    network.post("/contacts", phone=phone, name="Ada")
-    return phone
 
 
 def picture(kind: str) -> bytes:

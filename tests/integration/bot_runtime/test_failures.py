@@ -1,12 +1,8 @@
 """What can go wrong between the bot and WhatsApp, and what the bot makes of it."""
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
-
-Start = Callable[..., RuntimeProcess]
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
 
 
 def online(start: Start, network: Network, **options: str) -> tuple[RuntimeProcess, str]:

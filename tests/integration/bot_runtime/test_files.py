@@ -1,30 +1,15 @@
 """Files in: fetched when somebody asks for them. Files out: hostile uploads, and what is left of them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
 
-Start = Callable[..., RuntimeProcess]
 MIB = 1 << 20
 IMAGE = {"type": "image", "mimetype": "image/png"}
-
-
-@pytest.fixture
-def bot(start: Start, network: Network) -> RuntimeProcess:
-    bot = start()
-    bot.pair(network, new_phone())
-    return bot
-
-
-@pytest.fixture
-def contact(network: Network) -> str:
-    phone = new_phone()
-    network.post("/contacts", phone=phone, name="Ada")
-    return phone
 
 
 def files(bot: RuntimeProcess) -> list[str]:

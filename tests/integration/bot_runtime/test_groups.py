@@ -1,34 +1,20 @@
 """Groups: who is in them, and messages both ways."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
-
-Start = Callable[..., RuntimeProcess]
-
-
-@pytest.fixture
-def bot(start: Start, network: Network) -> RuntimeProcess:
-    bot = start()
-    bot.pair(network, new_phone())
-    return bot
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually
 
 
 @pytest.fixture
 def ada(network: Network) -> str:
-    phone = new_phone()
-    network.post("/contacts", phone=phone, name="Ada")
-    return phone
+    return network.person("Ada")
 
 
 @pytest.fixture
 def bob(network: Network) -> str:
-    phone = new_phone()
-    network.post("/contacts", phone=phone, name="Bob")
-    return phone
+    return network.person("Bob")
 
 
 def last_message(bot: RuntimeProcess) -> dict[str, Any]:

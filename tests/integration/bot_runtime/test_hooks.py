@@ -3,15 +3,14 @@
 import http.server
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import pytest
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
+from tests.integration.bot_runtime.harness import Network, Start, eventually, new_phone
 from tests.integration.bot_runtime.test_commands import Chat
 
-Start = Callable[..., RuntimeProcess]
 SECRET = "sk-very-secret"
 
 

@@ -2,14 +2,11 @@
 
 import signal
 import time
-from collections.abc import Callable
 
 import httpx
 import pytest
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
-
-Start = Callable[..., RuntimeProcess]
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
 
 NOBODY = "http://127.0.0.1:9"
 

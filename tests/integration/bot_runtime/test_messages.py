@@ -1,10 +1,6 @@
 """Messages in and out, each of them once."""
 
-from collections.abc import Callable
-
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
-
-Start = Callable[..., RuntimeProcess]
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
 
 
 def online(start: Start, network: Network) -> tuple[RuntimeProcess, str, str]:

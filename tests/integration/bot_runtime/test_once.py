@@ -6,24 +6,14 @@ import os
 import random
 import threading
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import httpx
-import pytest
 
-from tests.integration.bot_runtime.harness import QUICK, Network, RuntimeProcess, eventually, new_phone
+from tests.integration.bot_runtime.harness import QUICK, Network, RuntimeProcess, Start, eventually, new_phone
 
-Start = Callable[..., RuntimeProcess]
 ROUNDS = int(os.environ.get("BOTDOCK_TEST_KILLS", "5"))
 UNLIMITED = json.dumps({**QUICK, "rateLimitMax": 10_000})
-
-
-@pytest.fixture
-def contact(network: Network) -> str:
-    phone = new_phone()
-    network.post("/contacts", phone=phone, name="Ada")
-    return phone
 
 
 def send_in_background(bot: RuntimeProcess, client_id: str, contact: str, content: object) -> threading.Thread:

@@ -1,11 +1,8 @@
 """From a new bot to an online one, and back after a crash."""
 
 import stat
-from collections.abc import Callable
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
-
-Start = Callable[..., RuntimeProcess]
+from tests.integration.bot_runtime.harness import Network, Start, eventually, new_phone
 
 
 def test_a_new_bot_shows_a_qr_code_and_is_online_once_it_is_scanned(start: Start, network: Network) -> None:

@@ -1,29 +1,11 @@
 """Votes in polls: who chose what, for polls that the bot sent and for those it got."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
-import pytest
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, eventually, new_phone
-
-Start = Callable[..., RuntimeProcess]
 QUESTION = {"question": "Lunch?", "options": ["Soup", "Salad 🥗", "Nothing"]}
-
-
-@pytest.fixture
-def bot(start: Start, network: Network) -> RuntimeProcess:
-    bot = start()
-    bot.pair(network, new_phone())
-    return bot
-
-
-@pytest.fixture
-def contact(network: Network) -> str:
-    phone = new_phone()
-    network.post("/contacts", phone=phone, name="Ada")
-    return phone
 
 
 def votes(bot: RuntimeProcess, count: int) -> list[dict[str, Any]]:

@@ -103,6 +103,14 @@ class Post:
         """Wait for a state of a message."""
         await eventually(lambda: self.state(message_id), lambda seen: seen[0] == state and reason in {None, seen[1]})
 
+    async def asks(self, times: int = 1) -> None:
+        """Wait until the bot has been asked to send so often."""
+
+        async def asked() -> int:
+            return len(self.fake.asked)
+
+        await eventually(asked, lambda number: number >= times)
+
     async def row(self, message_id: str) -> dict[str, Any]:
         """A message's row."""
         [row] = await self.sql("SELECT to_jsonb(messages) FROM messages WHERE id = %s", message_id)

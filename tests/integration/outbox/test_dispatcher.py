@@ -77,11 +77,7 @@ class TestOrder:
         for number in range(10):
             await post.put(f"m-{number}", f"49170{number // 2:07}@s.whatsapp.net")
         await post.start()
-
-        async def asked() -> int:
-            return len(post.fake.asked)
-
-        await eventually(asked, lambda number: number >= PER_BOT)
+        await post.asks(PER_BOT)
         assert sorted(post.fake.asked) == ["m-0", "m-2", "m-4"]
         post.fake.hold.set()
         for number in range(10):
@@ -153,11 +149,7 @@ class TestAtMostOnce:
         await post.start()
         await post.put("m-1")
         await post.put("m-2")
-
-        async def asked() -> list[str]:
-            return post.fake.asked
-
-        await eventually(asked)
+        await post.asks()
         await post.stop()
         assert (await post.state("m-1"))[0] == "sending"
         post.fake.hold.set()
@@ -187,11 +179,7 @@ class TestAtMostOnce:
         post.fake.hold = asyncio.Event()
         await post.start()
         await post.put("m-1")
-
-        async def asked() -> list[str]:
-            return post.fake.asked
-
-        await eventually(asked)
+        await post.asks()
         await post.stop()
         await post.move("volume-2")
         await post.start()
@@ -209,11 +197,7 @@ class TestAtMostOnce:
         post.fake.hold = asyncio.Event()
         await post.start()
         await post.put("m-1")
-
-        async def asked() -> list[str]:
-            return post.fake.asked
-
-        await eventually(asked)
+        await post.asks()
         await post.sql("UPDATE servers SET epoch = epoch + 1")
         post.fake.hold.set()
         error = await post.failed()

@@ -36,11 +36,7 @@ class TestReceipts:
         post.fake.hold = asyncio.Event()
         await post.start()
         await post.put("m-1")
-
-        async def asked() -> list[str]:
-            return post.fake.asked
-
-        await eventually(asked)
+        await post.asks()
         for state in order:
             await post.tell(EventType.MESSAGE_ACK, ack(state, "3EB0m-1"))
         assert (await post.state("m-1"))[0] == "sending"

@@ -2,25 +2,13 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from bot_runtime.answering import Answers
 from bot_runtime.events import Spool
-from bot_runtime.store import open_store
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import WhatsAppError
 
 ADA = Address("1", "lid")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    store = open_store(tmp_path / "runtime.db")
-    yield store
-    store.close()
 
 
 class Network:

@@ -1,7 +1,6 @@
 """What a bot does by itself, as far as it needs no network."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,14 +11,6 @@ from bot_runtime.contract import RuntimeConfig
 from bot_runtime.hooks.answer_limit import AnswerLimit
 from bot_runtime.hooks.chatgpt import Conversations
 from bot_runtime.hooks.statuses import Viewed
-from bot_runtime.store import open_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    store = open_store(tmp_path / "runtime.db")
-    yield store
-    store.close()
 
 
 def said(text: str) -> dict[str, str]:

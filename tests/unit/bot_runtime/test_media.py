@@ -1,7 +1,6 @@
 """Files of received messages."""
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -11,16 +10,8 @@ from bot_runtime import media as module
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from bot_runtime.errors import ApiError
 from bot_runtime.media import KEPT_SECONDS, MAX_REFERENCE_BYTES, Media, MediaFile
-from bot_runtime.store import open_store
 from bot_runtime.transfers import Transfers
 from tests.unit.bot_runtime.scripted import NoSockets, ScriptedTransport
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Connection]:
-    store = open_store(tmp_path / "runtime.db")
-    yield store
-    store.close()
 
 
 class World:

@@ -1,7 +1,6 @@
 """What is known about client ids, also after a crash in the middle of sending."""
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -19,13 +18,6 @@ OWN, ADA, GROUP = "491700000099", "491700000001", "120363012345678901@g.us"
 DEVICE = f"{OWN}:1@s.whatsapp.net"
 ACCOUNT = Account(OWN, None)
 SECRET = b"s" * 32
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Connection]:
-    store = open_store(tmp_path / "runtime.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -2,15 +2,12 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bot_runtime.polls import Polls, Votes
-from bot_runtime.store import open_store
 from bot_runtime.whatsapp.imports import defer_package
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Content, Incoming, Kind, WhatsAppError
@@ -20,13 +17,6 @@ defer_package("neonize")
 from neonize.proto import Neonize_pb2 as neonize  # noqa: E402
 
 ADA = Address("491700000001", "s.whatsapp.net")
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    store = open_store(tmp_path / "runtime.db")
-    yield store
-    store.close()
 
 
 def digest(option: str) -> bytes:

@@ -2,12 +2,9 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from bot_runtime.contract import EventType
 from bot_runtime.events import Spool
@@ -15,7 +12,6 @@ from bot_runtime.receiving.queues import ChatQueues
 from bot_runtime.receiving.receiver import MAX_AGE, Receiver
 from bot_runtime.receiving.seen import Seen
 from bot_runtime.recent import Recent
-from bot_runtime.store import open_store
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Ack, Call, Content, GroupChange, Incoming, Kind, Presence
 
@@ -60,13 +56,6 @@ class Noting:
         if self.work is not None:
             await self.work(message)
         self.handled.append(message.id)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    store = open_store(tmp_path / "runtime.db")
-    yield store
-    store.close()
 
 
 class Setup:

@@ -1,7 +1,7 @@
 """Sending once per client id, within the rate limit."""
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -22,7 +22,6 @@ from bot_runtime.outbox import Outbox
 from bot_runtime.polls import Polls
 from bot_runtime.recipients import Recipients
 from bot_runtime.sending import Sender
-from bot_runtime.store import open_store
 from bot_runtime.transfers import Transfers
 from bot_runtime.uploads import Uploads
 from bot_runtime.whatsapp.jid import Address
@@ -30,13 +29,6 @@ from tests.unit.bot_runtime.scripted import WHEN, NoSockets, ScriptedTransport
 
 ADA = "491700000001"
 NO_ANSWER = "timed out waiting for message send response"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Connection]:
-    store = open_store(tmp_path / "runtime.db")
-    yield store
-    store.close()
 
 
 class World:

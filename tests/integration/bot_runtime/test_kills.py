@@ -1,0 +1,91 @@
+"""What arrives is recorded once, although the process is killed while it catches up with what it missed."""
+
+import os
+import random
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
+
+ROUNDS = int(os.environ.get("BOTDOCK_TEST_KILLS", "5"))
+BURST = 60
+LOST_IN_A_HUNDRED = 5
+"""What is within neonize in the moment of a SIGKILL is lost (docs/decisions/0011); these kills aim at that moment."""
+
+
+def journal_bytes(bot: RuntimeProcess, seen: dict[Path, int]) -> int:
+    """How much has been written to the journal, removed files included as far as they were `seen`."""
+    for path in (bot.directory / "arrivals").glob("*"):
+        with suppress(FileNotFoundError):
+            seen[path] = max(seen.get(path, 0), path.stat().st_size)
+    return sum(seen.values())
+
+
+def kill_in_a_burst(bot: RuntimeProcess, enough: int) -> None:
+    """Kill the process as soon as `enough` bytes have arrived."""
+    seen: dict[Path, int] = {}
+    before, end = journal_bytes(bot, seen), time.monotonic() + 30
+    while journal_bytes(bot, seen) - before < enough:
+        assert time.monotonic() < end, bot.log.read_text()
+    bot.kill()
+
+
+def recorded(bot: RuntimeProcess) -> Counter[str]:
+    """How often each message has been recorded, by its text."""
+    after, texts = 0, Counter[str]()
+    while items := bot.get("/events", after=after, limit=500, spool=bot.health()["events"]["spoolId"])["items"]:
+        texts.update(item["data"]["messages"][0]["text"] for item in items if item["type"] == "message-upsert")
+        after = items[-1]["seq"]
+    return texts
+
+
+def test_killed_in_bursts_again_and_again_it_doubles_nothing_and_loses_next_to_nothing(
+    start: Start, network: Network
+) -> None:
+    chance, phone, contact = random.Random(3), new_phone(), new_phone()
+    bot = start()
+    bot.pair(network, phone)
+    network.write(contact, phone, "first")
+    eventually(lambda: recorded(bot)["first"], bool)
+    bot.stop()
+    written = [f"{number}" for number in range(ROUNDS * BURST)]
+    for first in range(0, len(written), BURST):
+        for text in written[first : first + BURST]:
+            network.write(contact, phone, text)
+        bot = start()
+        kill_in_a_burst(bot, chance.randrange(1, BURST * 150))
+    bot = start()
+    bot.wait_for("online")
+    network.write(contact, phone, "last")
+    eventually(lambda: bot.get("/stats")["messagesReceived"], bool)
+    texts: Counter[str] = Counter()
+
+    def all_there() -> bool:
+        texts.update(recorded(bot))
+        return texts["last"] > 0
+
+    eventually(all_there, bool)
+    assert max(texts.values()) == 1
+    lost = [text for text in written if texts[text] == 0]
+    print(f"{ROUNDS} kills, {len(lost)} of {len(written)} lost")
+    assert len(lost) <= len(written) * LOST_IN_A_HUNDRED / 100
+
+
+def test_what_was_kept_and_not_recorded_is_recorded_and_answered_by_the_next_process(
+    start: Start, network: Network
+) -> None:
+    bot, phone, contact = start(), new_phone(), new_phone()
+    bot.pair(network, phone)
+    network.write(contact, phone, ".ping")
+    eventually(lambda: network.inbox(contact), bool)
+    message_id = bot.events("message-upsert")[0]["data"]["messages"][0]["id"]
+    bot.kill()
+    (journal,) = (bot.directory / "arrivals").iterdir()
+    with journal.open("r+b") as file:  # as another message stands there when the process dies right behind the callback
+        file.write(file.read().replace(message_id.encode(), message_id[::-1].encode()))
+
+    again = start()
+    eventually(lambda: network.inbox(contact), lambda texts: texts == ["pong", "pong"])
+    assert recorded(again)[".ping"] == 2

@@ -1,0 +1,17 @@
+"""What several tests of the runtime stand on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from sqlite3 import Connection
+
+import pytest
+
+from bot_runtime.store import open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Connection]:
+    """The database on a bot's volume."""
+    store = open_store(tmp_path / "runtime.db")
+    yield store
+    store.close()
