@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import psycopg
 import pytest
 
 from bot_runtime.contract import ConnectionState
@@ -121,3 +122,17 @@ class TestLogout:
     ) -> None:
         fake.fails = (504, "whatsapp-timeout", "WhatsApp did not answer")
         problem(await operator.post(f"/api/bots/{live_bot}/logout"), 504, "whatsapp-timeout")
+
+
+async def test_every_write_notifies_the_controller(operator: httpx.AsyncClient, database_url: str) -> None:
+    heard: list[str] = []
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("LISTEN botdock_bots")
+        await operator.post("/api/bots", json={"id": "bot-1", "name": "x"})
+        await operator.post("/api/bots/bot-1/approve")
+        await operator.delete("/api/bots/bot-1")
+        async for notice in connection.notifies(timeout=5):
+            heard += [notice.payload] if notice.payload != "*" else []  # that is the api's own: it has just started
+            if len(heard) == 3:
+                break
+    assert heard == ["server1/bot-1"] * 3

@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 
 from tests.integration.api.conftest import Fleet, problem
@@ -289,17 +288,3 @@ class TestDelete:
         await operator.delete(f"/api/bots/{bot}")
         await fleet.sql("DELETE FROM bots")
         problem(await operator.delete(f"/api/bots/{bot}"), 404, "not-found")
-
-
-async def test_every_write_notifies_the_controller(operator: httpx.AsyncClient, database_url: str) -> None:
-    heard: list[str] = []
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
-        await connection.execute("LISTEN botdock_bots")
-        await operator.post("/api/bots", json={"id": "bot-1", "name": "x"})
-        await operator.post("/api/bots/bot-1/approve")
-        await operator.delete("/api/bots/bot-1")
-        async for notice in connection.notifies(timeout=5):
-            heard += [notice.payload] if notice.payload != "*" else []  # that is the api's own: it has just started
-            if len(heard) == 3:
-                break
-    assert heard == ["server1/bot-1"] * 3
