@@ -147,7 +147,10 @@ async def list_commands(
     ),
 )
 async def create(new: NewCommand, response: Response, caller: Caller, session: Session, scope: Visible) -> CommandView:
-    """Running bots have it at once. A bot's own wins over its server's of the same name, that over a global one."""
+    """Running bots have it at once.
+
+    A bot's own wins over its server's of the same name, that over a global one, and built-in ones over all.
+    """
     owner = await _owner(new, caller, session, scope)
     row = await commands.create(session, owner, name=new.name, response=new.response, webhook=new.webhook)
     view = CommandView.of(row)
