@@ -36,6 +36,8 @@ class ConfigFile:
         """Make `config` the present one, durably. Raises `StaleConfigError` for a lower generation."""
         if config.generation < self.current.generation:
             raise StaleConfigError(f"generation {config.generation} is older than {self.current.generation}")
+        if config == self.current:
+            return config
         self._write(config)
         self.current = config
         self.changed.set()

@@ -138,6 +138,8 @@ class _Watch:
         self._spool = spool
         self._after = after
         self.ask_now = asyncio.Event()
+        self._configured: str | None = None
+        """The boot that was given a configuration by this controller."""
         self._told: str | None = None
         """The boot that was given the secrets."""
 
@@ -205,10 +207,15 @@ class _Watch:
 
     async def _configure(self, client: RuntimeClient, health: Health) -> None:
         if health.config_generation >= self._observer.wanted_generation(self.target.bot_id):
-            return
+            # The installation's own settings, which no generation counts, may be others than when the bot was told
+            # last. It is told again once it has said all that its owner changed by command meanwhile.
+            told_all = (self._spool, self._after) == (health.events.spool_id, health.events.last_seq)
+            if self._configured == health.boot_id or not told_all:
+                return
         config = await self._observer.wanted_config(self.target.bot_id)
         if config is not None:
             await client.configure(config)
+            self._configured = health.boot_id
 
     async def _tell(self, client: RuntimeClient, health: Health) -> None:
         secrets = self._observer.secrets()

@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from bot_runtime.contract import ConnectionState, CustomCommand, EventType, Secrets
 from orchestrator.logs import LineFormatter
@@ -58,6 +59,40 @@ async def test_settings_reach_a_bot_at_once(site: Site) -> None:
         return "" if config is None else config.prefix
 
     await site.seen(prefix, lambda seen: seen == "!")
+
+
+async def test_other_settings_of_the_installation_reach_bots_that_run(site: Site) -> None:
+    before = await site.start(bot_prefix="!", probe_interval=0.5)
+    await site.create("bot-1")
+    await site.phase("bot-1", "online")
+    config = await site.seen(lambda: site.runtime("bot-1").config)
+    assert config is not None
+    await before.stop()
+    await site.start(bot_prefix="#", probe_interval=0.5)
+
+    def told() -> tuple[str, int]:
+        present = site.runtime("bot-1").config
+        assert present is not None
+        return present.prefix, present.generation
+
+    await site.seen(told, lambda seen: seen == ("#", config.generation))
+    assert site.host.containers[name("bot-1")].starts == 1
+
+
+async def test_a_setting_changed_by_command_is_taken_over_before_the_bot_is_told_anything(site: Site) -> None:
+    before = await site.start(probe_interval=0.5)
+    await site.create("bot-1")
+    await site.phase("bot-1", "online")
+    runtime = site.runtime("bot-1")
+    config = await site.seen(lambda: runtime.config)
+    assert config is not None
+    await before.stop()
+    runtime.config = replace(config, prefix="?")
+    runtime.spool.put(EventType.SETTINGS_UPDATE, {"settings": {"autoView": True}})
+    await site.start(probe_interval=0.5)
+    told = await site.seen(lambda: runtime.config, lambda seen: seen is not None and seen.prefix != "?")
+    assert told is not None
+    assert told.auto_view
 
 
 async def test_a_setting_changed_by_command_is_kept_and_comes_back(site: Site) -> None:
