@@ -65,7 +65,12 @@ class Responder:
         self._since = datetime.fromtimestamp(float(kept), UTC) if kept else None
         self.recent = Recent(store)
         self.model = LanguageModel(
-            self._settings, self._answers.send, self._is_mentioned, WebThreads(_WEB_THREADS), spool
+            self._settings,
+            self._answers.send,
+            self._show_typing,
+            self._is_mentioned,
+            WebThreads(_WEB_THREADS),
+            spool,
         )
         self.auto_view = AutoView(self._settings, gestures, Viewed(store))
         anti_delete = AntiDelete(self._settings, gestures, self._answers.send, self._own_number, self.recent)

@@ -68,7 +68,7 @@ class RuntimeConfig(Wire, frozen=True):
     auto_view: bool = False
     """Mark statuses of contacts as viewed."""
     typing: bool = False
-    """Show "typing" while a command works."""
+    """Show "typing" while a command works, or the language model is asked."""
     anti_delete: bool = False
     """Keep messages that their sender deletes, and show them to the owner."""
     anti_view_once: bool = False

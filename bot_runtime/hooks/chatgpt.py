@@ -73,12 +73,14 @@ class LanguageModel:
         self,
         settings: Callable[[], RuntimeConfig],
         reply: Callable[[Address, str], Awaitable[object]],
+        show_typing: Callable[[Address, bool], Awaitable[None]],
         mentioned: Callable[[Incoming], bool],
         web: WebThreads,
         spool: Spool,
     ) -> None:
         self._settings = settings
         self._reply = reply
+        self._show_typing = show_typing
         self._mentioned = mentioned
         self._web = web
         self._spool = spool
@@ -102,19 +104,25 @@ class LanguageModel:
 
     async def handle(self, message: Incoming) -> None:
         """Ask the model and answer."""
-        settings = self._settings().chatgpt
+        typing, settings = self._settings().typing, self._settings().chatgpt
         chat = str(message.chat)
+        if not settings.enabled:  # it was switched off while the message waited
+            return
         if not self._limit.take(chat, settings.answers_per_chat):
             self._stay_quiet(chat, settings.answers_per_chat)
             return
         asked = {"role": "user", "content": message.text[:MAX_PROMPT_CHARACTERS]}
-        answer = await self._ask(settings, [*self._conversations.of(chat, settings.memory_messages), asked])
-        if answer in (FAILED, TIMED_OUT):
+        if typing:
+            await self._show_typing(message.chat, True)
+        try:
+            answer = await self._ask(settings, [*self._conversations.of(chat, settings.memory_messages), asked])
+            if answer not in (FAILED, TIMED_OUT):
+                said = {"role": "assistant", "content": answer}
+                self._conversations.add(chat, asked, said, limit=settings.memory_messages)
             await self._reply(message.chat, answer)
-            return
-        said = {"role": "assistant", "content": answer}
-        self._conversations.add(chat, asked, said, limit=settings.memory_messages)
-        await self._reply(message.chat, answer)
+        finally:
+            if typing:
+                await self._show_typing(message.chat, False)
 
     def _stay_quiet(self, chat: str, limit: int) -> None:
         if self._limit.first_refusal(chat):

@@ -64,7 +64,7 @@ class BotSettings(Request):
         description="Who may give settings commands, besides the account itself. The first is shown deleted messages.",
     )
     auto_view: bool | None = Field(default=None, description="Mark statuses of contacts as viewed.")
-    typing: bool | None = Field(default=None, description='Show "typing" while a command works.')
+    typing: bool | None = Field(default=None, description='Show "typing" while the bot works on an answer.')
     anti_delete: bool | None = Field(default=None, description="Show the owner what senders delete.")
     anti_view_once: bool | None = Field(default=None, description="Show view-once messages to the owner.")
     chatgpt: ChatGptSettings | None = None

@@ -169,6 +169,25 @@ def test_a_language_model_answers_and_remembers(chat: Chat, model: str) -> None:
     assert "one" in [said["content"] for said in Model.asked[1]["messages"]]
 
 
+def test_typing_is_shown_while_the_language_model_is_asked(chat: Chat, model: str) -> None:
+    chat.configure(typing=True, chatgpt={"enabled": True, "baseUrl": model})
+    assert chat.ask("broken").startswith("Sorry")
+    states = eventually(lambda: chat.network.chat_states(chat.contact), lambda states: len(states) > 1)
+    assert states == ["composing", "paused"]
+
+
+def test_what_waits_is_not_answered_once_the_language_model_is_switched_off(chat: Chat, model: str) -> None:
+    chat.configure(chatgpt={"enabled": True, "baseUrl": model})
+    chat.network.write(chat.contact, chat.phone, "slow")
+    eventually(lambda: Model.asked, bool)
+    chat.network.write(chat.contact, chat.phone, "one more")
+    eventually(lambda: chat.bot.get("/stats"), lambda stats: stats["messagesReceived"] == 2)
+    chat.configure(chatgpt={"enabled": False, "baseUrl": model})
+    Model.slow.set()
+    assert chat.ask(".ping") == "slow? yes"
+    assert eventually(lambda: chat.network.inbox(chat.contact), lambda texts: len(texts) > 1) == ["slow? yes", "pong"]
+
+
 def test_in_groups_the_language_model_answers_only_when_mentioned(chat: Chat, model: str) -> None:
     chat.configure(chatgpt={"enabled": True, "baseUrl": model})
     group = chat.network.group(chat.contact, chat.phone)
