@@ -12,6 +12,7 @@ being imported. Everything that blocks is marked so and belongs on a thread.
 
 import ctypes
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,11 @@ WITH_CONTENT = frozenset(
 )  # fmt: skip
 _WITHOUT_CONTENT = (CONNECTED, KEEPALIVE_TIMEOUT, KEEPALIVE_RESTORED, STREAM_REPLACED, CLIENT_OUTDATED, DISCONNECTED)
 _SUBSCRIBED = bytes((*WITH_CONTENT, *_WITHOUT_CONTENT))
+
+QUIET_SECONDS = 0.1
+"""After a disconnect, when nothing has come through for so long nothing more will."""
+HANDOVER_SECONDS = 1.0
+"""How long a stop waits for that at most."""
 
 _BINARY, _ERROR = 0x0A, 0x12
 """Tags of the two fields of a DownloadReturnFunction."""
@@ -75,7 +81,13 @@ class Core:
         # Go calls these for as long as the process lives, also for clients that have been stopped.
         self._qr = OnText(lambda _uuid, text: on_qr(ctypes.string_at(text).decode()))
         self._pairing_end = OnText(lambda _uuid, text: on_pairing_end(ctypes.string_at(text).decode()))
-        self._event = OnEvent(lambda _uuid, data, size, code: on_event(code, ctypes.string_at(data, size)))
+        self._last_event = 0.0
+
+        def note_event(_uuid: bytes, data: int, size: int, code: int) -> None:
+            on_event(code, ctypes.string_at(data, size))
+            self._last_event = time.monotonic()
+
+        self._event = OnEvent(note_event)
         self._log = OnLog(lambda data, size: on_log(ctypes.string_at(data, size)))
         self._go: ctypes.CDLL | None = None
         self._thread: threading.Thread | None = None
@@ -117,9 +129,18 @@ class Core:
         return self._go
 
     def stop(self) -> None:
-        """Disconnect and let `connect` come back (while pairing it never does). Blocks while a dial is under way."""
-        if self._go is not None:
-            self._go.Stop(UUID)
+        """Disconnect and let `connect` come back (while pairing it never does). Blocks while a dial is under way.
+
+        neonize's own stop forgets what it has confirmed and not handed over yet; that comes through before.
+        """
+        if self._go is None:
+            return
+        self._go.Disconnect(UUID)
+        now = began = time.monotonic()
+        while self.connecting and now < min(max(began, self._last_event) + QUIET_SECONDS, began + HANDOVER_SECONDS):
+            time.sleep(QUIET_SECONDS / 10)
+            now = time.monotonic()
+        self._go.Stop(UUID)
 
     def is_connected(self) -> bool:
         """Whether the socket is open. Blocks while a dial is under way."""

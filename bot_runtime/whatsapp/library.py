@@ -59,6 +59,7 @@ def load() -> ctypes.CDLL:
             ctypes.c_void_p,
         ),
         # It returns nothing. neonize's own binding reads a string from the register all the same, and frees it.
+        ("Disconnect", (text,), None),
         ("Stop", (text,), None),
         ("IsConnected", (text,), ctypes.c_bool),
         ("SendMessage", (text, text, size, text, size), ctypes.POINTER(Bytes)),

@@ -1,9 +1,10 @@
-"""What arrives is recorded once, although the process is killed while it catches up with what it missed."""
+"""What arrives is recorded once, although the process is killed or stopped while it catches up with what it missed."""
 
 import os
 import random
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,13 +24,12 @@ def journal_bytes(bot: RuntimeProcess, seen: dict[Path, int]) -> int:
     return sum(seen.values())
 
 
-def kill_in_a_burst(bot: RuntimeProcess, enough: int) -> None:
-    """Kill the process as soon as `enough` bytes have arrived."""
+def wait_for_bytes(bot: RuntimeProcess, enough: int) -> None:
+    """Wait until the bot is catching up: until `enough` bytes have arrived since its start."""
     seen: dict[Path, int] = {}
     before, end = journal_bytes(bot, seen), time.monotonic() + 30
     while journal_bytes(bot, seen) - before < enough:
         assert time.monotonic() < end, bot.log.read_text()
-    bot.kill()
 
 
 def recorded(bot: RuntimeProcess) -> Counter[str]:
@@ -41,25 +41,27 @@ def recorded(bot: RuntimeProcess) -> Counter[str]:
     return texts
 
 
-def test_killed_in_bursts_again_and_again_it_doubles_nothing_and_loses_next_to_nothing(
-    start: Start, network: Network
-) -> None:
+def through_bursts(start: Start, network: Network, end: Callable[[RuntimeProcess], object]) -> list[str]:
+    """Write bursts to a bot that is away, and `end` its process each time in the middle; what was never recorded.
+
+    Fails when anything is recorded twice.
+    """
     chance, phone, contact = random.Random(3), new_phone(), new_phone()
     bot = start()
     bot.pair(network, phone)
     network.write(contact, phone, "first")
-    eventually(lambda: recorded(bot)["first"], bool)
+    eventually(lambda: bot.get("/stats")["messagesReceived"], bool)
     bot.stop()
     written = [f"{number}" for number in range(ROUNDS * BURST)]
     for first in range(0, len(written), BURST):
         for text in written[first : first + BURST]:
             network.write(contact, phone, text)
         bot = start()
-        kill_in_a_burst(bot, chance.randrange(1, BURST * 150))
+        wait_for_bytes(bot, chance.randrange(1, BURST * 150))
+        end(bot)
     bot = start()
     bot.wait_for("online")
     network.write(contact, phone, "last")
-    eventually(lambda: bot.get("/stats")["messagesReceived"], bool)
     texts: Counter[str] = Counter()
 
     def all_there() -> bool:
@@ -68,9 +70,19 @@ def test_killed_in_bursts_again_and_again_it_doubles_nothing_and_loses_next_to_n
 
     eventually(all_there, bool)
     assert max(texts.values()) == 1
-    lost = [text for text in written if texts[text] == 0]
-    print(f"{ROUNDS} kills, {len(lost)} of {len(written)} lost")
-    assert len(lost) <= len(written) * LOST_IN_A_HUNDRED / 100
+    return [text for text in written if texts[text] == 0]
+
+
+def test_killed_in_bursts_again_and_again_it_doubles_nothing_and_loses_next_to_nothing(
+    start: Start, network: Network
+) -> None:
+    lost = through_bursts(start, network, lambda bot: bot.kill())
+    print(f"{ROUNDS} kills, {len(lost)} of {ROUNDS * BURST} lost")
+    assert len(lost) <= ROUNDS * BURST * LOST_IN_A_HUNDRED / 100
+
+
+def test_stopped_in_bursts_again_and_again_it_doubles_and_loses_nothing(start: Start, network: Network) -> None:
+    assert through_bursts(start, network, lambda bot: bot.stop(within=10)) == []
 
 
 def test_what_was_kept_and_not_recorded_is_recorded_and_answered_by_the_next_process(
