@@ -1,16 +1,26 @@
 """Connections to Postgres: one pooled SQLAlchemy engine a process, short sessions, retried start."""
 
+import asyncio
+import logging
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
+import psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from orchestrator.settings import Settings
 
+log = logging.getLogger(__name__)
+
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_MS = 15_000
+ANSWER_SECONDS = 20.0
+"""By then Postgres has answered, or ended the statement itself."""
 
 DatabaseUnavailable = (OperationalError, InterfaceError, PoolTimeout, OSError)
 """What SQLAlchemy raises when Postgres is away or goes away."""
@@ -19,6 +29,26 @@ DatabaseUnavailable = (OperationalError, InterfaceError, PoolTimeout, OSError)
 def is_unavailable(exc: BaseException) -> bool:
     """Whether an error says that Postgres cannot be used now, rather than that the statement was wrong."""
     return isinstance(exc, DatabaseUnavailable) or (isinstance(exc, DBAPIError) and exc.connection_invalidated)
+
+
+class ImpatientConnection(psycopg.AsyncConnection[Any]):
+    """A connection that breaks off when Postgres is silent for too long.
+
+    A server that hangs is not noticed otherwise: it ends no statement, and its kernel goes on acknowledging.
+    """
+
+    async def wait(self, *arguments: Any, **options: Any) -> Any:
+        """Every exchange with the server goes through here."""
+        watchdog = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._break_off)
+        try:
+            return await super().wait(*arguments, **options)
+        finally:
+            watchdog.cancel()
+
+    def _break_off(self) -> None:
+        log.warning("Postgres was silent for %.0f s: breaking the connection off", ANSWER_SECONDS)
+        with socket.socket(fileno=os.dup(self.pgconn.socket)) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 class Database:
@@ -33,6 +63,7 @@ class Database:
             pool_pre_ping=True,
             hide_parameters=True,  # they hold tokens and hashes, and errors are logged
             connect_args={
+                "async_creator_fn": ImpatientConnection.connect,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
                 # A server that vanished without a FIN is noticed after about ten seconds.

@@ -1,0 +1,83 @@
+"""A Postgres that hangs: whoever asks it is told in time, and it is used again as soon as it goes on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.db import session as sessions
+from orchestrator.db.session import Database, is_unavailable
+from orchestrator.settings import Settings
+
+
+class Line:
+    """A way to Postgres that can be made to carry nothing more, with its connections staying open."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._target = (host, port)
+        self._flows = asyncio.Event()
+        self._flows.set()
+        self._writers: list[asyncio.StreamWriter] = []
+
+    def freeze(self) -> None:
+        self._flows.clear()
+
+    def thaw(self) -> None:
+        self._flows.set()
+
+    async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, until either side ends it."""
+        behind, before = await asyncio.open_connection(*self._target)
+        self._writers += [writer, before]
+        await asyncio.gather(self._copy(reader, before), self._copy(behind, writer))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            await self._flows.wait()
+            writer.write(data)
+        writer.close()
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.close()
+
+
+@asynccontextmanager
+async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
+    """A line, and the URL that leads over it."""
+    parts = urlsplit(url)
+    line = Line(parts.hostname or "", parts.port or 5432)
+    server = await asyncio.start_server(line.carry, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        yield line, parts._replace(netloc=f"{parts.username}:{parts.password}@127.0.0.1:{port}").geturl()
+        line.thaw()
+        line.cut()
+
+
+async def test_a_server_that_hangs_is_given_up_and_used_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sessions, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(sessions, "CONNECT_TIMEOUT_SECONDS", 2)
+
+    async def ask(database: Database) -> int:
+        async with database.session() as session:
+            return int((await session.execute(text("SELECT 42"))).scalar_one())
+
+    async with line_to(database_url) as (line, url):
+        database = Database(Settings(database_url=url))
+        assert await ask(database) == 42
+        line.freeze()
+        with pytest.raises(DBAPIError) as caught:
+            async with asyncio.timeout(30):
+                await ask(database)
+        assert is_unavailable(caught.value)
+        assert "breaking the connection off" in caplog.text
+        line.thaw()
+        assert await ask(database) == 42
+        await database.close()
