@@ -25,6 +25,15 @@ def test_every_phase_is_described() -> None:
     assert set(Phase) - {Phase.EXPIRED} <= set(described)  # of guests, whom nobody can make yet
 
 
+def test_every_decision_has_a_number_of_its_own_and_is_listed() -> None:
+    records = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    listed = re.findall(r"\]\((0[^)]*)\)", (ROOT / "docs" / "decisions" / "README.md").read_text())
+    assert listed == [record.name for record in records]
+    for record in records:
+        assert record.read_text().startswith(f"# {record.name[:4]}"), record.name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_links_lead_somewhere(page: Path) -> None:
     for path, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
