@@ -28,6 +28,7 @@ import psycopg
 import pytest
 from docker.models.containers import Container
 
+from tests.chaos.deaths import Deaths
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 from tests.support.own_postgres import own_postgres
@@ -41,8 +42,6 @@ CONTACTS = {bot: f"4915111109{number:02d}" for number, bot in enumerate(BOTS)}
 HANDOVER_SECONDS = 2.0
 """How long before a SIGKILL a message may have been confirmed and not yet handed over; receipts have whole seconds."""
 KILLS_PER_LOSS = 20
-SIGKILLED = {"bot killed", "bot removed", "bot hung"}
-"""Faults after which a bot's process has had no chance to end cleanly."""
 FAULTS = {
     "bot killed": 6,
     "bot removed": 2,
@@ -68,8 +67,6 @@ class Ledger:
     """By bot: WhatsApp id → text and when it was written (Unix time), of what contacts wrote."""
     accepted: dict[str, dict[str, str]] = field(default_factory=lambda: {bot: {} for bot in BOTS})
     """By bot: our message id → text, of what the API took."""
-    killed: dict[str, list[float]] = field(default_factory=lambda: {bot: [] for bot in BOTS})
-    """By bot: when it was killed (Unix time)."""
 
 
 @pytest.fixture
@@ -99,13 +96,21 @@ def fleet(postgres: tuple[Container, str], tmp_path: Path) -> Iterator[Fleet]:
         fleet.close()
 
 
-def test_nothing_is_lost_and_nothing_is_doubled(fleet: Fleet, postgres: tuple[Container, str]) -> None:
+@pytest.fixture
+def deaths(fleet: Fleet) -> Iterator[Deaths]:
+    """Listens from the first fault on."""
+    deaths = Deaths(fleet.server, BOTS)
+    yield deaths
+    deaths.close()
+
+
+def test_nothing_is_lost_and_nothing_is_doubled(fleet: Fleet, postgres: tuple[Container, str], deaths: Deaths) -> None:
     print(f"seed {SEED}, {SECONDS:.0f} s")
     ledger, end = Ledger(), time.monotonic() + SECONDS
     works = [partial(work, fleet, bot, ledger, end) for bot in BOTS for work in (_contact_writes, _api_sends)]
     with ThreadPoolExecutor(len(works) + 1) as pool:
         running = [pool.submit(work) for work in (*works, partial(_look_after, fleet, end))]
-        faults = _harm(fleet, postgres[0], ledger, random.Random(SEED), end)
+        faults = _harm(fleet, postgres[0], random.Random(SEED), end)
         for work in running:
             work.result(120)
     print(f"faults: {dict(faults)}")
@@ -116,8 +121,8 @@ def test_nothing_is_lost_and_nothing_is_doubled(fleet: Fleet, postgres: tuple[Co
         fleet.wait_phase(bot, "online", deadline=240)
     for bot in BOTS:
         _account_for_what_went_out(fleet, bot, ledger.accepted[bot])
-    lost = [text for bot in BOTS for text in _lost_on_the_way_in(fleet, bot, ledger.told[bot], ledger.killed[bot])]
-    kills = sum(map(len, ledger.killed.values()))
+    lost = [text for bot in BOTS for text in _lost_on_the_way_in(fleet, bot, ledger.told[bot], deaths.killed[bot])]
+    kills = sum(map(len, deaths.killed.values()))
     print(f"{kills} SIGKILLs of bots, {len(lost)} messages gone with them: {lost}")
     assert len(lost) <= max(1, kills // KILLS_PER_LOSS)
 
@@ -170,7 +175,7 @@ def _api_sends(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
         time.sleep(PAUSE)
 
 
-def _harm(fleet: Fleet, postgres: Container, ledger: Ledger, chance: random.Random, end: float) -> Counter[str]:
+def _harm(fleet: Fleet, postgres: Container, chance: random.Random, end: float) -> Counter[str]:
     """Do harm until the end; what was done how often."""
     faults: Counter[str] = Counter()
     while time.monotonic() < end:
@@ -178,8 +183,6 @@ def _harm(fleet: Fleet, postgres: Container, ledger: Ledger, chance: random.Rand
         kind = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
         bot, seconds = chance.choice(list(BOTS)), chance.uniform(0.5, 3.0)
         faults[kind] += 1
-        if kind in SIGKILLED:
-            ledger.killed[bot].append(time.time())
         match kind:
             case "controller killed":
                 fleet.controllers[-1].kill()
@@ -267,8 +270,13 @@ def _lost_on_the_way_in(fleet: Fleet, bot: str, told: dict[str, tuple[str, float
     def unexplained() -> list[str]:
         seen, at = recorded(), confirmed()
         missing = [message for message in told if seen[message] == 0]
-        return [told[message][0] for message in missing if message not in at or not under_way(message, at[message])]
+        return [
+            f"{told[message][0]!r}, written at {told[message][1]:.1f}, confirmed at {at.get(message)}"
+            for message in missing
+            if message not in at or not under_way(message, at[message])
+        ]
 
+    print(f"{bot}: killed at {[f'{kill:.1f}' for kill in killed]}")
     eventually(unexplained, lambda left: not left, deadline=120, what=f"{bot}: all that was written to it")
     seen = recorded()
     doubled = {message: count for message, count in seen.items() if count > 1}
