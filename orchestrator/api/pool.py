@@ -114,7 +114,7 @@ async def send(company_id: BotId, new: PoolMessage, scope: Visible, parts: Parts
     """Answers once it is sent; a session that reconnects sends it as soon as it can, and `status` is `queued`."""
     async with parts.database.session() as session:
         found = await _find(session, scope, company_id)
-    if session_status(found) in {SessionStatus.QR, SessionStatus.LOGGED_OUT}:
+    if _needs_a_phone(found):
         raise await _unauthenticated(parts, scope, company_id)
     text = {"type": "text", "text": new.message}
     given = Given(to_chat=new.to, content=text, quote=None, file=None, queue=False)
@@ -148,6 +148,12 @@ async def _find(session: Session, scope: Scope, company_id: str) -> BotRow:
     if row.bot.deleting:
         raise gone
     return row
+
+
+def _needs_a_phone(row: BotRow) -> bool:
+    """Whether somebody has to scan a code before anything can be sent."""
+    never_paired = row.status.paired_number is None and row.status.phase in {Phase.STARTING, Phase.PENDING}
+    return never_paired or session_status(row) in {SessionStatus.QR, SessionStatus.LOGGED_OUT}
 
 
 async def _ensure(parts: Context, caller: Identity, scope: Scope, company_id: str) -> BotRow:

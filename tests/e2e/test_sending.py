@@ -152,8 +152,7 @@ def test_a_message_goes_from_queued_to_read(bot: LiveBot) -> None:
 
 def test_a_message_that_cannot_be_sent_has_failed_with_a_reason(bot: LiveBot) -> None:
     failed = bot.send("491511999998", message="anybody there?")
-    assert (failed["state"], failed["messageId"]) == ("failed", None)
-    assert failed["reason"] in {"not-on-whatsapp", "bad-recipient", "send-failed"}
+    assert (failed["state"], failed["reason"], failed["messageId"]) == ("failed", "send-failed", None)
     assert failed["detail"]
     assert failed["failedAt"] is not None
 

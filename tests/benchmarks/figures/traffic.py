@@ -1,6 +1,8 @@
 """N bots get 10 messages a second each, for half a minute: nothing is lost or doubled, and what a message costs
 
 One contact for each bot writes at a steady rate from a process of its own; every tenth message is `.ping` and answered.
+That process, the simulated WhatsApp and all bots share this machine: where it has too few cores the writing itself
+falls behind, and a line of the table tells how many messages a second there really were.
 Each message goes through everything: WhatsApp's decryption, duplicates, the record on the bot's volume, commands,
 and the controller's transaction in Postgres, whose commits are on disk. Afterwards every id that was written is looked
 for in `bot_events`, and every answer at its contact: what is not there was lost, what is there more than once doubled.

@@ -150,6 +150,11 @@ class TestSending:
         body = (await operator.post(f"{POOL}/{company}/messages", json=HELLO)).json()
         assert (body["success"], body["status"], body["messageId"]) == (True, "queued", None)
 
+    async def test_a_paired_session_that_starts(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
+        await fleet.observe(company, phase="starting")
+        body = (await operator.post(f"{POOL}/{company}/messages", json=HELLO)).json()
+        assert (body["success"], body["status"]) == (True, "queued")
+
     async def test_too_many(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
         await fleet.observe(company, phase="degraded")
         await fleet.sql("UPDATE bots SET settings = '{\"rateLimitMax\": 1}'")
@@ -158,8 +163,11 @@ class TestSending:
         refused(answer, 429, "Rate limit exceeded")
         assert 0 < answer.json()["retryAfter"] <= 60_000
 
-    async def test_before_it_is_paired(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
-        await fleet.observe(company, phase="pairing")
+    @pytest.mark.parametrize("phase", ["pairing", "starting", "pending"])
+    async def test_before_it_is_paired(
+        self, operator: httpx.AsyncClient, company: str, fleet: Fleet, phase: str
+    ) -> None:
+        await fleet.observe(company, phase=phase, paired_number=None)
         answer = await operator.post(f"{POOL}/{company}/messages", json=HELLO)
         refused(answer, 409, "Authentication required")
         assert answer.json()["qrCode"].startswith("data:image/png;base64,")
