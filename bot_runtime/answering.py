@@ -12,8 +12,6 @@ from bot_runtime.whatsapp.messages import WhatsAppError
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0
-_NOT_SENT = ("not connected", "disconnected before info query")
-"""Errors of whatsmeow that come before anything is sent."""
 
 Reply = Callable[[Address, str], Awaitable[object]]
 
@@ -48,7 +46,7 @@ class Answers:
         try:
             await self._reply(chat, text)
         except WhatsAppError as error:
-            if not any(words in str(error) for words in _NOT_SENT):
+            if not error.away:
                 raise
             log.info("an answer waits for the connection: %s", error)
             await next_connection.wait()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from bot_runtime.contract import FILES, Poll, Reaction, RuntimeConfig, SendRequest, SendResult, Text
-from bot_runtime.errors import ApiError
+from bot_runtime.errors import ApiError, wrong_state
 from bot_runtime.outbox import Outbox, OutcomeUnknownError
 from bot_runtime.polls import Polls
 from bot_runtime.rate import seconds_until_room
@@ -28,6 +28,8 @@ SEND_SECONDS = 30.0
 
 _MAYBE_SENT = ("timed out waiting for message send response", "disconnected before message send")
 """Errors of whatsmeow after which the message may have gone out. All others come before sending, or are a refusal."""
+_LOST_WHEN_SENT_AGAIN = "websocket not connected"
+"""The whole error when the connection goes a second time; before sending it says what was about to be done."""
 
 
 class Sender:
@@ -167,8 +169,12 @@ class Sender:
             self._outbox.forget(client_id)
             raise _upload_missing() from error
         except WhatsAppError as error:
+            maybe_sent = str(error) == _LOST_WHEN_SENT_AGAIN or any(words in str(error) for words in _MAYBE_SENT)
+            if error.away and not maybe_sent:
+                self._outbox.forget(client_id)
+                raise wrong_state(f"the connection was lost before the message was sent: {error}") from error
             self.failed += 1
-            if any(words in str(error) for words in _MAYBE_SENT):
+            if maybe_sent:
                 return await self._perhaps_sent(client_id, message, error)
             self._outbox.forget(client_id)
             raise ApiError(502, "send-failed", f"WhatsApp refused the message: {error}") from error

@@ -147,6 +147,15 @@ class Sent:
 class WhatsAppError(Exception):
     """WhatsApp, or the library that speaks to it, refused something; the message says what."""
 
+    @property
+    def away(self) -> bool:
+        """Whether it failed only because there was no connection, and before anything was sent."""
+        return any(words in str(self) for words in _AWAY)
+
+
+_AWAY = ("not connected", "disconnected before info query", "client is nil")
+"""Errors of whatsmeow."""
+
 
 OUTDATED = Status(Signal.OUTDATED, "outdated", "WhatsApp refuses this version of the client")
 WITHOUT_CONTENT = {

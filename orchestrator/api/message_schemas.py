@@ -217,7 +217,9 @@ class MessageView(Answer):
     content: dict[str, Any] = Field(description="As it was given, without the file.")
     quote: dict[str, Any] | None
     state: MessageState
-    reason: str = Field(description="Stable code: why it failed, or why it waits.", examples=["rate-limited"])
+    reason: str = Field(
+        description="Stable code: why it failed, why it waits, or what is not sure about it.", examples=["rate-limited"]
+    )
     detail: str = Field(description="A sentence to the reason.")
     message_id: str | None = Field(description="WhatsApp's id, once it is sent.")
     attempts: int

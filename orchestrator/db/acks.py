@@ -49,7 +49,9 @@ async def take(
                 col(Message.whatsapp_id).in_(known),
                 col(Message.state).in_(_BEFORE[state]),
             )
-            .values(**_values(state, at), state=state, sent_at=_sent_before(at), updated_at=func.now()),
+            .values(
+                **_values(state, at), state=state, reason="", detail="", sent_at=_sent_before(at), updated_at=func.now()
+            ),
             execution_options={"synchronize_session": False},
         )
     if early := sorted(set(whatsapp_ids) - known):
@@ -89,6 +91,8 @@ async def settle(session: AsyncSession, bot_id: str, message_id: str, whatsapp_i
         .where(col(Message.id) == message_id, col(Message.state) == MessageState.SENT)
         .values(
             state=early.state,
+            reason="",
+            detail="",
             delivered_at=early.delivered_at,
             read_at=early.read_at,
             sent_at=_sent_before(early.delivered_at or early.read_at),

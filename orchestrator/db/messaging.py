@@ -81,7 +81,7 @@ class Message(SQLModel, table=True):
         default=MessageState.QUEUED, sa_column=Column(Text, nullable=False, server_default=MessageState.QUEUED)
     )
     reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
-    """Stable code: why it failed, or why it waits."""
+    """Stable code: why it failed, why it waits, or what is not sure about it."""
     detail: str = Field(default="", sa_column_kwargs={"server_default": ""})
     """A sentence to the reason."""
     whatsapp_id: str | None = None

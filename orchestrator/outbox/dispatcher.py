@@ -232,4 +232,4 @@ class Dispatcher:
         except RuntimeUnreachable as exc:
             connected = not isinstance(exc.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             return NoAnswer(message=str(exc), asked=asked and connected)
-        return Sent(whatsapp_id=result.message_id)
+        return Sent(whatsapp_id=result.message_id, unconfirmed=result.unconfirmed)

@@ -21,6 +21,7 @@ LIMITED_DELAY = 1.0
 MAX_ERRORS = 10
 """Answers that make no sense until a message has failed."""
 OUTCOME_UNKNOWN = "outcome-unknown"
+UNCONFIRMED = "unconfirmed"
 EXPIRED = "expired"
 RATE_LIMITED = "rate-limited"
 UPLOAD_MISSING = "upload-missing"
@@ -93,9 +94,11 @@ def _hopeless(head: Head, left: float, volume: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """The bot says that WhatsApp has taken the message."""
+    """The bot says that the message has gone out."""
 
     whatsapp_id: str
+    unconfirmed: bool = False
+    """The bot has handed the message over, and ended or lost the connection before WhatsApp's answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,8 @@ def judge(answer: Answer, *, asked_before: bool, attempts: int) -> Next:
     `asked_before`: an earlier attempt ended without a known outcome.
     """
     match answer:
+        case Sent(unconfirmed=True):
+            return Next(state=MessageState.SENT, reason=UNCONFIRMED, detail="WhatsApp has not confirmed it yet")
         case Sent():
             return Next(state=MessageState.SENT)
         case NoAnswer():

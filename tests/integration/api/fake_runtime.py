@@ -43,6 +43,8 @@ class FakeRuntime:
     """Answers to the next calls to send to a chat."""
     loses: int = 0
     """How many of the next messages go out without their answer coming back."""
+    unconfirmed: bool = False
+    """WhatsApp's answers do not come back to the bot."""
     hold: asyncio.Event | None = None
     """What calls to send wait for."""
     uploads: dict[str, bytes] = field(default_factory=dict)
@@ -89,7 +91,9 @@ class FakeRuntime:
                 self.loses -= 1
                 return Response(b"<html>lost</html>", 502)
         whatsapp_id = f"3EB0{message.client_id[:8]}"
-        return _json(contract.SendResult(message_id=whatsapp_id, timestamp=NOW, repeated=repeated))
+        return _json(
+            contract.SendResult(message_id=whatsapp_id, timestamp=NOW, repeated=repeated, unconfirmed=self.unconfirmed)
+        )
 
     async def upload(self, request: Request) -> Response:
         self.uploads[request.path_params["client_id"]] = await request.body()

@@ -46,6 +46,20 @@ class TestReceipts:
         row = await post.row("m-1")
         assert row["sent_at"] == row["created_at"], "not after its receipts, whose clock is behind here"
 
+    @pytest.mark.parametrize("early", [False, True])
+    async def test_one_confirms_what_the_bot_could_not(self, post: Post, early: bool) -> None:
+        post.fake.unconfirmed, post.fake.hold = True, asyncio.Event()
+        await post.start()
+        await post.put("m-1")
+        await post.asks()
+        if not early:
+            post.fake.hold.set()
+            await post.becomes("m-1", "sent", "unconfirmed")
+        await post.tell(EventType.MESSAGE_ACK, ack("delivered", "3EB0m-1"))
+        post.fake.hold.set()
+        await post.becomes("m-1", "delivered", "")
+        assert (await post.row("m-1"))["detail"] == ""
+
     async def test_those_of_the_bots_own_answers_leave_nothing(self, post: Post) -> None:
         await post.start()
         await post.tell(EventType.MESSAGE_ACK, ack("delivered", "own-answer"))

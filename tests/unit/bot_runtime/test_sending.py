@@ -98,6 +98,23 @@ async def test_a_refused_message_may_be_tried_again(world: World) -> None:
     assert (world.sender.sent, world.sender.failed) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        "failed to send message node: websocket not connected",
+        "failed to get device list: websocket disconnected before info query returned response",
+        "client is nil",
+    ],
+)
+async def test_without_a_connection_it_is_no_failure_and_may_be_asked_for_again(world: World, error: str) -> None:
+    world.transport.error = error
+    refused = await world.refused()
+    assert (refused.status, refused.code) == (409, "wrong-state")
+    world.transport.error = ""
+    assert not (await world.send()).repeated
+    assert (world.sender.sent, world.sender.failed) == (1, 0)
+
+
 async def test_a_message_that_may_have_gone_out_is_not_sent_again(world: World) -> None:
     world.transport.error = NO_ANSWER
     assert (await world.refused()).status == 504
@@ -107,8 +124,9 @@ async def test_a_message_that_may_have_gone_out_is_not_sent_again(world: World) 
     assert world.transport.taken == []
 
 
-async def test_an_unanswered_message_of_which_whatsapps_id_is_known_is_unconfirmed(world: World) -> None:
-    world.transport.error = NO_ANSWER
+@pytest.mark.parametrize("error", [NO_ANSWER, "websocket not connected"])
+async def test_an_unanswered_message_of_which_whatsapps_id_is_known_is_unconfirmed(world: World, error: str) -> None:
+    world.transport.error = error
     world.transport.left = AnyMessage("LEFT")
     first = await world.send()
     world.transport.error = ""

@@ -125,6 +125,7 @@ def refused(status: int, code: str, retry: int | None = None) -> Refused:
 class TestJudging:
     def test_sent(self) -> None:
         assert judged(SENT) == ("sent", "", 0)
+        assert judged(Sent(whatsapp_id="W", unconfirmed=True)) == ("sent", "unconfirmed", 0)
 
     @pytest.mark.parametrize(
         ("answer", "expected"),
