@@ -206,7 +206,7 @@ class Bot:
 
     def configure(self, config: RuntimeConfig) -> RuntimeConfig:
         try:
-            return self.config.replace(config)
+            return self.responder.configure(config)
         except StaleConfigError as error:
             raise ApiError(409, "stale-generation", str(error)) from error
 

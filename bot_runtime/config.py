@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,24 @@ class ConfigFile:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """What was changed, objects field by field."""
+    changed = {}
+    for name, value in after.items():
+        if isinstance(value, dict) and isinstance(before.get(name), dict):
+            if inner := differences(before[name], value):
+                changed[name] = inner
+        elif value != before.get(name):
+            changed[name] = value
+    return changed
+
+
+def overlay(config: RuntimeConfig, changes: Iterable[dict[str, Any]]) -> RuntimeConfig:
+    """The configuration with changes as `differences` gives them laid over it, in their order."""
+    values = msgspec.to_builtins(config)
+    for change in changes:
+        for name, value in change.items():
+            values[name] = {**values[name], **value} if isinstance(value, dict) else value
+    return msgspec.convert(values, RuntimeConfig)

@@ -100,6 +100,15 @@ class Spool:
         last: int = numbered[0] if numbered else 0
         return first or last + 1, last, deque(self._select((newest or 0) - HISTORY, HISTORY), maxlen=HISTORY)
 
+    def after(self, seq: int, event_type: EventType) -> list[Event]:
+        """Events of one type after a number, oldest first: those not acknowledged, and those of the history."""
+        rows = self._store.execute(
+            "SELECT seq, type, data, timestamp FROM events WHERE type = ? AND seq > ?", (event_type.value, seq)
+        )
+        found = {event.seq: event for event in map(_event, rows)}
+        found |= {event.seq: event for event in self.history if event.type is event_type and event.seq > seq}
+        return [found[number] for number in sorted(found)]
+
     def _acknowledge(self, seq: int) -> None:
         if seq > self._last:
             # The orchestrator has seen numbers that this file has forgotten (a power cut): never use them again.
@@ -127,12 +136,14 @@ class Spool:
         rows: list[_Row] = self._store.execute(
             "SELECT seq, type, data, timestamp FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
         ).fetchall()
-        return [
-            Event(
-                seq=seq,
-                type=EventType(event_type),
-                data=msgspec.json.decode(data),
-                timestamp=datetime.fromisoformat(timestamp),
-            )
-            for seq, event_type, data, timestamp in rows
-        ]
+        return [_event(row) for row in rows]
+
+
+def _event(row: _Row) -> Event:
+    seq, event_type, data, timestamp = row
+    return Event(
+        seq=seq,
+        type=EventType(event_type),
+        data=msgspec.json.decode(data),
+        timestamp=datetime.fromisoformat(timestamp),
+    )

@@ -12,7 +12,7 @@ import msgspec
 from bot_runtime.answering import Answers, Reply
 from bot_runtime.commanding.command import CommandError
 from bot_runtime.commanding.runner import CommandRunner
-from bot_runtime.config import ConfigFile
+from bot_runtime.config import ConfigFile, differences, overlay
 from bot_runtime.contract import EventType, Health, RuntimeConfig, Secrets
 from bot_runtime.events import Spool
 from bot_runtime.hooks.channels import ChannelReactions
@@ -109,18 +109,28 @@ class Responder:
 
     def change_settings(self, **changes: Any) -> RuntimeConfig:
         """Apply and keep new values, and tell of them. Raises `CommandError` when one is not allowed."""
+        before = msgspec.to_builtins(self._config.current)
         try:
             changed = self._config.change(**changes)
         except msgspec.ValidationError as error:
             raise CommandError(f"That is not possible: {error}") from error
         except OSError as error:
             raise CommandError("That could not be kept: the volume cannot be written.") from error
-        told = msgspec.to_builtins(changed)
-        names = {field.name: field.encode_name for field in msgspec.structs.fields(RuntimeConfig)}
-        self._spool.append(
-            EventType.SETTINGS_UPDATE, {"settings": {names[name]: told[names[name]] for name in changes}}
-        )
+        if told := differences(before, msgspec.to_builtins(changed)):
+            self._spool.append(EventType.SETTINGS_UPDATE, {"settings": told})
         return changed
+
+    def configure(self, config: RuntimeConfig) -> RuntimeConfig:
+        """Take over a configuration from outside, without undoing what the owner has changed since it was made.
+
+        Raises `StaleConfigError`.
+        """
+        taken = config.taken_over
+        if taken is not None:
+            seq = taken.seq if taken.spool_id == self._spool.spool_id else 0
+            own = self._spool.after(seq, EventType.SETTINGS_UPDATE)
+            config = overlay(config, [event.data["settings"] for event in own])
+        return self._config.replace(config)
 
     def use_secrets(self, secrets: Secrets) -> None:
         """Take over what must not be written down."""

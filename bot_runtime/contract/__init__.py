@@ -26,7 +26,15 @@ wrong state, 413 too large, 429 too many messages (with `retryAfterMs`, and `Ret
 refused, 504 WhatsApp did not answer, 507 the bot's volume is full.
 """
 
-from bot_runtime.contract.config import ChannelReaction, ChatGpt, CustomCommand, RuntimeConfig, Secrets, WebhookCall
+from bot_runtime.contract.config import (
+    ChannelReaction,
+    ChatGpt,
+    CustomCommand,
+    RuntimeConfig,
+    Secrets,
+    TakenOver,
+    WebhookCall,
+)
 from bot_runtime.contract.events import Event, EventPage, EventType
 from bot_runtime.contract.health import (
     ConnectionState,
@@ -113,6 +121,7 @@ __all__ = [
     "SendResult",
     "Stats",
     "Sticker",
+    "TakenOver",
     "Text",
     "Versions",
     "Video",

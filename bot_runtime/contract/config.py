@@ -54,6 +54,13 @@ class ChannelReaction(Wire, frozen=True):
     emoji: Annotated[str, Meta(min_length=1, max_length=16)]
 
 
+class TakenOver(Wire, frozen=True):
+    """How far a configuration holds what the bot's owner changed by command, as numbers of the bot's events."""
+
+    spool_id: str
+    seq: int
+
+
 class RuntimeConfig(Wire, frozen=True):
     """What may be changed while a bot runs. Kept on the volume, so that a restart needs nobody."""
 
@@ -84,6 +91,8 @@ class RuntimeConfig(Wire, frozen=True):
     max_reconnect_attempts: Annotated[int, Meta(ge=1)] = 10
     connection_reset_interval_seconds: Annotated[float, Meta(ge=0)] = 3600.0
     """How often the connection is renewed; 0 switches it off."""
+    taken_over: TakenOver | None = None
+    """The bot's `settings-update` events up to here are in it, later ones are laid over it. None: all are in it."""
 
 
 class Secrets(Wire, frozen=True):

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+import msgspec
+
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probes import Failed, Target
@@ -98,13 +100,15 @@ class ProbeObserver:
 
     async def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
         """The configuration that a bot's runtime should have, read when it is needed."""
-        row = await self._store.config(bot_id)
-        if row is None:
+        found = await self._store.config(bot_id)
+        if found is None:
             return None
+        bot, commands, taken_over = found
         try:
-            return runtime_config(row[0], self._settings, row[1])
+            config = runtime_config(bot, self._settings, commands)
         except InvalidBot:
             return None
+        return msgspec.structs.replace(config, taken_over=taken_over)
 
     def secrets(self) -> Secrets | None:
         """What is pushed to every new process of a bot and written nowhere."""

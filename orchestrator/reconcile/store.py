@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
-from bot_runtime.contract import CustomCommand, Event, EventPage
+from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
 from orchestrator.db import commands, fence
 from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
@@ -68,14 +68,25 @@ class Store:
             row = rows.first()
             return None if row is None else (row[0], row[1])
 
-    async def config(self, bot_id: str) -> tuple[Bot, list[CustomCommand]] | None:
-        """One bot with its commands as they are at one moment, None when it is gone or another server's."""
+    async def config(self, bot_id: str) -> tuple[Bot, list[CustomCommand], TakenOver | None] | None:
+        """One bot with its commands, and how far its events were taken over, as they are at one moment.
+
+        None when the bot is gone or another server's.
+        """
         async with self._database.session() as session:
-            # One snapshot for both: commands of a later moment must not go out under an earlier generation.
+            # One snapshot for all: commands of a later moment must not go out under an earlier generation.
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            query = select(Bot).where(col(Bot.server_name) == self._server, col(Bot.id) == bot_id)
-            bot = (await session.execute(query)).scalar_one_or_none()
-            return None if bot is None else (bot, await commands.of_bot(session, bot))
+            query = (
+                select(Bot, BotStatus)
+                .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+                .where(col(Bot.server_name) == self._server, col(Bot.id) == bot_id)
+            )
+            row = (await session.execute(query)).first()
+            if row is None:
+                return None
+            bot, status = row
+            taken = TakenOver(spool_id=status.spool_id, seq=status.spool_seq) if status.spool_id else None
+            return bot, await commands.of_bot(session, bot), taken
 
     async def confirm(self, bot: Bot) -> bool:
         """Whether the row is still as it was read; raises LostLeadership when another controller has taken over."""

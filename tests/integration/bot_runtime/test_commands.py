@@ -28,10 +28,12 @@ class Chat:
         self.network.write(self.contact, self.phone, text)
         return eventually(lambda: self.network.inbox(self.contact), lambda texts: len(texts) > before)[before]
 
-    def configure(self, **settings: object) -> None:
+    def configure(self, **settings: object) -> dict[str, Any]:
+        """Give it a configuration; the one that it has from then on."""
         self.generation += 1
         answer = self.bot.client.put("/config", json={"generation": self.generation, **QUICK, **settings})
         assert answer.status_code == 200, answer.text
+        return dict(answer.json())
 
 
 @pytest.fixture
@@ -73,12 +75,29 @@ def test_only_owners_change_settings_and_the_change_is_told_and_kept(chat: Chat,
 
     told = [event["data"]["settings"] for event in chat.bot.events("settings-update")]
     assert told[:2] == [{"typing": True}, {"prefix": "!"}]
-    assert told[2]["chatgpt"]["model"] == "tiny"
+    assert told[2] == {"chatgpt": {"model": "tiny"}}
     assert chat.bot.health()["configGeneration"] == 5
     chat.bot.kill()
     again = start()
     again.wait_for("online")
     assert chat.ask("!ping") == "pong"
+
+
+def test_a_configuration_made_before_an_owners_change_does_not_undo_it(chat: Chat) -> None:
+    chat.configure(owners=[chat.contact])
+    assert chat.ask(".prefix set !") == "Commands start with !"
+    assert "Model: tiny" in chat.ask("!chatgpt set model tiny")
+    spool = chat.bot.health()["events"]["spoolId"]
+    first, second = (event["seq"] for event in chat.bot.events("settings-update"))
+
+    older = chat.configure(owners=[chat.contact], takenOver={"spoolId": spool, "seq": first - 1})
+    assert (older["prefix"], older["chatgpt"]["model"]) == ("!", "tiny")
+    assert chat.ask("!ping") == "pong"
+
+    # Whoever has taken both changes over and says otherwise has decided otherwise.
+    newer = chat.configure(owners=[chat.contact], takenOver={"spoolId": spool, "seq": second})
+    assert newer["prefix"] == "."
+    assert chat.ask(".ping") == "pong"
 
 
 def test_typing_is_shown_while_a_command_works(chat: Chat) -> None:

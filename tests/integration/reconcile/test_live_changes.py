@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from bot_runtime.contract import ConnectionState, CustomCommand, EventType, Secrets
+from bot_runtime.contract import ConnectionState, CustomCommand, EventType, Secrets, TakenOver
 from orchestrator.logs import LineFormatter
 from tests.integration.reconcile.conftest import Site, eventually, name
 
@@ -97,7 +97,9 @@ async def test_a_setting_changed_by_command_is_taken_over_before_the_bot_is_told
 
 async def test_a_setting_changed_by_command_is_kept_and_comes_back(site: Site) -> None:
     await running(site)
-    site.runtime("bot-1").spool.put(EventType.SETTINGS_UPDATE, {"settings": {"autoView": True}})
+    spool = site.runtime("bot-1").spool
+    spool.put(EventType.SETTINGS_UPDATE, {"settings": {"autoView": True}})
+    changed = TakenOver(spool_id=spool.id, seq=len(spool.events))
     await eventually(lambda: site.sql("SELECT settings FROM bots"), lambda rows: rows == [{"autoView": True}])
 
     def viewing() -> bool:
@@ -105,6 +107,10 @@ async def test_a_setting_changed_by_command_is_kept_and_comes_back(site: Site) -
         return config is not None and config.auto_view
 
     await site.seen(viewing)
+    # By this the bot knows that its owner's change is in it, and a later one is not.
+    told = site.runtime("bot-1").config
+    assert told is not None
+    assert told.taken_over == changed
 
 
 class TestSecrets:
