@@ -22,8 +22,8 @@ from orchestrator.engine.docker_observe import from_event
 
 log = logging.getLogger(__name__)
 
-FIRST_DELAY_SECONDS = 0.1
-MAX_DELAY_SECONDS = 0.25
+FIRST_DELAY_SECONDS = 0.05
+MAX_DELAY_SECONDS = 0.1
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 _KINDS = [kind.value for kind in EngineEventKind if kind is not EngineEventKind.CONNECTED]
