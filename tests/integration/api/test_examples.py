@@ -140,6 +140,8 @@ async def test_the_examples_work(
             case "approve", _:
                 await fleet.observe("bot-1", phase="pairing", address=ADDRESS)
                 await fleet.event("bot-1", "phase-change", dict.fromkeys(("from", "to", "reason", "message"), ""))
+            case "POST /api/whatsapp/sessions", _:
+                await fleet.observe(example.body["companyId"], phase="starting", paired_number="79001112233")
             case "restart", _:
                 fake.connection = contract.ConnectionState.PAIRING
     assert fake.logouts == 1
