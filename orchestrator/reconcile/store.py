@@ -24,6 +24,9 @@ from orchestrator.reconcile import effects
 from orchestrator.reconcile.record import BotRecord, PendingEvent
 
 _STATUS = SQLModel.metadata.tables["bot_status"]
+_EVENTS = SQLModel.metadata.tables["bot_events"]
+_INSERT_NEW_EVENTS = insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.seq)
+"""Given its rows when it is executed, it is compiled once; with the rows in it, it would be for every page."""
 
 PRUNE_BATCH = 5_000
 """Events dropped in one statement: few enough for its time-out, and for others who wait for the server's row."""
@@ -166,8 +169,7 @@ class Store:
             }
             for event in page.items
         ]
-        statement = insert(BotEvent).on_conflict_do_nothing().returning(col(BotEvent.seq))
-        added = set((await session.execute(statement.values(rows))).scalars())
+        added = set((await session.execute(_INSERT_NEW_EVENTS, rows)).scalars())
         return [event for event in page.items if event.seq in added]
 
     async def forget(self, bot_id: str) -> None:
