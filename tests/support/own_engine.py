@@ -130,10 +130,11 @@ class OwnEngine:
             self.stop()
         _run(["ip", "netns", "del", self._name], check=False)
         _run(["ip", "link", "del", self._name], check=False)
-        if self._limited:
-            _run(["umount", "-l", str(self._data)], check=False)
+        # dockerd mounts its data over itself, and does not always take that back; our own disk may lie below.
+        while subprocess.run(["umount", "-l", str(self._data)], capture_output=True, check=False).returncode == 0:
+            pass
         shutil.rmtree(self._run, ignore_errors=True)
-        shutil.rmtree(self._data, ignore_errors=True)
+        shutil.rmtree(self._data)
 
     def _answers(self) -> bool:
         assert self._daemon is not None
