@@ -1,0 +1,18 @@
+"""The built-in commands: one file each, which defines `COMMAND`. A new file here is a new command, nothing else needed.
+
+They are imported with the first message that looks like a command.
+"""
+
+from functools import cache
+from importlib import import_module
+
+from bot_runtime.commanding.command import Command
+
+
+@cache
+def built_in() -> dict[str, Command]:
+    """All built-in commands by name."""
+    from pkgutil import iter_modules
+
+    modules = [import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__)]
+    return {module.COMMAND.name: module.COMMAND for module in modules}
