@@ -8,8 +8,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from bot_runtime.config import ConfigFile, StaleConfigError
-from bot_runtime.connection_records import Records, qr_records, state_records
 from bot_runtime.contract import (
     ConnectionState,
     EventType,
@@ -29,20 +27,22 @@ from bot_runtime.contract import (
 from bot_runtime.credentials import Credentials
 from bot_runtime.environment import Environment
 from bot_runtime.errors import ApiError, wrong_state
-from bot_runtime.events import Spool
-from bot_runtime.group_events import GroupEvents
+from bot_runtime.files.downloads import Media, MediaFile
+from bot_runtime.files.transfers import Transfers
+from bot_runtime.files.uploads import Uploads
 from bot_runtime.groups import Groups
-from bot_runtime.media import Media, MediaFile
-from bot_runtime.outbox import Outbox
+from bot_runtime.inbound.arrivals import Arrivals
+from bot_runtime.inbound.connection_events import Records, qr_records, state_records
+from bot_runtime.inbound.group_events import GroupEvents
+from bot_runtime.inbound.responder import Responder
+from bot_runtime.outbound.recipients import Recipients
+from bot_runtime.outbound.send_log import Outbox
+from bot_runtime.outbound.sender import Sender
 from bot_runtime.polls import Polls, Votes
-from bot_runtime.receiving.arrivals import Arrivals
-from bot_runtime.recipients import Recipients
 from bot_runtime.reports import health_of, stats_of
-from bot_runtime.responding import Responder
-from bot_runtime.sending import Sender
-from bot_runtime.session import SessionDirectory
-from bot_runtime.transfers import Transfers
-from bot_runtime.uploads import Uploads
+from bot_runtime.storage.config import ConfigFile, StaleConfigError
+from bot_runtime.storage.session import SessionDirectory
+from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.connection import Connection
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.gestures import Gestures
@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 
 
 class Bot:
-    """The parts of one bot, and what `app.py` calls. Everything runs on the event loop."""
+    """The parts of one bot, and what `endpoint/routes.py` calls. Everything runs on the event loop."""
 
     def __init__(
         self,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot_runtime.contract import EventType
-from bot_runtime.events import Spool
-from bot_runtime.store import get_meta, set_meta
+from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.sqlite import get_meta, set_meta
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.messages import Account
 

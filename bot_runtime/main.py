@@ -12,10 +12,10 @@ from bot_runtime.contract import ExitCode
 from bot_runtime.environment import Environment, InvalidEnvironmentError, read_environment
 from bot_runtime.lifecycle import Resume, StopSignal, restart_in_place, take_resume
 from bot_runtime.logs import give_back_stdout, set_up_logging
-from bot_runtime.outbox import Outbox, Unsettled
-from bot_runtime.receiving.journal import open_journal
-from bot_runtime.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
-from bot_runtime.store import open_store
+from bot_runtime.outbound.send_log import Outbox, Unsettled
+from bot_runtime.storage.journal import open_journal
+from bot_runtime.storage.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
+from bot_runtime.storage.sqlite import open_store
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.inbox import Inbox
@@ -62,7 +62,7 @@ def run() -> int:
 
 
 def settle_sends(outbox: Outbox, database: Path, account: Account | None) -> None:
-    """Find out what became of the messages that were under way when the last process ended, see `outbox.py`.
+    """Find out what became of the messages that were under way when the last process ended, see `outbound/send_log.py`.
 
     Only while neonize does not have the session open, because only then is its file sure to be read right.
     """
@@ -122,11 +122,11 @@ def _run_loop(
     import socket
     from concurrent.futures import ThreadPoolExecutor
 
-    from bot_runtime.app import make_application, rejection
     from bot_runtime.bot import Bot
-    from bot_runtime.config import ConfigFile
+    from bot_runtime.endpoint.routes import make_application, rejection
+    from bot_runtime.endpoint.server import Server, listen
     from bot_runtime.heartbeat import Heartbeat
-    from bot_runtime.http import Server, listen
+    from bot_runtime.storage.config import ConfigFile
 
     listener = socket.socket(fileno=resume.listener) if resume else listen(environment.port)
     port = listener.getsockname()[1]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from bot_runtime import __version__
 from bot_runtime.contract import Health, Stats, Versions
-from bot_runtime.memory import anonymous_memory
+from bot_runtime.files.memory import anonymous_memory
 from bot_runtime.whatsapp.library import package_version
 
 if TYPE_CHECKING:

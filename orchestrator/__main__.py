@@ -91,7 +91,7 @@ async def _serve(loaded: Settings, *, api: bool, controller: bool) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     parts: list[asyncio.Task[Any]] = [asyncio.create_task(stop.wait())]
     if controller:
-        from orchestrator.reconcile.process import run_controller
+        from orchestrator.controller.process import run_controller
 
         parts.append(asyncio.create_task(run_controller(loaded)))
     if api:

@@ -1,1 +1,1 @@
-"""How commands are found, guarded and run. The commands themselves are in `bot_runtime/commands`."""
+"""How commands are found, guarded and run. The built-in ones are in `bot_runtime/commands/builtin`."""

@@ -4,9 +4,9 @@ import re
 
 import msgspec
 
-from bot_runtime.commanding.command import Command, CommandError, Invocation
+from bot_runtime.commands.base import Command, CommandError, Invocation
 from bot_runtime.contract import CustomCommand, WebhookCall
-from bot_runtime.threads import WebThreads
+from bot_runtime.web.threads import WebThreads
 
 WEBHOOK_SECONDS = 10.0
 MAX_ANSWER_BYTES = 65536
@@ -43,7 +43,7 @@ def fill(template: str, invocation: Invocation, bot_id: str) -> str:
 
 async def ask_webhook(url: str, invocation: Invocation, bot_id: str, web: WebThreads) -> str:
     """The answer of a webhook. Raises `CommandError` with a sentence for the chat."""
-    from bot_runtime.web import WebError, post_directly
+    from bot_runtime.web.client import WebError, post_directly
 
     message = invocation.message
     call = WebhookCall(

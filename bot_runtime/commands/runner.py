@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from bot_runtime.commanding.command import Command, CommandError, Host, Invocation
-from bot_runtime.commanding.custom import make_custom
-from bot_runtime.commanding.locks import CommandLocks
-from bot_runtime.commands import built_in
+from bot_runtime.commands.base import Command, CommandError, Host, Invocation
+from bot_runtime.commands.builtin import built_in
+from bot_runtime.commands.custom import make_custom
+from bot_runtime.commands.locks import CommandLocks
 from bot_runtime.contract import RuntimeConfig
-from bot_runtime.threads import WebThreads
+from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Incoming, Kind
 

@@ -1,6 +1,6 @@
 """Commands that show a setting and switch it on and off."""
 
-from bot_runtime.commanding.command import Command, CommandError, Invocation
+from bot_runtime.commands.base import Command, CommandError, Invocation
 
 _WORDS = {"on": True, "off": False}
 

@@ -22,9 +22,9 @@ from bot_runtime.contract import (
     SendRequest,
     Wire,
 )
+from bot_runtime.endpoint.server import Application, RejectedError, Request, Response
 from bot_runtime.errors import ApiError
-from bot_runtime.http import Application, RejectedError, Request, Response
-from bot_runtime.media import MediaFile
+from bot_runtime.files.downloads import MediaFile
 
 log = logging.getLogger(__name__)
 

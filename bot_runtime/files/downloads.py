@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from bot_runtime.errors import ApiError, is_full
-from bot_runtime.transfers import Transfers, TransferStoppedError
+from bot_runtime.files.transfers import Transfers, TransferStoppedError
 from bot_runtime.whatsapp.messages import WhatsAppError
 from bot_runtime.whatsapp.outgoing import Transport
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from bot_runtime.memory import anonymous_memory
+from bot_runtime.files.memory import anonymous_memory
 from bot_runtime.whatsapp.messages import WhatsAppError
 
 log = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""What a bot does about messages by itself, each a handler (see `receiving/receiver.py`) behind a setting."""
+"""What a bot does about messages by itself, each a handler (see `inbound/receiver.py`) behind a setting."""

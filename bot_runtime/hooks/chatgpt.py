@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from bot_runtime.commanding.runner import CHATS, split
+from bot_runtime.commands.runner import CHATS, split
 from bot_runtime.contract import ChatGpt, EventType, RuntimeConfig, Secrets
-from bot_runtime.events import Spool
 from bot_runtime.hooks.answer_limit import WINDOW_SECONDS, AnswerLimit
-from bot_runtime.threads import WebThreads
+from bot_runtime.storage.spool import Spool
+from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Incoming, Kind
 
@@ -135,7 +135,7 @@ class LanguageModel:
         return self._secrets.openai_api_key if base_url.rstrip("/") == theirs else None
 
     async def _ask(self, settings: ChatGpt, said: list[dict[str, str]]) -> str:
-        from bot_runtime.web import WebError, post_with_key
+        from bot_runtime.web.client import WebError, post_with_key
 
         system = [{"role": "system", "content": settings.system_prompt}] if settings.system_prompt else []
         body = {"model": settings.model, "messages": [*system, *said]}

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bot_runtime.contract import RuntimeConfig
-from bot_runtime.recent import Recent, Remembered
+from bot_runtime.inbound.recent import Recent, Remembered
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Incoming, Kind

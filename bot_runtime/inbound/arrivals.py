@@ -10,9 +10,9 @@ import sqlite3
 from collections.abc import Callable
 
 from bot_runtime.contract import EventType
-from bot_runtime.events import Spool
-from bot_runtime.receiving.journal import Journal, Record, set_position
-from bot_runtime.store import get_meta, set_meta, transaction
+from bot_runtime.storage.journal import Journal, Record, set_position
+from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.sqlite import get_meta, set_meta, transaction
 from bot_runtime.whatsapp.inbox import read
 from bot_runtime.whatsapp.messages import Account, Arrival, Status
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from bot_runtime.contract import EventType
 from bot_runtime.errors import ApiError
-from bot_runtime.events import Spool
 from bot_runtime.groups import Groups, event_data
+from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import GroupChange
 

@@ -11,11 +11,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from bot_runtime.contract import EventType
-from bot_runtime.events import Spool
-from bot_runtime.receiving.queues import ChatQueues
-from bot_runtime.receiving.records import ack_data, call_data, message_data, presence_data
-from bot_runtime.receiving.seen import Seen
-from bot_runtime.recent import Recent
+from bot_runtime.inbound.event_data import ack_data, call_data, message_data, presence_data
+from bot_runtime.inbound.queues import ChatQueues
+from bot_runtime.inbound.recent import Recent
+from bot_runtime.inbound.seen import Seen
+from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.messages import Ack, Arrival, Call, GroupChange, Incoming, Presence
 
 log = logging.getLogger(__name__)

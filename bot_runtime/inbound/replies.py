@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from bot_runtime.contract import EventType
-from bot_runtime.events import Spool
+from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import WhatsAppError
 

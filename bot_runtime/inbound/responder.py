@@ -9,22 +9,22 @@ from typing import Any
 
 import msgspec
 
-from bot_runtime.answering import Answers, Reply
-from bot_runtime.commanding.command import CommandError
-from bot_runtime.commanding.runner import CommandRunner
-from bot_runtime.config import ConfigFile, differences, overlay
+from bot_runtime.commands.base import CommandError
+from bot_runtime.commands.runner import CommandRunner
 from bot_runtime.contract import EventType, Health, RuntimeConfig, Secrets
-from bot_runtime.events import Spool
 from bot_runtime.hooks.channels import ChannelReactions
 from bot_runtime.hooks.chatgpt import LanguageModel
 from bot_runtime.hooks.privacy import AntiDelete, AntiViewOnce
 from bot_runtime.hooks.statuses import AutoView, Viewed
+from bot_runtime.inbound.queues import ChatQueues
+from bot_runtime.inbound.receiver import KeepMedia, Receiver
+from bot_runtime.inbound.recent import Recent
+from bot_runtime.inbound.replies import Answers, Reply
 from bot_runtime.polls import Votes
-from bot_runtime.receiving.queues import ChatQueues
-from bot_runtime.receiving.receiver import KeepMedia, Receiver
-from bot_runtime.recent import Recent
-from bot_runtime.store import get_meta, set_meta
-from bot_runtime.threads import WebThreads
+from bot_runtime.storage.config import ConfigFile, differences, overlay
+from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.sqlite import get_meta, set_meta
+from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Account, GroupChange, Incoming, WhatsAppError

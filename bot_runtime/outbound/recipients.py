@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from bot_runtime.contract import Poll, Quote, Reaction, SendRequest
 from bot_runtime.errors import ApiError
-from bot_runtime.outbox import REPEATABLE
+from bot_runtime.outbound.send_log import REPEATABLE
 from bot_runtime.whatsapp.jid import CHANNEL, Address, parse_address
 from bot_runtime.whatsapp.outgoing import Outgoing, Target
 

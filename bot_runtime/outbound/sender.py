@@ -12,12 +12,12 @@ import msgspec
 
 from bot_runtime.contract import FILES, Poll, Reaction, RuntimeConfig, SendRequest, SendResult, Text
 from bot_runtime.errors import ApiError, wrong_state
-from bot_runtime.outbox import Outbox, OutcomeUnknownError
+from bot_runtime.files.transfers import Transfers
+from bot_runtime.files.uploads import Upload, Uploads
+from bot_runtime.outbound.rate_limit import seconds_until_room
+from bot_runtime.outbound.recipients import Recipients
+from bot_runtime.outbound.send_log import Outbox, OutcomeUnknownError
 from bot_runtime.polls import Polls
-from bot_runtime.rate import seconds_until_room
-from bot_runtime.recipients import Recipients
-from bot_runtime.transfers import Transfers
-from bot_runtime.uploads import Upload, Uploads
 from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address
 from bot_runtime.whatsapp.messages import Sent, WhatsAppError
 from bot_runtime.whatsapp.outgoing import Outgoing, Transport

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from bot_runtime.store import get_meta, set_meta
+from bot_runtime.storage.sqlite import get_meta, set_meta
 
 log = logging.getLogger(__name__)
 

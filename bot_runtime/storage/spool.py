@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from bot_runtime.contract import MAX_EVENTS_PER_PAGE, Event, EventCursor, EventPage, EventType
-from bot_runtime.store import get_meta, set_meta, transaction
+from bot_runtime.storage.sqlite import get_meta, set_meta, transaction
 
 log = logging.getLogger(__name__)
 

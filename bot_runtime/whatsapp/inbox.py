@@ -1,7 +1,7 @@
 """From Go's threads to the event loop: what the library reports is queued in order, and handed over.
 
 What cannot be had again (messages, receipts, changes of groups, calls) goes to the journal before anything else is done
-about it, see `receiving/journal.py`; the loop is only told that there is more. It is decoded on the loop: what waits in
+about it, see `storage/journal.py`; the loop is only told that there is more. It is decoded on the loop: what waits in
 Go for this callback is what a SIGKILL takes away, so the callback is as short as can be.
 
 Imports little: it is set up before everything else, so that connecting starts at once.
@@ -21,7 +21,7 @@ from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Arrival, Sta
 if TYPE_CHECKING:
     import asyncio
 
-    from bot_runtime.receiving.journal import Journal
+    from bot_runtime.storage.journal import Journal
 
 log = logging.getLogger(__name__)
 library_log = logging.getLogger("whatsmeow")

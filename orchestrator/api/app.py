@@ -10,32 +10,21 @@ from fastapi.routing import APIRoute
 
 from bot_runtime import contract
 from orchestrator import __version__
-from orchestrator.api import (
-    bot_actions,
-    bots,
-    commands,
-    container_health,
-    docs,
-    errors,
-    groups,
-    history,
-    keys,
-    media,
-    messages,
-    operations,
-    pairing,
-    pool,
-    servers,
-)
+from orchestrator.api import commands, docs, errors, keys, servers
+from orchestrator.api.auth_middleware import Gate
+from orchestrator.api.bots import actions, container_health, groups, history, media, pairing
+from orchestrator.api.bots import routes as bots
 from orchestrator.api.context import Context
-from orchestrator.api.gate import Gate
-from orchestrator.api.http_metrics import HttpMetrics
-from orchestrator.api.uploads import Uploads
+from orchestrator.api.messages import routes as messages
+from orchestrator.api.messages.uploads import Uploads
+from orchestrator.api.operations import routes as operations
+from orchestrator.api.operations.http_metrics import HttpMetrics
+from orchestrator.api.pool import routes as pool
 from orchestrator.auth import KeyVerifier
+from orchestrator.clients.controller import ControllerClient
 from orchestrator.db.announce import announce
 from orchestrator.db.schema import needed_revision
 from orchestrator.db.session import Database
-from orchestrator.runtime.controller_client import ControllerClient
 from orchestrator.settings import Settings
 
 DESCRIPTION = """One real Docker container per WhatsApp bot.
@@ -58,7 +47,7 @@ TAGS = [
 
 # The fleet's own paths stand before those of single bots, whose ids could be the same words.
 ROUTERS = (
-    *(container_health, bots, bot_actions, pairing, history, messages, media, groups),
+    *(container_health, bots, actions, pairing, history, messages, media, groups),
     *(commands, pool, servers, keys, operations, docs),
 )
 

@@ -13,9 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orchestrator.api import docs, errors, message_body
+from orchestrator.api import docs, errors
 from orchestrator.api.context import context
-from orchestrator.api.http_metrics import HttpMetrics
+from orchestrator.api.messages import body
+from orchestrator.api.operations.http_metrics import HttpMetrics
 from orchestrator.auth import Identity, presented_key
 from orchestrator.errors import TooLarge, Unauthorized
 
@@ -74,8 +75,8 @@ class Gate:
             if scope["method"] not in READING:
                 caller.require_writer()
             scope.setdefault("state", {})["identity"] = caller
-        large = message_body.takes_files(scope["method"], scope["path"])
-        return _limited(headers, receive, message_body.MAX_JSON_BYTES if large else MAX_BODY_BYTES)
+        large = body.takes_files(scope["method"], scope["path"])
+        return _limited(headers, receive, body.MAX_JSON_BYTES if large else MAX_BODY_BYTES)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None)
@@ -102,7 +103,7 @@ def _refusal(scope: Scope, exc: Exception) -> Response:
 
 def _limited(headers: dict[str, str], receive: Receive, limit: int) -> Receive:
     """The body, as long as it keeps to the limit. Raises TooLarge at once for one that announces more."""
-    too_large = errors.TOO_LARGE if limit == MAX_BODY_BYTES else message_body.TOO_LARGE
+    too_large = errors.TOO_LARGE if limit == MAX_BODY_BYTES else body.TOO_LARGE
     announced = headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced) > limit:
         raise TooLarge(too_large)

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AfterValidator, Field, model_validator
 
+from orchestrator.api.bots.settings_schemas import WebAddress
 from orchestrator.api.context import Caller, Session, Visible
 from orchestrator.api.schemas import (
     DEFAULT_PAGE,
@@ -19,11 +20,10 @@ from orchestrator.api.schemas import (
     no_nul,
     problems,
 )
-from orchestrator.api.settings_schemas import WebAddress
 from orchestrator.auth import Identity
 from orchestrator.db import bots, commands, servers
 from orchestrator.db.commands import Owner
-from orchestrator.db.messaging import Command
+from orchestrator.db.message_models import Command
 from orchestrator.db.models import BOT_ID_PATTERN
 from orchestrator.db.scope import Scope
 from orchestrator.errors import Conflict, Forbidden, NotFound

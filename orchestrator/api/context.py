@@ -8,13 +8,13 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.api.uploads import Uploads
+from orchestrator.api.messages.uploads import Uploads
 from orchestrator.auth import Identity, KeyVerifier
+from orchestrator.clients.bot import RuntimeClient
+from orchestrator.clients.controller import ControllerClient
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
 from orchestrator.db.session import Database
-from orchestrator.runtime.client import RuntimeClient
-from orchestrator.runtime.controller_client import ControllerClient
 from orchestrator.settings import Settings
 
 
@@ -53,7 +53,7 @@ async def _session(request: Request) -> AsyncIterator[AsyncSession]:
 
 
 def identity(request: Request) -> Identity:
-    """Who calls; the gate (`orchestrator/api/gate.py`) let nobody else through."""
+    """Who calls; the gate (`orchestrator/api/auth_middleware.py`) let nobody else through."""
     caller: Identity = request.state.identity
     return caller
 

@@ -13,8 +13,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 
 from orchestrator.api.errors import POOL_PREFIX
-from orchestrator.api.message_schemas import NewMessage
-from orchestrator.api.pool_schemas import PoolError
+from orchestrator.api.messages.schemas import NewMessage
+from orchestrator.api.pool.schemas import PoolError
 from orchestrator.api.schemas import Problem
 from orchestrator.errors import NotFound
 

@@ -26,7 +26,7 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.db.session import is_unavailable
 from orchestrator.errors import BotdockError, TooLarge, TooManyMessages, Unauthorized
-from orchestrator.wording import in_words
+from orchestrator.validation_messages import in_words
 
 log = logging.getLogger(__name__)
 

@@ -2,6 +2,7 @@
 
 import httpx
 
+from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachable
 from orchestrator.errors import (
     BotdockError,
     Conflict,
@@ -12,7 +13,6 @@ from orchestrator.errors import (
     Unavailable,
     WhatsAppRefused,
 )
-from orchestrator.runtime.client import RuntimeCallError, RuntimeUnreachable
 
 
 def of_runtime(exc: RuntimeCallError | RuntimeUnreachable, bot_id: str) -> BotdockError:

@@ -1,1 +1,1 @@
-"""Talks to the HTTP endpoint inside the bot containers."""
+"""HTTP clients of the bots' endpoint and of the controller's port."""

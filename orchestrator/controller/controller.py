@@ -13,16 +13,16 @@ from random import Random
 
 import psycopg
 
+from orchestrator.controller.leader import Lease, leadership
+from orchestrator.controller.notifications import listen
 from orchestrator.db.fence import LostLeadership
 from orchestrator.db.session import Database
 from orchestrator.engine.base import Engine
 from orchestrator.outbox.dispatcher import Dispatcher, Endpoint
 from orchestrator.outbox.store import OutboxStore
-from orchestrator.reconcile.changes import listen
-from orchestrator.reconcile.fleet import Fleet
-from orchestrator.reconcile.leader import Lease, leadership
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.store import Store, begin_epoch
+from orchestrator.reconcile.reconciler import Fleet
+from orchestrator.reconcile.status_store import Store, begin_epoch
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from orchestrator.auth import KeyVerifier, presented_key
+from orchestrator.controller.controller import Controller
 from orchestrator.db.session import is_unavailable
 from orchestrator.engine.base import Engine, EngineError
 from orchestrator.errors import BotdockError
-from orchestrator.reconcile.controller import Controller
 from orchestrator.reconcile.metrics import Metrics
 
 DEFAULT_TAIL = 100

@@ -3,13 +3,13 @@
 import asyncio
 
 from orchestrator.auth import KeyVerifier
+from orchestrator.controller.controller import Controller
+from orchestrator.controller.http import create_app
 from orchestrator.db.schema import wait_until_migrated
 from orchestrator.db.session import Database
 from orchestrator.engine.base import Engine
-from orchestrator.reconcile.controller import Controller
-from orchestrator.reconcile.http import create_app
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.store import installation_id
+from orchestrator.reconcile.status_store import installation_id
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
 
@@ -41,10 +41,10 @@ async def run_controller(settings: Settings) -> None:
 
 def _engine(settings: Settings, owner: str) -> Engine:
     if settings.engine == "memory":
-        from orchestrator.engine.memory import MemoryEngine
+        from orchestrator.engine.memory.engine import MemoryEngine
 
         return MemoryEngine(owner=owner, server=settings.server_name)
-    from orchestrator.engine.docker import DockerEngine
+    from orchestrator.engine.docker.engine import DockerEngine
 
     return DockerEngine(
         owner=owner,

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from bot_runtime.contract import CustomCommand
-from orchestrator.db.messaging import Command
+from orchestrator.db.message_models import Command
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
 from orchestrator.errors import Conflict, LimitReached, NotFound

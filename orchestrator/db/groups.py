@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from orchestrator.db.messaging import Group
+from orchestrator.db.message_models import Group
 from orchestrator.db.scope import Scope
 from orchestrator.errors import NotFound
 

@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from orchestrator.db.messaging import Message, MessageFile, MessageState
+from orchestrator.db.message_models import Message, MessageFile, MessageState
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
 from orchestrator.errors import Conflict, InvalidInput, NotFound, TooManyMessages

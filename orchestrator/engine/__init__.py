@@ -1,1 +1,1 @@
-"""What runs containers: one protocol, the Docker engine behind it and an in-memory one for fast tests."""
+"""What runs containers: one protocol (`base`), the Docker engine behind it and one in memory."""

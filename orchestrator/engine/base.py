@@ -1,6 +1,6 @@
 """What the reconciler needs of a container engine, and nothing else.
 
-`docker.py` does it with a Docker engine, `memory.py` in memory for fast tests. All methods may be called by many tasks
+`docker.py` does it with a Docker engine, `memory/` in memory for fast tests. All methods may be called by many tasks
 at once, never block the event loop, and raise only:
 
     EngineError                  something failed; `code` is stable, the message may be shown to an operator

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from orchestrator.db.messaging import MessageState
+from orchestrator.db.message_models import MessageState
 
 FIRST_DELAY = 1.0
 MAX_DELAY = 30.0

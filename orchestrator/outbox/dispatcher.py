@@ -16,13 +16,13 @@ import httpx
 import msgspec
 
 from bot_runtime import contract
+from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachable
 from orchestrator.db.fence import LostLeadership
-from orchestrator.db.messaging import MessageState
-from orchestrator.outbox.plan import Answer, Head, NoAnswer, Refused, Sent, choose, judge
+from orchestrator.db.message_models import MessageState
+from orchestrator.outbox.delivery_policy import Answer, Head, NoAnswer, Refused, Sent, choose, judge
 from orchestrator.outbox.store import OutboxStore, Outgoing
-from orchestrator.reconcile.queue import WorkQueue
-from orchestrator.runtime.client import RuntimeCallError, RuntimeClient, RuntimeUnreachable
 from orchestrator.settings import Settings
+from orchestrator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 

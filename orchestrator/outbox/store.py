@@ -10,12 +10,12 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from orchestrator.db import acks, fence
-from orchestrator.db.messaging import PENDING, EarlyAck, Message, MessageFile, MessageState
+from orchestrator.db import fence, receipts
+from orchestrator.db.message_models import PENDING, EarlyAck, Message, MessageFile, MessageState
 from orchestrator.db.models import BotStatus
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
-from orchestrator.outbox.plan import RATE_LIMITED, Head, Next, Sent
+from orchestrator.outbox.delivery_policy import RATE_LIMITED, Head, Next, Sent
 
 MAX_HEADS = 200
 """Chats of one bot that are looked at together."""
@@ -154,7 +154,7 @@ class OutboxStore:
         async with self._database.session() as session:
             await self._fence(session)
             if sent is not None:
-                await acks.lock(session, bot_id)
+                await receipts.lock(session, bot_id)
             changed = await session.execute(
                 update(Message)
                 .where(col(Message.id) == message_id, col(Message.state) == MessageState.SENDING)
@@ -164,7 +164,7 @@ class OutboxStore:
             if getattr(changed, "rowcount", 0) and result.state not in PENDING:
                 await session.execute(delete(MessageFile).where(col(MessageFile.message_id) == message_id))
                 if sent is not None:
-                    await acks.settle(session, bot_id, message_id, values["whatsapp_id"])
+                    await receipts.settle(session, bot_id, message_id, values["whatsapp_id"])
                     await session.execute(
                         update(BotStatus)
                         .where(col(BotStatus.bot_id) == bot_id)

@@ -10,12 +10,12 @@ from random import Random
 
 from bot_runtime.contract import EventType
 from orchestrator.engine.base import ContainerSpec, Engine, Label, NameTaken, NetworkMissing
+from orchestrator.reconcile.bot_state import BotRecord, moment
+from orchestrator.reconcile.container_spec import resource_name
+from orchestrator.reconcile.exit_recorder import record_exit
 from orchestrator.reconcile.plan import Action, Decision, Probed
-from orchestrator.reconcile.record import BotRecord, moment
-from orchestrator.reconcile.recording import record_exit
-from orchestrator.reconcile.restart import RestartPolicy
-from orchestrator.reconcile.spec import resource_name
-from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.restart_policy import RestartPolicy
+from orchestrator.reconcile.status_store import Store
 
 
 class Actions:

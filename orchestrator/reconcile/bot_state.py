@@ -166,7 +166,7 @@ _NOT_OURS = {
     *("bot_id", "server_name", "epoch", "spool_id", "spool_seq", "updated_at"),
     *("messages_received", "messages_sent", "errors", "reconnections"),
 }
-"""Columns that are written elsewhere (`store.py`)."""
+"""Columns that are written elsewhere (`status_store.py`)."""
 
 
 def moment(unix: float) -> datetime:

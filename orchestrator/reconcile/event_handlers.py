@@ -17,9 +17,9 @@ from sqlmodel import col
 
 from bot_runtime import contract
 from bot_runtime.contract import ConnectionState, Event, EventType, RuntimeConfig
-from orchestrator.db import acks
+from orchestrator.db import receipts
 from orchestrator.db.bot_settings import merge
-from orchestrator.db.messaging import Group, MessageState
+from orchestrator.db.message_models import Group, MessageState
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.storable import storable
 
@@ -91,7 +91,7 @@ async def _ack(session: AsyncSession, bot_id: str, event: Event) -> None:
     ack = msgspec.convert(storable(event.data), Ack)
     state = _STATES.get(ack.state)
     if state is not None and ack.message_ids:
-        await acks.take(session, bot_id, ack.message_ids, state, at=event.timestamp)
+        await receipts.take(session, bot_id, ack.message_ids, state, at=event.timestamp)
 
 
 async def _group(session: AsyncSession, server: str, bot_id: str, event: Event) -> None:

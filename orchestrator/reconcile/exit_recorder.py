@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from bot_runtime.contract import EventType
 from orchestrator.engine.base import Engine, EngineError, EngineUnavailable, ObservedContainer
+from orchestrator.reconcile.bot_state import BotRecord, moment
 from orchestrator.reconcile.exits import classify
-from orchestrator.reconcile.record import BotRecord, moment
-from orchestrator.reconcile.restart import Restart, RestartPolicy, Verdict, decide, record_failure
+from orchestrator.reconcile.restart_policy import Restart, RestartPolicy, Verdict, decide, record_failure
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from bot_runtime.contract import ConnectionState
 from orchestrator.db.models import Phase
 from orchestrator.engine.base import ContainerState, ObservedContainer
-from orchestrator.reconcile.restart import RestartHistory
+from orchestrator.reconcile.restart_policy import RestartHistory
 
 PROBE_REASONS = frozenset({"liveness-failed", "startup-timeout"})
 """Reasons of a KILL that rest on probes alone."""

@@ -6,11 +6,11 @@ from dataclasses import replace
 import msgspec
 
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
+from orchestrator.reconcile.bot_state import BotRecord
+from orchestrator.reconcile.container_spec import InvalidBot, runtime_config
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probes import Failed, Target
-from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.spec import InvalidBot, runtime_config
-from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.status_store import Store
 from orchestrator.settings import Settings
 
 BLIND_BOTS = 3

@@ -17,7 +17,7 @@ from random import Random
 from typing import Protocol
 
 from bot_runtime.contract import EventPage, EventType, Health, RuntimeConfig, Secrets
-from orchestrator.runtime.client import RuntimeCallError, RuntimeClient, RuntimeUnreachable
+from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachable
 
 log = logging.getLogger(__name__)
 

@@ -21,15 +21,15 @@ from orchestrator.engine.base import (
     EngineUnavailable,
 )
 from orchestrator.outbox.dispatcher import Endpoint
+from orchestrator.reconcile.bot_state import BotRecord
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probe_observer import ProbeObserver
 from orchestrator.reconcile.probes import Monitor, Target
-from orchestrator.reconcile.queue import WorkQueue
-from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.status_store import Store
 from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
+from orchestrator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
-from orchestrator.reconcile import effects
-from orchestrator.reconcile.record import BotRecord, PendingEvent
+from orchestrator.reconcile import event_handlers
+from orchestrator.reconcile.bot_state import BotRecord, PendingEvent
 
 _STATUS = SQLModel.metadata.tables["bot_status"]
 _EVENTS = SQLModel.metadata.tables["bot_events"]
@@ -151,7 +151,7 @@ class Store:
             await self._fence(session)
             if page.items:
                 new = await self._insert_events(session, bot_id, page)
-                await effects.apply(session, server=self._server, bot_id=bot_id, events=new)
+                await event_handlers.apply(session, server=self._server, bot_id=bot_id, events=new)
             await self._update(session, {bot_id: {"spool_id": page.spool_id, "spool_seq": page.next}})
             await session.commit()
 

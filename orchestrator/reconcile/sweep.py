@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.engine.base import Engine, Label, ObservedContainer
+from orchestrator.reconcile.bot_state import BotRecord
+from orchestrator.reconcile.container_spec import network_name, resource_name
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.spec import network_name, resource_name
-from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.status_store import Store
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -21,11 +21,11 @@ from orchestrator.engine.base import (
     NotFound,
 )
 from orchestrator.reconcile.actions import Actions
+from orchestrator.reconcile.bot_state import BotRecord
+from orchestrator.reconcile.container_spec import InvalidBot, container_spec, wanted
 from orchestrator.reconcile.plan import PROBE_REASONS, Action, Decision, Known, Limits, Probed, Wanted, is_ours, plan
-from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.restart import RestartHistory, RestartPolicy
-from orchestrator.reconcile.spec import InvalidBot, container_spec, wanted
-from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.restart_policy import RestartHistory, RestartPolicy
+from orchestrator.reconcile.status_store import Store
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -17,9 +17,9 @@ from docker.errors import DockerException, NotFound
 
 from orchestrator.db.models import Bot
 from orchestrator.engine.base import Label
-from orchestrator.engine.docker_observe import timestamp
-from orchestrator.engine.docker_template import container_config
-from orchestrator.reconcile.spec import container_spec, resource_name
+from orchestrator.engine.docker.observe import timestamp
+from orchestrator.engine.docker.template import container_config
+from orchestrator.reconcile.container_spec import container_spec, resource_name
 from orchestrator.settings import Settings
 from tests.support.eventually import eventually
 

@@ -5,13 +5,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 
-from orchestrator.db import messaging, models
+from orchestrator.db import message_models, models
 from orchestrator.db.migrate import migrate
 from orchestrator.settings import Settings
 
 
 def test_the_migrations_make_the_tables_of_the_models(database_url: str) -> None:
-    assert models.Bot.metadata is messaging.Message.metadata is SQLModel.metadata
+    assert models.Bot.metadata is message_models.Message.metadata is SQLModel.metadata
     engine = create_engine(Settings(database_url=database_url).sqlalchemy_url)
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.api.bot_schemas import NewBot, Restart
-from orchestrator.api.message_schemas import NewMessage
+from orchestrator.api.bots.schemas import NewBot, Restart
+from orchestrator.api.messages.schemas import NewMessage
 from orchestrator.api.servers import ServerPatch
-from orchestrator.wording import in_words
+from orchestrator.validation_messages import in_words
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.reconcile.queue import WorkQueue
+from orchestrator.workqueue import WorkQueue
 
 
 class ManualLoop:

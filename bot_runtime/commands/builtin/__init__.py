@@ -6,7 +6,7 @@ They are imported with the first message that looks like a command.
 from functools import cache
 from importlib import import_module
 
-from bot_runtime.commanding.command import Command
+from bot_runtime.commands.base import Command
 
 
 @cache

@@ -1,5 +1,5 @@
 """`.antiviewonce`: view-once messages are shown to the owner."""
 
-from bot_runtime.commanding.switches import switch
+from bot_runtime.commands.switches import switch
 
 COMMAND = switch("antiviewonce", "anti_view_once", "view-once messages are shown to the owner")

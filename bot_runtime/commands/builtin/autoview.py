@@ -1,5 +1,5 @@
 """`.autoview`: statuses of contacts are marked as viewed."""
 
-from bot_runtime.commanding.switches import switch
+from bot_runtime.commands.switches import switch
 
 COMMAND = switch("autoview", "auto_view", "statuses of contacts are marked as viewed")

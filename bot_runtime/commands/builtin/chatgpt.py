@@ -5,8 +5,8 @@ Neither the key nor the address of the model can be set from a chat: whoever cou
 
 import msgspec
 
-from bot_runtime.commanding.command import Command, CommandError, Invocation
-from bot_runtime.commanding.switches import on_or_off
+from bot_runtime.commands.base import Command, CommandError, Invocation
+from bot_runtime.commands.switches import on_or_off
 
 _SETTABLE = {"model": "model", "prompt": "system_prompt", "memory": "memory_messages"}
 

@@ -1,11 +1,11 @@
 """`.help`: what can the bot do?"""
 
-from bot_runtime.commanding.command import Command, CommandError, Invocation
+from bot_runtime.commands.base import Command, CommandError, Invocation
 
 
 async def show_help(invocation: Invocation) -> str:
     """All commands, or one in more detail."""
-    from bot_runtime.commands import built_in
+    from bot_runtime.commands.builtin import built_in
 
     settings, commands = invocation.host.settings, built_in()
     if invocation.args:

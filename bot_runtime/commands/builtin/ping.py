@@ -1,6 +1,6 @@
 """`.ping`: is the bot there?"""
 
-from bot_runtime.commanding.command import Command, Invocation
+from bot_runtime.commands.base import Command, Invocation
 
 
 async def ping(_: Invocation) -> str:

@@ -1,6 +1,6 @@
 """`.prefix`: what commands start with."""
 
-from bot_runtime.commanding.command import Command, CommandError, Invocation
+from bot_runtime.commands.base import Command, CommandError, Invocation
 
 
 async def prefix(invocation: Invocation) -> str:

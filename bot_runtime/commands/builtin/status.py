@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bot_runtime.commanding.command import Command, Invocation
+from bot_runtime.commands.base import Command, Invocation
 
 
 async def status(invocation: Invocation) -> str:

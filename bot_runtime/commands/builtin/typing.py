@@ -1,5 +1,5 @@
 """`.typing`: typing is shown while the bot works on an answer."""
 
-from bot_runtime.commanding.switches import switch
+from bot_runtime.commands.switches import switch
 
 COMMAND = switch("typing", "typing", "typing is shown while the bot works on an answer")

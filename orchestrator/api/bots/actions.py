@@ -7,14 +7,14 @@ Every call may be repeated: one that finds the bot as it should be changes nothi
 from fastapi import APIRouter
 
 from bot_runtime.contract import ConnectionState
-from orchestrator.api.bot_schemas import BotView, Restart
+from orchestrator.api.bots.schemas import BotView, Restart
 from orchestrator.api.context import Parts, Session, Visible
 from orchestrator.api.live import of_runtime
 from orchestrator.api.schemas import BotId, problems
+from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachable
 from orchestrator.db import bots
 from orchestrator.db.models import Approval, Bot, Desired, Phase
 from orchestrator.errors import Conflict
-from orchestrator.runtime.client import RuntimeCallError, RuntimeUnreachable
 
 router = APIRouter(prefix="/api/bots/{id}", tags=["bots"], responses=problems({404: "No such bot"}))
 

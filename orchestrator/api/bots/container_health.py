@@ -5,7 +5,7 @@ from datetime import datetime
 from fastapi import APIRouter
 from pydantic import Field
 
-from orchestrator.api.bot_schemas import PhaseText
+from orchestrator.api.bots.schemas import PhaseText
 from orchestrator.api.context import Session, Visible
 from orchestrator.api.schemas import Answer
 from orchestrator.db import bots

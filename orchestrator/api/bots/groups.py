@@ -10,7 +10,7 @@ from pydantic import Field
 from orchestrator.api.context import Session, Visible
 from orchestrator.api.schemas import DEFAULT_PAGE, Answer, BotId, Limit, Page, problems
 from orchestrator.db import bots, groups
-from orchestrator.db.messaging import Group
+from orchestrator.db.message_models import Group
 from orchestrator.errors import NotFound
 
 GROUP_ID_PATTERN = r"^[0-9]{5,32}(-[0-9]{5,32})?@g\.us$"

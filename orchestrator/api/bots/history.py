@@ -9,10 +9,10 @@ from pydantic import Field
 from bot_runtime.contract import EventType
 from orchestrator.api.context import Parts, Session, Visible
 from orchestrator.api.schemas import Answer, BotId, Limit, problems
+from orchestrator.clients.controller import MAX_TAIL
 from orchestrator.db import bots, events, servers
 from orchestrator.db.models import BotEvent
 from orchestrator.errors import InvalidInput, Unavailable
-from orchestrator.runtime.controller_client import MAX_TAIL
 
 DEFAULT_EVENTS = 20
 DEFAULT_TAIL = 100

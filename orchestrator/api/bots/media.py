@@ -17,9 +17,9 @@ from bot_runtime.contract import MAX_MEDIA_BYTES
 from orchestrator.api.context import Parts, Visible
 from orchestrator.api.live import of_runtime
 from orchestrator.api.schemas import BotId, problems
+from orchestrator.clients.bot import MediaFile, RuntimeCallError, RuntimeUnreachable
 from orchestrator.db import bots
 from orchestrator.errors import Conflict, NotFound, TooLarge
-from orchestrator.runtime.client import MediaFile, RuntimeCallError, RuntimeUnreachable
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from bot_runtime import contract
-from orchestrator.api import qr_image
+from orchestrator.api.bots import qr_image
+from orchestrator.api.bots.pairing_wait import MAX_WAIT_SECONDS, pair
 from orchestrator.api.context import Parts, Session, Visible, writer_only
 from orchestrator.api.negotiation import best_of
-from orchestrator.api.pairing_wait import MAX_WAIT_SECONDS, pair
 from orchestrator.api.schemas import Answer, BotId, PhoneNumber, Request, problems
 from orchestrator.db import bots
 from orchestrator.errors import BotdockError, InvalidInput

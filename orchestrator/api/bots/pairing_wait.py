@@ -12,12 +12,12 @@ from typing import TypeVar
 from bot_runtime.contract import ConnectionState
 from orchestrator.api.context import Context
 from orchestrator.api.live import of_runtime
+from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachable
 from orchestrator.db import bots
 from orchestrator.db.bots import BotRow
 from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.scope import Scope
 from orchestrator.errors import BotdockError, Conflict, Unavailable
-from orchestrator.runtime.client import RuntimeCallError, RuntimeClient, RuntimeUnreachable
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
-from orchestrator.api.bot_schemas import BotPatch, BotView, NewBot, merged
+from orchestrator.api.bots.schemas import BotPatch, BotView, NewBot, merged
 from orchestrator.api.context import Caller, Parts, Session, Visible
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from bot_runtime.contract import ConnectionState
+from orchestrator.api.bots.settings_schemas import BotSettings
 from orchestrator.api.schemas import Answer, BotIdField, Name, PhoneNumber, Request, ServerNameField
-from orchestrator.api.settings_schemas import BotSettings
 from orchestrator.db.bot_settings import merge
 from orchestrator.db.bots import BotRow
 from orchestrator.db.models import Approval, Desired, Phase

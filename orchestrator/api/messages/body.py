@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from bot_runtime.contract import MAX_MEDIA_BYTES
-from orchestrator.api.message_schemas import DocumentContent, FileContent, NewMessage
+from orchestrator.api.messages.schemas import DocumentContent, FileContent, NewMessage
 from orchestrator.errors import InvalidInput, NoAnswer, TooLarge
 
 MIB = 1 << 20

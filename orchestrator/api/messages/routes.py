@@ -9,15 +9,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
 
-from orchestrator.api import message_body
 from orchestrator.api.context import Context, Parts, Session, Visible
-from orchestrator.api.message_body import Given
-from orchestrator.api.message_schemas import MessageView, recipient
+from orchestrator.api.messages import body
+from orchestrator.api.messages.body import Given
+from orchestrator.api.messages.schemas import MessageView, recipient
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots, messages
 from orchestrator.db.bots import BotRow
+from orchestrator.db.message_models import PENDING, Message, MessageState
 from orchestrator.db.messages import RateLimit
-from orchestrator.db.messaging import PENDING, Message, MessageState
 from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.scope import Scope
 from orchestrator.errors import Conflict, InvalidInput, NotFound
@@ -99,7 +99,7 @@ async def send(
     202 while it is on its way. With `wait`, 200 once it is sent or has failed. Files come in base64 (`data`), or in a
     multipart body. A call repeated with the same `Idempotency-Key` answers with the same message.
     """
-    async with parts.uploads.room(message_body.announced(request)):
+    async with parts.uploads.room(body.announced(request)):
         row = await _taken_in(request, parts, scope, bot_id, idempotency_key)
     row = await settled(parts, scope, row, wait=wait)
     view = MessageView.of(row).model_dump(mode="json", by_alias=True)
@@ -157,7 +157,7 @@ async def _taken_in(
     request: Request, parts: Context, scope: Scope, bot_id: str, idempotency_key: str | None
 ) -> Message:
     # A function of its own, so that the file is gone from memory when it returns.
-    given = await message_body.read(request)
+    given = await body.read(request)
     return await accept(parts, scope, bot_id, given, idempotency_key=idempotency_key)
 
 

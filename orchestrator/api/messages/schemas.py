@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from orchestrator.api.schemas import Answer, PhoneNumber, Request, no_nul, phone_number
-from orchestrator.db.messaging import Message, MessageState
+from orchestrator.db.message_models import Message, MessageState
 
 MAX_TEXT = 65_536
 _CHAT = re.compile(r"([0-9]{5,32}(?:-[0-9]{5,32})?)(?::[0-9]{1,5})?@(s\.whatsapp\.net|c\.us|lid|g\.us)")

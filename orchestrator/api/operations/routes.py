@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from orchestrator import __version__
 from orchestrator.api.context import Parts, Session, Visible
-from orchestrator.api.fleet_metrics import fleet_registry
+from orchestrator.api.operations.fleet_metrics import fleet_registry
 from orchestrator.api.schemas import Answer, problems
 from orchestrator.db import bots, servers
 from orchestrator.db.schema import present_revision

@@ -8,12 +8,12 @@ import asyncio
 
 from fastapi import APIRouter
 
-from orchestrator.api import qr_image
+from orchestrator.api.bots import qr_image
+from orchestrator.api.bots.pairing_wait import pair
 from orchestrator.api.context import Caller, Context, Parts, Session, Visible
-from orchestrator.api.message_body import Given
-from orchestrator.api.messages import accept, settled
-from orchestrator.api.pairing_wait import pair
-from orchestrator.api.pool_schemas import (
+from orchestrator.api.messages.body import Given
+from orchestrator.api.messages.routes import accept, settled
+from orchestrator.api.pool.schemas import (
     CreatedView,
     DeletedView,
     MetricsView,
@@ -26,12 +26,12 @@ from orchestrator.api.pool_schemas import (
     SessionView,
     session_status,
 )
-from orchestrator.api.pool_schemas import Session as SessionShape
+from orchestrator.api.pool.schemas import Session as SessionShape
 from orchestrator.api.schemas import BotId, problems
 from orchestrator.auth import Identity
 from orchestrator.db import bots
 from orchestrator.db.bots import BotRow
-from orchestrator.db.messaging import PENDING, MessageState
+from orchestrator.db.message_models import PENDING, MessageState
 from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.scope import Scope
 from orchestrator.errors import BotdockError, Conflict, NotFound, TooManyMessages, Unavailable, WhatsAppRefused

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orchestrator.api.message_schemas import MAX_TEXT, Recipient
+from orchestrator.api.messages.schemas import MAX_TEXT, Recipient
 from orchestrator.api.schemas import BotIdField, no_nul
 from orchestrator.db.bots import BotRow
 from orchestrator.db.models import Phase

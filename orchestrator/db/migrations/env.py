@@ -3,9 +3,9 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from orchestrator.db import messaging, models
+from orchestrator.db import message_models, models
 
-assert models.Bot.metadata is messaging.Message.metadata is SQLModel.metadata  # noqa: S101 - importing the models is what fills the metadata
+assert models.Bot.metadata is message_models.Message.metadata is SQLModel.metadata  # noqa: S101 - importing the models is what fills the metadata
 
 context.configure(
     connection=context.config.attributes["connection"],

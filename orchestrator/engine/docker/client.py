@@ -17,8 +17,8 @@ from docker.errors import DockerException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from orchestrator.engine.base import EngineUnavailable
-from orchestrator.engine.docker_errors import translate
-from orchestrator.engine.docker_transport import OneConnection
+from orchestrator.engine.docker.errors import translate
+from orchestrator.engine.docker.transport import OneConnection
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ from ipaddress import IPv4Network
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
-from orchestrator.engine import docker_network, docker_observe
 from orchestrator.engine.base import ContainerSpec, EngineEvent, Label, NameTaken, ObservedContainer
 from orchestrator.engine.base import NotFound as ContainerNotFound
-from orchestrator.engine.docker_client import DockerClients
-from orchestrator.engine.docker_events import EventStream
-from orchestrator.engine.docker_template import container_config
+from orchestrator.engine.docker import network, observe
+from orchestrator.engine.docker.client import DockerClients
+from orchestrator.engine.docker.events import EventStream
+from orchestrator.engine.docker.template import container_config
 from orchestrator.engine.log_lines import log_lines
 
 PING_TIMEOUT_SECONDS = 5.0
@@ -63,8 +63,8 @@ class DockerEngine:
         """See `Engine.ensure_network`."""
 
         def call(client: APIClient) -> None:
-            docker_network.ensure_network(client, name, pool=self._pool, owner=self._owner, server=self._server)
-            docker_network.attach_components(client, name, owner=self._owner, stack=self._stack)
+            network.ensure_network(client, name, pool=self._pool, owner=self._owner, server=self._server)
+            network.attach_components(client, name, owner=self._owner, stack=self._stack)
 
         async with self._network_lock:
             await self._clients.run(f"make network {name}", call)
@@ -75,7 +75,7 @@ class DockerEngine:
         items = await self._clients.run(
             "list containers", lambda client: client.containers(all=True, filters={"label": labels}), read=True
         )
-        return [docker_observe.from_list(item) for item in items]
+        return [observe.from_list(item) for item in items]
 
     async def inspect(self, name: str) -> ObservedContainer | None:
         """See `Engine.inspect`."""
@@ -85,7 +85,7 @@ class DockerEngine:
             )
         except ContainerNotFound:
             return None
-        return docker_observe.from_inspect(item)
+        return observe.from_inspect(item)
 
     async def has_image(self, image: str) -> bool:
         """See `Engine.has_image`."""

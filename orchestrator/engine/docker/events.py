@@ -18,7 +18,7 @@ from docker.errors import DockerException
 
 from orchestrator.engine.backlog import CONNECTED, Backlog
 from orchestrator.engine.base import EngineEvent, EngineEventKind, Label
-from orchestrator.engine.docker_observe import from_event
+from orchestrator.engine.docker.observe import from_event
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from orchestrator.engine.base import (
     ObservedContainer,
 )
 from orchestrator.engine.log_lines import log_lines
-from orchestrator.engine.memory_host import EXIT_OF_SIGKILL, MemoryContainer, MemoryHost
+from orchestrator.engine.memory.host import EXIT_OF_SIGKILL, MemoryContainer, MemoryHost
 
 MIN_MEMORY_BYTES = 6 << 20
 

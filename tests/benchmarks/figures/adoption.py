@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from orchestrator.engine.base import Label
-from orchestrator.reconcile.spec import resource_name
+from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
 from tests.benchmarks.world import World

@@ -7,7 +7,7 @@ the engine's own word for when the container was started. The two, and the peer,
 import time
 from collections.abc import Iterator
 
-from orchestrator.reconcile.spec import resource_name
+from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
 from tests.benchmarks.spawner import Spawner, SpawnerMissing

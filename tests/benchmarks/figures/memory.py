@@ -6,7 +6,7 @@ Beside it, on other sessions, the plain neonize script in the same image.
 import time
 from collections.abc import Iterator
 
-from orchestrator.reconcile.spec import resource_name
+from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks import machine, plain
 from tests.benchmarks.pairs import freed
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit

@@ -17,7 +17,7 @@ import signal
 import time
 from collections.abc import Iterator
 
-from orchestrator.reconcile.spec import resource_name
+from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.bare import always_restarted
 from tests.benchmarks.pairs import freed
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit

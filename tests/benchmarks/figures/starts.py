@@ -8,7 +8,7 @@ too. The rounds alternate.
 import time
 from collections.abc import Iterator
 
-from orchestrator.reconcile.spec import resource_name
+from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
 from tests.benchmarks.spawner import Spawner, SpawnerMissing

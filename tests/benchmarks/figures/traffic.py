@@ -12,7 +12,7 @@ last is in Postgres, over the number of messages; what they would have used idle
 
 from collections.abc import Callable, Iterator
 
-from orchestrator.reconcile.spec import resource_name
+from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks import machine
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run

@@ -129,7 +129,7 @@ class Caller:
 async def test_the_examples_work(
     admin: httpx.AsyncClient, fleet: Fleet, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.api.pool.QR_WAIT_SECONDS", 0)
+    monkeypatch.setattr("orchestrator.api.pool.routes.QR_WAIT_SECONDS", 0)
     fake.media["3EB0C431C26A1916E07E"] = ("image/jpeg", None, b"picture")
     caller = Caller(admin)
     for example in EXAMPLES:

@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from orchestrator.api.media import OCTETS, disposition, safe_type
+from orchestrator.api.bots.media import OCTETS, disposition, safe_type
 from tests.integration.api.conftest import Fleet, problem
 from tests.integration.api.fake_runtime import FakeRuntime
 from tests.integration.api.live import live_bot, runtime_port  # noqa: F401

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from orchestrator.api.uploads import Uploads
+from orchestrator.api.messages.uploads import Uploads
 from tests.integration.api.conftest import CHAT, HELLO, Fleet, problem
 
 MIB = 1 << 20

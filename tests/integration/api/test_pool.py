@@ -105,7 +105,7 @@ class TestMaking:
     async def test_many_at_once_make_one(
         self, operator: httpx.AsyncClient, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("orchestrator.api.pool.QR_WAIT_SECONDS", 0)
+        monkeypatch.setattr("orchestrator.api.pool.routes.QR_WAIT_SECONDS", 0)
         answers = await asyncio.gather(*(operator.post(POOL, json={"companyId": "962303"}) for _ in range(10)))
         assert {answer.status_code for answer in answers} == {200}
         assert await fleet.sql("SELECT count(*) FROM bots") == [(1,)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.engine.base import ContainerState, EngineUnavailable
-from orchestrator.engine.docker import DockerEngine
+from orchestrator.engine.docker.engine import DockerEngine
 from tests.integration.engine.worlds import DockerWorld, bot_spec, state_of
 
 

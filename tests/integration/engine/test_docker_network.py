@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from orchestrator.engine.base import ContainerSpec, Engine, EngineError, Label
-from orchestrator.engine.docker import DockerEngine
+from orchestrator.engine.docker.engine import DockerEngine
 from tests.integration.engine.proxy import engine_socket
 from tests.integration.engine.worlds import POOL, STACK, DockerWorld, bot_spec, until
 

@@ -14,9 +14,9 @@ import docker
 from docker.errors import NotFound
 
 from orchestrator.engine.base import ContainerSpec, ContainerState, Engine, Label
-from orchestrator.engine.docker import DockerEngine
-from orchestrator.engine.memory import MemoryEngine
-from orchestrator.engine.memory_host import MemoryHost
+from orchestrator.engine.docker.engine import DockerEngine
+from orchestrator.engine.memory.engine import MemoryEngine
+from orchestrator.engine.memory.host import MemoryHost
 from tests.integration.engine.proxy import SocketProxy, engine_socket
 
 POOL = "10.217.0.0/16"

@@ -14,7 +14,7 @@ from bot_runtime.contract import Event, EventPage, EventType
 from orchestrator.db.session import Database
 from orchestrator.outbox.dispatcher import Dispatcher, Endpoint
 from orchestrator.outbox.store import OutboxStore
-from orchestrator.reconcile.store import Store, begin_epoch
+from orchestrator.reconcile.status_store import Store, begin_epoch
 from orchestrator.settings import Settings
 from tests.integration.api.fake_runtime import NOW, FakeRuntime, listening
 from tests.integration.reconcile.conftest import eventually

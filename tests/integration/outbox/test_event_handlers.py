@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot_runtime.contract import Event, EventPage, EventType
-from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.status_store import Store
 from tests.integration.api.fake_runtime import NOW
 from tests.integration.outbox.conftest import BOT, SERVER, Post
 from tests.integration.reconcile.conftest import eventually

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import psycopg
 import pytest
 
+from orchestrator.controller.controller import Controller
 from orchestrator.db.session import Database
-from orchestrator.engine.memory import MemoryEngine
-from orchestrator.reconcile.controller import Controller
+from orchestrator.engine.memory.engine import MemoryEngine
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.store import installation_id
+from orchestrator.reconcile.status_store import installation_id
 from orchestrator.settings import Settings
 from tests.integration.reconcile.live_host import LiveHost, Runtime
 

@@ -18,7 +18,7 @@ import msgspec
 
 from bot_runtime import contract
 from bot_runtime.contract import ConnectionState, EventType
-from orchestrator.engine.memory_host import MemoryContainer, MemoryHost
+from orchestrator.engine.memory.host import MemoryContainer, MemoryHost
 
 _boots = itertools.count(1)
 

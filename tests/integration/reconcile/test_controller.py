@@ -7,7 +7,7 @@ import pytest
 
 from bot_runtime.contract import ConnectionState, EventType
 from orchestrator.engine.base import ContainerState
-from orchestrator.reconcile import fleet as fleet_module
+from orchestrator.reconcile import reconciler as fleet_module
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
 
 LONG: dict[str, Any] = {"resync_interval": 3600}

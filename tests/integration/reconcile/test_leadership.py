@@ -5,8 +5,8 @@ import pytest
 from bot_runtime.contract import EventPage
 from orchestrator.db.fence import LostLeadership
 from orchestrator.db.session import Database
-from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.store import Store, begin_epoch
+from orchestrator.reconcile.bot_state import BotRecord
+from orchestrator.reconcile.status_store import Store, begin_epoch
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
 
 TERMINATE_HOLDER = """
@@ -111,7 +111,7 @@ async def test_confirming_tells_a_row_that_changed_or_was_made_anew(site: Site) 
 async def test_events_are_kept_for_the_retention_and_dropped_in_portions(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.reconcile.store.PRUNE_BATCH", 10)
+    monkeypatch.setattr("orchestrator.reconcile.status_store.PRUNE_BATCH", 10)
     await site.create("bot-1")
     database = Database(site.settings())
     store = Store(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))

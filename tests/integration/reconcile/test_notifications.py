@@ -2,9 +2,9 @@
 
 import asyncio
 
+from orchestrator.controller.notifications import listen
 from orchestrator.db.announce import announce
 from orchestrator.db.session import Database
-from orchestrator.reconcile.changes import listen
 from orchestrator.settings import Settings
 
 

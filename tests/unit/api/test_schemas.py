@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bot_runtime.contract import RuntimeConfig
-from orchestrator.api.bot_schemas import BotLimits, NewBot, merged
+from orchestrator.api.bots.schemas import BotLimits, NewBot, merged
+from orchestrator.api.bots.settings_schemas import BotSettings
 from orchestrator.api.schemas import phone_number
-from orchestrator.api.settings_schemas import BotSettings
 from orchestrator.db.models import BOT_ID_PATTERN
 
 

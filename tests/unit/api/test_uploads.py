@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orchestrator.api.uploads import MIB, Uploads
+from orchestrator.api.messages.uploads import MIB, Uploads
 from orchestrator.errors import Unavailable
 
 

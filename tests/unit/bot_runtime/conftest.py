@@ -6,7 +6,7 @@ from sqlite3 import Connection
 
 import pytest
 
-from bot_runtime.store import open_store
+from bot_runtime.storage.sqlite import open_store
 
 
 @pytest.fixture

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from bot_runtime.commanding.command import Command, CommandError, Invocation
-from bot_runtime.commanding.custom import fill
-from bot_runtime.commanding.locks import CommandLocks
-from bot_runtime.commanding.runner import CommandRunner, is_owner, split
-from bot_runtime.commands import built_in
-from bot_runtime.commands.status import duration
+from bot_runtime.commands.base import Command, CommandError, Invocation
+from bot_runtime.commands.builtin import built_in
+from bot_runtime.commands.builtin.status import duration
+from bot_runtime.commands.custom import fill
+from bot_runtime.commands.locks import CommandLocks
+from bot_runtime.commands.runner import CommandRunner, is_owner, split
 from bot_runtime.contract import CustomCommand, Health, RuntimeConfig
-from bot_runtime.threads import WebThreads
+from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Content, Incoming, Kind
 

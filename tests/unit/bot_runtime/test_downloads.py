@@ -6,11 +6,11 @@ from sqlite3 import Connection
 
 import pytest
 
-from bot_runtime import media as module
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from bot_runtime.errors import ApiError
-from bot_runtime.media import KEPT_SECONDS, MAX_REFERENCE_BYTES, Media, MediaFile
-from bot_runtime.transfers import Transfers
+from bot_runtime.files import downloads as module
+from bot_runtime.files.downloads import KEPT_SECONDS, MAX_REFERENCE_BYTES, Media, MediaFile
+from bot_runtime.files.transfers import Transfers
 from tests.unit.bot_runtime.scripted import NoSockets, ScriptedTransport
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from bot_runtime.http import Request, Response, Server, listen
+from bot_runtime.endpoint.server import Request, Response, Server, listen
 
 MAX_BODY = 1000
 LARGE = bytes(range(256)) * 16384
@@ -159,8 +159,8 @@ async def test_a_client_that_goes_away_disturbs_nobody(port: int, path: bytes) -
 
 @pytest.mark.parametrize("path", [b"/a", b"/count"])
 async def test_a_body_that_stops_coming_is_given_up(port: int, path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot_runtime.http.REQUEST_SECONDS", 0.05)
-    monkeypatch.setattr("bot_runtime.http._LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("bot_runtime.endpoint.server.REQUEST_SECONDS", 0.05)
+    monkeypatch.setattr("bot_runtime.endpoint.server._LINGER_SECONDS", 0.05)
     answer = await raw(port, b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc" % path)
     assert answer.startswith(b"HTTP/1.1 408")
 

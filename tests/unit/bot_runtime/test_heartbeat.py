@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bot_runtime.config import ConfigFile
 from bot_runtime.contract import ConnectionState, RuntimeConfig
 from bot_runtime.heartbeat import Heartbeat
+from bot_runtime.storage.config import ConfigFile
 
 DEADLINE = 20.0
 SOON = 1e-9

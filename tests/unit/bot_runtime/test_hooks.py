@@ -6,11 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bot_runtime.config import ConfigFile
 from bot_runtime.contract import RuntimeConfig
 from bot_runtime.hooks.answer_limit import AnswerLimit
 from bot_runtime.hooks.chatgpt import Conversations
 from bot_runtime.hooks.statuses import Viewed
+from bot_runtime.storage.config import ConfigFile
 
 
 def said(text: str) -> dict[str, str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot_runtime.receiving.journal import Journal, Position, Record, open_journal, set_position
-from bot_runtime.store import open_store
+from bot_runtime.storage.journal import Journal, Position, Record, open_journal, set_position
+from bot_runtime.storage.sqlite import open_store
 
 BEGINNING = Position(0, 0)
 

@@ -17,13 +17,13 @@ from typing import Any
 import pytest
 
 from bot_runtime.contract import EventType
-from bot_runtime.events import Spool
-from bot_runtime.receiving import arrivals as module
-from bot_runtime.receiving.arrivals import AT_ONCE, TRIES, Arrivals
-from bot_runtime.receiving.journal import Journal, open_journal
-from bot_runtime.receiving.receiver import Receiver
-from bot_runtime.recent import Recent
-from bot_runtime.store import open_store
+from bot_runtime.inbound import arrivals as module
+from bot_runtime.inbound.arrivals import AT_ONCE, TRIES, Arrivals
+from bot_runtime.inbound.receiver import Receiver
+from bot_runtime.inbound.recent import Recent
+from bot_runtime.storage.journal import Journal, open_journal
+from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.sqlite import open_store
 from bot_runtime.whatsapp.core import MESSAGE
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Arrival, Content, Incoming, Kind

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot_runtime.rate import seconds_until_room
+from bot_runtime.outbound.rate_limit import seconds_until_room
 
 
 def wait(*times: float, now: float = 100.0, maximum: int = 3) -> float:

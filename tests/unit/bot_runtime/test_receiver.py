@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot_runtime.contract import EventType
-from bot_runtime.events import Spool
-from bot_runtime.receiving.queues import ChatQueues
-from bot_runtime.receiving.receiver import MAX_AGE, Receiver
-from bot_runtime.receiving.seen import Seen
-from bot_runtime.recent import Recent
+from bot_runtime.inbound.queues import ChatQueues
+from bot_runtime.inbound.receiver import MAX_AGE, Receiver
+from bot_runtime.inbound.recent import Recent
+from bot_runtime.inbound.seen import Seen
+from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Ack, Call, Content, GroupChange, Incoming, Kind, Presence
 

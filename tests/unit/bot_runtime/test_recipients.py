@@ -4,7 +4,7 @@ import pytest
 
 from bot_runtime.contract import Content, Poll, Quote, Reaction, SendRequest, Text
 from bot_runtime.errors import ApiError
-from bot_runtime.recipients import Recipients
+from bot_runtime.outbound.recipients import Recipients
 from bot_runtime.whatsapp.jid import Address, parse_address
 from bot_runtime.whatsapp.outgoing import Outgoing
 

@@ -3,8 +3,8 @@
 import asyncio
 import sqlite3
 
-from bot_runtime.answering import Answers
-from bot_runtime.events import Spool
+from bot_runtime.inbound.replies import Answers
+from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import WhatsAppError
 

@@ -7,8 +7,8 @@ from sqlite3 import Connection
 import pytest
 
 from bot_runtime.main import settle_sends
-from bot_runtime.outbox import KEPT_SECONDS, REPEATABLE, Outbox, OutcomeUnknownError
-from bot_runtime.store import open_store
+from bot_runtime.outbound.send_log import KEPT_SECONDS, REPEATABLE, Outbox, OutcomeUnknownError
+from bot_runtime.storage.sqlite import open_store
 from bot_runtime.whatsapp.evidence import chat_state
 from bot_runtime.whatsapp.jid import parse_address
 from bot_runtime.whatsapp.messages import Account

@@ -18,12 +18,12 @@ from bot_runtime.contract import (
     Text,
 )
 from bot_runtime.errors import ApiError
-from bot_runtime.outbox import Outbox
+from bot_runtime.files.transfers import Transfers
+from bot_runtime.files.uploads import Uploads
+from bot_runtime.outbound.recipients import Recipients
+from bot_runtime.outbound.send_log import Outbox
+from bot_runtime.outbound.sender import Sender
 from bot_runtime.polls import Polls
-from bot_runtime.recipients import Recipients
-from bot_runtime.sending import Sender
-from bot_runtime.transfers import Transfers
-from bot_runtime.uploads import Uploads
 from bot_runtime.whatsapp.jid import Address
 from tests.unit.bot_runtime.scripted import WHEN, NoSockets, ScriptedTransport
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot_runtime.config import ConfigFile, StaleConfigError
 from bot_runtime.contract import RuntimeConfig
 from bot_runtime.environment import InvalidEnvironmentError, read_environment
-from bot_runtime.session import SessionInUseError, acquire_lock, prepare_directory
+from bot_runtime.storage.config import ConfigFile, StaleConfigError
+from bot_runtime.storage.session import SessionInUseError, acquire_lock, prepare_directory
 from bot_runtime.whatsapp.jid import parse_address
 from bot_runtime.whatsapp.terminal import draw_qr
 

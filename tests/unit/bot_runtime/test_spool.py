@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot_runtime.contract import EventType
-from bot_runtime.events import HISTORY, Spool
-from bot_runtime.store import open_store
+from bot_runtime.storage.spool import HISTORY, Spool
+from bot_runtime.storage.sqlite import open_store
 
 
 @contextmanager

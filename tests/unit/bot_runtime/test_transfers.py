@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot_runtime.transfers import LARGE_BYTES, Transfers, TransferStoppedError
+from bot_runtime.files.transfers import LARGE_BYTES, Transfers, TransferStoppedError
 from bot_runtime.whatsapp.messages import WhatsAppError
 from bot_runtime.whatsapp.sockets import Outgoing
 
@@ -69,7 +69,7 @@ async def test_a_host_that_hangs_is_cut_off_and_the_next_file_has_its_turn(host:
 async def test_a_hanging_transfer_on_a_connection_from_before_is_cut_off_too(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot_runtime.transfers.CUT_ALL_SECONDS", 0.2)
+    monkeypatch.setattr("bot_runtime.files.transfers.CUT_ALL_SECONDS", 0.2)
     transfers = Transfers(host.sockets, seconds=0.2)
     with host.connect() as pooled:
 

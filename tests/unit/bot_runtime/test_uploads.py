@@ -9,7 +9,7 @@ import pytest
 
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from bot_runtime.errors import ApiError
-from bot_runtime.uploads import KEPT_SECONDS, MAX_TOTAL_BYTES, Uploads
+from bot_runtime.files.uploads import KEPT_SECONDS, MAX_TOTAL_BYTES, Uploads
 
 
 async def pieces(*data: bytes) -> AsyncIterator[bytes]:
@@ -69,7 +69,7 @@ async def test_a_full_volume_is_told(uploads: Uploads, tmp_path: Path, monkeypat
     def full(_descriptor: int, _data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("bot_runtime.uploads.os.write", full)
+    monkeypatch.setattr("bot_runtime.files.uploads.os.write", full)
     error = await refused(uploads, "a", b"x")
     assert (error.status, error.code) == (507, "disk-full")
     assert list((tmp_path / "files").iterdir()) == []

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from bot_runtime import web
-from bot_runtime.web import WebError, is_inside, post_directly, post_with_key
+from bot_runtime.web import client
+from bot_runtime.web.client import WebError, is_inside, post_directly, post_with_key
 
 KEY = "sk-very-secret"
 
@@ -34,7 +34,7 @@ class Service(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A service on this machine, which counts as outside for this test."""
-    monkeypatch.setattr(web, "is_inside", lambda _: False)
+    monkeypatch.setattr(client, "is_inside", lambda _: False)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -78,7 +78,7 @@ def test_only_plain_web_addresses_are_called(url: str) -> None:
         ask(url)
 
 
-def ask(url: str) -> web.Answer:
+def ask(url: str) -> client.Answer:
     return post_with_key(url, {}, key=KEY, timeout=5, limit=1000)
 
 

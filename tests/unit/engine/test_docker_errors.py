@@ -13,7 +13,7 @@ from orchestrator.engine.base import (
     NetworkMissing,
     NotFound,
 )
-from orchestrator.engine.docker_errors import MAX_REASON_CHARS, translate
+from orchestrator.engine.docker.errors import MAX_REASON_CHARS, translate
 
 
 def answer(status: int, explanation: str, kind: type[APIError] = APIError) -> APIError:

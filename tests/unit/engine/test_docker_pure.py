@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from docker.errors import DockerException
 
-from orchestrator.engine import docker_observe
 from orchestrator.engine.base import ContainerSpec, ContainerState, EngineEvent, EngineEventKind, Label
-from orchestrator.engine.docker_client import agree
-from orchestrator.engine.docker_network import free_subnet
-from orchestrator.engine.docker_template import container_config
+from orchestrator.engine.docker import observe
+from orchestrator.engine.docker.client import agree
+from orchestrator.engine.docker.network import free_subnet
+from orchestrator.engine.docker.template import container_config
 
 POOL = IPv4Network("10.213.0.0/16")
 
@@ -66,7 +66,7 @@ def test_a_pool_smaller_than_a_subnet_is_used_whole() -> None:
     ],
 )
 def test_dockers_times_are_read(text: str, moment: datetime | None) -> None:
-    assert docker_observe.timestamp(text) == moment
+    assert observe.timestamp(text) == moment
 
 
 def described(status: str, **state: Any) -> dict[str, Any]:
@@ -82,19 +82,19 @@ def described(status: str, **state: Any) -> dict[str, Any]:
 
 
 def test_the_address_is_the_one_in_the_bots_network() -> None:
-    assert docker_observe.from_inspect(described("running")).address == "10.1.1.1"
+    assert observe.from_inspect(described("running")).address == "10.1.1.1"
 
 
 def test_an_exit_code_is_told_only_of_what_has_ended() -> None:
-    assert docker_observe.from_inspect(described("running")).exit_code is None
-    ended = docker_observe.from_inspect(described("exited", ExitCode=137, OOMKilled=True))
+    assert observe.from_inspect(described("running")).exit_code is None
+    ended = observe.from_inspect(described("exited", ExitCode=137, OOMKilled=True))
     assert (ended.state, ended.exit_code, ended.oom_killed) == (ContainerState.EXITED, 137, True)
 
 
 def test_an_event_names_its_bot() -> None:
     message = {"Action": "die", "Actor": {"ID": "abc", "Attributes": {Label.BOT_ID: "b", "exitCode": "1"}}}
     expected = EngineEvent(kind=EngineEventKind.DIE, bot_id="b", container_id="abc")
-    assert docker_observe.from_event(message) == expected
+    assert observe.from_event(message) == expected
 
 
 def spec(**changes: Any) -> ContainerSpec:

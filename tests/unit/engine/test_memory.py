@@ -14,8 +14,8 @@ from orchestrator.engine.base import (
     ImageMissing,
     Label,
 )
-from orchestrator.engine.memory import MemoryEngine
-from orchestrator.engine.memory_host import MemoryHost
+from orchestrator.engine.memory.engine import MemoryEngine
+from orchestrator.engine.memory.host import MemoryHost
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SPEC = ContainerSpec(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.db.messaging import MessageState
-from orchestrator.outbox.plan import (
+from orchestrator.db.message_models import MessageState
+from orchestrator.outbox.delivery_policy import (
     EXPIRED,
     GRACE,
     MAX_DELAY,

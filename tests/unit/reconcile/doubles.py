@@ -13,12 +13,12 @@ from bot_runtime.contract import ConnectionState
 from orchestrator.db.fence import LostLeadership
 from orchestrator.db.models import Approval, Bot, BotStatus, Desired
 from orchestrator.engine.base import EngineError, EngineUnavailable
-from orchestrator.engine.memory import MemoryEngine
-from orchestrator.engine.memory_host import MemoryContainer, MemoryHost
+from orchestrator.engine.memory.engine import MemoryEngine
+from orchestrator.engine.memory.host import MemoryContainer, MemoryHost
+from orchestrator.reconcile.bot_state import BotRecord, PendingEvent
+from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.record import BotRecord, PendingEvent
-from orchestrator.reconcile.spec import resource_name
-from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.status_store import Store
 from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings

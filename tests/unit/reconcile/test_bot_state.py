@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from orchestrator.db.models import Bot, BotStatus, Phase
 from orchestrator.engine.base import ContainerState, ObservedContainer
+from orchestrator.reconcile.bot_state import BotRecord, moment
 from orchestrator.reconcile.plan import Action, Decision, Known
-from orchestrator.reconcile.record import BotRecord, moment
-from orchestrator.reconcile.restart import RestartHistory
+from orchestrator.reconcile.restart_policy import RestartHistory
 
 NOW = 1_800_000_000.0
 BOT = Bot(id="bot-1", server_name="server1", name="Bot", restart_generation=3, session_generation=2)

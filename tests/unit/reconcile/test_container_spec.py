@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.db.models import Bot
 from orchestrator.engine.base import ContainerSpec, Label
-from orchestrator.reconcile.spec import InvalidBot, container_spec, runtime_config, wanted
+from orchestrator.reconcile.container_spec import InvalidBot, container_spec, runtime_config, wanted
 from tests.unit.reconcile.doubles import settings
 
 CONFIG = "BOTDOCK_CONFIG"

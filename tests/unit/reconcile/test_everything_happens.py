@@ -26,7 +26,7 @@ from orchestrator.engine.base import (
     NameTaken,
     NetworkMissing,
 )
-from orchestrator.engine.memory_host import MemoryContainer
+from orchestrator.engine.memory.host import MemoryContainer
 from tests.unit.reconcile.doubles import OWNER, SERVER, Crashed, Driver, World
 
 T = TypeVar("T")

@@ -9,13 +9,13 @@ import pytest
 from bot_runtime.contract import ConnectionState, EventCursor, Fault, Health, Versions
 from orchestrator.db.models import Bot, BotStatus, Desired
 from orchestrator.engine.base import EngineEvent, EngineEventKind, EngineUnavailable
-from orchestrator.engine.memory import MemoryEngine
-from orchestrator.reconcile.fleet import Fleet
+from orchestrator.engine.memory.engine import MemoryEngine
+from orchestrator.reconcile.bot_state import BotRecord
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.plan import Probed
 from orchestrator.reconcile.probes import Failed, Target
-from orchestrator.reconcile.record import BotRecord
-from orchestrator.reconcile.store import Store
+from orchestrator.reconcile.reconciler import Fleet
+from orchestrator.reconcile.status_store import Store
 from tests.unit.reconcile.doubles import OWNER, SERVER, MemoryStore, World, settings
 
 BOT = "bot-1"

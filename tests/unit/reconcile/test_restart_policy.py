@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.reconcile.restart import Restart, RestartHistory, RestartPolicy, Verdict, decide, record_failure
+from orchestrator.reconcile.restart_policy import (
+    Restart,
+    RestartHistory,
+    RestartPolicy,
+    Verdict,
+    decide,
+    record_failure,
+)
 
 POLICY = RestartPolicy()
 NO_FAILURES = RestartHistory()

@@ -1,0 +1,1 @@
+"""Files of messages: uploads, downloads and transfers, with bounded memory."""

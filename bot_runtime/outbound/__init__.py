@@ -1,0 +1,1 @@
+"""Sending: recipients, rate limit, and the log that makes each send happen at most once."""

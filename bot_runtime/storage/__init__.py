@@ -1,0 +1,1 @@
+"""What a bot stores on its volume: session directory, configuration, event spool, journal of arrivals."""

@@ -1,0 +1,1 @@
+"""Outgoing HTTP calls: webhooks of custom commands and the language model."""

@@ -1,0 +1,1 @@
+"""Bots: their life cycle, pairing, history, groups and media."""

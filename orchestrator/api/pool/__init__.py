@@ -1,0 +1,1 @@
+"""The session pool: bots as WhatsApp sessions, one per company."""

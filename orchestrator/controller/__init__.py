@@ -1,0 +1,1 @@
+"""The controller process: leadership, notifications, its HTTP port, and what it runs while it leads."""

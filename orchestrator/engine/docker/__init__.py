@@ -1,0 +1,1 @@
+"""The Docker engine, through docker-py's low-level client."""
