@@ -7,10 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from bot_runtime.contract import AUTH_ROOT, PORT, Env, RuntimeConfig
+from bot_runtime.contract import AUTH_ROOT, BOT_ID_PATTERN, PORT, SERVER_NAME_PATTERN, Env, RuntimeConfig
 
-_BOT_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,47}")
-_SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -34,8 +32,8 @@ class Environment:
 def read_environment(environ: Mapping[str, str]) -> Environment:
     """Raise `InvalidEnvironmentError` for the first variable that is not as the contract says."""
     return Environment(
-        bot_id=_matching(environ, Env.BOT_ID, _BOT_ID),
-        server_name=_matching(environ, Env.SERVER_NAME, _SERVER_NAME),
+        bot_id=_matching(environ, Env.BOT_ID, BOT_ID_PATTERN),
+        server_name=_matching(environ, Env.SERVER_NAME, SERVER_NAME_PATTERN),
         token=_required(environ, Env.TOKEN),
         auth_root=Path(environ.get(Env.AUTH_ROOT, AUTH_ROOT)),
         port=_port(environ),
@@ -51,10 +49,10 @@ def _required(environ: Mapping[str, str], name: Env) -> str:
     return value
 
 
-def _matching(environ: Mapping[str, str], name: Env, pattern: re.Pattern[str]) -> str:
+def _matching(environ: Mapping[str, str], name: Env, pattern: str) -> str:
     value = _required(environ, name)
-    if not pattern.fullmatch(value):
-        raise InvalidEnvironmentError(f"{name} must match {pattern.pattern}")
+    if not re.fullmatch(pattern, value):
+        raise InvalidEnvironmentError(f"{name} must match {pattern}")
     return value
 
 

@@ -3,8 +3,7 @@
 import platform
 from typing import TYPE_CHECKING
 
-from bot_runtime import __version__
-from bot_runtime.contract import Health, Stats, Versions
+from bot_runtime.contract import VERSION, Health, Stats, Versions
 from bot_runtime.files.memory import anonymous_memory
 from bot_runtime.whatsapp.library import package_version
 
@@ -33,7 +32,7 @@ def health_of(bot: "Bot") -> Health:
         creds_updated_at=bot.credentials.updated_at(),
         config_generation=bot.config.current.generation,
         memory_bytes=anonymous_memory(),
-        versions=Versions(runtime=__version__, neonize=package_version(), python=platform.python_version()),
+        versions=Versions(runtime=VERSION, neonize=package_version(), python=platform.python_version()),
     )
 
 

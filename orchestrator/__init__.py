@@ -1,3 +1,5 @@
 """Runs a fleet of WhatsApp bots, one Docker container per approved bot, and gives operators a REST API."""
 
-__version__ = "0.1.0"
+from bot_runtime.contract import VERSION
+
+__version__ = VERSION

@@ -10,10 +10,9 @@ from typing import Annotated
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator.errors import SettingsError
 from orchestrator.validation_messages import in_words
-
-SERVER_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,31}$"
 
 
 class Settings(BaseSettings):

@@ -69,24 +69,30 @@ from bot_runtime.contract.messages import (
 )
 from bot_runtime.contract.process import (
     AUTH_ROOT,
+    BOT_ID_PATTERN,
     MAX_BODY_BYTES,
     MAX_EVENTS_PER_PAGE,
     MAX_MEDIA_BYTES,
     MAX_WAIT_SECONDS,
     PORT,
+    SERVER_NAME_PATTERN,
     Env,
     ExitCode,
 )
+from bot_runtime.contract.version import VERSION
 from bot_runtime.contract.wire import Error, Wire
 
 __all__ = [
     "AUTH_ROOT",
+    "BOT_ID_PATTERN",
     "FILES",
     "MAX_BODY_BYTES",
     "MAX_EVENTS_PER_PAGE",
     "MAX_MEDIA_BYTES",
     "MAX_WAIT_SECONDS",
     "PORT",
+    "SERVER_NAME_PATTERN",
+    "VERSION",
     "Audio",
     "ChannelReaction",
     "ChatGpt",

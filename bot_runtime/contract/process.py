@@ -3,6 +3,8 @@
 from enum import IntEnum, StrEnum
 
 PORT = 8080
+BOT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
+SERVER_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,31}$"
 AUTH_ROOT = "/auth"
 """Where the bot's volume is mounted. Files live in `/auth/{serverName}/bot_{botId}/`, directories are 0700."""
 

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import AfterValidator, Field, model_validator
 
+from bot_runtime.contract import BOT_ID_PATTERN, SERVER_NAME_PATTERN
 from orchestrator.api.bots.settings_schemas import WebAddress
 from orchestrator.api.context import Caller, Session, Visible
 from orchestrator.api.schemas import (
@@ -24,10 +25,8 @@ from orchestrator.auth import Identity
 from orchestrator.db import bots, commands, servers
 from orchestrator.db.commands import Owner
 from orchestrator.db.message_models import Command
-from orchestrator.db.models import BOT_ID_PATTERN
 from orchestrator.db.scope import Scope
 from orchestrator.errors import Conflict, Forbidden, NotFound
-from orchestrator.settings import SERVER_NAME_PATTERN
 
 COMMAND_ID_PATTERN = "^[0-9a-f]{32}$"
 

@@ -11,9 +11,8 @@ from fastapi import Depends, Path, Query
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from orchestrator.db.models import BOT_ID_PATTERN
+from bot_runtime.contract import BOT_ID_PATTERN, SERVER_NAME_PATTERN
 from orchestrator.errors import NotFound
-from orchestrator.settings import SERVER_NAME_PATTERN
 
 ItemT = TypeVar("ItemT")
 

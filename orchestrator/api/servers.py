@@ -7,13 +7,13 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import Field
 
+from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator.api.context import Parts, Session, Visible, admin_only
 from orchestrator.api.schemas import DEFAULT_PAGE, Answer, Limit, Page, Request, ServerNameField, problems
 from orchestrator.db import servers
 from orchestrator.db.scope import Scope
 from orchestrator.db.servers import ServerView as Row
 from orchestrator.errors import NotFound
-from orchestrator.settings import SERVER_NAME_PATTERN
 
 MAX_BOTS = 1000
 

@@ -17,7 +17,6 @@ from sqlmodel import Field, SQLModel
 from orchestrator.db.columns import counter, created, json_object, moment
 from orchestrator.db.keys import new_runtime_token
 
-BOT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
 CHANGES_CHANNEL = "botdock_bots"
 MESSAGES_CHANNEL = "botdock_messages"
 NEXT_CONFIG_GENERATION = "nextval('botdock_config_generation')"

@@ -11,14 +11,12 @@ from typing import Annotated, Any
 
 import msgspec
 
-from bot_runtime.contract import CustomCommand, Env, RuntimeConfig
+from bot_runtime.contract import VERSION, CustomCommand, Env, RuntimeConfig
 from orchestrator.db.bot_settings import merge
 from orchestrator.db.models import Approval, Bot, Desired
 from orchestrator.engine.base import ContainerSpec, Label
 from orchestrator.reconcile.plan import Wanted
 from orchestrator.settings import Settings
-
-VERSION = "0.1.0"
 
 
 class InvalidBot(Exception):

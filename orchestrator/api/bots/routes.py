@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import JSONResponse
 
+from bot_runtime.contract import BOT_ID_PATTERN, SERVER_NAME_PATTERN
 from orchestrator.api.bots.schemas import BotPatch, BotView, NewBot, merged
 from orchestrator.api.context import Caller, Parts, Session, Visible
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots
-from orchestrator.db.models import BOT_ID_PATTERN, Approval, Phase
+from orchestrator.db.models import Approval, Phase
 from orchestrator.errors import Forbidden
-from orchestrator.settings import SERVER_NAME_PATTERN
 
 router = APIRouter(prefix="/api/bots", tags=["bots"])
 

@@ -1,6 +1,5 @@
 """The generated reference is the reference: nothing in it is left unsaid."""
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +111,5 @@ def test_every_reference_leads_somewhere() -> None:
     assert {reference.rsplit("/", 1)[1] for reference in references(REFERENCE)} <= set(schemas)
 
 
-def test_there_is_one_version() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert REFERENCE["info"]["version"] == __version__ == project["version"]
+def test_the_reference_states_the_version() -> None:
+    assert REFERENCE["info"]["version"] == __version__

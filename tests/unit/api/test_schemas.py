@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bot_runtime.contract import RuntimeConfig
+from bot_runtime.contract import BOT_ID_PATTERN, RuntimeConfig
 from orchestrator.api.bots.schemas import BotLimits, NewBot, merged
 from orchestrator.api.bots.settings_schemas import BotSettings
 from orchestrator.api.schemas import phone_number
-from orchestrator.db.models import BOT_ID_PATTERN
 
 
 @given(st.text(max_size=100))
