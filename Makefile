@@ -1,19 +1,22 @@
-# `make help` lists the targets. Nothing has to be installed before: each target brings what it needs.
+# `make help` lists the targets. Nothing has to be installed first: each target installs what it needs.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
 VENV := .venv/.installed
 
-help: ## this list
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
 
-engine: ## a Docker engine that answers: one already there is left as it is, else one is installed and started
+engine: ## ensure a running Docker engine; an existing Docker is never changed
 	@images/engine/ensure.sh
 
-venv: $(VENV) ## the development environment in .venv
+engine-remove: ## remove the engine that `make engine` installed (YES=1: with the data in it)
+	@images/engine/remove.sh
+
+venv: $(VENV) ## create the development environment in .venv
 
 $(VENV): requirements/dev.txt images/venv.sh
 	@images/venv.sh
@@ -97,5 +100,5 @@ chaos: lint built ## three minutes of traffic while everything is killed at rand
 bench: built ## measure against the floors, side by side (docs/benchmarks.md)
 	@$(PYTHON) -m tests.benchmarks $(or $(BENCH),--write)
 
-.PHONY: help engine venv requirements images images-push images-check test-images test-arm64 \
+.PHONY: help engine engine-remove venv requirements images images-push images-check test-images test-arm64 \
 	demo up down clean ps built lint test chaos bench

@@ -142,7 +142,7 @@ def test_a_failure_is_one_line_that_says_what_to_do(arguments: list[str], says: 
 def test_a_working_engine_is_left_as_it_is() -> None:
     done = subprocess.run([PROJECT / "images/engine/ensure.sh"], capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 1
-    assert done.stdout.endswith("answers, left as it is\n")
+    assert done.stdout.endswith("is running, left as it is\n")
 
 
 def test_an_engine_elsewhere_is_never_installed_here() -> None:
