@@ -11,12 +11,12 @@ from fastapi.routing import APIRoute
 from bot_runtime import contract
 from orchestrator import __version__
 from orchestrator.api import commands, docs, errors, keys, servers
-from orchestrator.api.auth_middleware import Gate
+from orchestrator.api.auth_middleware import AuthMiddleware
 from orchestrator.api.bots import actions, container_health, groups, history, media, pairing
 from orchestrator.api.bots import routes as bots
 from orchestrator.api.context import Context
 from orchestrator.api.messages import routes as messages
-from orchestrator.api.messages.uploads import Uploads
+from orchestrator.api.messages.upload_memory import UploadMemory
 from orchestrator.api.operations import routes as operations
 from orchestrator.api.operations.http_metrics import HttpMetrics
 from orchestrator.api.pool import routes as pool
@@ -74,7 +74,7 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
             database=database,
             keys=KeyVerifier.on(database),
             controllers=controllers,
-            uploads=Uploads(),
+            upload_memory=UploadMemory(),
             revision=needed_revision(),
             runtime_port=runtime_port,
         )
@@ -101,7 +101,7 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
     )
     errors.install(app, [r for module in ROUTERS for r in module.router.routes if isinstance(r, APIRoute)])
     app.state.http_metrics = HttpMetrics()
-    app.add_middleware(Gate, metrics=app.state.http_metrics)
+    app.add_middleware(AuthMiddleware, metrics=app.state.http_metrics)
     for module in ROUTERS:
         app.include_router(module.router)
     return app

@@ -27,7 +27,7 @@ READING = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_BODY_BYTES = 1 << 20
 
 
-class Gate:
+class AuthMiddleware:
     """ASGI middleware: who calls, and what came of it."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:

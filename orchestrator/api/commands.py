@@ -12,11 +12,11 @@ from orchestrator.api.bots.settings_schemas import WebAddress
 from orchestrator.api.context import Caller, Session, Visible
 from orchestrator.api.schemas import (
     DEFAULT_PAGE,
-    Answer,
     BotIdField,
     Limit,
     Page,
-    Request,
+    RequestBody,
+    ResponseBody,
     ServerNameField,
     no_nul,
     problems,
@@ -52,7 +52,7 @@ Webhook = Annotated[
 ]
 
 
-class NewCommand(Request):
+class NewCommand(RequestBody):
     """A command to be made; with neither `botId` nor `serverName` it is for all bots."""
 
     name: CommandName
@@ -70,7 +70,7 @@ class NewCommand(Request):
         return self
 
 
-class CommandPatch(Request):
+class CommandPatch(RequestBody):
     """What to change; a new `response` takes the place of a `webhook`, and the other way round."""
 
     name: CommandName | None = None
@@ -86,7 +86,7 @@ class CommandPatch(Request):
         return self
 
 
-class CommandView(Answer):
+class CommandView(ResponseBody):
     """A command."""
 
     id: str

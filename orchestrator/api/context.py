@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.api.messages.uploads import Uploads
+from orchestrator.api.messages.upload_memory import UploadMemory
 from orchestrator.auth import Identity, KeyVerifier
 from orchestrator.clients.bot import RuntimeClient
 from orchestrator.clients.controller import ControllerClient
@@ -26,7 +26,7 @@ class Context:
     database: Database
     keys: KeyVerifier
     controllers: ControllerClient
-    uploads: Uploads
+    upload_memory: UploadMemory
     revision: str
     """The revision of the database that this code is written for."""
     runtime_port: int

@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse
 
 from orchestrator.api.errors import POOL_PREFIX
-from orchestrator.api.messages.schemas import NewMessage
+from orchestrator.api.messages.schemas import MessageBody
 from orchestrator.api.pool.schemas import PoolError
 from orchestrator.api.schemas import Problem
 from orchestrator.errors import NotFound
@@ -76,7 +76,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for model in (Problem, PoolError, NewMessage):  # those that no route names by its annotations
+    for model in (Problem, PoolError, MessageBody):  # those that no route names by its annotations
         schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schemas[model.__name__].pop("$defs", {}))
     components["securitySchemes"] = {

@@ -65,7 +65,7 @@ def _methods(request: Request) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
+class _Refusal:
     """An error as it is told."""
 
     status: int
@@ -97,7 +97,7 @@ def answer(exc: Exception, *, path: str = "") -> Response:
     )
 
 
-def _described(exc: Exception) -> _Problem:
+def _described(exc: Exception) -> _Refusal:
     match exc:
         case BotdockError():
             return _of_botdock(exc)
@@ -107,7 +107,7 @@ def _described(exc: Exception) -> _Problem:
             return _of_http(exc)
         case DBAPIError() | PoolTimeout() if is_unavailable(exc):
             log.warning("the database cannot be used now: %s", _first_line(exc))
-            return _Problem(
+            return _Refusal(
                 503,
                 "database-unavailable",
                 "the database cannot be reached now; bots go on as they are",
@@ -115,10 +115,10 @@ def _described(exc: Exception) -> _Problem:
             )
         case _:
             log.error("unforeseen error", exc_info=exc)
-            return _Problem(500, "internal", "something unforeseen went wrong; the log of the api says what")
+            return _Refusal(500, "internal", "something unforeseen went wrong; the log of the api says what")
 
 
-def _of_botdock(exc: BotdockError) -> _Problem:
+def _of_botdock(exc: BotdockError) -> _Refusal:
     headers: dict[str, str] = {}
     if isinstance(exc, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="botdock"'
@@ -126,24 +126,24 @@ def _of_botdock(exc: BotdockError) -> _Problem:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(exc, TooManyMessages):
         headers["Retry-After"] = str(-(-exc.retry_after_ms // 1000))
-    return _Problem(exc.status, exc.code, printable(exc.message), headers=headers, extra=exc.extra)
+    return _Refusal(exc.status, exc.code, printable(exc.message), headers=headers, extra=exc.extra)
 
 
-def _of_http(exc: HTTPException) -> _Problem:
+def _of_http(exc: HTTPException) -> _Refusal:
     if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return _Problem(exc.status_code, TooLarge.code, exc.detail)
+        return _Refusal(exc.status_code, TooLarge.code, exc.detail)
     code, detail = _HTTP_CODES.get(HTTPStatus(exc.status_code), ("http-error", str(exc.detail)))
-    return _Problem(exc.status_code, code, detail, headers=exc.headers)
+    return _Refusal(exc.status_code, code, detail, headers=exc.headers)
 
 
-def _of_validation(raw: Sequence[Any]) -> _Problem:
+def _of_validation(raw: Sequence[Any]) -> _Refusal:
     if raw and raw[0]["type"] == "json_invalid":
         where = f"{raw[0]['ctx']['error']} at character {raw[0]['loc'][-1]}"
-        return _Problem(400, "malformed-json", f"the body is not JSON: {printable(where)}")
+        return _Refusal(400, "malformed-json", f"the body is not JSON: {printable(where)}")
     errors = [_field_error(error) for error in raw[:MAX_ERRORS]]
     detail = "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3])
     more = f"; and {len(raw) - 3} more" if len(raw) > 3 else ""
-    return _Problem(422, "invalid-input", detail + more, errors=errors)
+    return _Refusal(422, "invalid-input", detail + more, errors=errors)
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,16 @@ from fastapi import APIRouter, Path, Query, Response
 from pydantic import Field, model_validator
 
 from orchestrator.api.context import Parts, Session, admin_only
-from orchestrator.api.schemas import DEFAULT_PAGE, Answer, Limit, Name, Page, Request, ServerNameField, problems
+from orchestrator.api.schemas import (
+    DEFAULT_PAGE,
+    Limit,
+    Name,
+    Page,
+    RequestBody,
+    ResponseBody,
+    ServerNameField,
+    problems,
+)
 from orchestrator.db import api_keys
 from orchestrator.db.models import ApiKey, Role
 from orchestrator.errors import NotFound
@@ -20,7 +29,7 @@ router = APIRouter(
 )
 
 
-class NewKey(Request):
+class NewKey(RequestBody):
     """A key to be made."""
 
     name: Name = Field(description="What or whom it is for.")
@@ -40,7 +49,7 @@ class NewKey(Request):
         return self
 
 
-class KeyView(Answer):
+class KeyView(ResponseBody):
     """A key, without the key itself."""
 
     id: str = Field(examples=["0f3a9c21"])
@@ -63,18 +72,18 @@ class KeyView(Answer):
         )
 
 
-class MadeKey(KeyView):
+class CreatedKey(KeyView):
     """A new key. It is never shown again."""
 
     key: str = Field(default="", examples=["bd_0f3a9c21_…"])
 
 
 @router.post("", status_code=201, summary="Make a key")
-async def create(new: NewKey, session: Session) -> MadeKey:
+async def create(new: NewKey, session: Session) -> CreatedKey:
     """Keep the answer's `key`: only its hash is stored."""
     made = await api_keys.make(session, name=new.name, role=new.role, server_name=new.server_name)
     await session.commit()
-    return MadeKey.of(made.row).model_copy(update={"key": made.key})
+    return CreatedKey.of(made.row).model_copy(update={"key": made.key})
 
 
 @router.get("", summary="List keys")

@@ -15,7 +15,7 @@ from orchestrator.errors import (
 )
 
 
-def of_runtime(exc: RuntimeCallError | RuntimeUnreachable, bot_id: str) -> BotdockError:
+def from_runtime_error(exc: RuntimeCallError | RuntimeUnreachable, bot_id: str) -> BotdockError:
     """The error to raise for one of a bot's endpoint."""
     if isinstance(exc, RuntimeUnreachable):
         if isinstance(exc.__cause__, httpx.ReadTimeout):

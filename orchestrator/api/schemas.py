@@ -25,7 +25,7 @@ _DIRECTION = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u
 _UNSEEN = frozenset({"Cc", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
-class Request(BaseModel):
+class RequestBody(BaseModel):
     """Base of request bodies."""
 
     model_config = ConfigDict(
@@ -33,20 +33,20 @@ class Request(BaseModel):
     )
 
 
-class Answer(BaseModel):
+class ResponseBody(BaseModel):
     """Base of answers."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, frozen=True)
 
 
-class Page(Answer, Generic[ItemT]):
+class Page(ResponseBody, Generic[ItemT]):
     """A part of a list."""
 
     items: list[ItemT]
     next: str | None = Field(default=None, description="Send it as `next` to go on; null at the end.")
 
 
-class FieldProblem(Answer):
+class FieldProblem(ResponseBody):
     """One part of a request that cannot be accepted."""
 
     in_: str = Field(alias="in", description="`body`, `query`, `path` or `header`")
@@ -54,7 +54,7 @@ class FieldProblem(Answer):
     message: str
 
 
-class Problem(Answer):
+class Problem(ResponseBody):
     """Every error of the API (RFC 9457, `application/problem+json`)."""
 
     type: str = Field(examples=["about:blank"])

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator.api.context import Parts, Session, Visible, admin_only
-from orchestrator.api.schemas import DEFAULT_PAGE, Answer, Limit, Page, Request, ServerNameField, problems
+from orchestrator.api.schemas import DEFAULT_PAGE, Limit, Page, RequestBody, ResponseBody, ServerNameField, problems
 from orchestrator.db import servers
 from orchestrator.db.scope import Scope
 from orchestrator.db.servers import ServerView as Row
@@ -20,27 +20,27 @@ MAX_BOTS = 1000
 router = APIRouter(prefix="/api/servers", tags=["servers"])
 
 
-class NewServer(Request):
+class NewServer(RequestBody):
     """A server to be made."""
 
     name: ServerNameField
     max_bots: int | None = Field(default=None, ge=0, le=MAX_BOTS, description="`BOTCOUNT` when it is left out.")
 
 
-class ServerPatch(Request):
+class ServerPatch(RequestBody):
     """What to change."""
 
     max_bots: int = Field(ge=0, le=MAX_BOTS, description="Fewer than there are removes none; it only stops new ones.")
 
 
-class ControllerView(Answer):
+class ControllerView(ResponseBody):
     """The controller of a server."""
 
     acting: bool = Field(description="Whether one looks after the server's bots now.")
     seen_at: datetime | None
 
 
-class ServerView(Answer):
+class ServerView(ResponseBody):
     """A server, with its bots counted."""
 
     name: str = Field(examples=["server1"])

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from orchestrator.api.bots.schemas import NewBot, Restart
-from orchestrator.api.messages.schemas import NewMessage
+from orchestrator.api.bots.schemas import NewBot, RestartBody
+from orchestrator.api.messages.schemas import MessageBody
 from orchestrator.api.servers import ServerPatch
 from orchestrator.validation_messages import in_words
 
@@ -26,12 +26,12 @@ from orchestrator.validation_messages import in_words
         (NewBot, {"name": "x", "limits": {"pids": 1.5}}, "must be a whole number"),
         (NewBot, {"name": "x", "limits": {"cpus": 9}}, "must be at most 8"),
         (NewBot, {"name": "x", "phoneNumber": "0"}, "must be a phone number in international form, 7 to 15 digits"),
-        (Restart, {"fresh": "maybe"}, "must be true or false"),
+        (RestartBody, {"fresh": "maybe"}, "must be true or false"),
         (ServerPatch, {"maxBots": -1}, "must be at least 0"),
-        (NewMessage, {"to": "4917012345", "message": "x" * 65_537}, "must have at most 65536 characters"),
-        (NewMessage, {"to": "4917012345", "content": {"type": "spell"}}, "type must be one of 'text', 'image'"),
-        (NewMessage, {"to": "4917012345", "content": {}}, "type is needed"),
-        (NewMessage, {"to": "4917012345"}, "send either message or content"),
+        (MessageBody, {"to": "4917012345", "message": "x" * 65_537}, "must have at most 65536 characters"),
+        (MessageBody, {"to": "4917012345", "content": {"type": "spell"}}, "type must be one of 'text', 'image'"),
+        (MessageBody, {"to": "4917012345", "content": {}}, "type is needed"),
+        (MessageBody, {"to": "4917012345"}, "send either message or content"),
     ],
 )
 def test_what_is_wrong(shape: Any, value: Any, sentence: str) -> None:

@@ -7,9 +7,9 @@ Every call may be repeated: one that finds the bot as it should be changes nothi
 from fastapi import APIRouter
 
 from bot_runtime.contract import ConnectionState
-from orchestrator.api.bots.schemas import BotView, Restart
+from orchestrator.api.bots.schemas import BotView, RestartBody
 from orchestrator.api.context import Parts, Session, Visible
-from orchestrator.api.live import of_runtime
+from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
 from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachable
 from orchestrator.db import bots
@@ -71,7 +71,7 @@ async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
 
 
 @router.post("/restart", summary="Restart a bot", responses=problems({409: "It is not approved, or being deleted"}))
-async def restart(bot_id: BotId, session: Session, scope: Visible, how: Restart | None = None) -> BotView:
+async def restart(bot_id: BotId, session: Session, scope: Visible, how: RestartBody | None = None) -> BotView:
     """A new container; with `{"fresh": true}` a new session too, which has to be paired. Starts a stopped bot."""
     row = await bots.changeable(session, scope, bot_id)
     _require_approved(row.bot)
@@ -105,7 +105,7 @@ async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) 
             if (await runtime.health()).connection is not ConnectionState.LOGGED_OUT:
                 await runtime.logout(timeout=LOGOUT_TIMEOUT_SECONDS)
         except (RuntimeCallError, RuntimeUnreachable) as exc:
-            raise of_runtime(exc, bot_id) from exc
+            raise from_runtime_error(exc, bot_id) from exc
     return BotView.of(row)
 
 

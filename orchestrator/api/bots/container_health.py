@@ -7,14 +7,14 @@ from pydantic import Field
 
 from orchestrator.api.bots.schemas import PhaseText
 from orchestrator.api.context import Session, Visible
-from orchestrator.api.schemas import Answer
+from orchestrator.api.schemas import ResponseBody
 from orchestrator.db import bots
 from orchestrator.db.phases import shown_phase
 
 router = APIRouter(prefix="/api/bots/containers", tags=["bots"])
 
 
-class ContainerHealth(Answer):
+class ContainerHealth(ResponseBody):
     """The health of one bot and its container."""
 
     container_id: str = Field(description="`{serverName}:{botId}`", examples=["server1:bot-123"])

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
 
 from orchestrator.api.context import Session, Visible
-from orchestrator.api.schemas import DEFAULT_PAGE, Answer, BotId, Limit, Page, problems
+from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, ResponseBody, problems
 from orchestrator.db import bots, groups
 from orchestrator.db.message_models import Group
 from orchestrator.errors import NotFound
@@ -18,7 +18,7 @@ GROUP_ID_PATTERN = r"^[0-9]{5,32}(-[0-9]{5,32})?@g\.us$"
 router = APIRouter(prefix="/api/bots/{id}/groups", tags=["groups"], responses=problems({404: "No such bot or group"}))
 
 
-class GroupMemberView(Answer):
+class GroupMemberView(ResponseBody):
     """Somebody in a group."""
 
     id: str = Field(examples=["12345678901234@lid"])
@@ -26,7 +26,7 @@ class GroupMemberView(Answer):
     admin: bool
 
 
-class GroupView(Answer):
+class GroupView(ResponseBody):
     """A group that a bot is in."""
 
     id: str = Field(examples=["120363041234567890@g.us"])

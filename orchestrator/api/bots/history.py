@@ -8,7 +8,7 @@ from pydantic import Field
 
 from bot_runtime.contract import EventType
 from orchestrator.api.context import Parts, Session, Visible
-from orchestrator.api.schemas import Answer, BotId, Limit, problems
+from orchestrator.api.schemas import BotId, Limit, ResponseBody, problems
 from orchestrator.clients.controller import MAX_TAIL
 from orchestrator.db import bots, events, servers
 from orchestrator.db.models import BotEvent
@@ -21,7 +21,7 @@ MAX_CURSOR = 2**63 - 1
 router = APIRouter(prefix="/api/bots/{id}", tags=["history"])
 
 
-class EventView(Answer):
+class EventView(ResponseBody):
     """One entry of a bot's history."""
 
     id: str = Field(description="Grows with time; the cursor for `after`.", examples=["4711"])
@@ -30,7 +30,7 @@ class EventView(Answer):
     timestamp: datetime
 
 
-class Events(Answer):
+class EventPage(ResponseBody):
     """A part of a bot's history."""
 
     items: list[EventView]
@@ -40,7 +40,7 @@ class Events(Answer):
     )
 
 
-class LogLines(Answer):
+class LogPage(ResponseBody):
     """Last lines of a bot's container, oldest first."""
 
     items: list[str]
@@ -63,17 +63,17 @@ async def list_events(
     after: Annotated[
         int | None, Query(ge=0, le=MAX_CURSOR, description="Replay: oldest first, those after this id (0: all)")
     ] = None,
-) -> Events:
+) -> EventPage:
     """Newest first; or, with `after`, oldest first for a program that follows what happens."""
     if after is not None and older is not None:
         raise InvalidInput("send either `after` or `next`, not both")
     await bots.find(session, scope, bot_id)
     if after is not None:
         rows = await events.after(session, scope, bot_id, limit=limit, after_id=after)
-        return Events(items=[_view(row) for row in rows], next=str(rows[-1].id if rows else after))
+        return EventPage(items=[_view(row) for row in rows], next=str(rows[-1].id if rows else after))
     rows = await events.newest(session, scope, bot_id, limit=limit + 1, before=older)
     items = [_view(row) for row in rows[:limit]]
-    return Events(items=items, next=items[-1].id if len(rows) > limit else None)
+    return EventPage(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
 @router.get(
@@ -87,14 +87,14 @@ async def logs(
     scope: Visible,
     parts: Parts,
     tail: Annotated[int, Query(ge=1, le=MAX_TAIL, description="Lines at most")] = DEFAULT_TAIL,
-) -> LogLines:
+) -> LogPage:
     """The last lines of its container; of one that has ended, those kept with its exit."""
     row = await bots.find(session, scope, bot_id)
     server = await servers.find(session, scope, row.bot.server_name)
     await session.close()
     if row.status.container_id is None:
         kept = (row.status.last_exit or {}).get("logs", [])
-        return LogLines(items=kept[-tail:], source="last-exit")
+        return LogPage(items=kept[-tail:], source="last-exit")
     if not server.acting or server.server.controller is None:
         raise Unavailable(
             f"no controller acts for server {row.bot.server_name!r} now, and only it can read the log",
@@ -103,7 +103,7 @@ async def logs(
     lines = await parts.controllers.logs(
         address=server.server.controller, bot_id=bot_id, token=row.bot.runtime_token, tail=tail
     )
-    return LogLines(items=lines[-tail:], source="container")
+    return LogPage(items=lines[-tail:], source="container")
 
 
 def _view(row: BotEvent) -> EventView:

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from orchestrator.api.context import Parts, Visible
-from orchestrator.api.live import of_runtime
+from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
 from orchestrator.clients.bot import MediaFile, RuntimeCallError, RuntimeUnreachable
 from orchestrator.db import bots
@@ -75,7 +75,7 @@ async def get(
         try:
             file = await stack.enter_async_context(runtime.media(message_id, timeout=TIMEOUT_SECONDS))
         except (RuntimeCallError, RuntimeUnreachable) as exc:
-            raise of_runtime(exc, bot_id) from exc
+            raise from_runtime_error(exc, bot_id) from exc
         if file.size > MAX_MEDIA_BYTES:
             raise TooLarge("the file is larger than 16 MiB")
         return StreamingResponse(

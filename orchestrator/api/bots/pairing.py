@@ -17,7 +17,7 @@ from orchestrator.api.bots import qr_image
 from orchestrator.api.bots.pairing_wait import MAX_WAIT_SECONDS, pair
 from orchestrator.api.context import Parts, Session, Visible, writer_only
 from orchestrator.api.negotiation import best_of
-from orchestrator.api.schemas import Answer, BotId, PhoneNumber, Request, problems
+from orchestrator.api.schemas import BotId, PhoneNumber, RequestBody, ResponseBody, problems
 from orchestrator.db import bots
 from orchestrator.errors import BotdockError, InvalidInput
 
@@ -54,14 +54,14 @@ _OFFERS = {
 }
 
 
-class NotAcceptable(BotdockError):
+class NotAcceptableError(BotdockError):
     """None of the forms that the caller accepts can be given."""
 
     status = 406
     code = "not-acceptable"
 
 
-class QrView(Answer):
+class QrView(ResponseBody):
     """A QR code that waits for a phone."""
 
     code: str = Field(description="The text inside the QR code.")
@@ -69,13 +69,13 @@ class QrView(Answer):
     qr_code: str = Field(description="The picture, as a data URL.", examples=["data:image/png;base64,iVBORw0KGgo…"])
 
 
-class PairCodeRequest(Request):
+class PairCodeBody(RequestBody):
     """Which phone will type the code in."""
 
     phone_number: PhoneNumber | None = Field(default=None, description="The bot's own number when it is left out.")
 
 
-class PairCodeView(Answer):
+class PairCodeView(ResponseBody):
     """A code to type into the phone: Linked devices, Link with phone number."""
 
     code: str = Field(examples=["ABCD-1234"])
@@ -111,7 +111,7 @@ async def qr(
     """
     chosen = form or best_of(accept, _OFFERS)
     if chosen is None:
-        raise NotAcceptable(f"the QR code can be had as {', '.join(_OFFERS)}")
+        raise NotAcceptableError(f"the QR code can be had as {', '.join(_OFFERS)}")
     shown = await pair(parts, scope, bot_id, wait=wait, ask=lambda runtime: runtime.qr())
     response = await asyncio.to_thread(_draw, shown, chosen)
     response.headers["Vary"] = "Accept"
@@ -128,7 +128,7 @@ async def pair_code(
     scope: Visible,
     parts: Parts,
     session: Session,
-    asked: PairCodeRequest | None = None,
+    asked: PairCodeBody | None = None,
     wait: Wait = PAIR_CODE_WAIT_SECONDS,
 ) -> PairCodeView:
     """In place of scanning: on the phone, Linked devices, Link a device, Link with phone number instead."""

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bot_runtime.contract import ConnectionState
 from orchestrator.api.context import Context
-from orchestrator.api.live import of_runtime
+from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachable
 from orchestrator.db import bots
 from orchestrator.db.bots import BotRow
@@ -58,7 +58,7 @@ async def pair(
                     problem = Unavailable(f"bot {bot_id!r} cannot be reached now: {exc}", code="bot-unreachable")
                 except RuntimeCallError as exc:
                     if exc.status != 409:
-                        raise of_runtime(exc, bot_id) from exc
+                        raise from_runtime_error(exc, bot_id) from exc
                     try:
                         expired = await _why_not(runtime, bot_id)
                     except Conflict:
@@ -150,4 +150,4 @@ async def _reset(runtime: RuntimeClient, bot_id: str) -> None:
     try:
         await runtime.reset_connection()
     except (RuntimeUnreachable, RuntimeCallError) as exc:
-        raise of_runtime(exc, bot_id) from exc
+        raise from_runtime_error(exc, bot_id) from exc

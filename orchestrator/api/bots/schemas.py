@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from bot_runtime.contract import ConnectionState
 from orchestrator.api.bots.settings_schemas import BotSettings
-from orchestrator.api.schemas import Answer, BotIdField, Name, PhoneNumber, Request, ServerNameField
+from orchestrator.api.schemas import BotIdField, Name, PhoneNumber, RequestBody, ResponseBody, ServerNameField
 from orchestrator.db.bot_settings import merge
 from orchestrator.db.bots import BotRow
 from orchestrator.db.models import Approval, Desired, Phase
@@ -19,7 +19,7 @@ PhaseText = Annotated[str, Field(json_schema_extra={"enum": [str(phase) for phas
 ConnectionText = Annotated[str, Field(json_schema_extra={"enum": [str(state) for state in ConnectionState]})]
 
 
-class BotLimits(Request):
+class BotLimits(RequestBody):
     """What a bot's container may take. A change replaces the container; null takes an own limit back."""
 
     memory_bytes: int | None = Field(default=None, ge=64 * MIB, le=4096 * MIB, examples=[256 * MIB])
@@ -27,7 +27,7 @@ class BotLimits(Request):
     pids: int | None = Field(default=None, ge=16, le=1024, examples=[64])
 
 
-class NewBot(Request):
+class NewBot(RequestBody):
     """A bot to be made. It waits for approval."""
 
     id: BotIdField | None = Field(default=None, description="Made up when it is left out.")
@@ -40,7 +40,7 @@ class NewBot(Request):
     limits: BotLimits = BotLimits()
 
 
-class BotPatch(Request):
+class BotPatch(RequestBody):
     """What to change; what is left out stays. `settings` and `limits` are merged field by field."""
 
     name: Name | None = None
@@ -56,13 +56,13 @@ class BotPatch(Request):
         return self
 
 
-class Restart(Request):
+class RestartBody(RequestBody):
     """How to restart."""
 
     fresh: bool = Field(default=False, description="Throw the session away: the bot has to be paired again.")
 
 
-class LastExit(Answer):
+class LastExit(ResponseBody):
     """How the last container ended."""
 
     container_id: str | None = None
@@ -74,7 +74,7 @@ class LastExit(Answer):
     logs: list[str] = Field(default=[], description="Its last lines, oldest first; left out of lists.")
 
 
-class BotStatusView(Answer):
+class BotStatusView(ResponseBody):
     """What is known of a bot."""
 
     phase: PhaseText
@@ -91,7 +91,7 @@ class BotStatusView(Answer):
     next_start_at: datetime | None
 
 
-class BotView(Answer):
+class BotView(ResponseBody):
     """A bot: what is wanted of it, and what is known of it."""
 
     id: str = Field(examples=["bot-123"])

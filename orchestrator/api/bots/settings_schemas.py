@@ -5,7 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from orchestrator.api.schemas import PhoneNumber, Request, no_nul
+from orchestrator.api.schemas import PhoneNumber, RequestBody, no_nul
 
 _ADDRESS = re.compile(r"https?://[^\s/@?#\\]+(:[0-9]{1,5})?([/?][^\s\\]*)?")
 
@@ -26,7 +26,7 @@ def _visible(value: str) -> str:
     return value
 
 
-class ChatGptSettings(Request):
+class ChatGptSettings(RequestBody):
     """Replies by a language model behind any OpenAI-compatible endpoint.
 
     The installation's key goes to the installation's endpoint only: a bot with another `baseUrl` asks it without a key.
@@ -43,7 +43,7 @@ class ChatGptSettings(Request):
     )
 
 
-class ChannelReactionSettings(Request):
+class ChannelReactionSettings(RequestBody):
     """React to every new post of a followed channel."""
 
     channel: str = Field(
@@ -52,7 +52,7 @@ class ChannelReactionSettings(Request):
     emoji: Annotated[str, AfterValidator(_visible)] = Field(min_length=1, max_length=16, examples=["👍"])
 
 
-class BotSettings(Request):
+class BotSettings(RequestBody):
     """Overrides of what every bot starts with. Applied while the bot runs; null takes an override back."""
 
     prefix: Annotated[str, AfterValidator(_visible)] | None = Field(

@@ -18,7 +18,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from bot_runtime.contract import MAX_MEDIA_BYTES
-from orchestrator.api.messages.schemas import DocumentContent, FileContent, NewMessage
+from orchestrator.api.messages.schemas import DocumentContent, FileContent, MessageBody
 from orchestrator.errors import InvalidInput, NoAnswer, TooLarge
 
 MIB = 1 << 20
@@ -43,7 +43,7 @@ def announced(request: Request) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class ParsedMessage:
     """What the caller asks for."""
 
     to_chat: str
@@ -61,7 +61,7 @@ class Given:
         return whole.hexdigest()
 
 
-async def read(request: Request) -> Given:
+async def read(request: Request) -> ParsedMessage:
     """The message in a request's body.
 
     Raises RequestValidationError, InvalidInput, TooLarge, and NoAnswer when the body does not arrive in time.
@@ -87,12 +87,12 @@ async def _whole(request: Request) -> bytearray:
     return body
 
 
-class _InMemory(MultiPartParser):
+class _InMemoryParser(MultiPartParser):
     spool_max_size = MAX_MEDIA_BYTES + MIB  # the container's /tmp is small
 
 
-async def _multipart(request: Request) -> Given:
-    parser = _InMemory(request.headers, request.stream(), max_files=1, max_fields=1, max_part_size=MIB)
+async def _multipart(request: Request) -> ParsedMessage:
+    parser = _InMemoryParser(request.headers, request.stream(), max_files=1, max_fields=1, max_part_size=MIB)
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError) as exc:
@@ -107,9 +107,9 @@ async def _multipart(request: Request) -> Given:
         await form.close()
 
 
-def _parsed(body: bytes | bytearray) -> NewMessage:
+def _parsed(body: bytes | bytearray) -> MessageBody:
     try:
-        return NewMessage.model_validate_json(body)
+        return MessageBody.model_validate_json(body)
     except ValidationError as exc:
         raise RequestValidationError([_located(error, body) for error in exc.errors(include_url=False)]) from None
 
@@ -127,7 +127,7 @@ def _located(error: Any, body: bytes | bytearray) -> dict[str, Any]:
     return {"type": error["type"], "loc": ("body", *path), "msg": error["msg"], "ctx": error.get("ctx")}
 
 
-def _given(new: NewMessage, part: UploadFile | None) -> Given:
+def _given(new: MessageBody, part: UploadFile | None) -> ParsedMessage:
     content = new.content
     if content is None:
         if part is not None:
@@ -165,6 +165,6 @@ def _complete(described: dict[str, Any]) -> dict[str, Any]:
     return again.content.model_dump(by_alias=True, exclude={"data"}, exclude_none=True)
 
 
-def _made(new: NewMessage, content: dict[str, Any], file: bytes | None) -> Given:
+def _made(new: MessageBody, content: dict[str, Any], file: bytes | None) -> ParsedMessage:
     quote = None if new.quote is None else new.quote.model_dump(by_alias=True, exclude_none=True)
-    return Given(to_chat=new.to, content=content, quote=quote, file=file, queue=new.queue)
+    return ParsedMessage(to_chat=new.to, content=content, quote=quote, file=file, queue=new.queue)

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 
 from orchestrator.api.context import Context, Parts, Session, Visible
 from orchestrator.api.messages import body
-from orchestrator.api.messages.body import Given
+from orchestrator.api.messages.body import ParsedMessage
 from orchestrator.api.messages.schemas import MessageView, recipient
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots, messages
@@ -35,13 +35,13 @@ _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/NewMessage"}},
+            "application/json": {"schema": {"$ref": "#/components/schemas/MessageBody"}},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
                     "required": ["message", "file"],
                     "properties": {
-                        "message": {"type": "string", "description": "A NewMessage in JSON."},
+                        "message": {"type": "string", "description": "A `MessageBody` in JSON."},
                         "file": {"type": "string", "format": "binary", "description": "At most 16 MiB."},
                     },
                 }
@@ -99,7 +99,7 @@ async def send(
     202 while it is on its way. With `wait`, 200 once it is sent or has failed. Files come in base64 (`data`), or in a
     multipart body. A call repeated with the same `Idempotency-Key` answers with the same message.
     """
-    async with parts.uploads.room(body.announced(request)):
+    async with parts.upload_memory.reserve(body.announced(request)):
         row = await _taken_in(request, parts, scope, bot_id, idempotency_key)
     row = await settled(parts, scope, row, wait=wait)
     view = MessageView.of(row).model_dump(mode="json", by_alias=True)
@@ -162,7 +162,7 @@ async def _taken_in(
 
 
 async def accept(
-    parts: Context, scope: Scope, bot_id: str, given: Given, *, idempotency_key: str | None = None
+    parts: Context, scope: Scope, bot_id: str, given: ParsedMessage, *, idempotency_key: str | None = None
 ) -> Message:
     """Keep a message of a bot that may send. Raises NotFound, Conflict, InvalidInput, TooManyMessages."""
     new = messages.NewMessage(

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from orchestrator.api.schemas import Answer, PhoneNumber, Request, no_nul, phone_number
+from orchestrator.api.schemas import PhoneNumber, RequestBody, ResponseBody, no_nul, phone_number
 from orchestrator.db.message_models import Message, MessageState
 
 MAX_TEXT = 65_536
@@ -53,14 +53,14 @@ Sender = Annotated[
 MessageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$", description="WhatsApp's id of the message.")]
 
 
-class TextContent(Request):
+class TextContent(RequestBody):
     """A text."""
 
     type: Literal["text"]
     text: PlainText = Field(min_length=1, max_length=MAX_TEXT)
 
 
-class FileContent(Request):
+class FileContent(RequestBody):
     """What all files have in common. The bytes come in `data`, or as the part `file` of a multipart body."""
 
     model_config = ConfigDict(val_json_bytes="base64", str_max_length=None)
@@ -110,7 +110,7 @@ class StickerContent(FileContent):
     type: Literal["sticker"]
 
 
-class LocationContent(Request):
+class LocationContent(RequestBody):
     """A place, in degrees."""
 
     type: Literal["location"]
@@ -120,7 +120,7 @@ class LocationContent(Request):
     address: PlainText = Field(default="", max_length=500)
 
 
-class ContactContent(Request):
+class ContactContent(RequestBody):
     """A contact card."""
 
     type: Literal["contact"]
@@ -128,7 +128,7 @@ class ContactContent(Request):
     phone_number: PhoneNumber
 
 
-class ReactionContent(Request):
+class ReactionContent(RequestBody):
     """A reaction to a message; an empty emoji takes it back."""
 
     type: Literal["reaction"]
@@ -137,7 +137,7 @@ class ReactionContent(Request):
     sender: Sender
 
 
-class PollContent(Request):
+class PollContent(RequestBody):
     """A question with answers to choose from."""
 
     type: Literal["poll"]
@@ -169,7 +169,7 @@ Content = Annotated[
 ]
 
 
-class Quoted(Request):
+class Quoted(RequestBody):
     """The message that this one answers."""
 
     message_id: MessageId
@@ -177,7 +177,7 @@ class Quoted(Request):
     text: PlainText = Field(default="", max_length=4096, description="What is shown of it, if the bot forgot it.")
 
 
-class NewMessage(Request):
+class MessageBody(RequestBody):
     """A message to send: `message` for a plain text, or `content`."""
 
     model_config = ConfigDict(str_max_length=None)
@@ -200,7 +200,7 @@ class NewMessage(Request):
         return self
 
 
-class Timings(Answer):
+class Timings(ResponseBody):
     """How long a message took from being taken in, in milliseconds."""
 
     sent_ms: int | None
@@ -208,7 +208,7 @@ class Timings(Answer):
     read_ms: int | None
 
 
-class MessageView(Answer):
+class MessageView(ResponseBody):
     """A message on its way out."""
 
     id: str = Field(description="Ours.", examples=["0b6c1c5e-6f7e-4a55-9d6a-0d7f3f9b5c1e"])

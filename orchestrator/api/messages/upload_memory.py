@@ -13,21 +13,21 @@ from orchestrator.errors import Unavailable
 
 MIB = 1 << 20
 MAX_BYTES = 128 * MIB
-PATIENCE_SECONDS = 15.0
+WAIT_SECONDS = 15.0
 SMALL_BYTES = MIB
 
 
-class Uploads:
+class UploadMemory:
     """The room that all requests of one process share."""
 
-    def __init__(self, *, maximum: int = MAX_BYTES, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, *, maximum: int = MAX_BYTES, timeout_seconds: float = WAIT_SECONDS) -> None:
         self._maximum = maximum
-        self._patience = patience
+        self._patience = timeout_seconds
         self._taken = 0
         self._freed = asyncio.Condition()
 
     @asynccontextmanager
-    async def room(self, size: int) -> AsyncIterator[None]:
+    async def reserve(self, size: int) -> AsyncIterator[None]:
         """Room for a body of `size` bytes, once there is some. Raises Unavailable when there is none in time."""
         size = min(size, self._maximum)
         if size <= SMALL_BYTES:

@@ -15,11 +15,11 @@ from orchestrator.db.servers import ServerView
 def fleet_registry(servers: Sequence[ServerView], bots: Sequence[BotRow]) -> CollectorRegistry:
     """A registry that holds these servers and bots."""
     registry = CollectorRegistry()
-    registry.register(_Fleet(servers, bots))
+    registry.register(_FleetCollector(servers, bots))
     return registry
 
 
-class _Fleet(Collector):
+class _FleetCollector(Collector):
     def __init__(self, servers: Sequence[ServerView], bots: Sequence[BotRow]) -> None:
         self._servers = servers
         self._bots = bots

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from orchestrator import __version__
 from orchestrator.api.context import Parts, Session, Visible
 from orchestrator.api.operations.fleet_metrics import fleet_registry
-from orchestrator.api.schemas import Answer, problems
+from orchestrator.api.schemas import ResponseBody, problems
 from orchestrator.db import bots, servers
 from orchestrator.db.schema import present_revision
 from orchestrator.errors import Unavailable
@@ -22,13 +22,13 @@ MAX_SERVERS = 1000
 router = APIRouter(tags=["operations"])
 
 
-class Ok(Answer):
+class Ok(ResponseBody):
     """All is well."""
 
     status: Literal["ok"] = "ok"
 
 
-class Versions(Answer):
+class ComponentVersions(ResponseBody):
     """What runs here."""
 
     botdock: str
@@ -37,14 +37,14 @@ class Versions(Answer):
     database_revision: str
 
 
-class Overview(Answer):
+class Overview(ResponseBody):
     """The fleet in numbers."""
 
     status: Literal["ok", "degraded"] = Field(description="degraded: a server with bots has no acting controller.")
     bots: int
     phases: dict[str, int] = Field(description="Bots by phase.", examples=[{"online": 3}])
     servers_without_controller: list[str]
-    versions: Versions
+    versions: ComponentVersions
 
 
 @router.get("/livez", summary="Does the process turn?")
@@ -79,7 +79,7 @@ async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
         bots=phases.total(),
         phases=dict(phases),
         servers_without_controller=alone,
-        versions=Versions(
+        versions=ComponentVersions(
             botdock=__version__,
             python=platform.python_version(),
             postgres=str(postgres),

@@ -11,22 +11,22 @@ from fastapi import APIRouter
 from orchestrator.api.bots import qr_image
 from orchestrator.api.bots.pairing_wait import pair
 from orchestrator.api.context import Caller, Context, Parts, Session, Visible
-from orchestrator.api.messages.body import Given
+from orchestrator.api.messages.body import ParsedMessage
 from orchestrator.api.messages.routes import accept, settled
 from orchestrator.api.pool.schemas import (
-    CreatedView,
-    DeletedView,
-    MetricsView,
+    CreatedSessionView,
+    DeletedSessionView,
     NewSession,
     PoolMessage,
     PoolMessageView,
     PoolMetrics,
+    PoolMetricsView,
+    PoolSession,
+    PoolSessionsView,
+    PoolSessionView,
     SessionStatus,
-    SessionsView,
-    SessionView,
     session_status,
 )
-from orchestrator.api.pool.schemas import Session as SessionShape
 from orchestrator.api.schemas import BotId, problems
 from orchestrator.auth import Identity
 from orchestrator.db import bots
@@ -45,16 +45,16 @@ router = APIRouter(prefix="/api/whatsapp", tags=["pool"])
 
 
 @router.get("/sessions", summary="List sessions")
-async def list_sessions(session: Session, scope: Visible) -> SessionsView:
+async def list_sessions(session: Session, scope: Visible) -> PoolSessionsView:
     """All that the key may see, with the pool's totals."""
     rows = await _all(session, scope)
-    return SessionsView(count=len(rows), sessions=[SessionShape.of(row) for row in rows], metrics=_metrics(rows))
+    return PoolSessionsView(count=len(rows), sessions=[PoolSession.of(row) for row in rows], metrics=_metrics(rows))
 
 
 @router.get("/metrics", summary="Read the pool's metrics")
-async def metrics(session: Session, scope: Visible) -> MetricsView:
+async def metrics(session: Session, scope: Visible) -> PoolMetricsView:
     """Totals over all sessions that the key may see."""
-    return MetricsView(metrics=_metrics(await _all(session, scope)))
+    return PoolMetricsView(metrics=_metrics(await _all(session, scope)))
 
 
 @router.post(
@@ -62,7 +62,7 @@ async def metrics(session: Session, scope: Visible) -> MetricsView:
     summary="Make a session",
     responses=problems({404: "Another server's", 409: "It is being deleted, or the server is full"}),
 )
-async def create(new: NewSession, caller: Caller, scope: Visible, parts: Parts) -> CreatedView:
+async def create(new: NewSession, caller: Caller, scope: Visible, parts: Parts) -> CreatedSessionView:
     """The company's bot, made and approved if need be, and started. Answers with a QR code if a phone has to scan one.
 
     Waits up to 20 s for the code; call it again when there is none yet.
@@ -74,28 +74,28 @@ async def create(new: NewSession, caller: Caller, scope: Visible, parts: Parts) 
         shown = None  # paired already, or no code yet: the status tells
     async with parts.database.session() as session:
         row = await bots.find(session, scope, new.company_id)
-    found = SessionShape.of(row)
+    found = PoolSession.of(row)
     if shown is not None:
         found = found.model_copy(update={"status": SessionStatus.QR})
     said = {SessionStatus.QR: "Scan the QR code", SessionStatus.CONNECTED: "Session is connected"}
     message = said.get(found.status, "Session is being connected")
-    return CreatedView(**found.model_dump(), qr_code=shown, message=message)
+    return CreatedSessionView(**found.model_dump(), qr_code=shown, message=message)
 
 
 @router.get("/sessions/{id}", summary="Read a session", responses=problems({404: "No such session"}))
-async def read(company_id: BotId, session: Session, scope: Visible) -> SessionView:
+async def read(company_id: BotId, session: Session, scope: Visible) -> PoolSessionView:
     """Its status, number, and since when it is connected."""
-    return SessionView(**SessionShape.of(await _find(session, scope, company_id)).model_dump())
+    return PoolSessionView(**PoolSession.of(await _find(session, scope, company_id)).model_dump())
 
 
 @router.delete("/sessions/{id}", summary="Delete a session", responses=problems({404: "No such session"}))
-async def delete(company_id: BotId, session: Session, scope: Visible) -> DeletedView:
+async def delete(company_id: BotId, session: Session, scope: Visible) -> DeletedSessionView:
     """The bot is deleted, with its container, its WhatsApp session and its history."""
     await _find(session, scope, company_id)
     row = await bots.locked(session, scope, company_id)
     row.bot.deleting = True
     await bots.saved(session, row)
-    return DeletedView(message=f"Session for company {company_id} is deleted")
+    return DeletedSessionView(message=f"Session for company {company_id} is deleted")
 
 
 @router.post(
@@ -117,7 +117,7 @@ async def send(company_id: BotId, new: PoolMessage, scope: Visible, parts: Parts
     if _needs_a_phone(found):
         raise await _unauthenticated(parts, scope, company_id)
     text = {"type": "text", "text": new.message}
-    given = Given(to_chat=new.to, content=text, quote=None, file=None, queue=False)
+    given = ParsedMessage(to_chat=new.to, content=text, quote=None, file=None, queue=False)
     try:
         row = await accept(parts, scope, company_id, given)
     except TooManyMessages as exc:

@@ -63,7 +63,7 @@ _WELL = frozenset({SessionStatus.CONNECTED, SessionStatus.CONNECTING, SessionSta
 """What is said of a bot in these is no error."""
 
 
-class Session(BaseModel):
+class PoolSession(BaseModel):
     """A session of the pool."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True)
@@ -97,13 +97,13 @@ def session_status(row: BotRow) -> SessionStatus:
         return SessionStatus.DISCONNECTED
 
 
-class SessionView(Session):
+class PoolSessionView(PoolSession):
     """One session."""
 
     success: Literal[True] = True
 
 
-class CreatedView(SessionView):
+class CreatedSessionView(PoolSessionView):
     """A session that was made, or was there."""
 
     qr_code: str | None = Field(default=None, description="To be scanned, as a data URL, if it is not paired.")
@@ -123,15 +123,15 @@ class PoolMetrics(BaseModel):
     reconnections: int
 
 
-class SessionsView(PoolAnswer):
+class PoolSessionsView(PoolAnswer):
     """All sessions."""
 
     count: int
-    sessions: list[Session]
+    sessions: list[PoolSession]
     metrics: PoolMetrics
 
 
-class MetricsView(PoolAnswer):
+class PoolMetricsView(PoolAnswer):
     """The pool in numbers."""
 
     metrics: PoolMetrics
@@ -160,7 +160,7 @@ class PoolMessageView(PoolAnswer):
     id: str = Field(description="Ours, for `GET /api/bots/{companyId}/messages/{id}`.")
 
 
-class DeletedView(PoolAnswer):
+class DeletedSessionView(PoolAnswer):
     """A session that is gone."""
 
     message: str

@@ -15,7 +15,7 @@ from orchestrator.api.app import create_app
 from orchestrator.settings import Settings
 from tests.integration.api.conftest import ADDRESS, Fleet
 from tests.integration.api.fake_runtime import FakeRuntime
-from tests.integration.api.live import runtime_port  # noqa: F401
+from tests.integration.api.live_bot import runtime_port  # noqa: F401
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 KEYED = {"/api/bots/containers/health", "phases"}

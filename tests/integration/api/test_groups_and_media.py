@@ -8,7 +8,7 @@ import pytest
 from orchestrator.api.bots.media import OCTETS, disposition, safe_type
 from tests.integration.api.conftest import Fleet, problem
 from tests.integration.api.fake_runtime import FakeRuntime
-from tests.integration.api.live import live_bot, runtime_port  # noqa: F401
+from tests.integration.api.live_bot import live_bot, runtime_port  # noqa: F401
 
 # ruff: noqa: F811
 

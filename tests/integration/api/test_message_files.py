@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from orchestrator.api.messages.uploads import Uploads
+from orchestrator.api.messages.upload_memory import UploadMemory
 from tests.integration.api.conftest import CHAT, HELLO, Fleet, problem
 
 MIB = 1 << 20
@@ -104,7 +104,7 @@ async def test_hostile_names_and_types(operator: httpx.AsyncClient, sender: str)
 def crowded(app: FastAPI) -> None:
     """Room for one file of a few MiB at a time."""
     context = app.state.context
-    app.state.context = dataclasses.replace(context, uploads=Uploads(maximum=4 * MIB, patience=0.05))
+    app.state.context = dataclasses.replace(context, upload_memory=UploadMemory(maximum=4 * MIB, timeout_seconds=0.05))
 
 
 @pytest.mark.usefixtures("crowded")

@@ -9,7 +9,7 @@ import pytest
 from bot_runtime.contract import ConnectionState
 from tests.integration.api.conftest import Fleet, problem
 from tests.integration.api.fake_runtime import QR, FakeRuntime
-from tests.integration.api.live import live_bot, runtime_port  # noqa: F401
+from tests.integration.api.live_bot import live_bot, runtime_port  # noqa: F401
 
 # ruff: noqa: F811
 

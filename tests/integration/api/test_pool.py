@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.api.conftest import ADDRESS, Fleet
 from tests.integration.api.fake_runtime import FakeRuntime
-from tests.integration.api.live import runtime_port  # noqa: F401
+from tests.integration.api.live_bot import runtime_port  # noqa: F401
 from tests.integration.reconcile.conftest import eventually
 
 POOL = "/api/whatsapp/sessions"

@@ -4,19 +4,19 @@ import asyncio
 
 import pytest
 
-from orchestrator.api.messages.uploads import MIB, Uploads
+from orchestrator.api.messages.upload_memory import MIB, UploadMemory
 from orchestrator.errors import Unavailable
 
 
 async def test_whoever_waits_gets_the_room_that_another_leaves() -> None:
-    uploads = Uploads(maximum=4 * MIB)
+    memory = UploadMemory(maximum=4 * MIB)
     order: list[str] = []
 
     async def upload() -> None:
-        async with uploads.room(3 * MIB):
+        async with memory.reserve(3 * MIB):
             order.append("second")
 
-    async with uploads.room(3 * MIB):
+    async with memory.reserve(3 * MIB):
         waiting = asyncio.create_task(upload())
         await asyncio.sleep(0)  # it runs up to where it waits
         order.append("first")
@@ -25,23 +25,23 @@ async def test_whoever_waits_gets_the_room_that_another_leaves() -> None:
 
 
 async def test_no_room_in_time() -> None:
-    uploads = Uploads(maximum=4 * MIB, patience=0.01)
-    async with uploads.room(3 * MIB):
+    memory = UploadMemory(maximum=4 * MIB, timeout_seconds=0.01)
+    async with memory.reserve(3 * MIB):
         with pytest.raises(Unavailable, match="too many files"):
-            async with uploads.room(2 * MIB):
+            async with memory.reserve(2 * MIB):
                 pass
-        async with uploads.room(MIB):
+        async with memory.reserve(MIB):
             pass  # small ones are not counted
 
 
 async def test_room_is_given_back_by_those_who_fail() -> None:
-    uploads = Uploads(maximum=4 * MIB, patience=0.01)
+    memory = UploadMemory(maximum=4 * MIB, timeout_seconds=0.01)
     for _ in range(3):
         with pytest.raises(RuntimeError):
-            async with uploads.room(4 * MIB):
+            async with memory.reserve(4 * MIB):
                 raise RuntimeError
 
 
 async def test_one_alone_is_never_too_large() -> None:
-    async with Uploads(maximum=2 * MIB, patience=0.01).room(100 * MIB):
+    async with UploadMemory(maximum=2 * MIB, timeout_seconds=0.01).reserve(100 * MIB):
         pass
