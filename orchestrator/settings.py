@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator.errors import SettingsError
-from orchestrator.validation_messages import in_words
+from orchestrator.validation_messages import validation_message
 
 
 class Settings(BaseSettings):
@@ -123,5 +123,5 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as exc:
-        problems = "; ".join(f"{str(e['loc'][0]).upper()}: {in_words(e)}" for e in exc.errors())
+        problems = "; ".join(f"{str(e['loc'][0]).upper()}: {validation_message(e)}" for e in exc.errors())
         raise SettingsError(f"cannot start: {problems}") from None

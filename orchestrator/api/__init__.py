@@ -1,1 +1,1 @@
-"""The REST API: writes what is wanted, answers from Postgres, never touches Docker."""
+"""The REST API: writes the desired state, reads from Postgres, never uses Docker."""

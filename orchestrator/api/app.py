@@ -1,4 +1,4 @@
-"""The application: all routers behind the gate. It starts, and says so, also while Postgres is away."""
+"""The ASGI application: all routers behind authentication. It starts even while Postgres is unavailable."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,23 +29,24 @@ from orchestrator.settings import Settings
 
 DESCRIPTION = """One real Docker container per WhatsApp bot.
 
-Send an API key with every call, as `X-Api-Key` or as `Authorization: Bearer`. A key of a server sees only that server's
-bots. Lists are `{"items": […], "next": …}`; errors are `application/problem+json` with a stable `code`."""
+Send an API key with every request, as `X-Api-Key` or as `Authorization: Bearer`. A key of a server only gives access
+to the bots of that server. Lists are `{"items": […], "next": …}`; errors are `application/problem+json` with a stable
+`code`."""
 
 TAGS = [
-    {"name": "bots", "description": "Bots and what is wanted of them"},
-    {"name": "pairing", "description": "Linking a bot to a phone"},
-    {"name": "messages", "description": "Sending, and the files of what was received"},
-    {"name": "groups", "description": "The groups that bots are in"},
-    {"name": "commands", "description": "Commands that bots answer"},
+    {"name": "bots", "description": "Create, read, change, delete and control bots"},
+    {"name": "pairing", "description": "Pair a bot with a phone"},
+    {"name": "messages", "description": "Send messages, and download the files of received messages"},
+    {"name": "groups", "description": "Groups that bots are members of"},
+    {"name": "commands", "description": "Custom commands that bots reply to"},
     {"name": "pool", "description": "Bots as a pool of WhatsApp sessions, one per company"},
     {"name": "history", "description": "Events and log lines"},
     {"name": "servers", "description": "Tenants and their limits"},
-    {"name": "keys", "description": "API keys, for admins"},
-    {"name": "operations", "description": "Probes, overview, metrics"},
+    {"name": "keys", "description": "API keys (admins only)"},
+    {"name": "operations", "description": "Probes, fleet overview and metrics"},
 ]
 
-# The fleet's own paths stand before those of single bots, whose ids could be the same words.
+# Fixed paths come before those with a bot id, which would match them too.
 ROUTERS = (
     *(container_health, bots, actions, pairing, history, messages, media, groups),
     *(commands, pool, servers, keys, operations, docs),
@@ -53,17 +54,17 @@ ROUTERS = (
 
 
 class BotdockApi(FastAPI):
-    """FastAPI with our own OpenAPI document."""
+    """FastAPI with a customised OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once."""
+        """The OpenAPI document; generated on the first call."""
         if self.openapi_schema is None:
             self.openapi_schema = docs.describe(self)
         return self.openapi_schema
 
 
 def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> FastAPI:
-    """The API as an ASGI application. `runtime_port` is where bots listen."""
+    """The API as an ASGI application. `runtime_port` is the port that bots listen on."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -78,7 +79,7 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
             revision=needed_revision(),
             runtime_port=runtime_port,
         )
-        # A container of ours that is new is in no bots' network until a controller has looked.
+        # A new api container is in no bot network until a controller connects it.
         announcing = asyncio.create_task(announce(database))
         try:
             yield

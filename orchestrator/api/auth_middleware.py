@@ -1,7 +1,7 @@
-"""The gate in front of everything: no path without a key but the two probes, so a new route is closed by itself.
+"""Authentication in front of every route: all paths but the two probes need a key, so new routes are closed by default.
 
-It stands before routing and before a body is read, hence a caller without a key learns nothing, not even which paths
-exist. It also keeps the count, the time and the log line of each request, and marks answers as not to be stored.
+It runs before routing and before the body is read, so a caller without a key learns nothing, not even which paths
+exist. It also records metrics and a log line for each request, and marks responses as not cacheable.
 """
 
 import logging
@@ -23,12 +23,12 @@ from orchestrator.errors import TooLarge, Unauthorized
 log = logging.getLogger("orchestrator.api")
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_BODY_BYTES = 1 << 20
 
 
 class AuthMiddleware:
-    """ASGI middleware: who calls, and what came of it."""
+    """ASGI middleware: authenticates each request, limits its body, and records its outcome."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
@@ -45,9 +45,9 @@ class AuthMiddleware:
         status = 500
         head = scope["method"] == "HEAD"
         if head:
-            scope = {**scope, "method": "GET"}  # answered alike, less the body
+            scope = {**scope, "method": "GET"}  # the same response without the body
 
-        async def answer(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -60,19 +60,19 @@ class AuthMiddleware:
             try:
                 limited = await self._admit(scope, receive)
             except Exception as exc:
-                await _refusal(scope, exc)(scope, receive, answer)
+                await _error_response(scope, exc)(scope, receive, send_response)
             else:
-                await self._app(scope, limited, answer)
+                await self._app(scope, limited, send_response)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
     async def _admit(self, scope: Scope, receive: Receive) -> Receive:
-        """Put the caller's identity into the request; where its body is to be read from. Raises what refuses it."""
+        """Authenticate the request and store the caller's identity in it; returns the limited `receive`."""
         headers = dict(Headers(scope=scope))
         if scope["path"] not in OPEN_PATHS:
             key = presented_key(headers, basic=docs.is_page(scope["path"]))
             caller = await context(Request(scope)).keys.verify(key)
-            if scope["method"] not in READING:
+            if scope["method"] not in READ_METHODS:
                 caller.require_writer()
             scope.setdefault("state", {})["identity"] = caller
         large = body.takes_files(scope["method"], scope["path"])
@@ -82,7 +82,7 @@ class AuthMiddleware:
         route = getattr(scope.get("route"), "path", None)
         self._metrics.record(method=scope["method"], route=route, status=status, seconds=seconds)
         caller: Identity | None = scope.get("state", {}).get("identity")
-        level = logging.INFO if scope["method"] not in READING or status >= 500 else logging.DEBUG
+        level = logging.INFO if scope["method"] not in READ_METHODS or status >= 500 else logging.DEBUG
         log.log(
             level,
             "%s %s: %d in %.0f ms, key %s",
@@ -94,27 +94,27 @@ class AuthMiddleware:
         )
 
 
-def _refusal(scope: Scope, exc: Exception) -> Response:
-    response = errors.answer(exc, path=scope["path"])
+def _error_response(scope: Scope, exc: Exception) -> Response:
+    response = errors.error_response(exc, path=scope["path"])
     if isinstance(exc, Unauthorized) and docs.is_page(scope["path"]):
         response.headers["WWW-Authenticate"] = 'Basic realm="botdock: any user, the API key as password"'
     return response
 
 
 def _limited(headers: dict[str, str], receive: Receive, limit: int) -> Receive:
-    """The body, as long as it keeps to the limit. Raises TooLarge at once for one that announces more."""
+    """`receive` that enforces a body limit. Raises TooLarge at once if `Content-Length` exceeds it."""
     too_large = errors.TOO_LARGE if limit == MAX_BODY_BYTES else body.TOO_LARGE
-    announced = headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced) > limit:
+    declared = headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise TooLarge(too_large)
-    taken = 0
+    received = 0
 
     async def receive_limited() -> Message:
-        nonlocal taken
+        nonlocal received
         message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
-            raise HTTPException(413, too_large)  # the one exception that FastAPI lets through while it reads a body
+        received += len(message.get("body", b""))
+        if received > limit:
+            raise HTTPException(413, too_large)  # the only exception that FastAPI passes on while it reads a body
         return message
 
     return receive_limited

@@ -1,4 +1,4 @@
-"""Commands that people make: a text or a webhook that answers, for one bot, a server's bots, or all bots."""
+"""Custom commands: a fixed text or a webhook that replies, for a bot, the bots of a server, or all bots."""
 
 import re
 from datetime import datetime
@@ -38,7 +38,7 @@ ResponseText = Annotated[
     Field(
         min_length=1,
         max_length=4096,
-        description="`{name}`, `{number}`, `{args}`, `{prefix}` and `{bot}` are filled in.",
+        description="Placeholders: `{name}`, `{number}`, `{args}`, `{prefix}`, `{bot}`.",
         examples=["Hello {name}, we are open from 9 to 17."],
     ),
     AfterValidator(no_nul),
@@ -47,19 +47,19 @@ Webhook = Annotated[
     WebAddress,
     Field(
         max_length=2000,
-        description='Gets a POST for every use, and answers within ten seconds with `{"text": "…"}` or plain text.',
+        description='Receives a POST for each use; must respond within ten seconds with `{"text": "…"}` or plain text.',
     ),
 ]
 
 
 class NewCommand(RequestBody):
-    """A command to be made; with neither `botId` nor `serverName` it is for all bots."""
+    """A command to create; without `botId` and `serverName` it applies to all bots."""
 
     name: CommandName
     response: ResponseText | None = None
     webhook: Webhook | None = None
-    bot_id: BotIdField | None = Field(default=None, description="Only for this bot.")
-    server_name: ServerNameField | None = Field(default=None, description="For all bots of this server.")
+    bot_id: BotIdField | None = Field(default=None, description="Only this bot.")
+    server_name: ServerNameField | None = Field(default=None, description="All bots of this server.")
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
@@ -71,7 +71,7 @@ class NewCommand(RequestBody):
 
 
 class CommandPatch(RequestBody):
-    """What to change; a new `response` takes the place of a `webhook`, and the other way round."""
+    """Changes to a command; a new `response` replaces a `webhook` and vice versa."""
 
     name: CommandName | None = None
     response: ResponseText | None = None
@@ -87,7 +87,7 @@ class CommandPatch(RequestBody):
 
 
 class CommandView(ResponseBody):
-    """A command."""
+    """A custom command."""
 
     id: str
     name: str
@@ -101,14 +101,14 @@ class CommandView(ResponseBody):
 
     @classmethod
     def of(cls, row: Command) -> Self:
-        """The view of a row."""
+        """The view of a database row."""
         scope = "global" if row.server_name is None else "server" if row.bot_id is None else "bot"
         return cls(scope=scope, **row.model_dump())
 
 
 def _command_id(value: Annotated[str, Path(alias="commandId")]) -> str:
     if re.fullmatch(COMMAND_ID_PATTERN, value) is None:
-        raise NotFound(f"there is no command {value!r}")
+        raise NotFound(f"command {value!r} not found")
     return value
 
 
@@ -121,12 +121,12 @@ async def list_commands(
     scope: Visible,
     limit: Limit = DEFAULT_PAGE,
     after: Annotated[
-        str | None, Query(alias="next", pattern=COMMAND_ID_PATTERN, description="`next` of the page before")
+        str | None, Query(alias="next", pattern=COMMAND_ID_PATTERN, description="`next` of the previous page")
     ] = None,
     bot_id: Annotated[str | None, Query(alias="botId", pattern=BOT_ID_PATTERN)] = None,
     server_name: Annotated[str | None, Query(alias="serverName", pattern=SERVER_NAME_PATTERN)] = None,
 ) -> Page[CommandView]:
-    """In the order of their ids: those of the key's server and its bots, and the global ones."""
+    """Ordered by id: the commands of the key's server and its bots, and global commands."""
     rows = await commands.page(session, scope, limit=limit + 1, after=after, bot_id=bot_id, server_name=server_name)
     return Page(
         items=[CommandView.of(row) for row in rows[:limit]], next=rows[limit - 1].id if len(rows) > limit else None
@@ -136,19 +136,20 @@ async def list_commands(
 @router.post(
     "",
     status_code=201,
-    summary="Make a command",
+    summary="Create a command",
     responses=problems(
         {
-            403: "Global ones are for admins",
-            404: "No such bot or server",
-            409: "There is one of that name in this scope, or there are too many",
+            403: "Global commands need an admin key",
+            404: "Bot or server not found",
+            409: "The name is taken in this scope, or the scope has too many commands",
         }
     ),
 )
 async def create(new: NewCommand, response: Response, caller: Caller, session: Session, scope: Visible) -> CommandView:
-    """Running bots have it at once.
+    """Running bots get the command at once.
 
-    A bot's own wins over its server's of the same name, that over a global one, and built-in ones over all.
+    A bot's command takes precedence over one of its server with the same name, a server's over a global one, and
+    built-in commands over all of them.
     """
     owner = await _owner(new, caller, session, scope)
     row = await commands.create(session, owner, name=new.name, response=new.response, webhook=new.webhook)
@@ -158,21 +159,21 @@ async def create(new: NewCommand, response: Response, caller: Caller, session: S
     return view
 
 
-@router.get("/{commandId}", summary="Read a command", responses=problems({404: "No such command"}))
+@router.get("/{commandId}", summary="Read a command", responses=problems({404: "Command not found"}))
 async def read(command_id: CommandId, session: Session, scope: Visible) -> CommandView:
-    """One command."""
+    """A custom command."""
     return CommandView.of(await commands.find(session, scope, command_id))
 
 
 @router.patch(
     "/{commandId}",
     summary="Change a command",
-    responses=problems({403: "Global ones are for admins", 404: "No such command", 409: "The name is taken"}),
+    responses=problems({403: "Global commands need an admin key", 404: "Command not found", 409: "The name is taken"}),
 )
 async def change(
     command_id: CommandId, patch: CommandPatch, caller: Caller, session: Session, scope: Visible
 ) -> CommandView:
-    """Running bots have the change at once."""
+    """Running bots get the change at once."""
     row = await _changeable(command_id, caller, session, scope)
     replaced = patch.response is not None or patch.webhook is not None
     await commands.change(
@@ -191,10 +192,10 @@ async def change(
     "/{commandId}",
     status_code=204,
     summary="Delete a command",
-    responses=problems({403: "Global ones are for admins", 404: "No such command"}),
+    responses=problems({403: "Global commands need an admin key", 404: "Command not found"}),
 )
 async def delete(command_id: CommandId, caller: Caller, session: Session, scope: Visible) -> None:
-    """Running bots know it no more."""
+    """Running bots stop replying to it at once."""
     await session.delete(await _changeable(command_id, caller, session, scope))
     await session.commit()
 
@@ -221,4 +222,4 @@ async def _changeable(command_id: str, caller: Identity, session: Session, scope
 
 def _require_global(caller: Identity) -> None:
     if caller.server is not None:
-        raise Forbidden("commands of all bots are for admins: send serverName or botId")
+        raise Forbidden("global commands need an admin key: send serverName or botId")

@@ -1,4 +1,4 @@
-"""What every request needs: the process's parts, a database session, who calls, and what they may see."""
+"""Dependencies of every request: shared services, a database session, the caller and the rows visible to it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +20,7 @@ from orchestrator.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The parts that all requests of one process share."""
+    """Services that all requests of a process share."""
 
     settings: Settings
     database: Database
@@ -28,12 +28,12 @@ class Context:
     controllers: ControllerClient
     upload_memory: UploadMemory
     revision: str
-    """The revision of the database that this code is written for."""
+    """The database revision that this version needs."""
     runtime_port: int
 
     @asynccontextmanager
     async def runtime(self, bot: Bot, address: str) -> AsyncIterator[RuntimeClient]:
-        """A client of a bot's endpoint at an address in the bots' network."""
+        """A client of a bot's HTTP endpoint at an address in its server's network."""
         client = RuntimeClient(address, bot.runtime_token, timeout=self.settings.probe_timeout, port=self.runtime_port)
         try:
             yield client
@@ -42,7 +42,7 @@ class Context:
 
 
 def context(request: Request) -> Context:
-    """The parts of this process."""
+    """The services of this process."""
     parts: Context = request.app.state.context
     return parts
 
@@ -53,7 +53,7 @@ async def _session(request: Request) -> AsyncIterator[AsyncSession]:
 
 
 def identity(request: Request) -> Identity:
-    """Who calls; the gate (`orchestrator/api/auth_middleware.py`) let nobody else through."""
+    """The caller, as authenticated by `orchestrator/api/auth_middleware.py`."""
     caller: Identity = request.state.identity
     return caller
 
@@ -80,5 +80,5 @@ Caller = Annotated[Identity, Depends(identity)]
 Visible = Annotated[Scope, Depends(_scope)]
 
 writer_only = Depends(_writer)
-"""For reads that a viewer may not do; writes are closed to viewers by the gate."""
+"""For reads that viewers are not allowed to make; the middleware already rejects their writes."""
 admin_only = Depends(_admin)

@@ -1,7 +1,7 @@
-"""`/docs` and `/openapi.json`: the generated reference, with no help from the internet, for callers with a key.
+"""`/docs` and `/openapi.json`: the generated reference, self-contained, for callers with a key.
 
-Swagger UI's files come from the package `fastapi-swagger`. A browser cannot send an API key in a header of a page that
-it opens, so these pages alone also take HTTP Basic with the key as the password.
+The files of Swagger UI come from the package `fastapi-swagger`. A browser that opens a page cannot send an API key in a
+header, so these pages alone also accept HTTP Basic with the key as the password.
 """
 
 from importlib import resources
@@ -35,13 +35,13 @@ router = APIRouter(include_in_schema=False)
 
 
 def is_page(path: str) -> bool:
-    """Whether a path belongs to the documentation, which people open in a browser."""
+    """Whether a path belongs to the documentation pages."""
     return path in {PAGE, SCHEMA} or path.startswith(f"{PAGE}/")
 
 
 @router.get(PAGE)
 async def page() -> Response:
-    """The page; it loads nothing from elsewhere."""
+    """Swagger UI; it loads nothing from other hosts."""
     html = bytes(
         get_swagger_ui_html(
             openapi_url=SCHEMA,
@@ -52,7 +52,7 @@ async def page() -> Response:
             swagger_ui_parameters={"persistAuthorization": False, "tryItOutEnabled": True, "validatorUrl": None},
         ).body
     )
-    # A page opened as http://user:key@host/docs may fetch nothing by a relative address: it would hold the key.
+    # A page opened as http://user:key@host/docs cannot fetch relative URLs: they would contain the credentials.
     relative = f"url: '{SCHEMA}'".encode()
     absolute = f"url: window.location.origin + '{SCHEMA}'".encode()
     return HTMLResponse(html.replace(relative, absolute), headers={"Content-Security-Policy": _CONTENT_POLICY})
@@ -60,15 +60,15 @@ async def page() -> Response:
 
 @router.get(PAGE + "/{name}")
 def asset(name: str) -> Response:
-    """One of Swagger UI's files (read in a thread: they are large)."""
+    """A static file of Swagger UI (read in a thread: they are large)."""
     if name not in _ASSETS:
-        raise NotFound("the documentation has no such file")
+        raise NotFound("no such documentation file")
     content = resources.files("fastapi_swagger").joinpath("resources", name).read_bytes()
     return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "private, max-age=86400"})
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of an application: both ways to send a key, and problems where FastAPI assumes its own."""
+    """The OpenAPI document of an application, with its authentication and its error responses."""
     schema = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
     )
@@ -76,7 +76,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    for model in (Problem, PoolError, MessageBody):  # those that no route names by its annotations
+    for model in (Problem, PoolError, MessageBody):  # not referenced by any route's annotations
         schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(schemas[model.__name__].pop("$defs", {}))
     components["securitySchemes"] = {
@@ -89,7 +89,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
             if path in {"/livez", "/readyz"}:
                 operation["security"] = []
             if method != "get":
-                operation["responses"].setdefault("403", {"description": "The key may only read"})
+                operation["responses"].setdefault("403", {"description": "The key is read-only"})
             _show_problems(operation, pool=path.startswith(POOL_PREFIX))
     return schema
 
@@ -99,11 +99,11 @@ def _show_problems(operation: dict[str, Any], *, pool: bool) -> None:
     content = {kind: {"schema": {"$ref": f"#/components/schemas/{name}"}}}
     responses = operation["responses"]
     if operation.get("security") != []:
-        responses.setdefault("401", {"description": "No API key, or not a valid one"})
+        responses.setdefault("401", {"description": "The API key is missing or invalid"})
     for status, response in responses.items():
         if int(status) >= 400:
             response["content"] = content
     if "requestBody" in operation or any(parameter["in"] != "path" for parameter in operation.get("parameters", [])):
-        responses["422"]["description"] = "A value cannot be accepted; `errors` says which"
+        responses["422"]["description"] = "A value is invalid; `errors` lists the fields"
     else:
-        responses.pop("422", None)  # an id that cannot be is a 404
+        responses.pop("422", None)  # a malformed id in the path is a 404

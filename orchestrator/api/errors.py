@@ -1,11 +1,11 @@
-"""How the API says no: every error becomes RFC 9457 `application/problem+json` here, and nowhere else.
+"""Error responses: every error becomes RFC 9457 `application/problem+json` here, and nowhere else.
 
     {"type": "about:blank", "title": "Conflict", "status": 409, "code": "not-approved", "detail": "…", "errors": […]}
 
-`code` is stable and meant for programs, `detail` is a sentence for people, `errors` names the fields of a request that
-could not be accepted. Nothing internal is shown: an unforeseen error says only that it was logged.
+`code` is stable and meant for programs, `detail` is a message for people, `errors` lists the invalid fields of a
+request. Internals are never exposed: the response to an unexpected error only states that it was logged.
 
-Calls of the session pool (`/api/whatsapp/…`) are refused in that family's own form, with the same statuses:
+Errors of the session pool (`/api/whatsapp/…`) have a format of their own, with the same statuses:
 
     {"success": false, "error": "…", "retryAfter": 45000, "qrCode": "data:image/png;base64,…"}
 """
@@ -26,24 +26,27 @@ from starlette.exceptions import HTTPException
 
 from orchestrator.db.session import is_unavailable
 from orchestrator.errors import BotdockError, TooLarge, TooManyMessages, Unauthorized
-from orchestrator.validation_messages import in_words
+from orchestrator.validation_messages import validation_message
 
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 MAX_ERRORS = 20
 POOL_PREFIX = "/api/whatsapp/"
-TOO_LARGE = "the body is larger than 1 MiB"
+TOO_LARGE = "the body is larger than 1 MiB: send less data"
 
 _HTTP_CODES = {
-    HTTPStatus.NOT_FOUND: ("no-such-path", "there is nothing at this path"),
-    HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "this path does not take this method"),
-    HTTPStatus.BAD_REQUEST: ("malformed", "the request could not be read"),
+    HTTPStatus.NOT_FOUND: ("unknown-path", "unknown path: see /docs for the paths of this API"),
+    HTTPStatus.METHOD_NOT_ALLOWED: (
+        "method-not-allowed",
+        "this path does not support this method: see the Allow header",
+    ),
+    HTTPStatus.BAD_REQUEST: ("malformed-request", "the request could not be parsed"),
 }
 
 
 def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
-    """Answer for every error of an application with these routes."""
+    """Register the error handlers of an application with these routes."""
     app.state.routes = routes
     kinds = (BotdockError, RequestValidationError, HTTPException, DBAPIError, PoolTimeout, Exception)
     for kind in kinds:
@@ -51,22 +54,22 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
 
 
 async def _handle(request: Request, exc: Exception) -> Response:
-    response = answer(exc, path=request.scope["path"])
+    response = error_response(exc, path=request.scope["path"])
     if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        # Starlette names the methods of the first route at this path; each of ours has one of its own.
+        # Starlette lists the methods of the first matching route only; each of our routes has one method.
         response.headers["Allow"] = ", ".join(_methods(request))
     return response
 
 
 def _methods(request: Request) -> list[str]:
     routes: Sequence[APIRoute] = request.app.state.routes
-    there = [route.methods or () for route in routes if route.path_regex.fullmatch(request.scope["path"])]
-    return sorted(set().union(*there))
+    methods = [route.methods or () for route in routes if route.path_regex.fullmatch(request.scope["path"])]
+    return sorted(set().union(*methods))
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
-    """An error as it is told."""
+class _ErrorContent:
+    """The content of an error response."""
 
     status: int
     code: str
@@ -76,8 +79,8 @@ class _Refusal:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
-def answer(exc: Exception, *, path: str = "") -> Response:
-    """The response for an error, whatever it is, in the form of the family that `path` belongs to."""
+def error_response(exc: Exception, *, path: str = "") -> Response:
+    """The response for any error, in the format used at `path`."""
     problem = _described(exc)
     if path.startswith(POOL_PREFIX):
         body = {"success": False, "error": problem.detail, **problem.extra}
@@ -97,7 +100,7 @@ def answer(exc: Exception, *, path: str = "") -> Response:
     )
 
 
-def _described(exc: Exception) -> _Refusal:
+def _described(exc: Exception) -> _ErrorContent:
     match exc:
         case BotdockError():
             return _of_botdock(exc)
@@ -106,19 +109,19 @@ def _described(exc: Exception) -> _Refusal:
         case HTTPException():
             return _of_http(exc)
         case DBAPIError() | PoolTimeout() if is_unavailable(exc):
-            log.warning("the database cannot be used now: %s", _first_line(exc))
-            return _Refusal(
+            log.warning("database unavailable: %s", _first_line(exc))
+            return _ErrorContent(
                 503,
                 "database-unavailable",
-                "the database cannot be reached now; bots go on as they are",
+                "the database is unavailable, retry later; bots keep running",
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
         case _:
-            log.error("unforeseen error", exc_info=exc)
-            return _Refusal(500, "internal", "something unforeseen went wrong; the log of the api says what")
+            log.error("unexpected error", exc_info=exc)
+            return _ErrorContent(500, "internal-error", "unexpected error: see the log of the api")
 
 
-def _of_botdock(exc: BotdockError) -> _Refusal:
+def _of_botdock(exc: BotdockError) -> _ErrorContent:
     headers: dict[str, str] = {}
     if isinstance(exc, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="botdock"'
@@ -126,37 +129,37 @@ def _of_botdock(exc: BotdockError) -> _Refusal:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(exc, TooManyMessages):
         headers["Retry-After"] = str(-(-exc.retry_after_ms // 1000))
-    return _Refusal(exc.status, exc.code, printable(exc.message), headers=headers, extra=exc.extra)
+    return _ErrorContent(exc.status, exc.code, printable(exc.message), headers=headers, extra=exc.extra)
 
 
-def _of_http(exc: HTTPException) -> _Refusal:
+def _of_http(exc: HTTPException) -> _ErrorContent:
     if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return _Refusal(exc.status_code, TooLarge.code, exc.detail)
+        return _ErrorContent(exc.status_code, TooLarge.code, exc.detail)
     code, detail = _HTTP_CODES.get(HTTPStatus(exc.status_code), ("http-error", str(exc.detail)))
-    return _Refusal(exc.status_code, code, detail, headers=exc.headers)
+    return _ErrorContent(exc.status_code, code, detail, headers=exc.headers)
 
 
-def _of_validation(raw: Sequence[Any]) -> _Refusal:
+def _of_validation(raw: Sequence[Any]) -> _ErrorContent:
     if raw and raw[0]["type"] == "json_invalid":
         where = f"{raw[0]['ctx']['error']} at character {raw[0]['loc'][-1]}"
-        return _Refusal(400, "malformed-json", f"the body is not JSON: {printable(where)}")
+        return _ErrorContent(400, "malformed-json", f"the body is not valid JSON: {printable(where)}")
     errors = [_field_error(error) for error in raw[:MAX_ERRORS]]
     detail = "; ".join(f"{error['field']}: {error['message']}" for error in errors[:3])
     more = f"; and {len(raw) - 3} more" if len(raw) > 3 else ""
-    return _Refusal(422, "invalid-input", detail + more, errors=errors)
+    return _ErrorContent(422, "invalid-input", detail + more, errors=errors)
 
 
 def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
     where, *path = [str(part) for part in error["loc"]]
     field = ".".join(printable(part) for part in path) or where
-    message = printable(in_words(error), limit=300)
+    message = printable(validation_message(error), limit=300)
     if field == "body" and error["type"] in {"model_attributes_type", "dict_type"}:
         message = "must be a JSON object, sent with Content-Type: application/json"
     return {"in": where, "field": field, "message": message}
 
 
 def printable(text: str, *, limit: int = 500) -> str:
-    """Text from outside as it may stand in an answer: valid UTF-8, no control characters, not endless."""
+    """Untrusted text made safe for a response: valid UTF-8, no control characters, truncated to `limit`."""
     clean = "".join(char if char.isprintable() else "�" for char in text)
     return clean if len(clean) <= limit else clean[:limit] + "…"
 

@@ -1,4 +1,4 @@
-"""API keys, for admins: a key is shown once, when it is made."""
+"""API keys, for admins: a key is shown once, when it is created."""
 
 import re
 from datetime import datetime
@@ -25,27 +25,31 @@ from orchestrator.errors import NotFound
 KEY_ID_PATTERN = "^[0-9a-f]{8}$"
 
 router = APIRouter(
-    prefix="/api/keys", tags=["keys"], dependencies=[admin_only], responses=problems({403: "Not an admin's key"})
+    prefix="/api/keys",
+    tags=["keys"],
+    dependencies=[admin_only],
+    responses=problems({403: "The key is not an admin key"}),
 )
 
 
 class NewKey(RequestBody):
-    """A key to be made."""
+    """A key to create."""
 
-    name: Name = Field(description="What or whom it is for.")
+    name: Name = Field(description="What or whom the key is for.")
     role: Role = Field(
-        description="`admin`: everything. `operator`: all of one server but servers and keys. `viewer`: reads it."
+        description="`admin`: full access. `operator`: full access to one server, except servers and keys. "
+        "`viewer`: read-only access to one server."
     )
     server_name: ServerNameField | None = Field(
-        default=None, description="The server of an operator or viewer; none for an admin, who reaches all."
+        default=None, description="The server of an operator or viewer; omitted for an admin, who has access to all."
     )
 
     @model_validator(mode="after")
     def _server_fits_role(self) -> Self:
         if self.role is Role.ADMIN and self.server_name is not None:
-            raise ValueError("an admin key reaches all servers: leave serverName out")
+            raise ValueError("an admin key has access to all servers: omit serverName")
         if self.role is not Role.ADMIN and self.server_name is None:
-            raise ValueError(f"serverName is needed for the role {self.role}")
+            raise ValueError(f"serverName is required for the role {self.role}")
         return self
 
 
@@ -61,7 +65,7 @@ class KeyView(ResponseBody):
 
     @classmethod
     def of(cls, row: ApiKey) -> Self:
-        """The view of a row."""
+        """The view of a database row."""
         return cls(
             id=row.id,
             name=row.name,
@@ -73,14 +77,14 @@ class KeyView(ResponseBody):
 
 
 class CreatedKey(KeyView):
-    """A new key. It is never shown again."""
+    """A new key, which is never shown again."""
 
     key: str = Field(default="", examples=["bd_0f3a9c21_…"])
 
 
-@router.post("", status_code=201, summary="Make a key")
+@router.post("", status_code=201, summary="Create a key")
 async def create(new: NewKey, session: Session) -> CreatedKey:
-    """Keep the answer's `key`: only its hash is stored."""
+    """Store `key` of the response: it is shown only once, the server stores only its hash."""
     made = await api_keys.make(session, name=new.name, role=new.role, server_name=new.server_name)
     await session.commit()
     return CreatedKey.of(made.row).model_copy(update={"key": made.key})
@@ -91,10 +95,10 @@ async def list_keys(
     session: Session,
     limit: Limit = DEFAULT_PAGE,
     after: Annotated[
-        str | None, Query(alias="next", pattern=KEY_ID_PATTERN, description="`next` of the page before")
+        str | None, Query(alias="next", pattern=KEY_ID_PATTERN, description="`next` of the previous page")
     ] = None,
 ) -> Page[KeyView]:
-    """Revoked ones too."""
+    """Ordered by id; includes revoked keys."""
     rows = await api_keys.page(session, limit=limit + 1, after=after)
     return Page(items=[KeyView.of(row) for row in rows[:limit]], next=rows[limit - 1].id if len(rows) > limit else None)
 
@@ -103,12 +107,12 @@ async def list_keys(
     "/{id}",
     status_code=204,
     summary="Revoke a key",
-    responses=problems({404: "No such key", 409: "It is the last admin key"}),
+    responses=problems({404: "Key not found", 409: "It is the last admin key"}),
 )
 async def revoke(key_id: Annotated[str, Path(alias="id")], session: Session, parts: Parts) -> Response:
-    """It stops working at once in this process, and within 30 seconds in every other."""
+    """The key stops working at once in this process, and within 30 seconds in all others."""
     if re.fullmatch(KEY_ID_PATTERN, key_id) is None:
-        raise NotFound(f"there is no API key {key_id!r}")
+        raise NotFound(f"API key {key_id!r} not found")
     await api_keys.revoke(session, key_id)
     await session.commit()
     parts.keys.forget(key_id)

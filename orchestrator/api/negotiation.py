@@ -1,4 +1,4 @@
-"""Picks the form of an answer from the header `Accept`."""
+"""Content negotiation by the header `Accept`."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -7,15 +7,16 @@ T = TypeVar("T")
 
 
 def best_of(accept: str, offers: Mapping[str, T]) -> T | None:
-    """The offer (by media type, in the order of our own preference) that a caller likes best; None when there is none.
+    """The offer (by media type, in order of preference) that `accept` prefers; None if none is acceptable.
 
-    Quality decides first, then how exact the match is (`image/png` before `image/*` before `*/*`), then our order.
+    The quality value decides first, then how specific the match is (`image/png` before `image/*` before `*/*`), then
+    the order of the offers.
     """
     ranges = [_parse(part) for part in accept.split(",") if part.strip()]
     best: tuple[float, int] = (0.0, 0)
     chosen: T | None = None
     for media_type, offer in offers.items():
-        # The most exact range speaks for this media type.
+        # The most specific range applies to a media type.
         precision, quality = max(
             ((_precision(pattern, media_type), quality) for pattern, quality in ranges), default=(0, 0.0)
         )

@@ -1,4 +1,4 @@
-"""What a bot's own answers mean for the caller of the API."""
+"""Maps errors of a bot's HTTP endpoint to errors of the API."""
 
 import httpx
 
@@ -16,11 +16,11 @@ from orchestrator.errors import (
 
 
 def from_runtime_error(exc: RuntimeCallError | RuntimeUnreachable, bot_id: str) -> BotdockError:
-    """The error to raise for one of a bot's endpoint."""
+    """The API error for a failed call of a bot's endpoint."""
     if isinstance(exc, RuntimeUnreachable):
         if isinstance(exc.__cause__, httpx.ReadTimeout):
-            return NoAnswer(f"bot {bot_id!r} did not answer in time")
-        return Unavailable(f"bot {bot_id!r} cannot be reached now; it may be starting", code="bot-unreachable")
+            return NoAnswer(f"bot {bot_id!r} did not respond in time: retry later")
+        return Unavailable(f"bot {bot_id!r} is unreachable; it may be starting: retry later", code="bot-unreachable")
     match exc.status:
         case 404 | 410:
             return NotFound(exc.message, code=exc.code)
@@ -35,4 +35,4 @@ def from_runtime_error(exc: RuntimeCallError | RuntimeUnreachable, bot_id: str) 
         case 504:
             return NoAnswer(exc.message, code=exc.code)
         case _:
-            return Unavailable(f"bot {bot_id!r} answered with {exc.status} {exc.code}", code="bot-error")
+            return Unavailable(f"unexpected response of bot {bot_id!r}: {exc.status} {exc.code}", code="bot-error")

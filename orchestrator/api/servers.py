@@ -1,4 +1,4 @@
-"""Servers: the tenants that own bots, and how many each may have."""
+"""Servers: the tenants that own bots, and the number of bots each may have."""
 
 import re
 from datetime import datetime
@@ -21,51 +21,55 @@ router = APIRouter(prefix="/api/servers", tags=["servers"])
 
 
 class NewServer(RequestBody):
-    """A server to be made."""
+    """A server to create."""
 
     name: ServerNameField
-    max_bots: int | None = Field(default=None, ge=0, le=MAX_BOTS, description="`BOTCOUNT` when it is left out.")
+    max_bots: int | None = Field(default=None, ge=0, le=MAX_BOTS, description="Default: the setting `BOTCOUNT`.")
 
 
 class ServerPatch(RequestBody):
-    """What to change."""
+    """Changes to a server."""
 
-    max_bots: int = Field(ge=0, le=MAX_BOTS, description="Fewer than there are removes none; it only stops new ones.")
+    max_bots: int = Field(
+        ge=0,
+        le=MAX_BOTS,
+        description="A value below the current number of bots removes none; it only prevents new ones.",
+    )
 
 
 class ControllerView(ResponseBody):
     """The controller of a server."""
 
-    acting: bool = Field(description="Whether one looks after the server's bots now.")
-    seen_at: datetime | None
+    active: bool = Field(description="Whether a controller manages the server's bots at present.")
+    seen_at: datetime | None = Field(description="When the controller last reported.")
 
 
 class ServerView(ResponseBody):
-    """A server, with its bots counted."""
+    """A server with its number of bots."""
 
     name: str = Field(examples=["server1"])
     max_bots: int
     bots: int
-    phases: dict[str, int] = Field(description="Bots by phase.", examples=[{"online": 3}])
+    phases: dict[str, int] = Field(description="Number of bots by phase.", examples=[{"online": 3}])
     controller: ControllerView
     created_at: datetime
 
     @classmethod
     def of(cls, row: Row) -> Self:
-        """The view of a row."""
+        """The view of a database row."""
         return cls(
             name=row.server.name,
             max_bots=row.server.max_bots,
             bots=row.bots,
             phases=row.phases,
-            controller=ControllerView(acting=row.acting, seen_at=row.server.controller_seen_at),
+            controller=ControllerView(active=row.acting, seen_at=row.server.controller_seen_at),
             created_at=row.server.created_at,
         )
 
 
 def _server_name(name: Annotated[str, Path(examples=["server1"])]) -> str:
     if re.fullmatch(SERVER_NAME_PATTERN, name) is None:
-        raise NotFound(f"there is no server {name!r}")
+        raise NotFound(f"server {name!r} not found")
     return name
 
 
@@ -78,10 +82,10 @@ async def list_servers(
     scope: Visible,
     limit: Limit = DEFAULT_PAGE,
     after: Annotated[
-        str | None, Query(alias="next", pattern=SERVER_NAME_PATTERN, description="`next` of the page before")
+        str | None, Query(alias="next", pattern=SERVER_NAME_PATTERN, description="`next` of the previous page")
     ] = None,
 ) -> Page[ServerView]:
-    """In the order of their names. A key that belongs to a server sees only that one."""
+    """Ordered by name. A key of a server returns only that server."""
     rows = await servers.page(session, scope, limit=limit + 1, after=after)
     return Page(
         items=[ServerView.of(row) for row in rows[:limit]],
@@ -92,12 +96,12 @@ async def list_servers(
 @router.post(
     "",
     status_code=201,
-    summary="Make a server",
+    summary="Create a server",
     dependencies=[admin_only],
-    responses=problems({403: "Not an admin's key", 409: "There is one of that name"}),
+    responses=problems({403: "The key is not an admin key", 409: "The name is taken"}),
 )
 async def create(new: NewServer, response: Response, session: Session, parts: Parts) -> ServerView:
-    """Its bots run once a controller is started with this `SERVER_NAME`."""
+    """The server's bots run once a controller is started with this `SERVER_NAME`."""
     max_bots = parts.settings.botcount if new.max_bots is None else new.max_bots
     await servers.create(session, name=new.name, max_bots=max_bots)
     row = await servers.find(session, Scope(None), new.name)
@@ -106,9 +110,9 @@ async def create(new: NewServer, response: Response, session: Session, parts: Pa
     return ServerView.of(row)
 
 
-@router.get("/{name}", summary="Read a server", responses=problems({404: "No such server"}))
+@router.get("/{name}", summary="Read a server", responses=problems({404: "Server not found"}))
 async def read(name: ServerName, session: Session, scope: Visible) -> ServerView:
-    """One server."""
+    """A server with its number of bots and its controller."""
     return ServerView.of(await servers.find(session, scope, name))
 
 
@@ -116,10 +120,10 @@ async def read(name: ServerName, session: Session, scope: Visible) -> ServerView
     "/{name}",
     summary="Change a server",
     dependencies=[admin_only],
-    responses=problems({403: "Not an admin's key", 404: "No such server"}),
+    responses=problems({403: "The key is not an admin key", 404: "Server not found"}),
 )
 async def change(name: ServerName, patch: ServerPatch, session: Session, scope: Visible) -> ServerView:
-    """How many bots it may have."""
+    """Change the number of bots that the server may have."""
     await servers.set_max_bots(session, scope, name, patch.max_bots)
     row = await servers.find(session, scope, name)
     await session.commit()

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from orchestrator.api.bots.schemas import NewBot, RestartBody
 from orchestrator.api.messages.schemas import MessageBody
 from orchestrator.api.servers import ServerPatch
-from orchestrator.validation_messages import in_words
+from orchestrator.validation_messages import validation_message
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_what_is_wrong(shape: Any, value: Any, sentence: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(shape).validate_python(value)
     [error] = caught.value.errors()
-    assert re.match(re.escape(sentence), in_words(error)), in_words(error)
+    assert re.match(re.escape(sentence), validation_message(error)), validation_message(error)

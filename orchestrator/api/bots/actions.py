@@ -1,7 +1,7 @@
-"""What people decide about a bot: approve, reject, start, stop, restart, log out.
+"""Actions on a bot: approve, reject, start, stop, restart, log out.
 
-All of it but logging out writes what is wanted and returns; the controller is notified by Postgres and acts at once.
-Every call may be repeated: one that finds the bot as it should be changes nothing.
+All but logout write the desired state and return; Postgres notifies the controller, which acts at once. Actions are
+idempotent: one that finds the desired state unchanged does nothing.
 """
 
 from fastapi import APIRouter
@@ -16,11 +16,11 @@ from orchestrator.db import bots
 from orchestrator.db.models import Approval, Bot, Desired, Phase
 from orchestrator.errors import Conflict
 
-router = APIRouter(prefix="/api/bots/{id}", tags=["bots"], responses=problems({404: "No such bot"}))
+router = APIRouter(prefix="/api/bots/{id}", tags=["bots"], responses=problems({404: "Bot not found"}))
 
 LOGOUT_TIMEOUT_SECONDS = 20.0
 
-# Phases in which a bot waits for a time or a person; "start" ends the waiting.
+# Phases in which a bot waits for a timer or a person; "start" ends the wait.
 _WAITING = frozenset(
     {
         Phase.STOPPED,
@@ -34,25 +34,25 @@ _WAITING = frozenset(
 )
 
 
-@router.post("/approve", summary="Approve a bot", responses=problems({409: "It is being deleted"}))
+@router.post("/approve", summary="Approve a bot", responses=problems({409: "The bot is being deleted"}))
 async def approve(bot_id: BotId, session: Session, scope: Visible) -> BotView:
-    """Its container starts at once, unless the bot was stopped."""
+    """The bot's container starts at once, unless the bot is stopped."""
     row = await bots.changeable(session, scope, bot_id)
     row.bot.approval_status = Approval.APPROVED
     return BotView.of(await bots.saved(session, row))
 
 
-@router.post("/reject", summary="Reject a bot", responses=problems({409: "It is being deleted"}))
+@router.post("/reject", summary="Reject a bot", responses=problems({409: "The bot is being deleted"}))
 async def reject(bot_id: BotId, session: Session, scope: Visible) -> BotView:
-    """It does not run until it is approved; a running container is stopped and removed, the session is kept."""
+    """The bot does not run until it is approved; a running container is removed, the session is preserved."""
     row = await bots.changeable(session, scope, bot_id)
     row.bot.approval_status = Approval.REJECTED
     return BotView.of(await bots.saved(session, row))
 
 
-@router.post("/start", summary="Start a bot", responses=problems({409: "It is not approved, or being deleted"}))
+@router.post("/start", summary="Start a bot", responses=problems({409: "The bot is not approved, or is being deleted"}))
 async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
-    """Also clears the history of failures of one that was skipped, is in a crash loop or waits for its next start."""
+    """Also clears the failure history of a bot that is skipped, in a crash loop, or waiting for its next start."""
     row = await bots.changeable(session, scope, bot_id)
     _require_approved(row.bot)
     seen = row.status.observed_generation == row.bot.generation
@@ -62,22 +62,24 @@ async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     return BotView.of(await bots.saved(session, row))
 
 
-@router.post("/stop", summary="Stop a bot", responses=problems({409: "It is being deleted"}))
+@router.post("/stop", summary="Stop a bot", responses=problems({409: "The bot is being deleted"}))
 async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
-    """Its session is kept: after a start it is online again without pairing."""
+    """The session is preserved: after a start the bot is online again without pairing."""
     row = await bots.changeable(session, scope, bot_id)
     row.bot.desired_state = Desired.STOPPED
     return BotView.of(await bots.saved(session, row))
 
 
-@router.post("/restart", summary="Restart a bot", responses=problems({409: "It is not approved, or being deleted"}))
-async def restart(bot_id: BotId, session: Session, scope: Visible, how: RestartBody | None = None) -> BotView:
-    """A new container; with `{"fresh": true}` a new session too, which has to be paired. Starts a stopped bot."""
+@router.post(
+    "/restart", summary="Restart a bot", responses=problems({409: "The bot is not approved, or is being deleted"})
+)
+async def restart(bot_id: BotId, session: Session, scope: Visible, options: RestartBody | None = None) -> BotView:
+    """Replaces the container, and with `{"fresh": true}` the session, which must then be paired. Starts a stopped bot."""
     row = await bots.changeable(session, scope, bot_id)
     _require_approved(row.bot)
     row.bot.desired_state = Desired.RUNNING
     row.bot.restart_generation += 1
-    if how is not None and how.fresh:
+    if options is not None and options.fresh:
         row.bot.session_generation += 1
     return BotView.of(await bots.saved(session, row))
 
@@ -87,19 +89,21 @@ async def restart(bot_id: BotId, session: Session, scope: Visible, how: RestartB
     summary="Unlink a bot from its phone",
     responses=problems(
         {
-            409: "It does not run, or has no session",
-            502: "WhatsApp refused",
-            503: "The bot cannot be reached",
-            504: "WhatsApp did not answer",
+            409: "The bot is not running, or has no session",
+            502: "WhatsApp rejected the request",
+            503: "The bot is unreachable",
+            504: "WhatsApp did not respond",
         }
     ),
 )
 async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) -> BotView:
-    """WhatsApp forgets this device. To pair the bot again, restart it with `{"fresh": true}`."""
+    """Unlinks the device from the WhatsApp account. To pair the bot again, restart it with `{"fresh": true}`."""
     row = await bots.find(session, scope, bot_id)
     await session.close()
     if row.status.address is None:
-        raise Conflict(f"bot {bot_id!r} does not run: start it to log it out", code="not-running")
+        raise Conflict(
+            f"bot {bot_id!r} is not running: start it first (POST /api/bots/{bot_id}/start)", code="not-running"
+        )
     async with parts.runtime(row.bot, row.status.address) as runtime:
         try:
             if (await runtime.health()).connection is not ConnectionState.LOGGED_OUT:

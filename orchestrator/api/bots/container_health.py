@@ -1,4 +1,4 @@
-"""The health of all containers in one answer, in the shape of the bot container system that Botdock replaces."""
+"""The health of all containers in one response, in the format of the system that Botdock replaces."""
 
 from datetime import datetime
 
@@ -19,7 +19,9 @@ class ContainerHealth(ResponseBody):
 
     container_id: str = Field(description="`{serverName}:{botId}`", examples=["server1:bot-123"])
     bot_status: PhaseText
-    container_state: str | None = Field(description="Docker's word; null without a container.", examples=["running"])
+    container_state: str | None = Field(
+        description="The state that Docker reports; null without a container.", examples=["running"]
+    )
     is_healthy: bool
     last_heartbeat: datetime | None
     connection_attempts: int
@@ -29,7 +31,7 @@ class ContainerHealth(ResponseBody):
 
 @router.get("/health", summary="Read the health of all containers")
 async def health(session: Session, scope: Visible) -> dict[str, ContainerHealth]:
-    """By bot id, for every bot that the key may see."""
+    """Keyed by bot id, for every bot that the key has access to."""
     return {
         bot.id: ContainerHealth(
             container_id=f"{bot.server_name}:{bot.id}",

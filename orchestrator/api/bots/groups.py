@@ -1,4 +1,4 @@
-"""The groups that a bot is in, with their members, as the bot last told."""
+"""The groups that a bot is a member of, as the bot last reported them."""
 
 import re
 from datetime import datetime
@@ -15,11 +15,11 @@ from orchestrator.errors import NotFound
 
 GROUP_ID_PATTERN = r"^[0-9]{5,32}(-[0-9]{5,32})?@g\.us$"
 
-router = APIRouter(prefix="/api/bots/{id}/groups", tags=["groups"], responses=problems({404: "No such bot or group"}))
+router = APIRouter(prefix="/api/bots/{id}/groups", tags=["groups"], responses=problems({404: "Bot or group not found"}))
 
 
 class GroupMemberView(ResponseBody):
-    """Somebody in a group."""
+    """A member of a group."""
 
     id: str = Field(examples=["12345678901234@lid"])
     phone_number: str | None
@@ -27,19 +27,19 @@ class GroupMemberView(ResponseBody):
 
 
 class GroupView(ResponseBody):
-    """A group that a bot is in."""
+    """A group that a bot is a member of."""
 
     id: str = Field(examples=["120363041234567890@g.us"])
     subject: str
     description: str
     owner: str | None
-    created_at: datetime | None = Field(description="When it was made in WhatsApp.")
-    updated_at: datetime = Field(description="When the bot last told of it.")
+    created_at: datetime | None = Field(description="When the group was created in WhatsApp.")
+    updated_at: datetime = Field(description="When the bot last reported the group.")
     members: list[GroupMemberView]
 
     @classmethod
     def of(cls, row: Group) -> Self:
-        """The view of a row."""
+        """The view of a database row."""
         return cls(
             id=row.id,
             subject=row.subject,
@@ -53,7 +53,7 @@ class GroupView(ResponseBody):
 
 def _group_id(value: Annotated[str, Path(alias="groupId", examples=["120363041234567890@g.us"])]) -> str:
     if re.fullmatch(GROUP_ID_PATTERN, value) is None:
-        raise NotFound(f"there is no group {value!r}")
+        raise NotFound(f"group {value!r} not found")
     return value
 
 
@@ -64,10 +64,10 @@ async def list_groups(
     scope: Visible,
     limit: Limit = DEFAULT_PAGE,
     after: Annotated[
-        str | None, Query(alias="next", pattern=GROUP_ID_PATTERN, description="`next` of the page before")
+        str | None, Query(alias="next", pattern=GROUP_ID_PATTERN, description="`next` of the previous page")
     ] = None,
 ) -> Page[GroupView]:
-    """In the order of their ids. Answered from Postgres, also while the bot is away."""
+    """Ordered by id. Read from Postgres, so available while the bot is offline."""
     await bots.find(session, scope, bot_id)
     rows = await groups.page(session, scope, bot_id, limit=limit + 1, after=after)
     return Page(
@@ -79,5 +79,5 @@ async def list_groups(
 async def read(
     bot_id: BotId, session: Session, scope: Visible, group_id: Annotated[str, Depends(_group_id)]
 ) -> GroupView:
-    """Its subject, description, owner and members."""
+    """The group's subject, description, owner and members."""
     return GroupView.of(await groups.find(session, scope, bot_id, group_id))

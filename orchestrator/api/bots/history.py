@@ -1,4 +1,4 @@
-"""A bot's past: its events and its log lines."""
+"""A bot's history: its events and its log lines."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -22,49 +22,49 @@ router = APIRouter(prefix="/api/bots/{id}", tags=["history"])
 
 
 class EventView(ResponseBody):
-    """One entry of a bot's history."""
+    """An event of a bot."""
 
-    id: str = Field(description="Grows with time; the cursor for `after`.", examples=["4711"])
+    id: str = Field(description="Increases with time; the cursor for `after`.", examples=["4711"])
     type: str = Field(json_schema_extra={"enum": [str(event) for event in EventType]}, examples=["connection-update"])
     data: dict[str, Any] = Field(examples=[{"connection": "open"}])
     timestamp: datetime
 
 
 class EventPage(ResponseBody):
-    """A part of a bot's history."""
+    """A page of a bot's events."""
 
     items: list[EventView]
     next: str | None = Field(
-        description="Newest first: send it as `next` for older ones; null at the end. "
-        "With `after`: send it as the next `after`; always there."
+        description="Newest first: send it as `next` for older events; null on the last page. "
+        "With `after`: send it as the next `after`; never null."
     )
 
 
 class LogPage(ResponseBody):
-    """Last lines of a bot's container, oldest first."""
+    """The last log lines of a bot's container, oldest first."""
 
     items: list[str]
     source: str = Field(
-        description="Whether the lines are of the present container or of the last one.",
+        description="Whether the lines are from the current container or from the last one that exited.",
         json_schema_extra={"enum": ["container", "last-exit"]},
     )
     next: None = None
 
 
-@router.get("/events", summary="Read a bot's history", responses=problems({404: "No such bot"}))
+@router.get("/events", summary="List a bot's events", responses=problems({404: "Bot not found"}))
 async def list_events(
     bot_id: BotId,
     session: Session,
     scope: Visible,
     limit: Limit = DEFAULT_EVENTS,
     older: Annotated[
-        int | None, Query(alias="next", ge=0, le=MAX_CURSOR, description="`next` of the page before")
+        int | None, Query(alias="next", ge=0, le=MAX_CURSOR, description="`next` of the previous page")
     ] = None,
     after: Annotated[
-        int | None, Query(ge=0, le=MAX_CURSOR, description="Replay: oldest first, those after this id (0: all)")
+        int | None, Query(ge=0, le=MAX_CURSOR, description="Oldest first, only events after this id (0: all)")
     ] = None,
 ) -> EventPage:
-    """Newest first; or, with `after`, oldest first for a program that follows what happens."""
+    """Newest first; or, with `after`, oldest first, for programs that follow the events."""
     if after is not None and older is not None:
         raise InvalidInput("send either `after` or `next`, not both")
     await bots.find(session, scope, bot_id)
@@ -78,26 +78,26 @@ async def list_events(
 
 @router.get(
     "/logs",
-    summary="Read a bot's log",
-    responses=problems({404: "No such bot", 503: "No controller acts for the bot's server"}),
+    summary="Read a bot's log lines",
+    responses=problems({404: "Bot not found", 503: "The bot's server has no active controller"}),
 )
 async def logs(
     bot_id: BotId,
     session: Session,
     scope: Visible,
     parts: Parts,
-    tail: Annotated[int, Query(ge=1, le=MAX_TAIL, description="Lines at most")] = DEFAULT_TAIL,
+    tail: Annotated[int, Query(ge=1, le=MAX_TAIL, description="Maximum number of lines")] = DEFAULT_TAIL,
 ) -> LogPage:
-    """The last lines of its container; of one that has ended, those kept with its exit."""
+    """The last lines of the current container; without one, those stored with the last exit."""
     row = await bots.find(session, scope, bot_id)
     server = await servers.find(session, scope, row.bot.server_name)
     await session.close()
     if row.status.container_id is None:
-        kept = (row.status.last_exit or {}).get("logs", [])
-        return LogPage(items=kept[-tail:], source="last-exit")
+        lines = (row.status.last_exit or {}).get("logs", [])
+        return LogPage(items=lines[-tail:], source="last-exit")
     if not server.acting or server.server.controller is None:
         raise Unavailable(
-            f"no controller acts for server {row.bot.server_name!r} now, and only it can read the log",
+            f"server {row.bot.server_name!r} has no active controller to read the logs: start one or retry later",
             code="no-controller",
         )
     lines = await parts.controllers.logs(

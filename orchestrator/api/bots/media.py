@@ -1,6 +1,6 @@
-"""The files of messages that have arrived: the bot fetches them from WhatsApp, and they are passed on piece by piece.
+"""The files of received messages: the bot downloads them from WhatsApp, and the api streams them to the caller.
 
-What a stranger sent is never shown by a browser as a page of ours: only kinds that carry no script keep their type.
+A browser must never render an untrusted file as a page of ours: only types that cannot carry scripts are passed on.
 """
 
 import logging
@@ -26,38 +26,43 @@ log = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 60.0
 MESSAGE_ID = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
 OCTETS = "application/octet-stream"
-_HARMLESS = re.compile(
+_SAFE_TYPES = re.compile(
     r"(image/(jpeg|png|gif|webp)|video/(mp4|3gpp|webm)|audio/(ogg|mpeg|mp4|aac|amr|wav)|application/pdf)"
     r"(; ?codecs=[a-z0-9.]+)?"
 )
-_UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f"/\\:*?<>|\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]')
+_UNSAFE_CHARACTERS = re.compile(r'[\x00-\x1f\x7f-\x9f"/\\:*?<>|\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]')
 MAX_NAME_CHARACTERS = 150
 
 router = APIRouter(prefix="/api/bots/{id}/media", tags=["messages"])
 
 
 def _message_id(
-    value: Annotated[str, Path(alias="messageId", description="WhatsApp's id, as in `message-upsert`")],
+    value: Annotated[
+        str, Path(alias="messageId", description="The message's id in WhatsApp, as in `message-upsert` events")
+    ],
 ) -> str:
     if MESSAGE_ID.fullmatch(value) is None or set(value) == {"."}:
-        raise NotFound("there is no such message")
+        raise NotFound("message not found")
     return value
 
 
 @router.get(
     "/{messageId}",
-    summary="Get the file of a message",
+    summary="Download the file of a message",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {OCTETS: {}}, "description": "The file, with its type where that is harmless"},
+        200: {
+            "content": {OCTETS: {}},
+            "description": "The file; types that can carry scripts are sent as application/octet-stream",
+        },
         **problems(
             {
-                404: "No such bot, or the bot knows no such message with a file (any more)",
-                409: "The bot does not run, or is not online",
+                404: "Bot not found, or the bot has no such message with a file (any more)",
+                409: "The bot is not running, or not online",
                 413: "The file is larger than 16 MiB",
-                502: "WhatsApp refused",
-                503: "The bot cannot be reached",
-                504: "WhatsApp did not answer",
+                502: "WhatsApp rejected the request",
+                503: "The bot is unreachable",
+                504: "WhatsApp did not respond",
             }
         ),
     },
@@ -65,11 +70,14 @@ def _message_id(
 async def get(
     bot_id: BotId, message_id: Annotated[str, Depends(_message_id)], scope: Visible, parts: Parts
 ) -> StreamingResponse:
-    """Of a message that the bot has received (`message-upsert` events with `media`). Fetched when it is asked for."""
+    """The file of a message that the bot received (`message-upsert` events with `media`), downloaded on request."""
     async with parts.database.session() as session:
         row = await bots.find(session, scope, bot_id)
     if row.status.address is None:
-        raise Conflict(f"bot {bot_id!r} does not run: only it can fetch the file", code="not-running")
+        raise Conflict(
+            f"bot {bot_id!r} is not running: start it to download the file (POST /api/bots/{bot_id}/start)",
+            code="not-running",
+        )
     async with AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(parts.runtime(row.bot, row.status.address))
         try:
@@ -77,7 +85,7 @@ async def get(
         except (RuntimeCallError, RuntimeUnreachable) as exc:
             raise from_runtime_error(exc, bot_id) from exc
         if file.size > MAX_MEDIA_BYTES:
-            raise TooLarge("the file is larger than 16 MiB")
+            raise TooLarge("the file is larger than 16 MiB, the maximum for downloads")
         return StreamingResponse(
             _chunks(file, stack.pop_all(), bot_id),
             media_type=safe_type(file.mimetype),
@@ -95,18 +103,18 @@ async def _chunks(file: MediaFile, stack: AsyncExitStack, bot_id: str) -> AsyncI
             async for chunk in file.chunks:
                 yield chunk
         except RuntimeUnreachable as exc:
-            # The status is out already; a body shorter than announced tells the caller.
-            log.warning("a file of bot %s broke off: %s", bot_id, exc)
+            # The status has been sent; the caller notices that the body is shorter than Content-Length.
+            log.warning("download of a file of bot %s was interrupted: %s", bot_id, exc)
 
 
 def safe_type(mimetype: str) -> str:
-    """The type to answer with: the sender's where nothing can happen with it."""
+    """The content type to respond with: the sender's if it is known to be safe."""
     mimetype = mimetype.strip().lower()
-    return mimetype if _HARMLESS.fullmatch(mimetype) else OCTETS
+    return mimetype if _SAFE_TYPES.fullmatch(mimetype) else OCTETS
 
 
 def disposition(file_name: str | None) -> str:
-    """`Content-Disposition` for a name that a stranger chose."""
-    name = _UNFIT.sub("_", (file_name or "").encode("utf-8", "replace").decode())
+    """`Content-Disposition` for an untrusted file name."""
+    name = _UNSAFE_CHARACTERS.sub("_", (file_name or "").encode("utf-8", "replace").decode())
     name = name.strip(" .")[:MAX_NAME_CHARACTERS]
     return f"attachment; filename*=UTF-8''{quote(name, safe='')}" if name else "attachment"

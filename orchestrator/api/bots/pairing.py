@@ -1,6 +1,6 @@
-"""Pairing a bot with a phone: the QR code in four forms, and the code to type in.
+"""Pairing a bot with a phone: the QR code in four formats, and the pairing code to enter on the phone.
 
-Whoever has a code can link the bot to their own phone, so viewers get none.
+Whoever has a code can pair the bot with their own phone, so viewers have no access.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ PAIR_CODE_WAIT_SECONDS = 10.0
 router = APIRouter(prefix="/api/bots/{id}", tags=["pairing"])
 
 Wait = Annotated[
-    float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait until the bot shows a code", examples=[30])
+    float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait until the bot has a code", examples=[30])
 ]
 _PROBLEMS = problems(
     {
-        404: "No such bot",
-        409: "It cannot be paired now: paired already, stopped, not approved, logged out, or no code yet",
-        503: "The bot cannot be reached",
+        404: "Bot not found",
+        409: "The bot cannot be paired: already paired, stopped, not approved, logged out, or no code yet",
+        503: "The bot is unreachable",
     }
 )
 
 
 class QrFormat(StrEnum):
-    """How a QR code is given."""
+    """The format of a QR code."""
 
     PNG = "png"
     JSON = "json"
@@ -49,34 +49,34 @@ class QrFormat(StrEnum):
 _OFFERS = {
     "application/json": QrFormat.JSON,
     "image/png": QrFormat.PNG,
-    "text/html": QrFormat.PNG,  # a browser, which shows the picture
+    "text/html": QrFormat.PNG,  # browsers show the image
     "text/plain": QrFormat.TERMINAL,
 }
 
 
 class NotAcceptableError(BotdockError):
-    """None of the forms that the caller accepts can be given."""
+    """None of the accepted formats is available."""
 
     status = 406
     code = "not-acceptable"
 
 
 class QrView(ResponseBody):
-    """A QR code that waits for a phone."""
+    """A QR code to scan with the phone."""
 
     code: str = Field(description="The text inside the QR code.")
     expires_at: datetime
-    qr_code: str = Field(description="The picture, as a data URL.", examples=["data:image/png;base64,iVBORw0KGgo…"])
+    qr_code: str = Field(description="The image as a data URL.", examples=["data:image/png;base64,iVBORw0KGgo…"])
 
 
 class PairCodeBody(RequestBody):
-    """Which phone will type the code in."""
+    """The phone that the code is for."""
 
-    phone_number: PhoneNumber | None = Field(default=None, description="The bot's own number when it is left out.")
+    phone_number: PhoneNumber | None = Field(default=None, description="Default: the bot's own number.")
 
 
 class PairCodeView(ResponseBody):
-    """A code to type into the phone: Linked devices, Link with phone number."""
+    """A code to enter on the phone."""
 
     code: str = Field(examples=["ABCD-1234"])
     expires_at: datetime
@@ -92,9 +92,9 @@ class PairCodeView(ResponseBody):
         200: {
             "model": QrView,
             "content": {"image/png": {}, "text/plain": {}},
-            "description": "The code: JSON, a PNG, its raw text, or drawn for a terminal",
+            "description": "The QR code: JSON, a PNG, its raw text, or drawn for a terminal",
         },
-        **problems({403: "A viewer's key", 406: "None of the accepted forms can be given"}),
+        **problems({403: "The key is read-only", 406: "None of the accepted formats is available"}),
     },
 )
 async def qr(
@@ -102,16 +102,18 @@ async def qr(
     scope: Visible,
     parts: Parts,
     wait: Wait = 0,
-    form: Annotated[QrFormat | None, Query(alias="format", description="Wins over the header `Accept`")] = None,
+    form: Annotated[
+        QrFormat | None, Query(alias="format", description="Takes precedence over the header `Accept`")
+    ] = None,
     accept: Annotated[str, Header(include_in_schema=False)] = "*/*",
 ) -> Response:
-    """The code that the phone has to scan now. One that has expired is replaced by a new one.
+    """The current code to scan with the phone. An expired code is replaced by a new one.
 
-    JSON unless `Accept` prefers `image/png` (a browser gets the picture) or `text/plain` (drawn for a terminal).
+    JSON unless `Accept` prefers `image/png` (browsers get the image) or `text/plain` (drawn for a terminal).
     """
     chosen = form or best_of(accept, _OFFERS)
     if chosen is None:
-        raise NotAcceptableError(f"the QR code can be had as {', '.join(_OFFERS)}")
+        raise NotAcceptableError(f"the QR code is available as {', '.join(_OFFERS)}: change the Accept header")
     shown = await pair(parts, scope, bot_id, wait=wait, ask=lambda runtime: runtime.qr())
     response = await asyncio.to_thread(_draw, shown, chosen)
     response.headers["Vary"] = "Accept"
@@ -120,23 +122,23 @@ async def qr(
 
 @router.post(
     "/pair-code",
-    summary="Get a code to type into the phone",
-    responses={**_PROBLEMS, **problems({502: "WhatsApp refused", 504: "WhatsApp did not answer"})},
+    summary="Get a pairing code to enter on the phone",
+    responses={**_PROBLEMS, **problems({502: "WhatsApp rejected the request", 504: "WhatsApp did not respond"})},
 )
 async def pair_code(
     bot_id: BotId,
     scope: Visible,
     parts: Parts,
     session: Session,
-    asked: PairCodeBody | None = None,
+    body: PairCodeBody | None = None,
     wait: Wait = PAIR_CODE_WAIT_SECONDS,
 ) -> PairCodeView:
-    """In place of scanning: on the phone, Linked devices, Link a device, Link with phone number instead."""
+    """Instead of scanning: on the phone, Linked devices, Link a device, Link with phone number instead."""
     row = await bots.find(session, scope, bot_id)
     await session.close()
-    number = (asked.phone_number if asked else None) or row.bot.phone_number
+    number = (body.phone_number if body else None) or row.bot.phone_number
     if number is None:
-        raise InvalidInput("the bot has no phone number: send one as phoneNumber", code="phone-number-needed")
+        raise InvalidInput("the bot has no phone number: send phoneNumber", code="phone-number-required")
     code = await pair(parts, scope, bot_id, wait=wait, ask=lambda runtime: runtime.pair_code(number))
     return PairCodeView(code=code.code, expires_at=code.expires_at)
 

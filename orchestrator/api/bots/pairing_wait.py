@@ -1,7 +1,8 @@
-"""Waits until a bot can be paired, and says plainly when it cannot be.
+"""Waits until a bot can be paired, and reports why if it cannot.
 
-Postgres tells whether it is worth asking (the bot is approved, wanted and not given up); the bot itself tells the rest,
-because what the controller last saw of it is some seconds old. No database connection is held while waiting.
+Postgres decides whether to ask the bot at all (it is approved, desired to run and not in a terminal phase). The rest
+comes from the bot itself, because the status in Postgres is some seconds old. No database connection is held while
+waiting.
 """
 
 import asyncio
@@ -24,21 +25,21 @@ T = TypeVar("T")
 POLL_SECONDS = 0.25
 MAX_WAIT_SECONDS = 30.0
 AFTER_RESET_SECONDS = 15.0
-"""How long a new QR is waited for at least, after the last one had expired."""
+"""Minimum time to wait for a new QR code after the last one has expired."""
 
 _PAIRED = frozenset(
     {ConnectionState.ONLINE, ConnectionState.RECONNECTING, ConnectionState.DEAF, ConnectionState.RECONNECT_FAILED}
 )
-_GIVEN_UP = frozenset({Phase.SKIPPED, Phase.LOGGED_OUT, Phase.OUTDATED, Phase.BANNED, Phase.EXPIRED})
+_TERMINAL = frozenset({Phase.SKIPPED, Phase.LOGGED_OUT, Phase.OUTDATED, Phase.BANNED, Phase.EXPIRED})
 
 
 async def pair(
     context: Context, scope: Scope, bot_id: str, *, wait: float, ask: Callable[[RuntimeClient], Awaitable[T]]
 ) -> T:
-    """What `ask` gets from the bot, once the bot waits for a phone; asked again for up to `wait` seconds.
+    """The result of `ask` once the bot is ready to be paired; retried for up to `wait` seconds.
 
-    A bot whose QR code has expired is told to show a new one. Raises NotFound, Conflict (cannot be paired now: the
-    message says what to do), Unavailable (the bot cannot be reached).
+    A bot whose QR codes have expired is asked for new ones. Raises NotFound, Conflict (it cannot be paired now: the
+    message states what to do), Unavailable (the bot is unreachable).
     """
     deadline = time.monotonic() + wait
     was_reset = False
@@ -47,7 +48,7 @@ async def pair(
             row = await bots.find(session, scope, bot_id)
         refuse(row)
         problem: BotdockError = Conflict(
-            f"bot {bot_id!r} shows no code yet: it is {_how_it_is(row)}; " + _again(wait),
+            f"bot {bot_id!r} has no code yet: it is {_state(row)}; " + _retry_hint(wait),
             code="not-pairing-yet",
         )
         if row.status.address is not None:
@@ -55,7 +56,7 @@ async def pair(
                 try:
                     return await ask(runtime)
                 except RuntimeUnreachable as exc:
-                    problem = Unavailable(f"bot {bot_id!r} cannot be reached now: {exc}", code="bot-unreachable")
+                    problem = Unavailable(f"bot {bot_id!r} is unreachable: {exc}", code="bot-unreachable")
                 except RuntimeCallError as exc:
                     if exc.status != 409:
                         raise from_runtime_error(exc, bot_id) from exc
@@ -75,17 +76,17 @@ async def pair(
         await asyncio.sleep(min(POLL_SECONDS, remaining))
 
 
-def _how_it_is(row: BotRow) -> str:
+def _state(row: BotRow) -> str:
     status = row.status
     return f"{status.phase} ({status.message})" if status.message else status.phase
 
 
-def _again(waited: float) -> str:
-    return "ask again" if waited else f"ask again, or with ?wait={MAX_WAIT_SECONDS:g}"
+def _retry_hint(waited: float) -> str:
+    return "retry" if waited else f"retry, or send ?wait={MAX_WAIT_SECONDS:g}"
 
 
 def refuse(row: BotRow) -> None:
-    """Raise Conflict for a bot that will show no code until a person does something."""
+    """Raise Conflict for a bot that gets no code until a person acts."""
     bot, status = row
     here = f"/api/bots/{bot.id}"
     if bot.deleting:
@@ -96,52 +97,52 @@ def refuse(row: BotRow) -> None:
         )
     if bot.desired_state == Desired.STOPPED:
         raise Conflict(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
-    if status.address is None and status.phase in _GIVEN_UP and _settled(row):
-        way_out = f'{here}/restart {{"fresh": true}}' if status.phase == Phase.LOGGED_OUT else f"{here}/start"
+    if status.address is None and status.phase in _TERMINAL and _settled(row):
+        remedy = f'{here}/restart {{"fresh": true}}' if status.phase == Phase.LOGGED_OUT else f"{here}/start"
         why = f" ({status.message})" if status.message else ""
-        raise Conflict(f"bot {bot.id!r} is {status.phase}{why}: POST {way_out}", code=status.phase)
+        raise Conflict(f"bot {bot.id!r} is {status.phase}{why}: POST {remedy}", code=status.phase)
 
 
 def refuse_connection(connection: ConnectionState, bot_id: str) -> None:
-    """Raise Conflict for a connection that shows no code until a person does something."""
+    """Raise Conflict for a connection that gets no code until a person acts."""
     here = f"/api/bots/{bot_id}"
     if connection in _PAIRED:
         raise Conflict(
-            f"bot {bot_id!r} is paired already ({connection}); to pair another phone, log it out (POST {here}/logout) "
+            f"bot {bot_id!r} is already paired ({connection}); to pair another phone, log it out (POST {here}/logout) "
             f'and restart it (POST {here}/restart {{"fresh": true}})',
             code="already-paired",
         )
     match connection:
         case ConnectionState.LOGGED_OUT:
             raise Conflict(
-                f'bot {bot_id!r} was logged out: pair it anew with POST {here}/restart {{"fresh": true}}',
+                f'bot {bot_id!r} is logged out: to pair it again, POST {here}/restart {{"fresh": true}}',
                 code="logged-out",
             )
         case ConnectionState.CONFLICT:
             raise Conflict(
-                f"another client has taken the session of bot {bot_id!r} over: POST {here}/restart takes it back",
+                f"another client uses the session of bot {bot_id!r}: to take it back, POST {here}/restart",
                 code="conflict",
             )
         case ConnectionState.BANNED:
-            raise Conflict(f"WhatsApp has banned the account of bot {bot_id!r}", code="banned")
+            raise Conflict(f"WhatsApp banned the account of bot {bot_id!r}", code="banned")
         case ConnectionState.OUTDATED:
-            raise Conflict(f"WhatsApp refuses the client version of bot {bot_id!r}: update its image", code="outdated")
+            raise Conflict(f"WhatsApp rejects the client version of bot {bot_id!r}: update its image", code="outdated")
         case _:
             return
 
 
 def _settled(row: BotRow) -> bool:
-    """Whether what is seen of the bot is what is wanted: not so while a start or a restart is under way."""
+    """Whether the observed state is that of the current spec: not so during a start or restart."""
     bot, status = row
     return status.observed_generation == bot.generation and status.phase not in {Phase.STOPPING, Phase.STARTING}
 
 
 async def _why_not(runtime: RuntimeClient, bot_id: str) -> bool:
-    """Whether the code has expired; raises Conflict for what waiting does not mend."""
+    """Whether the QR codes have expired; raises Conflict for what waiting does not fix."""
     try:
         health = await runtime.health()
     except (RuntimeUnreachable, RuntimeCallError):
-        return False  # asked again in the next round
+        return False  # retried in the next iteration
     refuse_connection(health.connection, bot_id)
     return health.connection is ConnectionState.PAIRING_EXPIRED
 

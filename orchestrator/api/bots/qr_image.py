@@ -1,4 +1,4 @@
-"""Draws QR codes. Takes some milliseconds: call it in a thread."""
+"""Draws QR codes. Takes some milliseconds: call these functions in a thread."""
 
 import base64
 import io
@@ -10,23 +10,23 @@ PNG_SCALE = 8
 
 
 def png(code: str) -> bytes:
-    """A picture."""
+    """The code as a PNG image."""
     image = io.BytesIO()
-    _made(code).save(image, kind="png", scale=PNG_SCALE)
+    _qr(code).save(image, kind="png", scale=PNG_SCALE)
     return image.getvalue()
 
 
 def data_url(code: str) -> str:
-    """The picture as a `data:` URL."""
+    """The PNG image as a `data:` URL."""
     return "data:image/png;base64," + base64.b64encode(png(code)).decode()
 
 
 def terminal(code: str) -> str:
-    """Drawn with half blocks."""
+    """The code drawn with half-block characters."""
     text = io.StringIO()
-    _made(code).terminal(text, compact=True)
+    _qr(code).terminal(text, compact=True)
     return text.getvalue()
 
 
-def _made(code: str) -> Any:
+def _qr(code: str) -> Any:
     return segno.make_qr(code, error="l")

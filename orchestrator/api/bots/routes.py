@@ -1,4 +1,4 @@
-"""Bots: making, reading, changing, deleting."""
+"""Create, read, change and delete bots."""
 
 from typing import Annotated
 
@@ -19,14 +19,14 @@ router = APIRouter(prefix="/api/bots", tags=["bots"])
 @router.post(
     "",
     status_code=201,
-    summary="Make a bot",
-    responses=problems({403: "The key does not reach this server", 409: "The id is taken, or the server is full"}),
+    summary="Create a bot",
+    responses=problems({403: "The key has no access to this server", 409: "The id is taken, or the server is full"}),
 )
 async def create(new: NewBot, response: Response, caller: Caller, parts: Parts, session: Session) -> BotView:
-    """The bot waits for approval (`POST /api/bots/{id}/approve`); then its container starts at once."""
+    """The bot waits for approval (`POST /api/bots/{id}/approve`); once approved, its container starts."""
     server_name = new.server_name or caller.server or parts.settings.server_name
     if caller.server not in {None, server_name}:
-        raise Forbidden(f"this key does not reach server {server_name!r}")
+        raise Forbidden(f"this key has no access to server {server_name!r}: omit serverName or use another key")
     row = await bots.create(
         session,
         server_name=server_name,
@@ -48,13 +48,13 @@ async def list_bots(
     scope: Visible,
     limit: Limit = DEFAULT_PAGE,
     after: Annotated[
-        str | None, Query(alias="next", pattern=BOT_ID_PATTERN, description="`next` of the page before")
+        str | None, Query(alias="next", pattern=BOT_ID_PATTERN, description="`next` of the previous page")
     ] = None,
     server_name: Annotated[str | None, Query(alias="serverName", pattern=SERVER_NAME_PATTERN)] = None,
     phase: Phase | None = None,
     approval_status: Annotated[Approval | None, Query(alias="approvalStatus")] = None,
 ) -> Page[BotView]:
-    """In the order of their ids. A key sees the bots of its own server."""
+    """Ordered by id. A key of a server returns only that server's bots."""
     filters = bots.Filters(server_name, phase, approval_status)
     rows = await bots.page(session, scope, limit=limit + 1, after=after, filters=filters)
     return Page(
@@ -63,15 +63,17 @@ async def list_bots(
     )
 
 
-@router.get("/{id}", summary="Read a bot", responses=problems({404: "No such bot"}))
+@router.get("/{id}", summary="Read a bot", responses=problems({404: "Bot not found"}))
 async def read(bot_id: BotId, session: Session, scope: Visible) -> BotView:
-    """What is wanted of the bot, and what is known of it."""
+    """The bot's desired state and its status."""
     return BotView.of(await bots.find(session, scope, bot_id))
 
 
-@router.patch("/{id}", summary="Change a bot", responses=problems({404: "No such bot", 409: "It is being deleted"}))
+@router.patch(
+    "/{id}", summary="Change a bot", responses=problems({404: "Bot not found", 409: "The bot is being deleted"})
+)
 async def change(bot_id: BotId, patch: BotPatch, session: Session, scope: Visible) -> BotView:
-    """Name, phone number and settings are applied while the bot runs; a changed limit replaces its container."""
+    """Name, phone number and settings are applied to the running bot; changed limits replace its container."""
     row = await bots.changeable(session, scope, bot_id)
     if patch.name is not None:
         row.bot.name = patch.name
@@ -89,10 +91,10 @@ async def change(bot_id: BotId, patch: BotPatch, session: Session, scope: Visibl
     status_code=202,
     summary="Delete a bot",
     response_model=BotView,
-    responses=problems({404: "No such bot"}),
+    responses=problems({404: "Bot not found"}),
 )
 async def delete(bot_id: BotId, session: Session, scope: Visible) -> Response:
-    """Its container, its session and its history go; the bot is `stopping` until they are gone, and then a 404."""
+    """Deletes the bot with its container, session and history; its phase is `stopping` until that is done."""
     row = await bots.locked(session, scope, bot_id)
     row.bot.deleting = True
     view = BotView.of(await bots.saved(session, row))

@@ -1,4 +1,4 @@
-"""What a bot looks like in JSON, and what may be said about one."""
+"""Request and response bodies of bots."""
 
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -14,13 +14,13 @@ from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.phases import shown_phase
 
 MIB = 1 << 20
-# Named, so that a value a newer controller has written never breaks an answer.
+# Strings, not enums, so that a value written by a newer controller never breaks a response.
 PhaseText = Annotated[str, Field(json_schema_extra={"enum": [str(phase) for phase in Phase]}, examples=["online"])]
 ConnectionText = Annotated[str, Field(json_schema_extra={"enum": [str(state) for state in ConnectionState]})]
 
 
 class BotLimits(RequestBody):
-    """What a bot's container may take. A change replaces the container; null takes an own limit back."""
+    """Resource limits of a bot's container. A change replaces the container; null resets a limit to the default."""
 
     memory_bytes: int | None = Field(default=None, ge=64 * MIB, le=4096 * MIB, examples=[256 * MIB])
     cpus: float | None = Field(default=None, ge=0.05, le=8, examples=[0.5])
@@ -28,12 +28,12 @@ class BotLimits(RequestBody):
 
 
 class NewBot(RequestBody):
-    """A bot to be made. It waits for approval."""
+    """A bot to create. It waits for approval."""
 
-    id: BotIdField | None = Field(default=None, description="Made up when it is left out.")
+    id: BotIdField | None = Field(default=None, description="Generated if omitted.")
     name: Name
     server_name: ServerNameField | None = Field(
-        default=None, description="The caller's own server when it is left out; for an admin, the api's."
+        default=None, description="Default: the server of the key; for an admin key, the server of the api."
     )
     phone_number: PhoneNumber | None = None
     settings: BotSettings = BotSettings()
@@ -41,7 +41,7 @@ class NewBot(RequestBody):
 
 
 class BotPatch(RequestBody):
-    """What to change; what is left out stays. `settings` and `limits` are merged field by field."""
+    """Changes to a bot; omitted fields keep their values. `settings` and `limits` are merged field by field."""
 
     name: Name | None = None
     phone_number: PhoneNumber | None = None
@@ -57,13 +57,13 @@ class BotPatch(RequestBody):
 
 
 class RestartBody(RequestBody):
-    """How to restart."""
+    """Options of a restart."""
 
-    fresh: bool = Field(default=False, description="Throw the session away: the bot has to be paired again.")
+    fresh: bool = Field(default=False, description="Delete the session: the bot must be paired again.")
 
 
 class LastExit(ResponseBody):
-    """How the last container ended."""
+    """The exit of the last container."""
 
     container_id: str | None = None
     exit_code: int | None = None
@@ -71,19 +71,23 @@ class LastExit(ResponseBody):
     reason: str | None = None
     message: str | None = None
     finished_at: datetime | None = None
-    logs: list[str] = Field(default=[], description="Its last lines, oldest first; left out of lists.")
+    logs: list[str] = Field(default=[], description="Its last log lines, oldest first; omitted in lists.")
 
 
 class BotStatusView(ResponseBody):
-    """What is known of a bot."""
+    """The status of a bot."""
 
     phase: PhaseText
-    reason: str = Field(description="Stable code, empty when the phase says it all.", examples=["oom-killed"])
-    message: str
+    reason: str = Field(
+        description="Stable reason code; empty if the phase needs no explanation.", examples=["oom-killed"]
+    )
+    message: str = Field(description="The reason, for people.")
     container_id: str | None
     container_name: str | None = Field(examples=["botdock-server1-bot-123"])
-    connection: ConnectionText | None = Field(description="The WhatsApp connection's state, as the bot last told.")
-    restarts: int
+    connection: ConnectionText | None = Field(
+        description="State of the WhatsApp connection, as last reported by the bot."
+    )
+    restarts: int = Field(description="Restarts of the container.")
     last_exit: LastExit | None
     started_at: datetime | None
     connected_at: datetime | None
@@ -92,7 +96,7 @@ class BotStatusView(ResponseBody):
 
 
 class BotView(ResponseBody):
-    """A bot: what is wanted of it, and what is known of it."""
+    """A bot with its desired state and its status."""
 
     id: str = Field(examples=["bot-123"])
     name: str = Field(examples=["Support"])
@@ -109,7 +113,7 @@ class BotView(ResponseBody):
 
     @classmethod
     def of(cls, row: BotRow, *, with_logs: bool = True) -> Self:
-        """The view of a row."""
+        """The view of a database row."""
         bot, status = row
         last_exit = LastExit.model_validate(status.last_exit) if status.last_exit else None
         if last_exit is not None and not with_logs:
@@ -143,6 +147,6 @@ class BotView(ResponseBody):
         )
 
 
-def merged(present: dict[str, Any], changes: BotSettings | BotLimits) -> dict[str, Any]:
-    """Settings or limits after a change: what the caller named is set, or taken out where it is null."""
-    return merge(present, changes.model_dump(by_alias=True, exclude_unset=True))
+def merged(current: dict[str, Any], changes: BotSettings | BotLimits) -> dict[str, Any]:
+    """Settings or limits after a change: fields that were sent are set, or removed if they are null."""
+    return merge(current, changes.model_dump(by_alias=True, exclude_unset=True))

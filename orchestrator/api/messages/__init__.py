@@ -1,1 +1,1 @@
-"""Sending messages and following their delivery."""
+"""Sending messages and tracking their delivery."""

@@ -1,4 +1,4 @@
-"""Sending through a bot: a message is kept before the answer, and brought to WhatsApp by the controller."""
+"""Sending through a bot: a message is stored before the response and delivered to WhatsApp by the controller."""
 
 import asyncio
 import time
@@ -24,13 +24,13 @@ from orchestrator.errors import Conflict, InvalidInput, NotFound
 from orchestrator.settings import Settings
 
 MAX_WAIT_SECONDS = 60.0
-FIRST_POLL = 0.02
-LAST_POLL = 0.25
+FIRST_POLL_SECONDS = 0.02
+LAST_POLL_SECONDS = 0.25
 MAX_CURSOR = 2**63 - 1
 
 router = APIRouter(prefix="/api/bots/{id}/messages", tags=["messages"])
 
-_LOST = frozenset({Phase.LOGGED_OUT, Phase.BANNED, Phase.EXPIRED})
+_CANNOT_SEND = frozenset({Phase.LOGGED_OUT, Phase.BANNED, Phase.EXPIRED})
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -56,14 +56,14 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[ -~]+$",
-        description="Any text of your own: a call repeated with it sends nothing again.",
+        description="An arbitrary string: a request repeated with the same key sends the message only once.",
     ),
 ]
 
 
-def _message_id(value: Annotated[str, Path(alias="messageId", description="Our id of the message")]) -> str:
+def _message_id(value: Annotated[str, Path(alias="messageId", description="Botdock's id of the message")]) -> str:
     if not value.isascii() or not value.isprintable() or len(value) > 64:
-        raise NotFound("there is no such message")
+        raise NotFound("message not found")
     return value
 
 
@@ -74,14 +74,14 @@ def _message_id(value: Annotated[str, Path(alias="messageId", description="Our i
     response_model=MessageView,
     openapi_extra=_BODY,
     responses={
-        200: {"model": MessageView, "description": "With `wait`: what came of it"},
+        200: {"model": MessageView, "description": "With `wait`: sent or failed"},
         **problems(
             {
-                404: "No such bot",
+                404: "Bot not found",
                 409: "The bot is not approved, stopped, logged out, banned or being deleted",
                 413: "The file is larger than 16 MiB",
-                429: "The recipient's rate limit; `retryAfter` says how many milliseconds to wait",
-                503: "Too many files are being sent now (`busy`), or Postgres is away; see `Retry-After`",
+                429: "The recipient's rate limit is reached; `retryAfter` is the time to wait in milliseconds",
+                503: "Too many concurrent uploads (`busy`), or Postgres is unavailable; see `Retry-After`",
             }
         ),
     },
@@ -94,13 +94,13 @@ async def send(
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for the result")] = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> JSONResponse:
-    """Once this is answered the message is kept, and sent as soon as the bot can: in order within a chat, and once.
+    """The message is stored before the response, and sent as soon as possible: once, and in order within a chat.
 
-    202 while it is on its way. With `wait`, 200 once it is sent or has failed. Files come in base64 (`data`), or in a
-    multipart body. A call repeated with the same `Idempotency-Key` answers with the same message.
+    202 while it is queued. With `wait`, 200 once it is sent or has failed. Files are sent in base64 (`data`) or in a
+    multipart body. A request repeated with the same `Idempotency-Key` returns the same message.
     """
-    async with parts.upload_memory.reserve(body.announced(request)):
-        row = await _taken_in(request, parts, scope, bot_id, idempotency_key)
+    async with parts.upload_memory.reserve(body.declared_size(request)):
+        row = await _accept_request(request, parts, scope, bot_id, idempotency_key)
     row = await settled(parts, scope, row, wait=wait)
     view = MessageView.of(row).model_dump(mode="json", by_alias=True)
     location = {"Location": f"/api/bots/{bot_id}/messages/{row.id}"}
@@ -108,19 +108,19 @@ async def send(
     return JSONResponse(view, status_code=200 if done else 202, headers=location)
 
 
-@router.get("", summary="List messages", responses=problems({404: "No such bot"}))
+@router.get("", summary="List messages", responses=problems({404: "Bot not found"}))
 async def list_messages(
     bot_id: BotId,
     session: Session,
     scope: Visible,
     limit: Limit = DEFAULT_PAGE,
     older: Annotated[
-        int | None, Query(alias="next", ge=0, le=MAX_CURSOR, description="`next` of the page before")
+        int | None, Query(alias="next", ge=0, le=MAX_CURSOR, description="`next` of the previous page")
     ] = None,
     state: MessageState | None = None,
-    to: Annotated[str | None, Query(max_length=80, description="Only those to this number or chat")] = None,
+    to: Annotated[str | None, Query(max_length=80, description="Only messages to this number or chat")] = None,
 ) -> Page[MessageView]:
-    """What was sent through this API, newest first."""
+    """Messages sent through this API, newest first."""
     try:
         chat = None if to is None else recipient(to)
     except ValueError as exc:
@@ -133,79 +133,82 @@ async def list_messages(
     )
 
 
-@router.get("/{messageId}", summary="Read a message", responses=problems({404: "No such bot or message"}))
+@router.get("/{messageId}", summary="Read a message", responses=problems({404: "Bot or message not found"}))
 async def read(
     bot_id: BotId, session: Session, scope: Visible, message_id: Annotated[str, Depends(_message_id)]
 ) -> MessageView:
-    """How far it has come: queued, sending, sent, delivered, read, or failed with a reason."""
+    """The message and its state: queued, sending, sent, delivered, read, or failed with a reason."""
     return MessageView.of(await messages.find(session, scope, bot_id, message_id))
 
 
 @router.delete(
     "/{messageId}",
     summary="Cancel a message",
-    responses=problems({404: "No such bot or message", 409: "It is not queued any more"}),
+    responses=problems({404: "Bot or message not found", 409: "The message is no longer queued"}),
 )
 async def cancel(
     bot_id: BotId, session: Session, scope: Visible, message_id: Annotated[str, Depends(_message_id)]
 ) -> MessageView:
-    """Only one that is queued; it has then failed with the reason `cancelled`."""
+    """Cancels a queued message: it fails with the reason `cancelled`."""
     return MessageView.of(await messages.cancel(session, scope, bot_id, message_id))
 
 
-async def _taken_in(
+async def _accept_request(
     request: Request, parts: Context, scope: Scope, bot_id: str, idempotency_key: str | None
 ) -> Message:
-    # A function of its own, so that the file is gone from memory when it returns.
-    given = await body.read(request)
-    return await accept(parts, scope, bot_id, given, idempotency_key=idempotency_key)
+    # A separate function, so that the file's memory is released when it returns.
+    parsed = await body.read(request)
+    return await accept(parts, scope, bot_id, parsed, idempotency_key=idempotency_key)
 
 
 async def accept(
-    parts: Context, scope: Scope, bot_id: str, given: ParsedMessage, *, idempotency_key: str | None = None
+    parts: Context, scope: Scope, bot_id: str, message: ParsedMessage, *, idempotency_key: str | None = None
 ) -> Message:
-    """Keep a message of a bot that may send. Raises NotFound, Conflict, InvalidInput, TooManyMessages."""
+    """Store a message of a bot that can send. Raises NotFound, Conflict, InvalidInput, TooManyMessages."""
     new = messages.NewMessage(
-        to_chat=given.to_chat,
-        content=given.content,
-        quote=given.quote,
-        file=given.file,
-        request_hash=given.digest(),
+        to_chat=message.to_chat,
+        content=message.content,
+        quote=message.quote,
+        file=message.file,
+        request_hash=message.digest(),
         idempotency_key=idempotency_key,
     )
     async with parts.database.session() as session:
         row = await bots.find(session, scope, bot_id)
         refuse(row)
         limit = rate_limit(row.bot.settings, parts.settings)
-        return await messages.submit(session, row.bot, new, limit, queue=given.queue)
+        return await messages.submit(session, row.bot, new, limit, queue=message.queue)
 
 
 async def settled(parts: Context, scope: Scope, row: Message, *, wait: float) -> Message:
-    """The message once it is sent or has failed, or as it is after `wait` seconds. Holds no connection meanwhile."""
+    """The message once it is sent or has failed, or after `wait` seconds. Holds no database connection meanwhile."""
     deadline = time.monotonic() + wait
-    pause = FIRST_POLL
+    pause = FIRST_POLL_SECONDS
     while row.state in PENDING and (left := deadline - time.monotonic()) > 0:
         await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.3, LAST_POLL)
+        pause = min(pause * 1.3, LAST_POLL_SECONDS)
         async with parts.database.session() as session:
             row = await messages.find(session, scope, row.bot_id, row.id)
     return row
 
 
 def refuse(row: BotRow) -> None:
-    """Raise Conflict for a bot that will not send until a person does something."""
+    """Raise Conflict for a bot that cannot send until a person acts."""
     bot, status = row
+    here = f"/api/bots/{bot.id}"
     if bot.deleting:
         raise Conflict(f"bot {bot.id!r} is being deleted", code="deleting")
     if bot.approval_status != Approval.APPROVED:
-        raise Conflict(f"bot {bot.id!r} is {bot.approval_status}: approve it first", code="not-approved")
+        raise Conflict(
+            f"bot {bot.id!r} is {bot.approval_status}: approve it first (POST {here}/approve)", code="not-approved"
+        )
     if bot.desired_state == Desired.STOPPED:
-        raise Conflict(f"bot {bot.id!r} is stopped: start it first", code="stopped")
-    if status.phase in _LOST:
-        raise Conflict(f"bot {bot.id!r} is {status.phase}: it cannot send", code=status.phase)
+        raise Conflict(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
+    if status.phase in _CANNOT_SEND:
+        raise Conflict(f"bot {bot.id!r} is {status.phase} and cannot send", code=status.phase)
 
 
 def rate_limit(own: Mapping[str, Any], settings: Settings) -> RateLimit:
-    """The limit that holds for a bot: its own, or the installation's."""
+    """The rate limit of a bot: its own, or that of the installation."""
     window = own.get("rateLimitWindowSeconds", settings.whatsapp_rate_limit_window / 1000)
     return RateLimit(own.get("rateLimitMax", settings.whatsapp_rate_limit_max), timedelta(seconds=window))

@@ -1,4 +1,4 @@
-"""What can be sent, and what a message looks like in JSON."""
+"""Request and response bodies of messages."""
 
 import re
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ _GROUP = "@g.us"
 
 
 def recipient(value: str) -> str:
-    """The chat's id for a phone number or any of the usual forms of a chat id. Raises ValueError."""
+    """The chat id for a phone number or any common form of a chat id. Raises ValueError."""
     match = _CHAT.fullmatch(value.strip().lower())
     if match is None:
         if "@" in value:
@@ -35,7 +35,7 @@ Recipient = Annotated[
     str,
     Field(
         max_length=80,
-        description="A phone number in international form, or a chat id (`…@s.whatsapp.net`, `…@c.us`, `…@lid`, "
+        description="A phone number in international format, or a chat id (`…@s.whatsapp.net`, `…@c.us`, `…@lid`, "
         "`…@g.us`).",
         examples=["+49 170 1234567"],
     ),
@@ -46,22 +46,22 @@ Sender = Annotated[
     Field(
         default=None,
         max_length=80,
-        description="Who wrote it, needed in groups; the chat's other side when left out; `me`: the bot.",
+        description="Author of the message, required in groups; default: the other party of the chat; `me`: the bot.",
     ),
     AfterValidator(lambda value: None if value is None else _sender(value)),
 ]
-MessageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$", description="WhatsApp's id of the message.")]
+MessageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$", description="The message's id in WhatsApp.")]
 
 
 class TextContent(RequestBody):
-    """A text."""
+    """A text message."""
 
     type: Literal["text"]
     text: PlainText = Field(min_length=1, max_length=MAX_TEXT)
 
 
 class FileContent(RequestBody):
-    """What all files have in common. The bytes come in `data`, or as the part `file` of a multipart body."""
+    """Common fields of files. The file is sent as `data`, or as the part `file` of a multipart body."""
 
     model_config = ConfigDict(val_json_bytes="base64", str_max_length=None)
 
@@ -69,35 +69,35 @@ class FileContent(RequestBody):
         default=None,
         max_length=100,
         pattern=r"^[a-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?codecs=[a-z0-9.]+)?$",
-        description="With a multipart body that of the file's part when it is left out.",
+        description="Required with `data`; in a multipart body the default is the type of the part `file`.",
         examples=["image/jpeg"],
     )
-    data: bytes | None = Field(default=None, repr=False, description="The file in base64, in a JSON body.")
+    data: bytes | None = Field(default=None, repr=False, description="The file in base64.")
 
 
 class ImageContent(FileContent):
-    """A picture (JPEG, PNG)."""
+    """An image (JPEG, PNG)."""
 
     type: Literal["image"]
     caption: PlainText = Field(default="", max_length=4096)
 
 
 class VideoContent(FileContent):
-    """A film (MP4)."""
+    """A video (MP4)."""
 
     type: Literal["video"]
     caption: PlainText = Field(default="", max_length=4096)
 
 
 class AudioContent(FileContent):
-    """A sound file, or a voice message (`audio/ogg; codecs=opus`)."""
+    """An audio file, or a voice message (`audio/ogg; codecs=opus`)."""
 
     type: Literal["audio"]
     voice: bool = False
 
 
 class DocumentContent(FileContent):
-    """Any file, shown by its name."""
+    """A file of any type, shown with its name."""
 
     type: Literal["document"]
     file_name: PlainText | None = Field(default=None, min_length=1, max_length=255)
@@ -111,7 +111,7 @@ class StickerContent(FileContent):
 
 
 class LocationContent(RequestBody):
-    """A place, in degrees."""
+    """A location, in degrees."""
 
     type: Literal["location"]
     latitude: float = Field(ge=-90, le=90)
@@ -129,7 +129,7 @@ class ContactContent(RequestBody):
 
 
 class ReactionContent(RequestBody):
-    """A reaction to a message; an empty emoji takes it back."""
+    """A reaction to a message; an empty emoji removes it."""
 
     type: Literal["reaction"]
     message_id: MessageId
@@ -138,7 +138,7 @@ class ReactionContent(RequestBody):
 
 
 class PollContent(RequestBody):
-    """A question with answers to choose from."""
+    """A poll."""
 
     type: Literal["poll"]
     question: PlainText = Field(min_length=1, max_length=255)
@@ -150,7 +150,7 @@ class PollContent(RequestBody):
         if len(set(self.options)) < len(self.options):
             raise ValueError("options must differ")
         if self.selectable > len(self.options):
-            raise ValueError("selectable must not be more than there are options")
+            raise ValueError("selectable must not exceed the number of options")
         return self
 
 
@@ -170,15 +170,17 @@ Content = Annotated[
 
 
 class Quoted(RequestBody):
-    """The message that this one answers."""
+    """The message that is quoted."""
 
     message_id: MessageId
     sender: Sender
-    text: PlainText = Field(default="", max_length=4096, description="What is shown of it, if the bot forgot it.")
+    text: PlainText = Field(
+        default="", max_length=4096, description="Text to show if the bot no longer has the quoted message."
+    )
 
 
 class MessageBody(RequestBody):
-    """A message to send: `message` for a plain text, or `content`."""
+    """A message to send: either `message` (plain text) or `content`."""
 
     model_config = ConfigDict(str_max_length=None)
 
@@ -186,7 +188,9 @@ class MessageBody(RequestBody):
     message: PlainText | None = Field(default=None, min_length=1, max_length=MAX_TEXT, examples=["Hello"])
     content: Content | None = None
     quote: Quoted | None = None
-    queue: bool = Field(default=False, description="Beyond the rate limit: wait for room instead of being refused.")
+    queue: bool = Field(
+        default=False, description="If the rate limit is reached, queue the message instead of rejecting it."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -196,12 +200,12 @@ class MessageBody(RequestBody):
             raise ValueError("a reaction cannot quote")
         target = self.content if isinstance(self.content, ReactionContent) else self.quote
         if self.to.endswith(_GROUP) and target is not None and target.sender is None:
-            raise ValueError("in a group it must be said who wrote the message: sender")
+            raise ValueError("sender (the author of the message) is required in groups")
         return self
 
 
 class Timings(ResponseBody):
-    """How long a message took from being taken in, in milliseconds."""
+    """Milliseconds since the message was accepted."""
 
     sent_ms: int | None
     delivered_ms: int | None
@@ -209,19 +213,19 @@ class Timings(ResponseBody):
 
 
 class MessageView(ResponseBody):
-    """A message on its way out."""
+    """A sent or queued message."""
 
-    id: str = Field(description="Ours.", examples=["0b6c1c5e-6f7e-4a55-9d6a-0d7f3f9b5c1e"])
+    id: str = Field(description="Botdock's id of the message.", examples=["0b6c1c5e-6f7e-4a55-9d6a-0d7f3f9b5c1e"])
     bot_id: str
-    to: str = Field(description="The chat's id.", examples=["491701234567@s.whatsapp.net"])
-    content: dict[str, Any] = Field(description="As it was given, without the file.")
+    to: str = Field(description="The chat id.", examples=["491701234567@s.whatsapp.net"])
+    content: dict[str, Any] = Field(description="The content of the request, without the file.")
     quote: dict[str, Any] | None
     state: MessageState
     reason: str = Field(
-        description="Stable code: why it failed, why it waits, or what is not sure about it.", examples=["rate-limited"]
+        description="Stable reason code: why the message failed, waits, or is unconfirmed.", examples=["rate-limited"]
     )
-    detail: str = Field(description="A sentence to the reason.")
-    message_id: str | None = Field(description="WhatsApp's id, once it is sent.")
+    detail: str = Field(description="The reason, for people.")
+    message_id: str | None = Field(description="The message's id in WhatsApp, once sent.")
     attempts: int
     next_attempt_at: datetime | None
     created_at: datetime
@@ -233,10 +237,10 @@ class MessageView(ResponseBody):
 
     @classmethod
     def of(cls, row: Message) -> Self:
-        """The view of a row."""
+        """The view of a database row."""
 
-        def since(moment: datetime | None) -> int | None:
-            return None if moment is None else max(0, (moment - row.created_at) // timedelta(milliseconds=1))
+        def since(timestamp: datetime | None) -> int | None:
+            return None if timestamp is None else max(0, (timestamp - row.created_at) // timedelta(milliseconds=1))
 
         return cls(
             id=row.id,

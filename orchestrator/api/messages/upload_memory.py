@@ -1,8 +1,8 @@
-"""Keeps the files that callers send at once from filling the process's memory.
+"""Limits the memory that concurrent uploads take.
 
-A file is in memory from its first byte until it stands in Postgres. However many callers send, their bodies together
-take at most `MAX_BYTES` (and what is made of them some times that): further ones wait for room before anything is read
-of them, and are refused when there is none in time. Bodies as small as those of every other call are not counted.
+A file is in memory from its first byte until it is stored in Postgres. The bodies of concurrent uploads together use at
+most `MAX_BYTES` (processing uses a small multiple of that): further uploads wait before their bodies are read, and are
+rejected if no memory becomes available in time. Bodies of up to `SMALL_BYTES` are not counted.
 """
 
 import asyncio
@@ -18,30 +18,30 @@ SMALL_BYTES = MIB
 
 
 class UploadMemory:
-    """The room that all requests of one process share."""
+    """The memory budget that all requests of a process share."""
 
     def __init__(self, *, maximum: int = MAX_BYTES, timeout_seconds: float = WAIT_SECONDS) -> None:
         self._maximum = maximum
         self._patience = timeout_seconds
-        self._taken = 0
-        self._freed = asyncio.Condition()
+        self._reserved = 0
+        self._released = asyncio.Condition()
 
     @asynccontextmanager
     async def reserve(self, size: int) -> AsyncIterator[None]:
-        """Room for a body of `size` bytes, once there is some. Raises Unavailable when there is none in time."""
+        """Reserve memory for a body of `size` bytes. Raises Unavailable if none becomes available in time."""
         size = min(size, self._maximum)
         if size <= SMALL_BYTES:
             yield
             return
         try:
-            async with asyncio.timeout(self._patience), self._freed:
-                await self._freed.wait_for(lambda: self._taken + size <= self._maximum)
-                self._taken += size
+            async with asyncio.timeout(self._patience), self._released:
+                await self._released.wait_for(lambda: self._reserved + size <= self._maximum)
+                self._reserved += size
         except TimeoutError:
-            raise Unavailable("too many files are being sent at this moment; try again", code="busy") from None
+            raise Unavailable("too many concurrent uploads: retry later", code="busy") from None
         try:
             yield
         finally:
-            self._taken -= size
-            async with self._freed:
-                self._freed.notify_all()
+            self._reserved -= size
+            async with self._released:
+                self._released.notify_all()

@@ -1,1 +1,1 @@
-"""Probes, the overview and metrics."""
+"""Probes, the fleet overview and metrics."""

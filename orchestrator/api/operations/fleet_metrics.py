@@ -1,4 +1,4 @@
-"""The fleet as Prometheus metrics, made anew from Postgres at each scrape: a deleted bot leaves no labels behind."""
+"""Prometheus metrics of the fleet, read from Postgres at each scrape, so deleted bots leave no label sets behind."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -13,7 +13,7 @@ from orchestrator.db.servers import ServerView
 
 
 def fleet_registry(servers: Sequence[ServerView], bots: Sequence[BotRow]) -> CollectorRegistry:
-    """A registry that holds these servers and bots."""
+    """A registry with the metrics of these servers and bots."""
     registry = CollectorRegistry()
     registry.register(_FleetCollector(servers, bots))
     return registry
@@ -29,24 +29,28 @@ class _FleetCollector(Collector):
         yield from self._of_bots()
 
     def _of_servers(self) -> Iterator[Metric]:
-        phase = GaugeMetricFamily("bot_status_phase", "Bots in each phase.", labels=("server", "phase"))
-        max_bots = GaugeMetricFamily("server_max_bots", "Bots a server may have.", labels=("server",))
-        acting = GaugeMetricFamily("server_controller_acting", "1 where a controller acts.", labels=("server",))
+        phase = GaugeMetricFamily("bot_status_phase", "Number of bots by phase.", labels=("server", "phase"))
+        max_bots = GaugeMetricFamily("server_max_bots", "Maximum number of bots of a server.", labels=("server",))
+        active = GaugeMetricFamily(
+            "server_controller_active", "1 if the server has an active controller.", labels=("server",)
+        )
         for row in self._servers:
             for name in Phase:
                 phase.add_metric((row.server.name, name), row.phases.get(name, 0))
             max_bots.add_metric((row.server.name,), row.server.max_bots)
-            acting.add_metric((row.server.name,), row.acting)
-        yield from (phase, max_bots, acting)
+            active.add_metric((row.server.name,), row.acting)
+        yield from (phase, max_bots, active)
 
     def _of_bots(self) -> Iterator[Metric]:
         labels = ("server", "bot")
-        healthy = GaugeMetricFamily("bot_healthy", "1 while the container answers its probes.", labels=labels)
+        healthy = GaugeMetricFamily("bot_healthy", "1 while the container passes its probes.", labels=labels)
         online = GaugeMetricFamily("bot_online", "1 while the bot is online.", labels=labels)
         restarts = CounterMetricFamily("bot_restarts", "Restarts of the bot's container.", labels=labels)
-        attempts = GaugeMetricFamily("bot_connection_attempts", "Failed attempts to connect in a row.", labels=labels)
+        attempts = GaugeMetricFamily(
+            "bot_connection_attempts", "Consecutive failed connection attempts.", labels=labels
+        )
         heartbeat = GaugeMetricFamily(
-            "bot_last_heartbeat_timestamp_seconds", "When the bot last looked after its connection.", labels=labels
+            "bot_last_heartbeat_timestamp_seconds", "Time of the last check of the WhatsApp connection.", labels=labels
         )
         for bot, status in self._bots:
             values = (bot.server_name, bot.id)

@@ -1,4 +1,4 @@
-"""Counts and times of the API's own requests, by route template: ids in paths never become labels."""
+"""Metrics of the API's own requests, labelled by route template, never by ids in paths."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -7,26 +7,26 @@ UNMATCHED = "unmatched"
 
 
 class HttpMetrics:
-    """What `/metrics` says about requests. One per application."""
+    """Request metrics of `/metrics`. One instance per application."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter(
             "http_requests",
-            "Requests answered by the API.",
+            "Requests handled by the API.",
             ("method", "route", "status"),
             registry=self.registry,
         )
         self._seconds = Histogram(
             "http_request_duration_seconds",
-            "Time to answer a request of the API.",
+            "Duration of requests to the API.",
             ("method", "route"),
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
             registry=self.registry,
         )
 
     def record(self, *, method: str, route: str | None, status: int, seconds: float) -> None:
-        """Count one request; `route` is its template, None when no route matched."""
+        """Record a request; `route` is the route template, None if no route matched."""
         known = method if method in METHODS else "other"
         template = route or UNMATCHED
         self._requests.labels(known, template, str(status)).inc()

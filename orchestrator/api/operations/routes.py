@@ -1,4 +1,4 @@
-"""What those who run Botdock watch: probes, an overview, metrics."""
+"""Endpoints for monitoring: probes, the fleet overview, metrics."""
 
 import platform
 from collections import Counter
@@ -22,14 +22,14 @@ MAX_SERVERS = 1000
 router = APIRouter(tags=["operations"])
 
 
-class Ok(ResponseBody):
-    """All is well."""
+class ProbeResponse(ResponseBody):
+    """A successful probe."""
 
     status: Literal["ok"] = "ok"
 
 
 class ComponentVersions(ResponseBody):
-    """What runs here."""
+    """Versions of the components."""
 
     botdock: str
     python: str
@@ -38,47 +38,47 @@ class ComponentVersions(ResponseBody):
 
 
 class Overview(ResponseBody):
-    """The fleet in numbers."""
+    """Summary of the fleet."""
 
-    status: Literal["ok", "degraded"] = Field(description="degraded: a server with bots has no acting controller.")
-    bots: int
-    phases: dict[str, int] = Field(description="Bots by phase.", examples=[{"online": 3}])
-    servers_without_controller: list[str]
+    status: Literal["ok", "degraded"] = Field(description="`degraded`: a server with bots has no active controller.")
+    bots: int = Field(description="Number of bots.")
+    phases: dict[str, int] = Field(description="Number of bots by phase.", examples=[{"online": 3}])
+    servers_without_controller: list[str] = Field(description="Servers with bots and without an active controller.")
     versions: ComponentVersions
 
 
-@router.get("/livez", summary="Does the process turn?")
-async def livez() -> Ok:
-    """Needs no key and asks nobody."""
-    return Ok()
+@router.get("/livez", summary="Liveness probe")
+async def livez() -> ProbeResponse:
+    """Needs no key. Succeeds while the process responds; checks no dependencies."""
+    return ProbeResponse()
 
 
-@router.get("/readyz", summary="Can it answer?", responses=problems({503: "Postgres is away, or not migrated"}))
-async def readyz(session: Session, parts: Parts) -> Ok:
-    """Needs no key. Ready when Postgres answers and is migrated to the revision of this code."""
+@router.get("/readyz", summary="Readiness probe", responses=problems({503: "Postgres is unavailable or not migrated"}))
+async def readyz(session: Session, parts: Parts) -> ProbeResponse:
+    """Needs no key. Succeeds if Postgres responds and is migrated to the revision that this version needs."""
     present = await present_revision(session)
     if present != parts.revision:
         raise Unavailable(
-            f"the database is at revision {present or 'none'}, this version needs {parts.revision}: run migrate",
+            f"the database is at revision {present or 'none'}, this version needs {parts.revision}: run `migrate`",
             code="not-migrated",
         )
-    return Ok()
+    return ProbeResponse()
 
 
-@router.get("/health", summary="Read an overview")
+@router.get("/health", summary="Read the fleet overview")
 async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
-    """The bots that the key may see, by phase, and the versions."""
+    """The number of bots that the key has access to, by phase, and component versions."""
     rows = await servers.page(session, scope, limit=MAX_SERVERS)
     phases: Counter[str] = Counter()
     for row in rows:
         phases.update(row.phases)
     postgres = (await session.execute(text("SHOW server_version"))).scalar_one()
-    alone = [row.server.name for row in rows if row.bots and not row.acting]
+    unmanaged = [row.server.name for row in rows if row.bots and not row.acting]
     return Overview(
-        status="degraded" if alone else "ok",
+        status="degraded" if unmanaged else "ok",
         bots=phases.total(),
         phases=dict(phases),
-        servers_without_controller=alone,
+        servers_without_controller=unmanaged,
         versions=ComponentVersions(
             botdock=__version__,
             python=platform.python_version(),
@@ -92,10 +92,10 @@ async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
     "/metrics",
     summary="Read metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}},
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format"}},
 )
 async def metrics(request: Request, session: Session, scope: Visible) -> Response:
-    """For Prometheus (`authorization: {credentials: <key>}`). Requests are counted for admins only."""
+    """For Prometheus (`authorization: {credentials: <key>}`). Request metrics are visible to admins only."""
     fleet = fleet_registry(await servers.page(session, scope, limit=MAX_SERVERS), await bots.all_of(session, scope))
     body = generate_latest(fleet)
     if scope.server is None:

@@ -1,7 +1,7 @@
-"""Bots as a pool of WhatsApp sessions, one per company: a thin layer in the shapes that clients of such a pool know.
+"""Bots as a pool of WhatsApp sessions, one per company: a thin layer with an API that existing clients know.
 
-Making a session makes a bot and approves it: whoever may write with this key may approve with it, too. An id that no
-bot can have (a path, say) is one that no company has.
+Creating a session creates a bot and approves it: a key that can write can approve as well. Malformed company ids are
+reported as not found.
 """
 
 import asyncio
@@ -37,60 +37,65 @@ from orchestrator.db.scope import Scope
 from orchestrator.errors import BotdockError, Conflict, NotFound, TooManyMessages, Unavailable, WhatsAppRefused
 
 QR_WAIT_SECONDS = 20.0
-"""A new container needs a second or two until it shows its code."""
+"""A new container takes a second or two until it has a code."""
 SEND_WAIT_SECONDS = 30.0
-AWAY_WAIT_SECONDS = 0.0
+OFFLINE_WAIT_SECONDS = 0.0
 
 router = APIRouter(prefix="/api/whatsapp", tags=["pool"])
 
 
 @router.get("/sessions", summary="List sessions")
 async def list_sessions(session: Session, scope: Visible) -> PoolSessionsView:
-    """All that the key may see, with the pool's totals."""
+    """All sessions that the key has access to, with the metrics of the pool."""
     rows = await _all(session, scope)
     return PoolSessionsView(count=len(rows), sessions=[PoolSession.of(row) for row in rows], metrics=_metrics(rows))
 
 
 @router.get("/metrics", summary="Read the pool's metrics")
 async def metrics(session: Session, scope: Visible) -> PoolMetricsView:
-    """Totals over all sessions that the key may see."""
+    """Totals of all sessions that the key has access to."""
     return PoolMetricsView(metrics=_metrics(await _all(session, scope)))
 
 
 @router.post(
     "/sessions",
-    summary="Make a session",
-    responses=problems({404: "Another server's", 409: "It is being deleted, or the server is full"}),
+    summary="Create a session",
+    responses=problems(
+        {
+            404: "The session was deleted concurrently",
+            409: "The id is taken, the session is being deleted, or the server is full",
+        }
+    ),
 )
 async def create(new: NewSession, caller: Caller, scope: Visible, parts: Parts) -> CreatedSessionView:
-    """The company's bot, made and approved if need be, and started. Answers with a QR code if a phone has to scan one.
+    """Creates and approves the company's bot if needed, and starts it. Returns a QR code if one must be scanned.
 
-    Waits up to 20 s for the code; call it again when there is none yet.
+    Waits up to 20 seconds for the code; repeat the request if there is none yet.
     """
     row = await _ensure(parts, caller, scope, new.company_id)
     try:
         shown = await _qr(parts, scope, new.company_id, wait=QR_WAIT_SECONDS)
     except BotdockError:
-        shown = None  # paired already, or no code yet: the status tells
+        shown = None  # already paired, or no code yet: see the status
     async with parts.database.session() as session:
         row = await bots.find(session, scope, new.company_id)
     found = PoolSession.of(row)
     if shown is not None:
         found = found.model_copy(update={"status": SessionStatus.QR})
-    said = {SessionStatus.QR: "Scan the QR code", SessionStatus.CONNECTED: "Session is connected"}
-    message = said.get(found.status, "Session is being connected")
+    messages = {SessionStatus.QR: "Scan the QR code", SessionStatus.CONNECTED: "Session is connected"}
+    message = messages.get(found.status, "Session is connecting")
     return CreatedSessionView(**found.model_dump(), qr_code=shown, message=message)
 
 
-@router.get("/sessions/{id}", summary="Read a session", responses=problems({404: "No such session"}))
+@router.get("/sessions/{id}", summary="Read a session", responses=problems({404: "Session not found"}))
 async def read(company_id: BotId, session: Session, scope: Visible) -> PoolSessionView:
-    """Its status, number, and since when it is connected."""
+    """The session's status, phone number and time of connection."""
     return PoolSessionView(**PoolSession.of(await _find(session, scope, company_id)).model_dump())
 
 
-@router.delete("/sessions/{id}", summary="Delete a session", responses=problems({404: "No such session"}))
+@router.delete("/sessions/{id}", summary="Delete a session", responses=problems({404: "Session not found"}))
 async def delete(company_id: BotId, session: Session, scope: Visible) -> DeletedSessionView:
-    """The bot is deleted, with its container, its WhatsApp session and its history."""
+    """Deletes the bot with its container, WhatsApp session and history."""
     await _find(session, scope, company_id)
     row = await bots.locked(session, scope, company_id)
     row.bot.deleting = True
@@ -100,21 +105,21 @@ async def delete(company_id: BotId, session: Session, scope: Visible) -> Deleted
 
 @router.post(
     "/sessions/{id}/messages",
-    summary="Send a text",
+    summary="Send a text message",
     responses=problems(
         {
-            404: "No such session",
-            409: "It has to be paired first (`qrCode`), or was stopped",
-            429: "The recipient's rate limit (`retryAfter`)",
-            502: "WhatsApp refused the message",
+            404: "Session not found",
+            409: "The session must be paired first (`qrCode`), or is stopped",
+            429: "The recipient's rate limit is reached (`retryAfter`)",
+            502: "WhatsApp rejected the message",
         }
     ),
 )
 async def send(company_id: BotId, new: PoolMessage, scope: Visible, parts: Parts) -> PoolMessageView:
-    """Answers once it is sent; a session that reconnects sends it as soon as it can, and `status` is `queued`."""
+    """Responds once the message is sent. If the session is reconnecting, `status` is `queued` and it is sent later."""
     async with parts.database.session() as session:
         found = await _find(session, scope, company_id)
-    if _needs_a_phone(found):
+    if _needs_pairing(found):
         raise await _unauthenticated(parts, scope, company_id)
     text = {"type": "text", "text": new.message}
     given = ParsedMessage(to_chat=new.to, content=text, quote=None, file=None, queue=False)
@@ -123,7 +128,7 @@ async def send(company_id: BotId, new: PoolMessage, scope: Visible, parts: Parts
     except TooManyMessages as exc:
         raise TooManyMessages("Rate limit exceeded", retry_after_ms=exc.retry_after_ms) from exc
     online = found.status.phase == Phase.ONLINE
-    row = await settled(parts, scope, row, wait=SEND_WAIT_SECONDS if online else AWAY_WAIT_SECONDS)
+    row = await settled(parts, scope, row, wait=SEND_WAIT_SECONDS if online else OFFLINE_WAIT_SECONDS)
     if row.state == MessageState.FAILED:
         raise WhatsAppRefused(f"Message was not sent: {row.detail or row.reason}", code=row.reason)
     return PoolMessageView(
@@ -140,24 +145,24 @@ async def _all(session: Session, scope: Scope) -> list[BotRow]:
 
 
 async def _find(session: Session, scope: Scope, company_id: str) -> BotRow:
-    gone = NotFound(f"Session not found for company {company_id}")
+    not_found = NotFound(f"Session not found for company {company_id}")
     try:
         row = await bots.find(session, scope, company_id)
     except NotFound:
-        raise gone from None
+        raise not_found from None
     if row.bot.deleting:
-        raise gone
+        raise not_found
     return row
 
 
-def _needs_a_phone(row: BotRow) -> bool:
-    """Whether somebody has to scan a code before anything can be sent."""
+def _needs_pairing(row: BotRow) -> bool:
+    """Whether a QR code must be scanned before anything can be sent."""
     never_paired = row.status.paired_number is None and row.status.phase in {Phase.STARTING, Phase.PENDING}
     return never_paired or session_status(row) in {SessionStatus.QR, SessionStatus.LOGGED_OUT}
 
 
 async def _ensure(parts: Context, caller: Identity, scope: Scope, company_id: str) -> BotRow:
-    """The company's bot, approved and wanted to run."""
+    """The company's bot, approved and desired to run; created if needed."""
     async with parts.database.session() as session:
         try:
             await bots.find(session, scope, company_id)
@@ -166,7 +171,7 @@ async def _ensure(parts: Context, caller: Identity, scope: Scope, company_id: st
             try:
                 await bots.create(session, server_name=server, bot_id=company_id, values={"name": company_id})
             except Conflict as exc:
-                # Made by another caller at this moment, or another server's; the next look tells which.
+                # Created concurrently, or owned by another server; the next lookup tells.
                 if exc.code != "already-exists":
                     raise
                 await session.rollback()
@@ -189,7 +194,7 @@ async def _unauthenticated(parts: Context, scope: Scope, company_id: str) -> Con
     try:
         error.extra["qrCode"] = await _qr(parts, scope, company_id, wait=0)
     except (Conflict, Unavailable):
-        pass  # it shows none now
+        pass  # no code at present
     return error
 
 

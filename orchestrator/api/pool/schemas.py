@@ -1,4 +1,4 @@
-"""The shapes of the session pool, as its clients know them. A company is a bot: `companyId` is the bot's id."""
+"""Request and response bodies of the session pool. A company is a bot: `companyId` is the bot's id."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,13 +14,13 @@ from orchestrator.db.models import Phase
 
 
 class PoolRequest(BaseModel):
-    """Bodies of the pool take fields that they do not know: its clients send some of their own."""
+    """Base of request bodies of the pool; unknown fields are ignored, since existing clients send some."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
 
 class PoolAnswer(BaseModel):
-    """Answers that worked."""
+    """Base of successful responses."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True)
 
@@ -28,18 +28,20 @@ class PoolAnswer(BaseModel):
 
 
 class PoolError(BaseModel):
-    """Every refusal of the pool."""
+    """Every error of the session pool."""
 
     model_config = ConfigDict(alias_generator=to_camel, frozen=True)
 
     success: Literal[False]
     error: str = Field(examples=["Rate limit exceeded"])
-    retry_after: int | None = Field(default=None, description="Milliseconds to wait, with 429.", examples=[45000])
-    qr_code: str | None = Field(default=None, description="To be scanned first, as a data URL.")
+    retry_after: int | None = Field(
+        default=None, description="Milliseconds to wait before a retry, with 429.", examples=[45000]
+    )
+    qr_code: str | None = Field(default=None, description="The QR code to scan first, as a data URL.")
 
 
 class SessionStatus(StrEnum):
-    """The pool's words for a bot's phase."""
+    """The status of a session, derived from the bot's phase."""
 
     CONNECTED = "connected"
     CONNECTING = "connecting"
@@ -59,72 +61,76 @@ _STATUS = {
     Phase.LOGGED_OUT: SessionStatus.LOGGED_OUT,
 }
 
-_WELL = frozenset({SessionStatus.CONNECTED, SessionStatus.CONNECTING, SessionStatus.QR})
-"""What is said of a bot in these is no error."""
+_HEALTHY = frozenset({SessionStatus.CONNECTED, SessionStatus.CONNECTING, SessionStatus.QR})
+"""In these statuses the message of a bot is not an error."""
 
 
 class PoolSession(BaseModel):
-    """A session of the pool."""
+    """A WhatsApp session."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True)
 
     company_id: str = Field(examples=["962302"])
     status: SessionStatus
-    connected_at: datetime | None = Field(description="While it is connected.")
+    connected_at: datetime | None = Field(description="When the session connected; null while it is not connected.")
     phone_number: str | None = Field(examples=["+79686484488"])
     last_error: str | None = None
 
     @classmethod
     def of(cls, row: BotRow) -> Self:
-        """The session that a bot is."""
+        """The session of a bot."""
         bot, status = row
         number = status.paired_number or bot.phone_number
-        word = session_status(row)
+        session_state = session_status(row)
         return cls(
             company_id=bot.id,
-            status=word,
+            status=session_state,
             connected_at=status.connected_at,
             phone_number=f"+{number}" if number else None,
-            last_error=None if word in _WELL else status.message or None,
+            last_error=None if session_state in _HEALTHY else status.message or None,
         )
 
 
 def session_status(row: BotRow) -> SessionStatus:
-    """The pool's word for how a bot is."""
+    """The session status of a bot."""
     try:
         return _STATUS.get(Phase(row.status.phase), SessionStatus.DISCONNECTED)
-    except ValueError:  # a word of a newer controller
+    except ValueError:  # a phase of a newer controller
         return SessionStatus.DISCONNECTED
 
 
 class PoolSessionView(PoolSession):
-    """One session."""
+    """A session."""
 
     success: Literal[True] = True
 
 
 class CreatedSessionView(PoolSessionView):
-    """A session that was made, or was there."""
+    """A session that was created or already existed."""
 
-    qr_code: str | None = Field(default=None, description="To be scanned, as a data URL, if it is not paired.")
+    qr_code: str | None = Field(
+        default=None, description="The QR code to scan, as a data URL, if the session is not paired."
+    )
     message: str
 
 
 class PoolMetrics(BaseModel):
-    """Totals since the bots were made."""
+    """Totals since the bots were created."""
 
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True)
 
     total_sessions: int
     active_connections: int
-    messages_sent: int = Field(description="Through this API: the bots' own answers to commands are not counted.")
-    messages_received: int = Field(description="From others; what the account itself wrote is not counted.")
+    messages_sent: int = Field(
+        description="Messages sent through this API; replies of bots to commands are not counted."
+    )
+    messages_received: int = Field(description="Messages from others; messages of the account itself are not counted.")
     errors: int
     reconnections: int
 
 
 class PoolSessionsView(PoolAnswer):
-    """All sessions."""
+    """A list of sessions."""
 
     count: int
     sessions: list[PoolSession]
@@ -132,35 +138,37 @@ class PoolSessionsView(PoolAnswer):
 
 
 class PoolMetricsView(PoolAnswer):
-    """The pool in numbers."""
+    """Metrics of the pool."""
 
     metrics: PoolMetrics
 
 
 class NewSession(PoolRequest):
-    """Which company's session to make."""
+    """A session to create."""
 
     company_id: BotIdField
 
 
 class PoolMessage(PoolRequest):
-    """A text to send."""
+    """A text message to send."""
 
     to: Recipient
     message: Annotated[str, AfterValidator(no_nul)] = Field(min_length=1, max_length=MAX_TEXT)
 
 
 class PoolMessageView(PoolAnswer):
-    """A message that was taken."""
+    """An accepted message."""
 
     company_id: str
     to: str
-    status: Literal["queued", "sent"] = Field(description="queued: the bot is away and sends it when it is back.")
-    message_id: str | None = Field(description="WhatsApp's id, once it is sent.")
-    id: str = Field(description="Ours, for `GET /api/bots/{companyId}/messages/{id}`.")
+    status: Literal["queued", "sent"] = Field(
+        description="`queued`: the bot is offline and sends the message once it is online."
+    )
+    message_id: str | None = Field(description="The message's id in WhatsApp, once sent.")
+    id: str = Field(description="Botdock's id, for `GET /api/bots/{companyId}/messages/{id}`.")
 
 
 class DeletedSessionView(PoolAnswer):
-    """A session that is gone."""
+    """The deletion of a session."""
 
     message: str
