@@ -100,6 +100,10 @@ def _show_problems(operation: dict[str, Any], *, pool: bool) -> None:
     responses = operation["responses"]
     if operation.get("security") != []:
         responses.setdefault("401", {"description": "The API key is missing or invalid"})
+        responses.setdefault("503", {"description": "Postgres is unavailable; see `Retry-After`"})
+    if "requestBody" in operation:
+        responses.setdefault("400", {"description": "The body is not valid JSON"})
+        responses.setdefault("413", {"description": "The body is larger than 1 MiB"})
     for status, response in responses.items():
         if int(status) >= 400:
             response["content"] = content
@@ -107,3 +111,4 @@ def _show_problems(operation: dict[str, Any], *, pool: bool) -> None:
         responses["422"]["description"] = "A value is invalid; `errors` lists the fields"
     else:
         responses.pop("422", None)  # a malformed id in the path is a 404
+    operation["responses"] = dict(sorted(responses.items()))

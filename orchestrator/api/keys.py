@@ -37,8 +37,9 @@ class NewKey(RequestBody):
 
     name: Name = Field(description="What or whom the key is for.")
     role: Role = Field(
+        strict=False,  # a string in JSON
         description="`admin`: full access. `operator`: full access to one server, except servers and keys. "
-        "`viewer`: read-only access to one server."
+        "`viewer`: read-only access to one server.",
     )
     server_name: ServerNameField | None = Field(
         default=None, description="The server of an operator or viewer; omitted for an admin, who has access to all."

@@ -30,7 +30,12 @@ class RequestBody(BaseModel):
     """Base of request bodies."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=100_000
+        alias_generator=to_camel,
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        str_max_length=100_000,
     )
 
 

@@ -74,7 +74,7 @@ async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     "/restart", summary="Restart a bot", responses=problems({409: "The bot is not approved, or is being deleted"})
 )
 async def restart(bot_id: BotId, session: Session, scope: Visible, options: RestartBody | None = None) -> BotView:
-    """Replaces the container, and with `{"fresh": true}` the session, which must then be paired. Starts a stopped bot."""
+    """Replaces the container; with `{"fresh": true}` also deletes the session. Starts a stopped bot."""
     row = await bots.changeable(session, scope, bot_id)
     _require_approved(row.bot)
     row.bot.desired_state = Desired.RUNNING

@@ -59,7 +59,7 @@ async def readyz(session: Session, parts: Parts) -> ProbeResponse:
     present = await present_revision(session)
     if present != parts.revision:
         raise Unavailable(
-            f"the database is at revision {present or 'none'}, this version needs {parts.revision}: run `migrate`",
+            f"the database is at revision {present or 'none'}, this version needs {parts.revision}: run migrate",
             code="not-migrated",
         )
     return ProbeResponse()

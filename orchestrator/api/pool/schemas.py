@@ -16,7 +16,7 @@ from orchestrator.db.models import Phase
 class PoolRequest(BaseModel):
     """Base of request bodies of the pool; unknown fields are ignored, since existing clients send some."""
 
-    model_config = ConfigDict(alias_generator=to_camel, frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, strict=True, frozen=True)
 
 
 class PoolAnswer(BaseModel):

@@ -152,7 +152,7 @@ async def test_the_right_id_with_a_wrong_secret(client: Client, admin_key: str) 
 async def test_an_unknown_path_is_no_secret_to_those_with_a_key(
     admin: httpx.AsyncClient, nobody: httpx.AsyncClient
 ) -> None:
-    problem(await admin.get("/api/unknown"), 404, "no-such-path")
+    problem(await admin.get("/api/unknown"), 404, "unknown-path")
     problem(await nobody.get("/api/unknown"), 401, "unauthorized")
 
 

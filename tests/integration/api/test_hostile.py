@@ -95,7 +95,7 @@ async def test_an_unforeseen_error_shows_nothing_of_itself(
 ) -> None:
     await fleet.sql("ALTER TABLE bots RENAME COLUMN phone_number TO gone")
     answer = await operator.get(f"/api/bots/{bot}")
-    detail = problem(answer, 500, "internal")
+    detail = problem(answer, 500, "internal-error")
     assert "phone_number" not in detail
     assert "phone_number" in caplog.text
 

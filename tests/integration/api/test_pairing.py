@@ -190,7 +190,7 @@ class TestPairCode:
 
     async def test_a_number_is_needed(self, operator: httpx.AsyncClient, live_bot: str) -> None:
         await operator.patch(f"/api/bots/{live_bot}", json={"phoneNumber": None})
-        problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 422, "phone-number-needed")
+        problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 422, "phone-number-required")
 
     @pytest.mark.parametrize("body", [{"phoneNumber": "12"}, {"phoneNumber": "\x00" * 9}, {"number": "4917012345"}])
     async def test_a_bad_number(self, operator: httpx.AsyncClient, live_bot: str, body: dict[str, str]) -> None:

@@ -20,7 +20,7 @@ async def test_a_server_is_made_with_room_for_botcount(admin: httpx.AsyncClient)
         "maxBots": 7,
         "bots": 0,
         "phases": {},
-        "controller": {"acting": False, "seenAt": None},
+        "controller": {"active": False, "seenAt": None},
     }
     assert (await admin.post("/api/servers", json={"name": "none", "maxBots": 0})).json()["maxBots"] == 0
 
@@ -45,12 +45,12 @@ async def test_bots_are_counted_by_phase(admin: httpx.AsyncClient, fleet: Fleet,
 async def test_a_controller_acts_while_it_is_seen(admin: httpx.AsyncClient, fleet: Fleet) -> None:
     await fleet.sql("UPDATE servers SET controller = '10.0.0.1:9090', controller_seen_at = now()")
     seen = (await admin.get("/api/servers/server1")).json()["controller"]
-    assert seen["acting"] is True
+    assert seen["active"] is True
     assert seen["seenAt"]
     await fleet.sql("UPDATE servers SET controller_seen_at = now() - interval '31 seconds'")
-    assert (await admin.get("/api/servers/server1")).json()["controller"]["acting"] is False
+    assert (await admin.get("/api/servers/server1")).json()["controller"]["active"] is False
     await fleet.sql("UPDATE servers SET controller_seen_at = NULL")
-    assert (await admin.get("/api/servers/server1")).json()["controller"]["acting"] is False
+    assert (await admin.get("/api/servers/server1")).json()["controller"]["active"] is False
 
 
 async def test_fewer_than_there_are_only_stops_new_ones(admin: httpx.AsyncClient, bot: str) -> None:
