@@ -11,10 +11,10 @@ import sys
 from typing import Any
 
 from orchestrator import logs, settings
-from orchestrator.db.models import Role
-from orchestrator.errors import BotdockError, Unavailable
+from orchestrator.errors import BotdockError, UnavailableError
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
+from orchestrator.states import Role
 
 EXIT_CANNOT_START = 2
 DATABASE_WAIT_SECONDS = 30
@@ -78,7 +78,7 @@ async def _key(loaded: Settings, *, name: str, role: Role, server: str | None) -
                 made = await api_keys.make(session, name=name, role=role, server_name=server)
                 await session.commit()
     except TimeoutError:
-        raise Unavailable("no migrated database could be reached; is DATABASE_URL right?") from None
+        raise UnavailableError("no migrated database could be reached; is DATABASE_URL right?") from None
     finally:
         await database.close()
     print(f"BOTDOCK_API_KEY={made.key}", flush=True)  # noqa: T201

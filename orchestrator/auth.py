@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from orchestrator.db import api_keys
 from orchestrator.db.keys import hash_key
-from orchestrator.db.models import ApiKey, Role
+from orchestrator.db.models import ApiKey
 from orchestrator.db.session import Database
-from orchestrator.errors import Forbidden, Unauthorized
+from orchestrator.errors import ForbiddenError, UnauthorizedError
+from orchestrator.states import Role
 
 BELIEVED_FOR_SECONDS = 30.0
 REMEMBERED_IDS = 4096
@@ -36,14 +37,14 @@ class Identity:
     """The only server whose rows it may see; None (admins) sees all."""
 
     def require_writer(self) -> None:
-        """Raise Forbidden for a viewer."""
+        """Raise ForbiddenError for a viewer."""
         if self.role is Role.VIEWER:
-            raise Forbidden("this key may only read")
+            raise ForbiddenError("this key may only read")
 
     def require_admin(self) -> None:
-        """Raise Forbidden for everyone but admins."""
+        """Raise ForbiddenError for everyone but admins."""
         if self.role is not Role.ADMIN:
-            raise Forbidden("only an admin key may do this")
+            raise ForbiddenError("only an admin key may do this")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +76,17 @@ class KeyVerifier:
     async def verify(self, key: str | None) -> Identity:
         """The identity behind a key.
 
-        Raises Unauthorized when there is none, and what the database raises when it cannot be asked.
+        Raises UnauthorizedError when there is none, and what the database raises when it cannot be asked.
         """
         if key is None:
-            raise Unauthorized("an API key is needed: send it as X-Api-Key, or as Authorization: Bearer")
+            raise UnauthorizedError("an API key is needed: send it as X-Api-Key, or as Authorization: Bearer")
         form = _KEY.fullmatch(key)
         stored = await self._lookup(form[1]) if form else None
         if stored is None or stored.revoked_at is not None or not hmac.compare_digest(hash_key(key), stored.key_hash):
-            raise Unauthorized("this API key is not valid")
+            raise UnauthorizedError("this API key is not valid")
         role = Role(stored.role)
         if role is not Role.ADMIN and stored.server_name is None:
-            raise Unauthorized("this API key belongs to no server")
+            raise UnauthorizedError("this API key belongs to no server")
         return Identity(stored.id, stored.name, role, None if role is Role.ADMIN else stored.server_name)
 
     def forget(self, key_id: str) -> None:

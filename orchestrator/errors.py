@@ -1,20 +1,20 @@
 """Every error that Botdock raises on purpose.
 
     BotdockError                 a stable `code` for programs, a sentence for people
-    ├── NotFound                 404  no such bot, server, key
-    ├── InvalidInput             422  a value that cannot be accepted
-    ├── Unauthorized             401  no key, or not a valid one
-    ├── Forbidden                403  the key does not reach this
-    ├── Conflict                 409  not in this state
-    ├── LimitReached             409  the server has all the bots it may have
-    ├── TooLarge                 413  the body is larger than accepted
-    ├── TooManyMessages          429  the recipient has got all messages that the rate limit allows for now
-    ├── WhatsAppRefused          502  a bot passed the call on and WhatsApp said no
-    ├── Unavailable              503  Postgres or a bot cannot be reached now
-    ├── NoAnswer                 504  a bot or WhatsApp did not answer in time
-    └── SettingsError            the process cannot start like this
+    ├── NotFoundError            404  no such bot, server or key
+    ├── InvalidInputError        422  a value that is not acceptable
+    ├── UnauthorizedError        401  no API key, or an invalid one
+    ├── ForbiddenError           403  the API key does not allow this
+    ├── ConflictError            409  not possible in the current state
+    ├── LimitReachedError        409  the server already has `maxBots` bots
+    ├── TooLargeError            413  the body is too large
+    ├── TooManyMessagesError     429  the rate limit of the recipient is reached
+    ├── WhatsAppRefusedError     502  the bot passed the call on and WhatsApp refused it
+    ├── UnavailableError         503  Postgres or a bot is unavailable
+    ├── NoAnswerError            504  a bot or WhatsApp did not answer in time
+    └── SettingsError            the process cannot start with these settings
 
-The HTTP status is part of the class so that one handler can answer for all of them (`orchestrator/api/errors.py`).
+The HTTP status is part of the class, so that one handler can answer all of them (`orchestrator/api/errors.py`).
 The engine has its own tree (`orchestrator/engine/base.py`), because its errors never reach a caller of the API.
 """
 
@@ -36,56 +36,56 @@ class BotdockError(Exception):
             self.code = code
 
 
-class NotFound(BotdockError):
+class NotFoundError(BotdockError):
     """What the caller named does not exist, or is not theirs to see."""
 
     status = 404
     code = "not-found"
 
 
-class InvalidInput(BotdockError):
+class InvalidInputError(BotdockError):
     """A value was understood and cannot be accepted."""
 
     status = 422
     code = "invalid-input"
 
 
-class Unauthorized(BotdockError):
+class UnauthorizedError(BotdockError):
     """No API key was given, or it is unknown or revoked."""
 
     status = 401
     code = "unauthorized"
 
 
-class Forbidden(BotdockError):
+class ForbiddenError(BotdockError):
     """The API key is valid but does not reach this server or this action."""
 
     status = 403
     code = "forbidden"
 
 
-class Conflict(BotdockError):
+class ConflictError(BotdockError):
     """The thing is not in a state in which this can be done."""
 
     status = 409
     code = "conflict"
 
 
-class LimitReached(BotdockError):
+class LimitReachedError(BotdockError):
     """A server already has as many bots as `maxBots` allows."""
 
     status = 409
     code = "limit-reached"
 
 
-class TooLarge(BotdockError):
+class TooLargeError(BotdockError):
     """The request body is larger than accepted."""
 
     status = 413
     code = "too-large"
 
 
-class TooManyMessages(BotdockError):
+class TooManyMessagesError(BotdockError):
     """The rate limit of a recipient is reached; `retry_after_ms` until there is room again."""
 
     status = 429
@@ -97,21 +97,21 @@ class TooManyMessages(BotdockError):
         self.extra["retryAfter"] = retry_after_ms
 
 
-class Unavailable(BotdockError):
+class UnavailableError(BotdockError):
     """Something that the answer needs cannot be reached now; trying again may help."""
 
     status = 503
     code = "unavailable"
 
 
-class WhatsAppRefused(BotdockError):
+class WhatsAppRefusedError(BotdockError):
     """The bot passed the call on, and WhatsApp said no."""
 
     status = 502
     code = "whatsapp-refused"
 
 
-class NoAnswer(BotdockError):
+class NoAnswerError(BotdockError):
     """The bot or WhatsApp did not answer in time; whether the call took effect is not known."""
 
     status = 504

@@ -18,7 +18,7 @@ from orchestrator.api.context import context
 from orchestrator.api.messages import body
 from orchestrator.api.operations.http_metrics import HttpMetrics
 from orchestrator.auth import Identity, presented_key
-from orchestrator.errors import TooLarge, Unauthorized
+from orchestrator.errors import TooLargeError, UnauthorizedError
 
 log = logging.getLogger("orchestrator.api")
 
@@ -96,17 +96,17 @@ class AuthMiddleware:
 
 def _error_response(scope: Scope, exc: Exception) -> Response:
     response = errors.error_response(exc, path=scope["path"])
-    if isinstance(exc, Unauthorized) and docs.is_page(scope["path"]):
+    if isinstance(exc, UnauthorizedError) and docs.is_page(scope["path"]):
         response.headers["WWW-Authenticate"] = 'Basic realm="botdock: any user, the API key as password"'
     return response
 
 
 def _limited(headers: dict[str, str], receive: Receive, limit: int) -> Receive:
-    """`receive` that enforces a body limit. Raises TooLarge at once if `Content-Length` exceeds it."""
+    """`receive` that enforces a body limit. Raises TooLargeError at once if `Content-Length` exceeds it."""
     too_large = errors.TOO_LARGE if limit == MAX_BODY_BYTES else body.TOO_LARGE
     declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
-        raise TooLarge(too_large)
+        raise TooLargeError(too_large)
     received = 0
 
     async def receive_limited() -> Message:

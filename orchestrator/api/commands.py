@@ -24,9 +24,9 @@ from orchestrator.api.schemas import (
 from orchestrator.auth import Identity
 from orchestrator.db import bots, commands, servers
 from orchestrator.db.commands import Owner
-from orchestrator.db.message_models import Command
+from orchestrator.db.message_models import StoredCommand
 from orchestrator.db.scope import Scope
-from orchestrator.errors import Conflict, Forbidden, NotFound
+from orchestrator.errors import ConflictError, ForbiddenError, NotFoundError
 
 COMMAND_ID_PATTERN = "^[0-9a-f]{32}$"
 
@@ -100,7 +100,7 @@ class CommandView(ResponseBody):
     updated_at: datetime
 
     @classmethod
-    def of(cls, row: Command) -> Self:
+    def of(cls, row: StoredCommand) -> Self:
         """The view of a database row."""
         scope = "global" if row.server_name is None else "server" if row.bot_id is None else "bot"
         return cls(scope=scope, **row.model_dump())
@@ -108,7 +108,7 @@ class CommandView(ResponseBody):
 
 def _command_id(value: Annotated[str, Path(alias="commandId")]) -> str:
     if re.fullmatch(COMMAND_ID_PATTERN, value) is None:
-        raise NotFound(f"command {value!r} not found")
+        raise NotFoundError(f"command {value!r} not found")
     return value
 
 
@@ -205,7 +205,7 @@ async def _owner(new: NewCommand, caller: Identity, session: Session, scope: Sco
         # Not locked: the trigger on commands locks the bots of many commands, always in the same order.
         row = await bots.find(session, scope, new.bot_id)
         if row.bot.deleting:
-            raise Conflict(f"bot {row.bot.id!r} is being deleted", code="deleting")
+            raise ConflictError(f"bot {row.bot.id!r} is being deleted", code="deleting")
         return Owner(row.bot.server_name, row.bot.id)
     if new.server_name is not None:
         return Owner((await servers.find(session, scope, new.server_name)).server.name, None)
@@ -213,7 +213,7 @@ async def _owner(new: NewCommand, caller: Identity, session: Session, scope: Sco
     return Owner(None, None)
 
 
-async def _changeable(command_id: str, caller: Identity, session: Session, scope: Scope) -> Command:
+async def _changeable(command_id: str, caller: Identity, session: Session, scope: Scope) -> StoredCommand:
     row = await commands.find(session, scope, command_id, for_change=True)
     if row.server_name is None:
         _require_global(caller)
@@ -222,4 +222,4 @@ async def _changeable(command_id: str, caller: Identity, session: Session, scope
 
 def _require_global(caller: Identity) -> None:
     if caller.server is not None:
-        raise Forbidden("global commands need an admin key: send serverName or botId")
+        raise ForbiddenError("global commands need an admin key: send serverName or botId")

@@ -16,7 +16,7 @@ from orchestrator.api.errors import POOL_PREFIX
 from orchestrator.api.messages.schemas import MessageBody
 from orchestrator.api.pool.schemas import PoolError
 from orchestrator.api.schemas import Problem
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFoundError
 
 PAGE = "/docs"
 SCHEMA = "/openapi.json"
@@ -62,7 +62,7 @@ async def page() -> Response:
 def asset(name: str) -> Response:
     """A static file of Swagger UI (read in a thread: they are large)."""
     if name not in _ASSETS:
-        raise NotFound("no such documentation file")
+        raise NotFoundError("no such documentation file")
     content = resources.files("fastapi_swagger").joinpath("resources", name).read_bytes()
     return Response(content, media_type=_ASSETS[name], headers={"Cache-Control": "private, max-age=86400"})
 

@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from orchestrator.db.session import is_unavailable
-from orchestrator.errors import BotdockError, TooLarge, TooManyMessages, Unauthorized
+from orchestrator.errors import BotdockError, TooLargeError, TooManyMessagesError, UnauthorizedError
 from orchestrator.validation_messages import validation_message
 
 log = logging.getLogger(__name__)
@@ -123,18 +123,18 @@ def _described(exc: Exception) -> _ErrorContent:
 
 def _of_botdock(exc: BotdockError) -> _ErrorContent:
     headers: dict[str, str] = {}
-    if isinstance(exc, Unauthorized):
+    if isinstance(exc, UnauthorizedError):
         headers["WWW-Authenticate"] = 'Bearer realm="botdock"'
     if exc.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    if isinstance(exc, TooManyMessages):
+    if isinstance(exc, TooManyMessagesError):
         headers["Retry-After"] = str(-(-exc.retry_after_ms // 1000))
     return _ErrorContent(exc.status, exc.code, printable(exc.message), headers=headers, extra=exc.extra)
 
 
 def _of_http(exc: HTTPException) -> _ErrorContent:
     if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return _ErrorContent(exc.status_code, TooLarge.code, exc.detail)
+        return _ErrorContent(exc.status_code, TooLargeError.code, exc.detail)
     code, detail = _HTTP_CODES.get(HTTPStatus(exc.status_code), ("http-error", str(exc.detail)))
     return _ErrorContent(exc.status_code, code, detail, headers=exc.headers)
 

@@ -19,8 +19,9 @@ from orchestrator.api.schemas import (
     problems,
 )
 from orchestrator.db import api_keys
-from orchestrator.db.models import ApiKey, Role
-from orchestrator.errors import NotFound
+from orchestrator.db.models import ApiKey
+from orchestrator.errors import NotFoundError
+from orchestrator.states import Role
 
 KEY_ID_PATTERN = "^[0-9a-f]{8}$"
 
@@ -113,7 +114,7 @@ async def list_keys(
 async def revoke(key_id: Annotated[str, Path(alias="id")], session: Session, parts: Parts) -> Response:
     """The key stops working at once in this process, and within 30 seconds in all others."""
     if re.fullmatch(KEY_ID_PATTERN, key_id) is None:
-        raise NotFound(f"API key {key_id!r} not found")
+        raise NotFoundError(f"API key {key_id!r} not found")
     await api_keys.revoke(session, key_id)
     await session.commit()
     parts.keys.forget(key_id)

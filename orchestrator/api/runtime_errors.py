@@ -2,37 +2,39 @@
 
 import httpx
 
-from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachable
+from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachableError
 from orchestrator.errors import (
     BotdockError,
-    Conflict,
-    InvalidInput,
-    NoAnswer,
-    NotFound,
-    TooLarge,
-    Unavailable,
-    WhatsAppRefused,
+    ConflictError,
+    InvalidInputError,
+    NoAnswerError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+    WhatsAppRefusedError,
 )
 
 
-def from_runtime_error(exc: RuntimeCallError | RuntimeUnreachable, bot_id: str) -> BotdockError:
+def from_runtime_error(exc: RuntimeCallError | RuntimeUnreachableError, bot_id: str) -> BotdockError:
     """The API error for a failed call of a bot's endpoint."""
-    if isinstance(exc, RuntimeUnreachable):
+    if isinstance(exc, RuntimeUnreachableError):
         if isinstance(exc.__cause__, httpx.ReadTimeout):
-            return NoAnswer(f"bot {bot_id!r} did not respond in time: retry later")
-        return Unavailable(f"bot {bot_id!r} is unreachable; it may be starting: retry later", code="bot-unreachable")
+            return NoAnswerError(f"bot {bot_id!r} did not respond in time: retry later")
+        return UnavailableError(
+            f"bot {bot_id!r} is unreachable; it may be starting: retry later", code="bot-unreachable"
+        )
     match exc.status:
         case 404 | 410:
-            return NotFound(exc.message, code=exc.code)
+            return NotFoundError(exc.message, code=exc.code)
         case 409:
-            return Conflict(exc.message, code=exc.code)
+            return ConflictError(exc.message, code=exc.code)
         case 413:
-            return TooLarge(exc.message, code=exc.code)
+            return TooLargeError(exc.message, code=exc.code)
         case 400 | 422:
-            return InvalidInput(exc.message, code=exc.code)
+            return InvalidInputError(exc.message, code=exc.code)
         case 502:
-            return WhatsAppRefused(exc.message, code=exc.code)
+            return WhatsAppRefusedError(exc.message, code=exc.code)
         case 504:
-            return NoAnswer(exc.message, code=exc.code)
+            return NoAnswerError(exc.message, code=exc.code)
         case _:
-            return Unavailable(f"unexpected response of bot {bot_id!r}: {exc.status} {exc.code}", code="bot-error")
+            return UnavailableError(f"unexpected response of bot {bot_id!r}: {exc.status} {exc.code}", code="bot-error")

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from bot_runtime.contract import BOT_ID_PATTERN, SERVER_NAME_PATTERN
-from orchestrator.errors import NotFound
+from orchestrator.errors import NotFoundError
 
 ItemT = TypeVar("ItemT")
 
@@ -120,7 +120,7 @@ Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="Maximum number of i
 def _bot_id(value: Annotated[str, Path(alias="id", description="The bot's id", examples=["bot-123"])]) -> str:
     # A malformed id cannot exist, and must not reach Postgres.
     if re.fullmatch(BOT_ID_PATTERN, value) is None:
-        raise NotFound(f"bot {value!r} not found")
+        raise NotFoundError(f"bot {value!r} not found")
     return value
 
 

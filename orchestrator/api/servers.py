@@ -12,8 +12,8 @@ from orchestrator.api.context import Parts, Session, Visible, admin_only
 from orchestrator.api.schemas import DEFAULT_PAGE, Limit, Page, RequestBody, ResponseBody, ServerNameField, problems
 from orchestrator.db import servers
 from orchestrator.db.scope import Scope
-from orchestrator.db.servers import ServerView as Row
-from orchestrator.errors import NotFound
+from orchestrator.db.servers import ServerOverview as Row
+from orchestrator.errors import NotFoundError
 
 MAX_BOTS = 1000
 
@@ -69,7 +69,7 @@ class ServerView(ResponseBody):
 
 def _server_name(name: Annotated[str, Path(examples=["server1"])]) -> str:
     if re.fullmatch(SERVER_NAME_PATTERN, name) is None:
-        raise NotFound(f"server {name!r} not found")
+        raise NotFoundError(f"server {name!r} not found")
     return name
 
 

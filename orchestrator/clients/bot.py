@@ -4,7 +4,7 @@ One httpx client per bot: httpx's pool looks through all its connections on ever
 hundreds of bots costs tens of milliseconds of CPU per call, while one per bot stays at about one. Raises only:
 
     RuntimeCallError             the bot answered with an error; `status`, the contract's `code` and `retry_after_ms`
-    RuntimeUnreachable           no answer: refused, reset, timed out, or not a Botdock runtime
+    RuntimeUnreachableError           no answer: refused, reset, timed out, or not a Botdock runtime
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Bots speak plain HTTP in their own network; one empty context saves every client from loading a CA bundle."""
 
 
-class RuntimeUnreachable(Exception):
+class RuntimeUnreachableError(Exception):
     """The bot's endpoint gave no usable answer."""
 
 
@@ -44,9 +44,19 @@ class RuntimeCallError(Exception):
         self.retry_after_ms = retry_after_ms
 
 
+@dataclass(frozen=True, slots=True)
+class BotEndpoint:
+    """Where a bot that is online is reachable."""
+
+    address: str
+    token: str
+    volume: str
+    """Spool id of its volume, which holds the record of the messages that it was asked to send."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaFile:
-    """The file of a received message, on its way; `chunks` raises RuntimeUnreachable when it breaks off."""
+    """The file of a received message, on its way; `chunks` raises RuntimeUnreachableError when it breaks off."""
 
     mimetype: str
     size: int
@@ -190,7 +200,7 @@ class RuntimeClient:
             raise _no_runtime(response, exc) from exc
 
     @staticmethod
-    def _error(response: httpx.Response) -> RuntimeCallError | RuntimeUnreachable:
+    def _error(response: httpx.Response) -> RuntimeCallError | RuntimeUnreachableError:
         try:
             error = msgspec.json.decode(response.content, type=contract.Error)
         except msgspec.MsgspecError as exc:
@@ -206,12 +216,12 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
         raise _unreachable(exc) from exc
 
 
-def _unreachable(exc: Exception) -> RuntimeUnreachable:
-    return RuntimeUnreachable(f"{type(exc).__name__}: {exc}".rstrip(": "))
+def _unreachable(exc: Exception) -> RuntimeUnreachableError:
+    return RuntimeUnreachableError(f"{type(exc).__name__}: {exc}".rstrip(": "))
 
 
-def _no_runtime(response: httpx.Response, exc: Exception) -> RuntimeUnreachable:
-    return RuntimeUnreachable(f"the answer ({response.status_code}) is not a runtime's: {exc}")
+def _no_runtime(response: httpx.Response, exc: Exception) -> RuntimeUnreachableError:
+    return RuntimeUnreachableError(f"the answer ({response.status_code}) is not a runtime's: {exc}")
 
 
 def _file_name(disposition: str) -> str | None:

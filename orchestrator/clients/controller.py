@@ -8,7 +8,7 @@ The bearer token is the bot's own runtime token: both sides read it in Postgres,
 import httpx
 import msgspec
 
-from orchestrator.errors import Unavailable
+from orchestrator.errors import UnavailableError
 
 TIMEOUT_SECONDS = 10.0
 MAX_TAIL = 1000
@@ -29,7 +29,7 @@ class ControllerClient:
     async def logs(self, *, address: str, bot_id: str, token: str, tail: int) -> list[str]:
         """The last lines of a bot's container.
 
-        `address` is the controller's `host:port`. Raises Unavailable when it gives no usable answer.
+        `address` is the controller's `host:port`. Raises UnavailableError when it gives no usable answer.
         """
         try:
             response = await self._http.get(
@@ -40,7 +40,7 @@ class ControllerClient:
             response.raise_for_status()
             return msgspec.json.decode(response.content, type=LogLines).lines
         except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError) as exc:
-            raise Unavailable(
+            raise UnavailableError(
                 f"the controller gave no log lines ({type(exc).__name__}); try again", code="controller-unreachable"
             ) from exc
 

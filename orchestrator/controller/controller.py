@@ -13,16 +13,17 @@ from random import Random
 
 import psycopg
 
-from orchestrator.controller.leader import Lease, leadership
+from orchestrator.clients.bot import BotEndpoint
+from orchestrator.controller.leader import LeaderLock, leadership
 from orchestrator.controller.notifications import listen
-from orchestrator.db.fence import LostLeadership
+from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.session import Database
 from orchestrator.engine.base import Engine
-from orchestrator.outbox.dispatcher import Dispatcher, Endpoint
+from orchestrator.outbox.dispatcher import Dispatcher
 from orchestrator.outbox.store import OutboxStore
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.reconciler import Fleet
-from orchestrator.reconcile.status_store import Store, begin_epoch
+from orchestrator.reconcile.reconciler import Reconciler
+from orchestrator.reconcile.status_store import StatusStore, begin_epoch
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,10 +31,6 @@ log = logging.getLogger(__name__)
 SEEN_INTERVAL = 10.0
 PRUNE_INTERVAL = 3600.0
 RETRY_DELAY = 1.0
-
-
-class LeaseLost(Exception):
-    """The leader lock cannot be relied on any more."""
 
 
 class Controller:
@@ -45,7 +42,7 @@ class Controller:
         self._engine = engine
         self._owner = owner
         self._metrics = metrics
-        self.fleet: Fleet | None = None
+        self.fleet: Reconciler | None = None
         """The fleet while this process acts, None while it stands by."""
         self._standing_by = False
 
@@ -68,7 +65,7 @@ class Controller:
                     await self._lead(lease)
             except* (psycopg.Error, OSError) as group:
                 log.warning("Postgres is away: %s", type(group.exceptions[0]).__name__)
-            except* (LeaseLost, LostLeadership) as group:
+            except* LeadershipLostError as group:
                 log.warning("standing back: %s", group.exceptions[0])
             except* Exception as group:
                 # The bots' containers run on; another try is better than a controller that is gone.
@@ -80,13 +77,13 @@ class Controller:
         log.info("another controller acts for server %s; standing by", self._settings.server_name)
         self._standing_by = True
 
-    async def _lead(self, lease: Lease) -> None:
+    async def _lead(self, lease: LeaderLock) -> None:
         settings = self._settings
         epoch = await begin_epoch(self._database, server=settings.server_name, default_max_bots=settings.botcount)
-        store = Store(self._database, server=settings.server_name, epoch=epoch)
+        store = StatusStore(self._database, server=settings.server_name, epoch=epoch)
         outbox = OutboxStore(self._database, server=settings.server_name, epoch=epoch)
         dispatcher = Dispatcher(bots=self, store=outbox, settings=settings, on_result=self._metrics.count_message)
-        fleet = Fleet(
+        fleet = Reconciler(
             engine=self._engine,
             store=store,
             settings=settings,
@@ -114,11 +111,11 @@ class Controller:
             self.fleet = None
             self._metrics.leader.set(0)
 
-    def endpoint(self, bot_id: str) -> Endpoint | None:
+    def endpoint(self, bot_id: str) -> BotEndpoint | None:
         """Where a bot can be asked to send, while this process acts and the bot is online."""
         return None if self.fleet is None else self.fleet.endpoint(bot_id)
 
-    async def _housekeeping(self, store: Store, outbox: OutboxStore) -> None:
+    async def _housekeeping(self, store: StatusStore, outbox: OutboxStore) -> None:
         """Say that we are here, and drop old events and messages. Trouble with Postgres is left to the next round."""
         address = f"{_own_address(self._settings)}:{self._settings.controller_port}"
         next_prune = 0.0
@@ -130,14 +127,14 @@ class Controller:
                     next_prune = time.monotonic() + PRUNE_INTERVAL
                     await outbox.prune(days=self._settings.message_retention_days)
                     log.info("dropped %d events older than %d days", dropped, self._settings.event_retention_days)
-            except LostLeadership:
+            except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100
                 log.warning("housekeeping: %s", type(exc).__name__)
             await asyncio.sleep(SEEN_INTERVAL)
 
 
-def _both(fleet: Fleet, dispatcher: Dispatcher) -> Callable[[], None]:
+def _both(fleet: Reconciler, dispatcher: Dispatcher) -> Callable[[], None]:
     def on_gap() -> None:
         fleet.request_sweep()
         dispatcher.request_sweep()
@@ -145,9 +142,9 @@ def _both(fleet: Fleet, dispatcher: Dispatcher) -> Callable[[], None]:
     return on_gap
 
 
-async def _until_lost(lease: Lease) -> None:
+async def _until_lost(lease: LeaderLock) -> None:
     await lease.lost.wait()
-    raise LeaseLost("the leader lock is lost")
+    raise LeadershipLostError("the leader lock is lost")
 
 
 def _own_address(settings: Settings) -> str:

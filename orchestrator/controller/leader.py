@@ -22,7 +22,7 @@ STANDBY_POLL = 0.25
 """Seconds between two tries of a standby. Not a blocking lock: a cancelled wait would leave its backend queueing."""
 
 
-class Lease:
+class LeaderLock:
     """A held lock. `lost` is set when it can no longer be relied on."""
 
     def __init__(self, connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
@@ -56,7 +56,7 @@ async def connect(settings: Settings) -> psycopg.AsyncConnection[tuple[object, .
 
 
 @asynccontextmanager
-async def leadership(settings: Settings, *, on_standby: Callable[[], None]) -> AsyncIterator[Lease]:
+async def leadership(settings: Settings, *, on_standby: Callable[[], None]) -> AsyncIterator[LeaderLock]:
     """Wait for the server's lock (`on_standby` is called once when another has it), hold it for the block.
 
     Raises psycopg.Error when Postgres cannot be reached; the caller tries again.
@@ -69,7 +69,7 @@ async def leadership(settings: Settings, *, on_standby: Callable[[], None]) -> A
                 waiting = True
                 on_standby()
             await asyncio.sleep(STANDBY_POLL)
-        lease = Lease(connection)
+        lease = LeaderLock(connection)
         watch = asyncio.create_task(lease.watch(), name="lease-watch")
         try:
             yield lease

@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from orchestrator.db.keys import hash_key, new_key
-from orchestrator.db.models import ApiKey, Role, Server
-from orchestrator.errors import Conflict, InvalidInput, NotFound
+from orchestrator.db.models import ApiKey, Server
+from orchestrator.errors import ConflictError, InvalidInputError, NotFoundError
+from orchestrator.states import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,13 @@ async def page(session: AsyncSession, *, limit: int, after: str | None) -> list[
 async def make(session: AsyncSession, *, name: str, role: Role, server_name: str | None) -> Made:
     """A new key, not yet committed.
 
-    Raises InvalidInput for a server that does not exist, for an admin key with one, and for another key without one.
+    Raises InvalidInputError for an unknown server, an admin key with a server, or any other key without one.
     """
     if (role is Role.ADMIN) is not (server_name is None):
         need = "reaches all servers: name none" if role is Role.ADMIN else "needs a server"
-        raise InvalidInput(f"a key of the role {role} {need}", code="server-and-role")
+        raise InvalidInputError(f"a key of the role {role} {need}", code="server-and-role")
     if server_name is not None and await session.get(Server, server_name) is None:
-        raise InvalidInput(f"there is no server {server_name!r}", code="unknown-server")
+        raise InvalidInputError(f"there is no server {server_name!r}", code="unknown-server")
     key_id, key = new_key()
     row = ApiKey(id=key_id, name=name, role=role, server_name=server_name, key_hash=hash_key(key))
     session.add(row)
@@ -53,16 +54,16 @@ async def make(session: AsyncSession, *, name: str, role: Role, server_name: str
 async def revoke(session: AsyncSession, key_id: str) -> None:
     """Revoke a key; one that is revoked already is no error.
 
-    Raises NotFound for an unknown one, and Conflict for the last admin key: nobody could make another.
+    Raises NotFoundError for an unknown one, and ConflictError for the last admin key: nobody could make another.
     """
     # All admin keys are locked, in one order, so that two callers cannot revoke the last two at once.
     admins = select(col(ApiKey.id)).where(col(ApiKey.role) == Role.ADMIN, col(ApiKey.revoked_at).is_(None))
     living = set((await session.execute(admins.order_by(col(ApiKey.id)).with_for_update())).scalars())
     row = await session.get(ApiKey, key_id, with_for_update=True)
     if row is None:
-        raise NotFound(f"there is no API key {key_id!r}")
+        raise NotFoundError(f"there is no API key {key_id!r}")
     if row.revoked_at is not None:
         return
     if living == {key_id}:
-        raise Conflict("this is the last admin key: make another one first", code="last-admin-key")
+        raise ConflictError("this is the last admin key: make another one first", code="last-admin-key")
     await session.execute(update(ApiKey).where(col(ApiKey.id) == key_id).values(revoked_at=func.now()))

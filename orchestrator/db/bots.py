@@ -15,7 +15,7 @@ from sqlmodel import col
 from orchestrator.db.models import Bot, BotStatus, Server
 from orchestrator.db.phases import SHOWN_PHASE
 from orchestrator.db.scope import Scope
-from orchestrator.errors import Conflict, InvalidInput, LimitReached, NotFound
+from orchestrator.errors import ConflictError, InvalidInputError, LimitReachedError, NotFoundError
 
 GENERATED_ID_ATTEMPTS = 5
 
@@ -36,27 +36,27 @@ class Filters(NamedTuple):
 
 
 async def find(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow:
-    """One bot. Raises NotFound, also for one outside the scope."""
+    """One bot. Raises NotFoundError, also for one outside the scope."""
     row = (await session.execute(_rows(scope).where(col(Bot.id) == bot_id))).one_or_none()
     if row is None:
-        raise NotFound(f"there is no bot {bot_id!r}")
+        raise NotFoundError(f"there is no bot {bot_id!r}")
     return BotRow(*row)
 
 
 async def locked(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow:
-    """One bot, which nobody else changes until the session ends. Raises NotFound."""
+    """One bot, which nobody else changes until the session ends. Raises NotFoundError."""
     query = _rows(scope).where(col(Bot.id) == bot_id).with_for_update(of=Bot, key_share=True)
     row = (await session.execute(query)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no bot {bot_id!r}")
+        raise NotFoundError(f"there is no bot {bot_id!r}")
     return BotRow(*row)
 
 
 async def changeable(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow:
-    """Like `locked`. Raises Conflict for a bot that is being deleted."""
+    """Like `locked`. Raises ConflictError for a bot that is being deleted."""
     row = await locked(session, scope, bot_id)
     if row.bot.deleting:
-        raise Conflict(f"bot {bot_id!r} is being deleted", code="deleting")
+        raise ConflictError(f"bot {bot_id!r} is being deleted", code="deleting")
     return row
 
 
@@ -97,8 +97,8 @@ async def all_of(session: AsyncSession, scope: Scope) -> list[BotRow]:
 async def create(session: AsyncSession, *, server_name: str, bot_id: str | None, values: dict[str, Any]) -> BotRow:
     """A new bot on a server, committed; without an id it gets one.
 
-    Raises InvalidInput (no such server), LimitReached (the server is full), Conflict (the id is taken). The server's
-    row is locked, so the limit holds however many callers there are.
+    Raises InvalidInputError (no such server), LimitReachedError (the server is full), ConflictError (the id is
+    taken). The server's row is locked, so the limit holds for concurrent callers.
     """
     await _make_room(session, server_name)
     ids = [bot_id] if bot_id is not None else [f"bot-{secrets.token_hex(4)}" for _ in range(GENERATED_ID_ATTEMPTS)]
@@ -109,19 +109,19 @@ async def create(session: AsyncSession, *, server_name: str, bot_id: str | None,
             row = await find(session, Scope(server_name), candidate)
             await session.commit()
             return row
-    raise Conflict(f"the bot id {ids[-1]!r} is taken", code="already-exists")
+    raise ConflictError(f"the bot id {ids[-1]!r} is taken", code="already-exists")
 
 
 async def _make_room(session: AsyncSession, server_name: str) -> None:
     query = select(col(Server.max_bots)).where(col(Server.name) == server_name).with_for_update(key_share=True)
     max_bots = (await session.execute(query)).scalar_one_or_none()
     if max_bots is None:
-        raise InvalidInput(f"there is no server {server_name!r}", code="unknown-server")
+        raise InvalidInputError(f"there is no server {server_name!r}", code="unknown-server")
     count = select(func.count(), func.count().filter(col(Bot.deleting))).where(col(Bot.server_name) == server_name)
     present, leaving = (await session.execute(count)).one()
     if present >= max_bots:
         going = f", {leaving} of them being deleted" if leaving else ""
-        raise LimitReached(f"server {server_name!r} has {present} bots{going}; its maxBots is {max_bots}")
+        raise LimitReachedError(f"server {server_name!r} has {present} bots{going}; its maxBots is {max_bots}")
 
 
 def _rows(scope: Scope) -> Select[Bot, BotStatus]:

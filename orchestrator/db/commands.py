@@ -12,17 +12,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from bot_runtime.contract import CustomCommand
-from orchestrator.db.message_models import Command
+from orchestrator.db.message_models import StoredCommand
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
-from orchestrator.errors import Conflict, LimitReached, NotFound
+from orchestrator.errors import ConflictError, LimitReachedError, NotFoundError
 
 MAX_COMMANDS = 200
 MAX_BYTES = 128 << 10
 """Of all texts of one scope together: a bot's configuration, with those of three scopes, must fit into 1 MiB."""
 
-_SIZE = func.octet_length(func.coalesce(col(Command.response), "")) + func.octet_length(
-    func.coalesce(col(Command.webhook), "")
+_SIZE = func.octet_length(func.coalesce(col(StoredCommand.response), "")) + func.octet_length(
+    func.coalesce(col(StoredCommand.webhook), "")
 )
 
 
@@ -35,33 +35,35 @@ class Owner(NamedTuple):
     def holds(self) -> ColumnElement[bool]:
         """The condition that a command is of exactly this owner."""
         return and_(
-            col(Command.server_name).is_not_distinct_from(self.server_name),
-            col(Command.bot_id).is_not_distinct_from(self.bot_id),
+            col(StoredCommand.server_name).is_not_distinct_from(self.server_name),
+            col(StoredCommand.bot_id).is_not_distinct_from(self.bot_id),
         )
 
 
 def visible(scope: Scope) -> ColumnElement[bool]:
     """The condition that a command is in a scope: its server's and the global ones."""
-    return or_(scope.covers(col(Command.server_name)), col(Command.server_name).is_(None))
+    return or_(scope.covers(col(StoredCommand.server_name)), col(StoredCommand.server_name).is_(None))
 
 
 async def of_bot(session: AsyncSession, bot: Bot) -> list[CustomCommand]:
     """The commands that a bot has, in the order of their names."""
     query = (
-        select(col(Command.name), col(Command.response), col(Command.webhook))
+        select(col(StoredCommand.name), col(StoredCommand.response), col(StoredCommand.webhook))
         .where(
             or_(
-                col(Command.bot_id) == bot.id,
+                col(StoredCommand.bot_id) == bot.id,
                 and_(
-                    col(Command.bot_id).is_(None),
-                    or_(col(Command.server_name) == bot.server_name, col(Command.server_name).is_(None)),
+                    col(StoredCommand.bot_id).is_(None),
+                    or_(col(StoredCommand.server_name) == bot.server_name, col(StoredCommand.server_name).is_(None)),
                 ),
             )
         )
         .order_by(
-            col(Command.name), col(Command.bot_id).asc().nulls_last(), col(Command.server_name).asc().nulls_last()
+            col(StoredCommand.name),
+            col(StoredCommand.bot_id).asc().nulls_last(),
+            col(StoredCommand.server_name).asc().nulls_last(),
         )
-        .ext(distinct_on(col(Command.name)))
+        .ext(distinct_on(col(StoredCommand.name)))
     )
     rows = (await session.execute(query)).all()
     return [CustomCommand(name=row.name, response=row.response, webhook=row.webhook) for row in rows]
@@ -69,57 +71,59 @@ async def of_bot(session: AsyncSession, bot: Bot) -> list[CustomCommand]:
 
 async def page(
     session: AsyncSession, scope: Scope, *, limit: int, after: str | None, bot_id: str | None, server_name: str | None
-) -> list[Command]:
+) -> list[StoredCommand]:
     """At most `limit` commands in the order of their ids, beginning after one."""
-    query = select(Command).where(visible(scope)).order_by(col(Command.id)).limit(limit)
+    query = select(StoredCommand).where(visible(scope)).order_by(col(StoredCommand.id)).limit(limit)
     if after is not None:
-        query = query.where(col(Command.id) > after)
+        query = query.where(col(StoredCommand.id) > after)
     if bot_id is not None:
-        query = query.where(col(Command.bot_id) == bot_id)
+        query = query.where(col(StoredCommand.bot_id) == bot_id)
     if server_name is not None:
-        query = query.where(col(Command.server_name) == server_name)
+        query = query.where(col(StoredCommand.server_name) == server_name)
     return list((await session.execute(query)).scalars())
 
 
-async def find(session: AsyncSession, scope: Scope, command_id: str, *, for_change: bool = False) -> Command:
-    """One command. Raises NotFound, also for one outside the scope."""
-    query = select(Command).where(visible(scope), col(Command.id) == command_id)
+async def find(session: AsyncSession, scope: Scope, command_id: str, *, for_change: bool = False) -> StoredCommand:
+    """One command. Raises NotFoundError, also for one outside the scope."""
+    query = select(StoredCommand).where(visible(scope), col(StoredCommand.id) == command_id)
     if for_change:
         query = query.with_for_update()
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
-        raise NotFound(f"there is no command {command_id!r}")
+        raise NotFoundError(f"there is no command {command_id!r}")
     return row
 
 
 async def create(
     session: AsyncSession, owner: Owner, *, name: str, response: str | None, webhook: str | None
-) -> Command:
-    """A new command, not yet committed. Raises Conflict (the owner has one of that name) and LimitReached."""
+) -> StoredCommand:
+    """A new command, not yet committed. Raises ConflictError (the owner has one of that name) and LimitReachedError."""
     values = {"name": name, "response": response, "webhook": webhook}
     await _lock(session, owner)
     made = await session.execute(
-        insert(Command)
+        insert(StoredCommand)
         .values(id=uuid.uuid4().hex, server_name=owner.server_name, bot_id=owner.bot_id, **values)
         .on_conflict_do_nothing()
-        .returning(Command)
+        .returning(StoredCommand)
     )
     row = made.scalar_one_or_none()
     if row is None:
-        raise Conflict(f"there is a command {name!r} already", code="already-exists")
+        raise ConflictError(f"there is a command {name!r} already", code="already-exists")
     await _keep_to_limits(session, owner)
     return row
 
 
 async def change(
-    session: AsyncSession, command: Command, *, name: str, response: str | None, webhook: str | None
+    session: AsyncSession, command: StoredCommand, *, name: str, response: str | None, webhook: str | None
 ) -> None:
-    """Change a locked command. Raises Conflict and LimitReached."""
+    """Change a locked command. Raises ConflictError and LimitReachedError."""
     owner = Owner(command.server_name, command.bot_id)
     await _lock(session, owner)
-    taken = select(col(Command.id)).where(owner.holds(), col(Command.name) == name, col(Command.id) != command.id)
+    taken = select(col(StoredCommand.id)).where(
+        owner.holds(), col(StoredCommand.name) == name, col(StoredCommand.id) != command.id
+    )
     if (await session.execute(taken)).scalar_one_or_none() is not None:
-        raise Conflict(f"there is a command {name!r} already", code="already-exists")
+        raise ConflictError(f"there is a command {name!r} already", code="already-exists")
     if (command.name, command.response, command.webhook) == (name, response, webhook):
         return
     command.name, command.response, command.webhook = name, response, webhook
@@ -136,6 +140,6 @@ async def _lock(session: AsyncSession, owner: Owner) -> None:
 async def _keep_to_limits(session: AsyncSession, owner: Owner) -> None:
     number, size = (await session.execute(select(func.count(), func.sum(_SIZE)).where(owner.holds()))).one()
     if number > MAX_COMMANDS:
-        raise LimitReached(f"there are {MAX_COMMANDS} commands already, which is the most")
+        raise LimitReachedError(f"there are {MAX_COMMANDS} commands already, which is the most")
     if size > MAX_BYTES:
-        raise LimitReached(f"the answers of all commands together may have {MAX_BYTES >> 10} KiB")
+        raise LimitReachedError(f"the answers of all commands together may have {MAX_BYTES >> 10} KiB")

@@ -4,12 +4,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
-class LostLeadership(Exception):
+class LeadershipLostError(Exception):
     """Another controller acts for this server now."""
 
 
 async def hold(session: AsyncSession, *, server: str, epoch: int) -> None:
-    """Raise LostLeadership unless `epoch` is the server's, which it then stays until the transaction ends.
+    """Raise LeadershipLostError unless `epoch` is the server's, which it then stays until the transaction ends.
 
     FOR SHARE: a successor's `epoch + 1` waits for this transaction, so the check holds until the commit.
     """
@@ -17,4 +17,4 @@ async def hold(session: AsyncSession, *, server: str, epoch: int) -> None:
         text("SELECT epoch FROM servers WHERE name = :name FOR SHARE").bindparams(name=server)
     )
     if present != epoch:
-        raise LostLeadership(f"epoch {epoch} of server {server} has ended")
+        raise LeadershipLostError(f"epoch {epoch} of server {server} has ended")

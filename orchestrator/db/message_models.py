@@ -8,7 +8,6 @@ Triggers (see the second migration) notify `botdock_messages` (payload `{server}
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -28,22 +27,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from orchestrator.db.columns import created, moment
+from orchestrator.states import MessageState
 
-
-class MessageState(StrEnum):
-    """How far a message has come."""
-
-    QUEUED = "queued"
-    """It waits for its turn, its slot in the rate limit, or its bot."""
-    SENDING = "sending"
-    SENT = "sent"
-    """WhatsApp has taken it."""
-    DELIVERED = "delivered"
-    READ = "read"
-    FAILED = "failed"
-
-
-PENDING = (MessageState.QUEUED, MessageState.SENDING)
 _WHERE_PENDING = text("state IN ('queued', 'sending')")
 
 
@@ -71,7 +56,6 @@ class Message(SQLModel, table=True):
     """Within a chat the order of sending."""
     server_name: str
     bot_id: str = Field(sa_column=_fk_bot())
-    direction: str = Field(default="out", sa_column_kwargs={"server_default": "out"})
     to_chat: str
     """The chat's id, as `bot_runtime` writes it: one chat has one."""
     content: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
@@ -130,7 +114,7 @@ class EarlyAck(SQLModel, table=True):
     created_at: datetime = created()
 
 
-class Command(SQLModel, table=True):
+class StoredCommand(SQLModel, table=True):
     """A command of one bot, of all bots of a server, or of all bots."""
 
     __tablename__ = "commands"
@@ -160,7 +144,7 @@ class Command(SQLModel, table=True):
     updated_at: datetime = created()
 
 
-class Group(SQLModel, table=True):
+class StoredGroup(SQLModel, table=True):
     """A group that a bot's account is in, as the bot last told."""
 
     __tablename__ = "groups"

@@ -15,10 +15,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from orchestrator.db.message_models import Message, MessageFile, MessageState
+from orchestrator.db.message_models import Message, MessageFile
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
-from orchestrator.errors import Conflict, InvalidInput, NotFound, TooManyMessages
+from orchestrator.errors import ConflictError, InvalidInputError, NotFoundError, TooManyMessagesError
+from orchestrator.states import MessageState
 
 CANCELLED = "cancelled"
 
@@ -46,8 +47,8 @@ class RateLimit:
 async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLimit, *, queue: bool) -> Message:
     """Take a message in, committed; with a known idempotency key the message that it was given first.
 
-    `queue`: one beyond the rate limit waits for its slot instead of being refused. Raises InvalidInput for a key that
-    was used for something else, and TooManyMessages.
+    `queue`: a message beyond the rate limit waits for its slot instead of being refused. Raises InvalidInputError for
+    a key that was used for something else, and TooManyMessagesError.
     """
     bot_id, server_name = bot.id, bot.server_name  # a rollback forgets the row
     if (earlier := await _earlier(session, bot_id, new)) is not None:
@@ -82,7 +83,7 @@ async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLi
         await session.rollback()
         if (earlier := await _earlier(session, bot_id, new)) is not None:
             return earlier
-        raise Conflict("a call with this idempotency key is under way; repeat it")
+        raise ConflictError("a call with this idempotency key is under way; repeat it")
     if new.file is not None:
         await session.execute(insert(MessageFile).values(message_id=row.id, size=len(new.file), data=new.file))
     await session.commit()
@@ -90,13 +91,13 @@ async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLi
 
 
 async def find(session: AsyncSession, scope: Scope, bot_id: str, message_id: str) -> Message:
-    """One message of a bot. Raises NotFound, also for one outside the scope."""
+    """One message of a bot. Raises NotFoundError, also for one outside the scope."""
     query = select(Message).where(
         scope.covers(col(Message.server_name)), col(Message.bot_id) == bot_id, col(Message.id) == message_id
     )
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
-        raise NotFound(f"bot {bot_id!r} has no message {message_id!r}")
+        raise NotFoundError(f"bot {bot_id!r} has no message {message_id!r}")
     return row
 
 
@@ -122,7 +123,7 @@ async def page(
 
 
 async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: str) -> Message:
-    """Take back a message that waits; committed. Raises NotFound, and Conflict when it is too late."""
+    """Take back a message that waits; committed. Raises NotFoundError, and ConflictError when it is too late."""
     row = await find(session, scope, bot_id, message_id)
     changed = await session.execute(
         update(Message)
@@ -142,7 +143,9 @@ async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: s
         await session.commit()
     await session.refresh(row)
     if row.reason != CANCELLED:
-        raise Conflict(f"message {message_id!r} is {row.state}: only a queued one can be taken back", code="not-queued")
+        raise ConflictError(
+            f"message {message_id!r} is {row.state}: only a queued one can be taken back", code="not-queued"
+        )
     return row
 
 
@@ -152,7 +155,7 @@ async def _earlier(session: AsyncSession, bot_id: str, new: NewMessage) -> Messa
     query = select(Message).where(col(Message.bot_id) == bot_id, col(Message.idempotency_key) == new.idempotency_key)
     row = (await session.execute(query)).scalar_one_or_none()
     if row is not None and row.request_hash != new.request_hash:
-        raise InvalidInput("this idempotency key was used for another message", code="idempotency-key-reused")
+        raise InvalidInputError("this idempotency key was used for another message", code="idempotency-key-reused")
     return row
 
 
@@ -176,9 +179,9 @@ async def _slot(session: AsyncSession, bot_id: str, chat: str, limit: RateLimit)
     return now, now if row.nth is None else max(now, row.nth + limit.window)
 
 
-def _limited(limit: RateLimit, wait: timedelta) -> TooManyMessages:
+def _limited(limit: RateLimit, wait: timedelta) -> TooManyMessagesError:
     milliseconds = max(1, -(-wait // timedelta(milliseconds=1)))
-    return TooManyMessages(
+    return TooManyMessagesError(
         f"at most {limit.maximum} messages in {limit.window.total_seconds():g} s to one recipient; "
         f'try again in {milliseconds} ms, or send "queue": true',
         retry_after_ms=milliseconds,

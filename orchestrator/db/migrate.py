@@ -14,10 +14,10 @@ from sqlalchemy.exc import OperationalError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from orchestrator.db.keys import hash_key, new_key
-from orchestrator.db.models import Role
 from orchestrator.db.schema import MIGRATIONS
-from orchestrator.errors import Unavailable
+from orchestrator.errors import UnavailableError
 from orchestrator.settings import Settings
+from orchestrator.states import Role
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Migrated:
 
 
 def migrate_when_reachable(settings: Settings) -> Migrated:
-    """`migrate`, as soon as Postgres answers. Raises Unavailable when it does not within half a minute."""
+    """`migrate`, as soon as Postgres answers. Raises UnavailableError when it does not within half a minute."""
     attempts = Retrying(
         retry=retry_if_exception_type(OperationalError),
         wait=wait_fixed(RETRY_SECONDS),
@@ -49,7 +49,7 @@ def migrate_when_reachable(settings: Settings) -> Migrated:
         return attempts(migrate, settings)
     except OperationalError as exc:
         reason = str(exc.orig).strip().splitlines()[0] if exc.orig is not None else "no answer"
-        raise Unavailable(f"Postgres cannot be reached (is DATABASE_URL right?): {reason}") from exc
+        raise UnavailableError(f"Postgres cannot be reached (is DATABASE_URL right?): {reason}") from exc
 
 
 def migrate(settings: Settings) -> Migrated:

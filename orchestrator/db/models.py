@@ -7,7 +7,6 @@ is acted on at once whoever made it. Status writes notify nobody.
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, DateTime, Index, Text, UniqueConstraint, text
@@ -16,6 +15,7 @@ from sqlmodel import Field, SQLModel
 
 from orchestrator.db.columns import counter, created, json_object, moment
 from orchestrator.db.keys import new_runtime_token
+from orchestrator.states import Approval, DesiredState, Phase
 
 CHANGES_CHANNEL = "botdock_bots"
 MESSAGES_CHANNEL = "botdock_messages"
@@ -23,51 +23,6 @@ NEXT_CONFIG_GENERATION = "nextval('botdock_config_generation')"
 EVERYTHING = "*"
 """Payload that asks every controller for a full look."""
 RANDOM_TOKEN = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"  # noqa: S105 - makes one
-
-
-class Approval(StrEnum):
-    """Whether people let a bot run. Only approved ones do."""
-
-    PENDING = "pending"
-    APPROVED = "approved"
-    REJECTED = "rejected"
-
-
-class Desired(StrEnum):
-    """What people want of an approved bot."""
-
-    RUNNING = "running"
-    STOPPED = "stopped"
-
-
-class Phase(StrEnum):
-    """The one word that sums a bot up."""
-
-    PENDING = "pending"
-    STOPPED = "stopped"
-    STARTING = "starting"
-    PAIRING = "pairing"
-    ONLINE = "online"
-    DEGRADED = "degraded"
-    BACKING_OFF = "backing-off"
-    CRASH_LOOP = "crash-loop"
-    SKIPPED = "skipped"
-    LOGGED_OUT = "logged-out"
-    OUTDATED = "outdated"
-    BANNED = "banned"
-    EXPIRED = "expired"
-    STOPPING = "stopping"
-
-
-class Role(StrEnum):
-    """What an API key may do."""
-
-    ADMIN = "admin"
-    """Everything on every server."""
-    OPERATOR = "operator"
-    """Everything on its own server but servers and keys."""
-    VIEWER = "viewer"
-    """Only reading, on its own server."""
 
 
 class Installation(SQLModel, table=True):
@@ -110,7 +65,7 @@ class Bot(SQLModel, table=True):
         default=Approval.PENDING, sa_column=Column(Text, nullable=False, server_default=Approval.PENDING)
     )
     desired_state: str = Field(
-        default=Desired.RUNNING, sa_column=Column(Text, nullable=False, server_default=Desired.RUNNING)
+        default=DesiredState.RUNNING, sa_column=Column(Text, nullable=False, server_default=DesiredState.RUNNING)
     )
     settings: dict[str, Any] = json_object()
     """Overrides of `RuntimeConfig` fields (camelCase): applied live, no restart."""

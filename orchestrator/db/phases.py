@@ -7,7 +7,8 @@ from that moment on, in lists, filters, counts and metrics alike.
 from sqlalchemy import ColumnElement, case, literal
 from sqlmodel import col
 
-from orchestrator.db.models import Bot, BotStatus, Phase
+from orchestrator.db.models import Bot, BotStatus
+from orchestrator.states import Phase
 
 SHOWN_PHASE: ColumnElement[str] = case((col(Bot.deleting), literal(str(Phase.STOPPING))), else_=col(BotStatus.phase))
 

@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from orchestrator.db.message_models import EarlyAck, Message, MessageState
+from orchestrator.db.message_models import EarlyAck, Message
+from orchestrator.states import MessageState
 
 _BEFORE = {
     MessageState.DELIVERED: (MessageState.SENT,),

@@ -11,7 +11,7 @@ from sqlmodel import col
 from orchestrator.db.models import Bot, BotStatus, Server
 from orchestrator.db.phases import SHOWN_PHASE
 from orchestrator.db.scope import Scope
-from orchestrator.errors import Conflict, NotFound
+from orchestrator.errors import ConflictError, NotFoundError
 
 CONTROLLER_SILENT_AFTER = timedelta(seconds=30)
 """A controller that has not been seen for so long does not act."""
@@ -23,7 +23,7 @@ ACTING = and_(
 
 
 @dataclass(frozen=True, slots=True)
-class ServerView:
+class ServerOverview:
     """A server with what is known of it."""
 
     server: Server
@@ -38,41 +38,41 @@ class ServerView:
         return sum(self.phases.values())
 
 
-async def page(session: AsyncSession, scope: Scope, *, limit: int, after: str | None = None) -> list[ServerView]:
+async def page(session: AsyncSession, scope: Scope, *, limit: int, after: str | None = None) -> list[ServerOverview]:
     """At most `limit` servers in the order of their names, beginning after one."""
     query = select(Server, ACTING).where(scope.covers(col(Server.name))).order_by(col(Server.name)).limit(limit)
     if after is not None:
         query = query.where(col(Server.name) > after)
     rows = (await session.execute(query)).all()
     phases = await _phases(session, [server.name for server, _ in rows])
-    return [ServerView(server, acting, phases.get(server.name, {})) for server, acting in rows]
+    return [ServerOverview(server, acting, phases.get(server.name, {})) for server, acting in rows]
 
 
-async def find(session: AsyncSession, scope: Scope, name: str) -> ServerView:
-    """One server. Raises NotFound, also for one outside the scope."""
+async def find(session: AsyncSession, scope: Scope, name: str) -> ServerOverview:
+    """One server. Raises NotFoundError, also for one outside the scope."""
     query = select(Server, ACTING).where(scope.covers(col(Server.name)), col(Server.name) == name)
     row = (await session.execute(query)).one_or_none()
     if row is None:
-        raise NotFound(f"there is no server {name!r}")
+        raise NotFoundError(f"there is no server {name!r}")
     phases = await _phases(session, [name])
-    return ServerView(row[0], row[1], phases.get(name, {}))
+    return ServerOverview(row[0], row[1], phases.get(name, {}))
 
 
 async def create(session: AsyncSession, *, name: str, max_bots: int) -> None:
-    """A new server. Raises Conflict when there is one of that name."""
+    """A new server. Raises ConflictError when there is one of that name."""
     made = await session.execute(
         insert(Server).values(name=name, max_bots=max_bots).on_conflict_do_nothing().returning(col(Server.name))
     )
     if made.one_or_none() is None:
-        raise Conflict(f"there is a server {name!r} already", code="already-exists")
+        raise ConflictError(f"there is a server {name!r} already", code="already-exists")
 
 
 async def set_max_bots(session: AsyncSession, scope: Scope, name: str, max_bots: int) -> None:
-    """Change how many bots a server may have. Raises NotFound."""
+    """Change how many bots a server may have. Raises NotFoundError."""
     query = select(Server).where(scope.covers(col(Server.name)), col(Server.name) == name)
     server = (await session.execute(query.with_for_update(key_share=True))).scalar_one_or_none()
     if server is None:
-        raise NotFound(f"there is no server {name!r}")
+        raise NotFoundError(f"there is no server {name!r}")
     server.max_bots = max_bots
     await session.flush()
 

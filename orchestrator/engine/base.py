@@ -4,14 +4,14 @@
 at once, never block the event loop, and raise only:
 
     EngineError                  something failed; `code` is stable, the message may be shown to an operator
-    ├── EngineUnavailable        the engine does not answer; every bot is affected, none is at fault
-    ├── NameTaken                a container of that name exists (create), or a volume (create) or network
+    ├── EngineUnavailableError        the engine does not answer; every bot is affected, none is at fault
+    ├── NameTakenError                a container of that name exists (create), or a volume (create) or network
     │                            (ensure_network) of that name that is not ours
-    ├── NetworkMissing           the bots' network is gone (create, start); `ensure_network` makes it again
-    ├── ImageMissing             the image is not there (create)
-    ├── InvalidSpec              the engine refuses the options (create, start)
-    ├── DiskFull                 no space left on the engine's disk (create, start)
-    └── NotFound                 no such container (start, kill, logs)
+    ├── NetworkMissingError           the bots' network is gone (create, start); `ensure_network` makes it again
+    ├── ImageMissingError             the image is not there (create)
+    ├── InvalidSpecError              the engine refuses the options (create, start)
+    ├── DiskFullError                 no space left on the engine's disk (create, start)
+    └── ContainerNotFoundError                 no such container (start, kill, logs)
 """
 
 from collections.abc import AsyncIterator
@@ -120,43 +120,43 @@ class EngineError(Exception):
     code = "engine-error"
 
 
-class EngineUnavailable(EngineError):
+class EngineUnavailableError(EngineError):
     """The engine does not answer."""
 
     code = "engine-unavailable"
 
 
-class NameTaken(EngineError):
+class NameTakenError(EngineError):
     """The name belongs to a container that exists, or to a volume or network that is not ours."""
 
     code = "name-taken"
 
 
-class NetworkMissing(EngineError):
+class NetworkMissingError(EngineError):
     """The network of the bots is gone."""
 
     code = "network-missing"
 
 
-class ImageMissing(EngineError):
+class ImageMissingError(EngineError):
     """The image is not on the engine and could not be had."""
 
     code = "image-missing"
 
 
-class InvalidSpec(EngineError):
+class InvalidSpecError(EngineError):
     """The engine refuses the container's options."""
 
     code = "invalid-spec"
 
 
-class DiskFull(EngineError):
+class DiskFullError(EngineError):
     """The engine's disk is full."""
 
     code = "disk-full"
 
 
-class NotFound(EngineError):
+class ContainerNotFoundError(EngineError):
     """There is no such container."""
 
     code = "container-not-found"
@@ -166,7 +166,7 @@ class Engine(Protocol):
     """Runs containers for one installation (`owner`) and one server."""
 
     async def ping(self) -> None:
-        """Return when the engine answers, else raise EngineUnavailable."""
+        """Return when the engine answers, else raise EngineUnavailableError."""
 
     async def ensure_network(self, name: str) -> None:
         """Make the server's bridge network unless it exists, and attach the stack's own containers (api, controller,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 
-from orchestrator.db.message_models import MessageState
+from orchestrator.states import MessageState
 
 FIRST_DELAY = 1.0
 MAX_DELAY = 30.0
@@ -112,14 +112,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoAnswer:
+class NoResponse:
     """No answer came. `asked`: the bot may have got the request."""
 
     message: str
     asked: bool
 
 
-Answer = Sent | Refused | NoAnswer
+Answer = Sent | Refused | NoResponse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +143,7 @@ def judge(answer: Answer, *, asked_before: bool, attempts: int) -> Next:
             return Next(state=MessageState.SENT, reason=UNCONFIRMED, detail="WhatsApp has not confirmed it yet")
         case Sent():
             return Next(state=MessageState.SENT)
-        case NoAnswer():
+        case NoResponse():
             unknown = answer.asked or asked_before
             return Next(
                 state=MessageState.SENDING if unknown else MessageState.QUEUED,

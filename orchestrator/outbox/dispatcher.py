@@ -16,12 +16,12 @@ import httpx
 import msgspec
 
 from bot_runtime import contract
-from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachable
-from orchestrator.db.fence import LostLeadership
-from orchestrator.db.message_models import MessageState
-from orchestrator.outbox.delivery_policy import Answer, Head, NoAnswer, Refused, Sent, choose, judge
-from orchestrator.outbox.store import OutboxStore, Outgoing
+from orchestrator.clients.bot import BotEndpoint, RuntimeCallError, RuntimeClient, RuntimeUnreachableError
+from orchestrator.db.fence import LeadershipLostError
+from orchestrator.outbox.delivery_policy import Answer, Head, NoResponse, Refused, Sent, choose, judge
+from orchestrator.outbox.store import OutboxStore, QueuedMessage
 from orchestrator.settings import Settings
+from orchestrator.states import MessageState
 from orchestrator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -38,20 +38,10 @@ TROUBLE_DELAY = 1.0
 LONGEST_NAP = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a bot that is online can be asked."""
-
-    address: str
-    token: str
-    volume: str
-    """Spool id of its volume, where it keeps what it was asked to send."""
-
-
 class Bots(Protocol):
     """Who knows the bots."""
 
-    def endpoint(self, bot_id: str) -> Endpoint | None:
+    def endpoint(self, bot_id: str) -> BotEndpoint | None:
         """Where to ask the bot; None while it is not online."""
 
 
@@ -60,12 +50,12 @@ class _Lane:
     """One bot's messages under way."""
 
     client: RuntimeClient
-    endpoint: Endpoint
+    endpoint: BotEndpoint
     busy: set[str] = field(default_factory=set)
 
 
 class Dispatcher:
-    """All bots of a server. `run` until cancelled; raises LostLeadership when another controller took over."""
+    """All bots of a server. `run` until cancelled; raises LeadershipLostError when another controller took over."""
 
     def __init__(
         self,
@@ -137,7 +127,7 @@ class Dispatcher:
             bot_id = await self._queue.get()
             try:
                 await self._pump(bot_id)
-            except LostLeadership:
+            except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - one bot's trouble must not end the others' sending
                 log.warning("messages of bot %s wait: %s", bot_id, type(exc).__name__)
@@ -177,7 +167,7 @@ class Dispatcher:
             # Clocks may be set: a long wait is looked at again now and then.
             self._queue.add_later(bot_id, min(choice.wake_after, LONGEST_NAP))
 
-    async def _lane(self, bot_id: str, endpoint: Endpoint | None, *, needed: bool) -> _Lane | None:
+    async def _lane(self, bot_id: str, endpoint: BotEndpoint | None, *, needed: bool) -> _Lane | None:
         """The bot's lane at its present endpoint; an old one is kept until nothing is under way in it."""
         lane = self._lanes.get(bot_id)
         if lane is not None and not lane.busy and (not needed or lane.endpoint != endpoint):
@@ -191,7 +181,7 @@ class Dispatcher:
             lane = self._lanes[bot_id] = _Lane(client, endpoint)
         return lane
 
-    async def _deliver(self, bot_id: str, lane: _Lane, head: Head, message: Outgoing) -> None:
+    async def _deliver(self, bot_id: str, lane: _Lane, head: Head, message: QueuedMessage) -> None:
         delay = 0.0
         try:
             async with self._room:
@@ -201,7 +191,7 @@ class Dispatcher:
                 sent = answer if isinstance(answer, Sent) else None
                 await self._store.record(bot_id, message.id, result, sent)
             self._on_result(str(result.state) if result.state is not MessageState.QUEUED else "again")
-        except LostLeadership:
+        except LeadershipLostError:
             raise
         except Exception as exc:  # noqa: BLE001, RUF100 - it stays `sending` and is asked for again
             log.warning("the result of message %s was not kept yet: %s", message.id, type(exc).__name__)
@@ -211,7 +201,7 @@ class Dispatcher:
             lane.busy.discard(message.chat)
             self._queue.add_later(bot_id, delay)
 
-    async def _ask(self, client: RuntimeClient, message: Outgoing) -> Answer:
+    async def _ask(self, client: RuntimeClient, message: QueuedMessage) -> Answer:
         """Have the bot send a message; whatever goes wrong is an answer, too."""
         try:
             request = msgspec.convert(
@@ -229,7 +219,7 @@ class Dispatcher:
             result = await client.send(request, timeout=SEND_SECONDS)
         except RuntimeCallError as exc:
             return Refused(status=exc.status, code=exc.code, message=exc.message, retry_after_ms=exc.retry_after_ms)
-        except RuntimeUnreachable as exc:
+        except RuntimeUnreachableError as exc:
             connected = not isinstance(exc.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-            return NoAnswer(message=str(exc), asked=asked and connected)
+            return NoResponse(message=str(exc), asked=asked and connected)
         return Sent(whatsapp_id=result.message_id, unconfirmed=result.unconfirmed)

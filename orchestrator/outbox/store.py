@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from orchestrator.db import fence, receipts
-from orchestrator.db.message_models import PENDING, EarlyAck, Message, MessageFile, MessageState
+from orchestrator.db.message_models import EarlyAck, Message, MessageFile
 from orchestrator.db.models import BotStatus
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
 from orchestrator.outbox.delivery_policy import RATE_LIMITED, Head, Next, Sent
+from orchestrator.states import PENDING, MessageState
 
 MAX_HEADS = 200
 """Chats of one bot that are looked at together."""
@@ -26,7 +27,7 @@ _IN_PLACE = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class QueuedMessage:
     """A message that is to be sent now."""
 
     id: str
@@ -87,7 +88,7 @@ class OutboxStore:
         ]
         return heads, rows[0].now if rows else datetime.now(UTC)
 
-    async def begin(self, heads: Sequence[Head], *, volume: str) -> list[Outgoing]:
+    async def begin(self, heads: Sequence[Head], *, volume: str) -> list[QueuedMessage]:
         """Write down that these are being sent, before the bot is asked. Those cancelled meanwhile are left out."""
         ids = [head.id for head in heads]
         statement = (
@@ -115,7 +116,7 @@ class OutboxStore:
             sizes = {row.message_id: row.size for row in await session.execute(files)}
             await session.commit()
         return [
-            Outgoing(
+            QueuedMessage(
                 id=row.id,
                 chat=row.to_chat,
                 content=row.content,

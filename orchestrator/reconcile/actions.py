@@ -1,6 +1,6 @@
 """What a worker does: each action of the plan, carried out on the engine and kept in the bot's record.
 
-All methods raise EngineError and its kinds, LostLeadership, and what SQLAlchemy raises when Postgres is away.
+All methods raise EngineError and its kinds, LeadershipLostError, and what SQLAlchemy raises when Postgres is away.
 """
 
 import asyncio
@@ -9,13 +9,13 @@ from dataclasses import replace
 from random import Random
 
 from bot_runtime.contract import EventType
-from orchestrator.engine.base import ContainerSpec, Engine, Label, NameTaken, NetworkMissing
-from orchestrator.reconcile.bot_state import BotRecord, moment
+from orchestrator.engine.base import ContainerSpec, Engine, Label, NameTakenError, NetworkMissingError
+from orchestrator.reconcile.bot_state import BotState, moment
 from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.exit_recorder import record_exit
-from orchestrator.reconcile.plan import Action, Decision, Probed
+from orchestrator.reconcile.plan import Action, Decision, ProbeResult
 from orchestrator.reconcile.restart_policy import RestartPolicy
-from orchestrator.reconcile.status_store import Store
+from orchestrator.reconcile.status_store import StatusStore
 
 
 class Actions:
@@ -25,7 +25,7 @@ class Actions:
         self,
         *,
         engine: Engine,
-        store: Store,
+        store: StatusStore,
         owner: str,
         policy: RestartPolicy,
         stop_timeout: float,
@@ -40,7 +40,7 @@ class Actions:
         self._clock = clock
         self._random = random
 
-    async def do(self, record: BotRecord, decision: Decision, spec: ContainerSpec | None) -> None:
+    async def do(self, record: BotState, decision: Decision, spec: ContainerSpec | None) -> None:
         """Carry out a decision other than NOTHING; `spec` is there for whatever starts the bot."""
         match decision.action:
             case Action.CREATE:
@@ -66,7 +66,7 @@ class Actions:
             case Action.RECORD_EXIT:
                 await record_exit(record, self._engine, self._policy, now=self._clock(), random=self._random.random())
 
-    async def inspect(self, record: BotRecord) -> None:
+    async def inspect(self, record: BotState) -> None:
         """Look at the bot's container, by its id or else by its name."""
         assert record.bot is not None  # noqa: S101 - callers have looked
         found = None
@@ -82,7 +82,7 @@ class Actions:
             record.probed = record.health = None
         record.container = found
 
-    async def _create(self, record: BotRecord, spec: ContainerSpec) -> None:
+    async def _create(self, record: BotState, spec: ContainerSpec) -> None:
         _begin_run(record)
         # At once, because both wait for a disk: a container that is only created does nothing yet, and whoever finds it
         # starts it or takes it away.
@@ -91,7 +91,7 @@ class Actions:
         )
         if isinstance(written, BaseException):
             raise written
-        if isinstance(container, NameTaken):
+        if isinstance(container, NameTakenError):
             # Ours from a controller that died after creating it, or a stranger's: the plan decides when it sees it.
             await self.inspect(record)
             if record.container is None:
@@ -104,11 +104,11 @@ class Actions:
     async def _create_in_network(self, spec: ContainerSpec) -> str:
         try:
             return await self._engine.create(spec)
-        except NetworkMissing:
+        except NetworkMissingError:
             await self._engine.ensure_network(spec.network)
             return await self._engine.create(spec)
 
-    async def _start(self, record: BotRecord, container: str) -> None:
+    async def _start(self, record: BotState, container: str) -> None:
         record.own_start = container
         await self._engine.start(container)
         now = self._clock()
@@ -127,10 +127,10 @@ class Actions:
         record.restarts += again
         record.started_at = moment(now)
         record.health = None
-        record.probed = Probed(since=now)
+        record.probed = ProbeResult(since=now)
         record.add_event(EventType.CONTAINER_START, {"containerId": container, "restarts": record.restarts}, now=now)
 
-    async def _remove_volume(self, record: BotRecord, action: Action) -> None:
+    async def _remove_volume(self, record: BotState, action: Action) -> None:
         """What cannot be taken back is done only by the acting controller, and if it is wanted at this moment."""
         bot = record.bot
         assert bot is not None  # noqa: S101 - callers have looked
@@ -145,7 +145,7 @@ class Actions:
         record.paired_number = None
         record.known = replace(record.known, session_generation=bot.session_generation, run_open=False)
 
-    async def _kill(self, record: BotRecord, decision: Decision) -> None:
+    async def _kill(self, record: BotState, decision: Decision) -> None:
         # Looked at once more: one that has ended by itself keeps its own reason.
         before = record.container
         await self.inspect(record)
@@ -155,12 +155,12 @@ class Actions:
             record.kill_reason = (decision.reason, decision.message)
         await self._signal(record, "SIGKILL")
 
-    async def _signal(self, record: BotRecord, signal: str) -> None:
+    async def _signal(self, record: BotState, signal: str) -> None:
         assert record.container is not None  # noqa: S101 - the plan signals only what runs
         await self._engine.kill(record.container.id, signal)
 
 
-def _begin_run(record: BotRecord) -> None:
+def _begin_run(record: BotState) -> None:
     """What has to be written before a container is started: a successor must neither take the run for the last one,
     with its stop under way, nor restart it again; and a controller that was succeeded must not start anything."""
     assert record.bot is not None  # noqa: S101 - callers have looked

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from bot_runtime.contract import EventType, Health
-from orchestrator.db.models import Bot, BotStatus, Phase
+from orchestrator.db.models import Bot, BotStatus
 from orchestrator.engine.base import EngineEvent, EngineEventKind, ObservedContainer
-from orchestrator.reconcile.plan import Decision, Known, Probed
+from orchestrator.reconcile.plan import Decision, ProbeResult, Remembered
+from orchestrator.states import Phase
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class PendingEvent:
 
 
 @dataclass(slots=True)
-class BotRecord:
+class BotState:
     """One bot, as the controller knows it. Changed only by the bot's own worker, sweep and probe callbacks."""
 
     bot_id: str
@@ -36,7 +37,7 @@ class BotRecord:
     """A notification said that the row changed: read it before deciding."""
     just_loaded: bool = False
     """No round has been done since the status was read: whatever happened before it, nobody was there to see."""
-    known: Known = field(default_factory=Known)
+    known: Remembered = field(default_factory=Remembered)
     observed_generation: int = 0
     container: ObservedContainer | None = None
     observed_dirty: bool = True
@@ -45,7 +46,7 @@ class BotRecord:
     """The container that is being started here, until the engine has told of it."""
     configured: int = 0
     """The newest configuration that its watch was told to look after."""
-    probed: Probed | None = None
+    probed: ProbeResult | None = None
     health: Health | None = None
     """The runtime's last answer, from the container that runs now."""
     kill_reason: tuple[str, str] | None = None
@@ -150,15 +151,15 @@ class BotRecord:
         return {key: value for key, value in self.columns().items() if self.written.get(key, _UNSET) != value}
 
 
-def _remembered(bot: Bot, status: BotStatus) -> Known:
+def _remembered(bot: Bot, status: BotStatus) -> Remembered:
     if not status.memory:
-        return Known()
+        return Remembered()
     try:
-        return msgspec.convert(status.memory, Known)
+        return msgspec.convert(status.memory, Remembered)
     except msgspec.ValidationError as exc:
         # Written by another version. Nothing may be taken for outstanding then: that would cost the bot its session.
         log.warning("bot %s: what was remembered is lost: %s", bot.id, exc)
-        return Known(restart_generation=bot.restart_generation, session_generation=bot.session_generation)
+        return Remembered(restart_generation=bot.restart_generation, session_generation=bot.session_generation)
 
 
 _UNSET = object()

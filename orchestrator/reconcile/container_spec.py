@@ -13,17 +13,18 @@ import msgspec
 
 from bot_runtime.contract import VERSION, CustomCommand, Env, RuntimeConfig
 from orchestrator.db.bot_settings import merge
-from orchestrator.db.models import Approval, Bot, Desired
+from orchestrator.db.models import Bot
 from orchestrator.engine.base import ContainerSpec, Label
-from orchestrator.reconcile.plan import Wanted
+from orchestrator.reconcile.plan import Desired
 from orchestrator.settings import Settings
+from orchestrator.states import Approval, DesiredState
 
 
-class InvalidBot(Exception):
+class InvalidBotError(Exception):
     """A row of `bots` holds something from which no container can be made."""
 
 
-class BotLimits(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+class ContainerLimits(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """What one bot may take of its host."""
 
     memory_bytes: Annotated[int, msgspec.Meta(ge=64 << 20, le=4 << 30)] = 256 << 20
@@ -44,7 +45,7 @@ def network_name(server: str) -> str:
 def runtime_config(bot: Bot, settings: Settings, commands: Sequence[CustomCommand] = ()) -> RuntimeConfig:
     """The configuration that the bot's runtime should have: the bot's own settings over the installation's defaults.
 
-    Raises InvalidBot when the row's settings are not of the runtime's form.
+    Raises InvalidBotError when the row's settings are not of the runtime's form.
     """
     defaults: dict[str, Any] = {
         "prefix": settings.bot_prefix,
@@ -59,16 +60,16 @@ def runtime_config(bot: Bot, settings: Settings, commands: Sequence[CustomComman
     try:
         config = msgspec.convert(merge(defaults, msgspec.convert(bot.settings, dict[str, Any])) | own, RuntimeConfig)
     except msgspec.ValidationError as exc:
-        raise InvalidBot(f"settings: {exc}") from exc
+        raise InvalidBotError(f"settings: {exc}") from exc
     return msgspec.structs.replace(config, commands=list(commands))
 
 
 def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> ContainerSpec:
-    """The container that the bot should have. Raises InvalidBot."""
+    """The container that the bot should have. Raises InvalidBotError."""
     try:
-        limits = msgspec.convert(bot.limits, BotLimits)
+        limits = msgspec.convert(bot.limits, ContainerLimits)
     except msgspec.ValidationError as exc:
-        raise InvalidBot(f"limits: {exc}") from exc
+        raise InvalidBotError(f"limits: {exc}") from exc
     name = resource_name(bot.server_name, bot.id)
     env: dict[str, str] = {
         Env.BOT_ID: bot.id,
@@ -112,15 +113,15 @@ def spec_hash(spec: ContainerSpec) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def wanted(bot: Bot, spec: ContainerSpec | None, *, owner: str) -> Wanted:
+def wanted(bot: Bot, spec: ContainerSpec | None, *, owner: str) -> Desired:
     """The bot's row as the plan reads it; without a specification it is only good for a bot that shall not run."""
-    return Wanted(
+    return Desired(
         container_name=resource_name(bot.server_name, bot.id),
         spec_hash="" if spec is None else spec.labels[Label.SPEC_HASH],
         identity=((Label.OWNER, owner), (Label.SERVER, bot.server_name), (Label.BOT_ID, bot.id)),
         approved=bot.approval_status == Approval.APPROVED,
         rejected=bot.approval_status == Approval.REJECTED,
-        running=bot.desired_state == Desired.RUNNING,
+        running=bot.desired_state == DesiredState.RUNNING,
         deleting=bot.deleting,
         restart_generation=bot.restart_generation,
         session_generation=bot.session_generation,

@@ -19,9 +19,10 @@ from bot_runtime import contract
 from bot_runtime.contract import ConnectionState, Event, EventType, RuntimeConfig
 from orchestrator.db import receipts
 from orchestrator.db.bot_settings import merge
-from orchestrator.db.message_models import Group, MessageState
+from orchestrator.db.message_models import StoredGroup
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.storable import storable
+from orchestrator.states import MessageState
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ BY_COMMAND = frozenset(
 _STATES = {"delivered": MessageState.DELIVERED, "read": MessageState.READ, "played": MessageState.READ}
 
 
-class Ack(msgspec.Struct, frozen=True, rename="camel"):
+class AckData(msgspec.Struct, frozen=True, rename="camel"):
     """Data of `message-ack`."""
 
     message_ids: list[str]
@@ -88,7 +89,7 @@ async def _count(session: AsyncSession, bot_id: str, events: Sequence[Event]) ->
 
 
 async def _ack(session: AsyncSession, bot_id: str, event: Event) -> None:
-    ack = msgspec.convert(storable(event.data), Ack)
+    ack = msgspec.convert(storable(event.data), AckData)
     state = _STATES.get(ack.state)
     if state is not None and ack.message_ids:
         await receipts.take(session, bot_id, ack.message_ids, state, at=event.timestamp)
@@ -97,7 +98,9 @@ async def _ack(session: AsyncSession, bot_id: str, event: Event) -> None:
 async def _group(session: AsyncSession, server: str, bot_id: str, event: Event) -> None:
     change = msgspec.convert(storable(event.data), GroupUpdate)
     if change.left is not None:
-        await session.execute(delete(Group).where(col(Group.bot_id) == bot_id, col(Group.id) == change.left))
+        await session.execute(
+            delete(StoredGroup).where(col(StoredGroup.bot_id) == bot_id, col(StoredGroup.id) == change.left)
+        )
     if change.group is None:
         return
     group = change.group
@@ -111,7 +114,7 @@ async def _group(session: AsyncSession, server: str, bot_id: str, event: Event) 
         "updated_at": event.timestamp,
     }
     await session.execute(
-        insert(Group)
+        insert(StoredGroup)
         .values(bot_id=bot_id, id=group.id, **values)
         .on_conflict_do_update(index_elements=["bot_id", "id"], set_=values)
     )

@@ -4,10 +4,10 @@ import logging
 from dataclasses import replace
 
 from bot_runtime.contract import EventType
-from orchestrator.engine.base import Engine, EngineError, EngineUnavailable, ObservedContainer
-from orchestrator.reconcile.bot_state import BotRecord, moment
+from orchestrator.engine.base import Engine, EngineError, EngineUnavailableError, ObservedContainer
+from orchestrator.reconcile.bot_state import BotState, moment
 from orchestrator.reconcile.exits import classify
-from orchestrator.reconcile.restart_policy import Restart, RestartPolicy, Verdict, decide, record_failure
+from orchestrator.reconcile.restart_policy import RestartDecision, RestartPolicy, Verdict, decide, record_failure
 
 log = logging.getLogger(__name__)
 
@@ -15,10 +15,10 @@ LOG_LINES = 20
 """How many of a container's last lines are kept with its end."""
 
 
-async def record_exit(record: BotRecord, engine: Engine, policy: RestartPolicy, *, now: float, random: float) -> None:
+async def record_exit(record: BotState, engine: Engine, policy: RestartPolicy, *, now: float, random: float) -> None:
     """Record that the bot's container ended, or is gone, although it should run.
 
-    Raises EngineUnavailable, and NotFound when the container goes while it is looked at.
+    Raises EngineUnavailableError, and ContainerNotFoundError when the container goes while it is looked at.
     """
     container = record.container
     if container is not None and container.exit_code is None:
@@ -29,7 +29,7 @@ async def record_exit(record: BotRecord, engine: Engine, policy: RestartPolicy, 
     healthy_since, history = record.known.healthy_since, record.known.history
     if container is None and record.just_loaded:
         # Removed while no controller acted (`make down`): that was a person, and says nothing about the bot.
-        restart = Restart(Verdict.RESTART, now, "starting again")
+        restart = RestartDecision(Verdict.RESTART, now, "starting again")
     else:
         history = record_failure(
             policy,
@@ -76,7 +76,7 @@ def _facts(container: ObservedContainer | None, reason: str, message: str, finis
 async def _last_lines(engine: Engine, container: str) -> list[str]:
     try:
         return await engine.logs(container, tail=LOG_LINES)
-    except EngineUnavailable:
+    except EngineUnavailableError:
         raise
     except EngineError as exc:
         # A log that cannot be read (full disk, rotated away) must not keep a bot from being restarted.

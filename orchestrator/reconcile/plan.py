@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bot_runtime.contract import ConnectionState
-from orchestrator.db.models import Phase
 from orchestrator.engine.base import ContainerState, ObservedContainer
 from orchestrator.reconcile.restart_policy import RestartHistory
+from orchestrator.states import Phase
 
 PROBE_REASONS = frozenset({"liveness-failed", "startup-timeout"})
 """Reasons of a KILL that rest on probes alone."""
@@ -41,7 +41,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Desired:
     """What people want of the bot (`bots`)."""
 
     container_name: str
@@ -58,7 +58,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Remembered:
     """What the controller remembers of the bot (`bot_status`, and the stop under way)."""
 
     run_open: bool = False
@@ -87,7 +87,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class ProbeResult:
     """What probes have found out about the container that runs now."""
 
     since: float
@@ -145,10 +145,10 @@ _CONNECTION_PHASES: dict[ConnectionState, tuple[Phase, str, str]] = {
 
 
 def plan(
-    wanted: Wanted,
-    known: Known,
+    wanted: Desired,
+    known: Remembered,
     container: ObservedContainer | None,
-    probed: Probed | None,
+    probed: ProbeResult | None,
     limits: Limits,
     *,
     now: float,
@@ -175,12 +175,12 @@ def plan(
     return _watch(known, probed, limits, now)
 
 
-def is_ours(wanted: Wanted, container: ObservedContainer) -> bool:
+def is_ours(wanted: Desired, container: ObservedContainer) -> bool:
     """Whether a container is this bot's, by its labels."""
     return all(container.labels.get(label) == value for label, value in wanted.identity)
 
 
-def _at_rest(wanted: Wanted) -> Decision:
+def _at_rest(wanted: Desired) -> Decision:
     if wanted.rejected:
         return Decision(Action.NOTHING, Phase.PENDING, "rejected", "approval was refused")
     if not wanted.approved:
@@ -188,7 +188,7 @@ def _at_rest(wanted: Wanted) -> Decision:
     return Decision(Action.NOTHING, Phase.STOPPED)
 
 
-def _take_down(known: Known, container: ObservedContainer | None, now: float, afterwards: Decision) -> Decision:
+def _take_down(known: Remembered, container: ObservedContainer | None, now: float, afterwards: Decision) -> Decision:
     """Stop and remove the container, then do `afterwards`."""
     if container is None:
         return afterwards
@@ -198,7 +198,7 @@ def _take_down(known: Known, container: ObservedContainer | None, now: float, af
     return _remove(container, Phase.STOPPING, reason, message)
 
 
-def _stop(known: Known, reason: str, message: str, now: float) -> Decision:
+def _stop(known: Remembered, reason: str, message: str, now: float) -> Decision:
     if known.stop_deadline is None:
         return Decision(Action.STOP, Phase.STOPPING, reason, message)
     if now >= known.stop_deadline:
@@ -212,7 +212,7 @@ def _remove(container: ObservedContainer, phase: Phase, reason: str, message: st
     return Decision(Action.REMOVE, phase, reason, message)
 
 
-def _replace_reason(wanted: Wanted, known: Known, container: ObservedContainer) -> str:
+def _replace_reason(wanted: Desired, known: Remembered, container: ObservedContainer) -> str:
     """Why this container cannot stay, or an empty string."""
     if wanted.session_generation > known.session_generation:
         return "session-reset"
@@ -225,7 +225,7 @@ def _replace_reason(wanted: Wanted, known: Known, container: ObservedContainer) 
     return ""
 
 
-def _replace(wanted: Wanted, known: Known, container: ObservedContainer, reason: str, now: float) -> Decision:
+def _replace(wanted: Desired, known: Remembered, container: ObservedContainer, reason: str, now: float) -> Decision:
     message = {
         "session-reset": "starting over with a new session",
         "spec-changed": "replacing the container because its specification changed",
@@ -237,7 +237,7 @@ def _replace(wanted: Wanted, known: Known, container: ObservedContainer, reason:
     return _remove(container, Phase.STARTING, reason, message)
 
 
-def _bring_up(wanted: Wanted, known: Known, container: ObservedContainer | None, now: float) -> Decision:
+def _bring_up(wanted: Desired, known: Remembered, container: ObservedContainer | None, now: float) -> Decision:
     """The container is not there or does not run, and should."""
     if wanted.session_generation > known.session_generation:
         return Decision(Action.CLEAR_SESSION, Phase.STARTING, "session-reset", "starting over with a new session")
@@ -265,7 +265,7 @@ def _bring_up(wanted: Wanted, known: Known, container: ObservedContainer | None,
     return Decision(action, Phase.STARTING, "starting", "starting the container")
 
 
-def _watch(known: Known, probed: Probed, limits: Limits, now: float) -> Decision:
+def _watch(known: Remembered, probed: ProbeResult, limits: Limits, now: float) -> Decision:
     """The container runs and should."""
     if known.stop_deadline is not None:
         # A stop was under way and people changed their minds; the process has its SIGTERM and will end.

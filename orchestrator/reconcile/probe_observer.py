@@ -6,11 +6,11 @@ from dataclasses import replace
 import msgspec
 
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
-from orchestrator.reconcile.bot_state import BotRecord
-from orchestrator.reconcile.container_spec import InvalidBot, runtime_config
+from orchestrator.reconcile.bot_state import BotState
+from orchestrator.reconcile.container_spec import InvalidBotError, runtime_config
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.probes import Failed, Target
-from orchestrator.reconcile.status_store import Store
+from orchestrator.reconcile.probes import FailedProbe, ProbeTarget
+from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
 
 BLIND_BOTS = 3
@@ -26,8 +26,8 @@ class ProbeObserver:
     def __init__(
         self,
         *,
-        records: dict[str, BotRecord],
-        store: Store,
+        records: dict[str, BotState],
+        store: StatusStore,
         settings: Settings,
         clock: Callable[[], float],
         metrics: Metrics,
@@ -43,7 +43,7 @@ class ProbeObserver:
         self._on_online = on_online
         self._last_answer = clock()
 
-    def on_probe(self, target: Target, result: Health | Failed) -> None:
+    def on_probe(self, target: ProbeTarget, result: Health | FailedProbe) -> None:
         """Take a probe's result over; have the bot reconciled when it changes anything but a heartbeat."""
         record = self._records.get(target.bot_id)
         if record is None or record.probed is None or record.container is None:
@@ -51,7 +51,7 @@ class ProbeObserver:
         if (record.container.id, record.probed.since) != (target.container_id, target.run):
             return
         before = record.probed
-        if isinstance(result, Failed):
+        if isinstance(result, FailedProbe):
             self._metrics.probes.labels(result="failed").inc()
             failures = 0 if result.alive else before.failures + 1
             connection = None if result.alive else before.connection
@@ -106,7 +106,7 @@ class ProbeObserver:
         bot, commands, taken_over = found
         try:
             config = runtime_config(bot, self._settings, commands)
-        except InvalidBot:
+        except InvalidBotError:
             return None
         return msgspec.structs.replace(config, taken_over=taken_over)
 

@@ -17,7 +17,7 @@ from random import Random
 from typing import Protocol
 
 from bot_runtime.contract import EventPage, EventType, Health, RuntimeConfig, Secrets
-from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachable
+from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachableError
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _TELLING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedProbe:
     """A probe that failed. `alive` when something answered, although not with its health."""
 
     message: str
@@ -49,7 +49,7 @@ class Failed:
 class Observer(Protocol):
     """Who is told what the watches find out."""
 
-    def on_probe(self, target: "Target", result: Health | Failed) -> None:
+    def on_probe(self, target: "ProbeTarget", result: Health | FailedProbe) -> None:
         """A probe ended. Called in the event loop; must not block."""
 
     def wanted_generation(self, bot_id: str) -> int:
@@ -66,7 +66,7 @@ class Observer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ProbeTarget:
     """What to watch: one run of one bot's container."""
 
     bot_id: str
@@ -87,7 +87,7 @@ class Monitor:
         self._random = random
         self._watches: dict[str, tuple[_Watch, asyncio.Task[None]]] = {}
 
-    def sync(self, target: Target, *, spool: str | None, after: int) -> None:
+    def sync(self, target: ProbeTarget, *, spool: str | None, after: int) -> None:
         """Watch this run of the bot's container, and no earlier one."""
         present = self._watches.get(target.bot_id)
         if present is not None:
@@ -123,7 +123,7 @@ class _Watch:
     def __init__(
         self,
         observer: Observer,
-        target: Target,
+        target: ProbeTarget,
         interval: float,
         timeout: float,
         random: Random,
@@ -179,28 +179,28 @@ class _Watch:
             if result is not None:
                 await self._report(client, result)
 
-    async def _probe(self, ask: Callable[[], Awaitable[Health]]) -> Health | Failed | None:
+    async def _probe(self, ask: Callable[[], Awaitable[Health]]) -> Health | FailedProbe | None:
         """One probe; None when it says nothing about the bot because the prober itself was in trouble."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             return await ask()
         except RuntimeCallError as exc:
-            return Failed(f"answered {exc.status} {exc.code}: {exc.message}", alive=True)
-        except RuntimeUnreachable as exc:
+            return FailedProbe(f"answered {exc.status} {exc.code}: {exc.message}", alive=True)
+        except RuntimeUnreachableError as exc:
             if _own_trouble(exc) or loop.time() - began > self._timeout + 1:
                 log.warning("a probe of bot %s was inconclusive: %s", self.target.bot_id, exc)
                 return None
-            return Failed(str(exc), alive=False)
+            return FailedProbe(str(exc), alive=False)
 
-    async def _report(self, client: RuntimeClient, result: Health | Failed) -> None:
+    async def _report(self, client: RuntimeClient, result: Health | FailedProbe) -> None:
         self._observer.on_probe(self.target, result)
-        if isinstance(result, Failed):
+        if isinstance(result, FailedProbe):
             return
         try:
             await self._configure(client, result)
             await self._tell(client, result)
-        except (RuntimeCallError, RuntimeUnreachable) as exc:
+        except (RuntimeCallError, RuntimeUnreachableError) as exc:
             log.warning("bot %s did not take its configuration: %s", self.target.bot_id, exc)
         except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is away: the next probe tries again
             log.warning("bot %s was not configured yet: %s", self.target.bot_id, type(exc).__name__)
@@ -230,7 +230,7 @@ class _Watch:
                 page = await client.events(spool=self._spool, after=self._after, limit=EVENT_LIMIT, wait=EVENT_WAIT)
                 if page.items or page.spool_id != self._spool:
                     await self._observer.take_events(self.target.bot_id, page)
-            except (RuntimeCallError, RuntimeUnreachable) as exc:
+            except (RuntimeCallError, RuntimeUnreachableError) as exc:
                 log.debug("events of bot %s: %s", self.target.bot_id, exc)
                 await asyncio.sleep(RETRY_DELAY)
                 continue

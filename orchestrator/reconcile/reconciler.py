@@ -11,21 +11,21 @@ from collections.abc import Callable
 from random import Random
 
 from bot_runtime.contract import ConnectionState
-from orchestrator.db.fence import LostLeadership
+from orchestrator.clients.bot import BotEndpoint
+from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.session import is_unavailable
 from orchestrator.engine.base import (
     Engine,
     EngineError,
     EngineEvent,
     EngineEventKind,
-    EngineUnavailable,
+    EngineUnavailableError,
 )
-from orchestrator.outbox.dispatcher import Endpoint
-from orchestrator.reconcile.bot_state import BotRecord
+from orchestrator.reconcile.bot_state import BotState
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probe_observer import ProbeObserver
-from orchestrator.reconcile.probes import Monitor, Target
-from orchestrator.reconcile.status_store import Store
+from orchestrator.reconcile.probes import Monitor, ProbeTarget
+from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
@@ -39,14 +39,14 @@ ERROR_FIRST_DELAY = 0.5
 ERROR_MAX_DELAY = 30.0
 
 
-class Fleet:
-    """All bots of a server. `run` until cancelled; raises LostLeadership when another controller took over."""
+class Reconciler:
+    """All bots of a server. `run` until cancelled; raises LeadershipLostError when another controller took over."""
 
     def __init__(
         self,
         *,
         engine: Engine,
-        store: Store,
+        store: StatusStore,
         settings: Settings,
         owner: str,
         epoch: int,
@@ -59,7 +59,7 @@ class Fleet:
         self._store = store
         self._settings = settings
         self._metrics = metrics
-        self._records: dict[str, BotRecord] = {}
+        self._records: dict[str, BotState] = {}
         self._errors: dict[str, int] = {}
         self._engine_away = False
         self._sweep_now = asyncio.Event()
@@ -92,11 +92,11 @@ class Fleet:
             engine=engine, store=store, settings=settings, clock=clock, records=self._records, metrics=metrics
         )
 
-    def record(self, bot_id: str) -> BotRecord | None:
+    def record(self, bot_id: str) -> BotState | None:
         """What is held of one bot."""
         return self._records.get(bot_id)
 
-    def endpoint(self, bot_id: str) -> Endpoint | None:
+    def endpoint(self, bot_id: str) -> BotEndpoint | None:
         """Where a bot can be asked to send; None while it is not online, or shall not be (for `outbox/`)."""
         record = self._records.get(bot_id)
         if record is None or record.bot is None or record.bot.deleting:
@@ -106,7 +106,7 @@ class Fleet:
             return None
         if health.connection is not ConnectionState.ONLINE:
             return None
-        return Endpoint(container.address, record.bot.runtime_token, health.events.spool_id)
+        return BotEndpoint(container.address, record.bot.runtime_token, health.events.spool_id)
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -125,7 +125,7 @@ class Fleet:
 
     def on_change(self, bot_id: str) -> None:
         """A notification of Postgres: the bot's row was written."""
-        record = self._records.setdefault(bot_id, BotRecord(bot_id=bot_id))
+        record = self._records.setdefault(bot_id, BotState(bot_id=bot_id))
         record.bot_dirty = True
         self._wake(bot_id)
 
@@ -169,9 +169,9 @@ class Fleet:
             return
         try:
             requeue_after = await self._worker.reconcile(record)
-        except LostLeadership:
+        except LeadershipLostError:
             raise
-        except EngineUnavailable as exc:
+        except EngineUnavailableError as exc:
             self._failed(record, "engine-unavailable", exc)
         except EngineError as exc:
             self._failed(record, exc.code, exc)
@@ -186,13 +186,13 @@ class Fleet:
         if record.bot is None and not record.bot_dirty:
             self._records.pop(bot_id, None)
 
-    def _failed(self, record: BotRecord, result: str, exc: Exception) -> None:
+    def _failed(self, record: BotState, result: str, exc: Exception) -> None:
         failures = self._errors[record.bot_id] = self._errors.get(record.bot_id, 0) + 1
         delay = min(ERROR_FIRST_DELAY * 2.0 ** min(failures - 1, 16), ERROR_MAX_DELAY)
         self._metrics.reconciles.labels(result=result).inc()
         detail = exc if isinstance(exc, EngineError) else type(exc).__name__
         level = logging.WARNING
-        if isinstance(exc, EngineUnavailable):
+        if isinstance(exc, EngineUnavailableError):
             self._say_engine_away(exc)
             level = logging.DEBUG
         log.log(level, "bot %s: %s: %s; again in %.1f s", record.bot_id, result, detail, delay)
@@ -201,13 +201,13 @@ class Fleet:
         record.bot_dirty = record.observed_dirty = True
         self.queue.add_later(record.bot_id, delay)
 
-    def _say_engine_away(self, exc: EngineUnavailable) -> None:
+    def _say_engine_away(self, exc: EngineUnavailableError) -> None:
         """Once for all bots and attempts, until the engine is back."""
         if not self._engine_away:
             self._engine_away = True
             log.warning("%s; the bots are looked at again as soon as it answers", exc)
 
-    def _sync_watch(self, record: BotRecord) -> None:
+    def _sync_watch(self, record: BotState) -> None:
         container, probed = record.container, record.probed
         if record.bot is None or container is None or probed is None or not container.up:
             self._monitor.drop(record.bot_id)
@@ -215,7 +215,7 @@ class Fleet:
         if container.address is None:
             # Cut off from its network: a watch that exists finds out, and so does the startup deadline.
             return
-        target = Target(record.bot_id, container.id, container.address, probed.since, record.bot.runtime_token)
+        target = ProbeTarget(record.bot_id, container.id, container.address, probed.since, record.bot.runtime_token)
         self._monitor.sync(target, spool=record.spool_id, after=record.spool_seq)
         if record.configured < record.bot.config_generation:
             record.configured = record.bot.config_generation
@@ -229,9 +229,9 @@ class Fleet:
             delay = self._settings.resync_interval
             try:
                 await self.sweep()
-            except LostLeadership:
+            except LeadershipLostError:
                 raise
-            except EngineUnavailable as exc:
+            except EngineUnavailableError as exc:
                 self._say_engine_away(exc)
                 delay = 1.0
             except EngineError as exc:
@@ -261,7 +261,7 @@ class Fleet:
             await asyncio.sleep(FLUSH_INTERVAL)
             try:
                 await self._store.write(list(self._records.values()))
-            except LostLeadership:
+            except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
                 log.warning("status was not written: %s", type(exc).__name__)
@@ -273,7 +273,7 @@ class Fleet:
         for record in list(self._records.values()):
             try:
                 await self._store.write([record])
-            except LostLeadership:
+            except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
                 log.warning("status of bot %s was not written: %s", record.bot_id, type(exc).__name__)

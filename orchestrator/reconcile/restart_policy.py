@@ -46,7 +46,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Restart:
+class RestartDecision:
     """The policy's answer: when to start again. `at` is a Unix time, None when only a person may start it."""
 
     verdict: Verdict
@@ -73,22 +73,22 @@ def record_failure(
     )
 
 
-def decide(policy: RestartPolicy, history: RestartHistory, *, now: float, random: float) -> Restart:
+def decide(policy: RestartPolicy, history: RestartHistory, *, now: float, random: float) -> RestartDecision:
     """When to start again after the last failure in `history`. `random` is from [0, 1)."""
     if history.failed_starts >= policy.start_failure_limit:
-        return Restart(
+        return RestartDecision(
             Verdict.SKIP, None, f"failed to start {history.failed_starts} times in a row; start it again by hand"
         )
     spread = 1 + policy.jitter * (2 * random - 1)
     if history.crash_loop:
         delay = policy.max_delay * spread
-        return Restart(
+        return RestartDecision(
             Verdict.CRASH_LOOP,
             now + delay,
             f"failed {history.streak} times without being stable; next try in {delay:.0f} s",
         )
     if history.streak <= 1:
-        return Restart(Verdict.RESTART, now, "restarting at once")
+        return RestartDecision(Verdict.RESTART, now, "restarting at once")
     # The exponent is bounded because 2.0 ** 2000 overflows and a bot may fail for years.
     delay = min(policy.first_delay * 2.0 ** min(history.streak - 2, 32), policy.max_delay) * spread
-    return Restart(Verdict.RESTART, now + delay, f"restarting in {delay:.1f} s")
+    return RestartDecision(Verdict.RESTART, now + delay, f"restarting in {delay:.1f} s")

@@ -1,7 +1,7 @@
 """The controller's reads and writes in Postgres, fenced by its epoch.
 
 Every write checks, in the same statement or transaction, that the server's epoch is still the writer's own; when
-another controller has taken over, nothing is written and LostLeadership is raised. The bots' rows are read by server.
+another controller has taken over, nothing is written and LeadershipLostError is raised. Bots' rows are read by server.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
 from orchestrator.db import commands, fence
-from orchestrator.db.fence import LostLeadership
+from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
 from orchestrator.reconcile import event_handlers
-from orchestrator.reconcile.bot_state import BotRecord, PendingEvent
+from orchestrator.reconcile.bot_state import BotState, PendingEvent
 
 _STATUS = SQLModel.metadata.tables["bot_status"]
 _EVENTS = SQLModel.metadata.tables["bot_events"]
@@ -32,7 +32,7 @@ PRUNE_BATCH = 5_000
 """Events dropped in one statement: few enough for its time-out, and for others who wait for the server's row."""
 
 
-class Store:
+class StatusStore:
     """One server's rows, for the controller that holds `epoch`."""
 
     def __init__(self, database: Database, *, server: str, epoch: int) -> None:
@@ -92,7 +92,7 @@ class Store:
             return bot, await commands.of_bot(session, bot), taken
 
     async def confirm(self, bot: Bot) -> bool:
-        """Whether the row is still as it was read; raises LostLeadership when another controller has taken over."""
+        """Whether the row is unchanged since it was read. Raises LeadershipLostError when it has a new leader."""
         async with self._database.session() as session:
             await self._fence(session)
             generation = await session.scalar(
@@ -104,7 +104,7 @@ class Store:
             )
         return generation == bot.generation
 
-    async def write(self, records: Sequence[BotRecord]) -> None:
+    async def write(self, records: Sequence[BotState]) -> None:
         """Write what changed of these bots' status, and the events that belong to it, in one transaction."""
         mine = [record for record in records if record.bot is not None]
         async with AsyncExitStack() as locks:
@@ -112,7 +112,7 @@ class Store:
                 await locks.enter_async_context(record.writing)
             await self._write(mine)
 
-    async def _write(self, records: Sequence[BotRecord]) -> None:
+    async def _write(self, records: Sequence[BotState]) -> None:
         work = [(record, record.changes(), list(record.events)) for record in records]
         work = [item for item in work if item[1] or item[2]]
         if not work:
@@ -215,7 +215,7 @@ class Store:
             )
             await session.commit()
         if getattr(result, "rowcount", 0) == 0:
-            raise LostLeadership(f"epoch {self._epoch} of server {self._server} has ended")
+            raise LeadershipLostError(f"epoch {self._epoch} of server {self._server} has ended")
 
     async def _fence(self, session: AsyncSession) -> None:
         await fence.hold(session, server=self._server, epoch=self._epoch)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.engine.base import Engine, Label, ObservedContainer
-from orchestrator.reconcile.bot_state import BotRecord
+from orchestrator.reconcile.bot_state import BotState
 from orchestrator.reconcile.container_spec import network_name, resource_name
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.status_store import Store
+from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -29,10 +29,10 @@ class Sweeper:
         self,
         *,
         engine: Engine,
-        store: Store,
+        store: StatusStore,
         settings: Settings,
         clock: Callable[[], float],
-        records: dict[str, BotRecord],
+        records: dict[str, BotState],
         metrics: Metrics,
     ) -> None:
         self._engine = engine
@@ -46,7 +46,8 @@ class Sweeper:
     async def sweep(self) -> int:
         """Read all rows, list all containers, mark what differs and remove orphans; how many bots' containers run.
 
-        Raises EngineError, LostLeadership and what SQLAlchemy raises when Postgres is away; then nothing was removed.
+        Raises EngineError, LeadershipLostError and what SQLAlchemy raises when Postgres is unavailable; nothing was
+        removed then.
         """
         await self._engine.ensure_network(network_name(self._settings.server_name))
         # Containers first: the other way round, a bot made between the two reads would look like an orphan.
@@ -73,7 +74,7 @@ class Sweeper:
         return result
 
     def _take_row(self, bot: Bot, status: BotStatus, container: ObservedContainer | None) -> None:
-        record = self._records.setdefault(bot.id, BotRecord(bot_id=bot.id))
+        record = self._records.setdefault(bot.id, BotState(bot_id=bot.id))
         if not record.loaded:
             record.load(bot, status)
             record.container, record.observed_dirty = container, False

@@ -9,24 +9,34 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.engine.base import (
+    ContainerNotFoundError,
     ContainerSpec,
-    DiskFull,
+    DiskFullError,
     Engine,
     EngineError,
-    EngineUnavailable,
-    ImageMissing,
-    InvalidSpec,
-    NotFound,
+    EngineUnavailableError,
+    ImageMissingError,
+    InvalidSpecError,
 )
 from orchestrator.reconcile.actions import Actions
-from orchestrator.reconcile.bot_state import BotRecord
-from orchestrator.reconcile.container_spec import InvalidBot, container_spec, wanted
-from orchestrator.reconcile.plan import PROBE_REASONS, Action, Decision, Known, Limits, Probed, Wanted, is_ours, plan
+from orchestrator.reconcile.bot_state import BotState
+from orchestrator.reconcile.container_spec import InvalidBotError, container_spec, wanted
+from orchestrator.reconcile.plan import (
+    PROBE_REASONS,
+    Action,
+    Decision,
+    Desired,
+    Limits,
+    ProbeResult,
+    Remembered,
+    is_ours,
+    plan,
+)
 from orchestrator.reconcile.restart_policy import RestartHistory, RestartPolicy
-from orchestrator.reconcile.status_store import Store
+from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
+from orchestrator.states import Approval, DesiredState, Phase
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +56,7 @@ class Worker:
         self,
         *,
         engine: Engine,
-        store: Store,
+        store: StatusStore,
         settings: Settings,
         owner: str,
         epoch: int,
@@ -73,10 +83,10 @@ class Worker:
             random=random,
         )
 
-    async def reconcile(self, record: BotRecord) -> float | None:
+    async def reconcile(self, record: BotState) -> float | None:
         """One round. Returns the seconds after which the bot has to be looked at again, None when only on a hint.
 
-        Raises EngineUnavailable, LostLeadership and what SQLAlchemy raises when Postgres is away.
+        Raises EngineUnavailableError, LeadershipLostError and what SQLAlchemy raises when Postgres is away.
         """
         await self._refresh(record)
         if record.bot is None:
@@ -86,7 +96,7 @@ class Worker:
         record.just_loaded = False
         return requeue_after
 
-    async def _refresh(self, record: BotRecord) -> None:
+    async def _refresh(self, record: BotState) -> None:
         if record.bot_dirty:
             record.bot_dirty = False
             row = await self._store.bot(record.bot_id)
@@ -98,15 +108,19 @@ class Worker:
             record.observed_dirty = False
             await self._actions.inspect(record)
 
-    async def _steps(self, record: BotRecord) -> float | None:
+    async def _steps(self, record: BotState) -> float | None:
         bot = record.bot
         assert bot is not None  # noqa: S101 - callers have looked
         spec = None
         try:
             spec = container_spec(bot, self._settings, owner=self._owner, epoch=self._epoch)
-        except InvalidBot as exc:
+        except InvalidBotError as exc:
             # Whatever is wrong with it, it can be stopped and deleted.
-            if bot.approval_status == Approval.APPROVED and bot.desired_state == Desired.RUNNING and not bot.deleting:
+            if (
+                bot.approval_status == Approval.APPROVED
+                and bot.desired_state == DesiredState.RUNNING
+                and not bot.deleting
+            ):
                 self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, "invalid-config", str(exc)))
                 return None
         want = wanted(bot, spec, owner=self._owner)
@@ -124,7 +138,7 @@ class Worker:
             log.info("bot %s: %s%s", record.bot_id, decision.action, f" ({decision.reason})" if decision.reason else "")
             try:
                 await self._actions.do(record, decision, spec)
-            except (EngineUnavailable, NotFound):
+            except (EngineUnavailableError, ContainerNotFoundError):
                 raise
             except EngineError as exc:
                 return self._engine_failed(record, exc, decision)
@@ -137,7 +151,7 @@ class Worker:
                 return 0.0
         return 0.0
 
-    async def _held_back(self, record: BotRecord, decision: Decision, spec: ContainerSpec) -> Decision:
+    async def _held_back(self, record: BotState, decision: Decision, spec: ContainerSpec) -> Decision:
         """The decision, unless it would take a bot down for a reason that is not its own."""
         if decision.action is Action.KILL and decision.reason in PROBE_REASONS and self._blind():
             message = "none of the bots answers: the controller may be cut off from their network"
@@ -149,10 +163,10 @@ class Worker:
             return Decision(Action.NOTHING, Phase.DEGRADED, "image-missing", message, requeue_after=REFUSED_FIRST_DELAY)
         return decision
 
-    def _settle(self, record: BotRecord, decision: Decision) -> None:
+    def _settle(self, record: BotState, decision: Decision) -> None:
         record.settle(decision, now=self._clock())
 
-    def _absorb(self, record: BotRecord, want: Wanted) -> None:
+    def _absorb(self, record: BotState, want: Desired) -> None:
         """Draw the conclusions of what is now seen, before deciding."""
         bot, known, container = record.bot, record.known, record.container
         assert bot is not None  # noqa: S101 - callers have looked
@@ -174,21 +188,21 @@ class Worker:
             if record.probed is None:
                 previous = (record.phase, record.reason, record.message)
                 keep = previous if known.healthy_since is not None else None
-                record.probed = Probed(since=self._clock(), previous=keep)
+                record.probed = ProbeResult(since=self._clock(), previous=keep)
         else:
             record.probed = None
             record.health = None
         record.known = known
 
-    def _engine_failed(self, record: BotRecord, exc: EngineError, decision: Decision) -> float | None:
+    def _engine_failed(self, record: BotState, exc: EngineError, decision: Decision) -> float | None:
         """An engine that refuses one bot: its reason is kept, others are not affected."""
         log.error("bot %s: %s", record.bot_id, exc)
         record.observed_dirty = True
-        if isinstance(exc, ImageMissing | InvalidSpec):
+        if isinstance(exc, ImageMissingError | InvalidSpecError):
             record.known = _halt(record.known, exc)
             self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, exc.code, str(exc)))
             return None
-        message = str(exc) if not isinstance(exc, DiskFull) else f"the engine's disk is full: {exc}"
+        message = str(exc) if not isinstance(exc, DiskFullError) else f"the engine's disk is full: {exc}"
         known = record.known
         delay = min(REFUSED_FIRST_DELAY * 2.0 ** min(known.refusals, 16), REFUSED_MAX_DELAY)
         starting = decision.action in {Action.CREATE, Action.START}
@@ -204,5 +218,5 @@ class Worker:
         return delay
 
 
-def _halt(known: Known, exc: EngineError) -> Known:
+def _halt(known: Remembered, exc: EngineError) -> Remembered:
     return replace(known, halted=exc.code, halted_message=str(exc), next_start_at=None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot_runtime.contract import EventType
-from orchestrator.db.models import Phase
+from orchestrator.states import Phase
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/simulator/*.md")])

@@ -11,10 +11,11 @@ from orchestrator.api.bots.schemas import BotView, RestartBody
 from orchestrator.api.context import Parts, Session, Visible
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
-from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachable
+from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db import bots
-from orchestrator.db.models import Approval, Bot, Desired, Phase
-from orchestrator.errors import Conflict
+from orchestrator.db.models import Bot
+from orchestrator.errors import ConflictError
+from orchestrator.states import Approval, DesiredState, Phase
 
 router = APIRouter(prefix="/api/bots/{id}", tags=["bots"], responses=problems({404: "Bot not found"}))
 
@@ -56,9 +57,9 @@ async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     row = await bots.changeable(session, scope, bot_id)
     _require_approved(row.bot)
     seen = row.status.observed_generation == row.bot.generation
-    if row.bot.desired_state == Desired.RUNNING and row.status.phase in _WAITING and seen:
+    if row.bot.desired_state == DesiredState.RUNNING and row.status.phase in _WAITING and seen:
         row.bot.generation += 1
-    row.bot.desired_state = Desired.RUNNING
+    row.bot.desired_state = DesiredState.RUNNING
     return BotView.of(await bots.saved(session, row))
 
 
@@ -66,7 +67,7 @@ async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
 async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
     """The session is preserved: after a start the bot is online again without pairing."""
     row = await bots.changeable(session, scope, bot_id)
-    row.bot.desired_state = Desired.STOPPED
+    row.bot.desired_state = DesiredState.STOPPED
     return BotView.of(await bots.saved(session, row))
 
 
@@ -77,7 +78,7 @@ async def restart(bot_id: BotId, session: Session, scope: Visible, options: Rest
     """Replaces the container; with `{"fresh": true}` also deletes the session. Starts a stopped bot."""
     row = await bots.changeable(session, scope, bot_id)
     _require_approved(row.bot)
-    row.bot.desired_state = Desired.RUNNING
+    row.bot.desired_state = DesiredState.RUNNING
     row.bot.restart_generation += 1
     if options is not None and options.fresh:
         row.bot.session_generation += 1
@@ -101,21 +102,21 @@ async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) 
     row = await bots.find(session, scope, bot_id)
     await session.close()
     if row.status.address is None:
-        raise Conflict(
+        raise ConflictError(
             f"bot {bot_id!r} is not running: start it first (POST /api/bots/{bot_id}/start)", code="not-running"
         )
     async with parts.runtime(row.bot, row.status.address) as runtime:
         try:
             if (await runtime.health()).connection is not ConnectionState.LOGGED_OUT:
                 await runtime.logout(timeout=LOGOUT_TIMEOUT_SECONDS)
-        except (RuntimeCallError, RuntimeUnreachable) as exc:
+        except (RuntimeCallError, RuntimeUnreachableError) as exc:
             raise from_runtime_error(exc, bot_id) from exc
     return BotView.of(row)
 
 
 def _require_approved(bot: Bot) -> None:
     if bot.approval_status != Approval.APPROVED:
-        raise Conflict(
+        raise ConflictError(
             f"bot {bot.id!r} is {bot.approval_status}: approve it first (POST /api/bots/{bot.id}/approve)",
             code="not-approved",
         )

@@ -10,8 +10,8 @@ from pydantic import Field
 from orchestrator.api.context import Session, Visible
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, ResponseBody, problems
 from orchestrator.db import bots, groups
-from orchestrator.db.message_models import Group
-from orchestrator.errors import NotFound
+from orchestrator.db.message_models import StoredGroup
+from orchestrator.errors import NotFoundError
 
 GROUP_ID_PATTERN = r"^[0-9]{5,32}(-[0-9]{5,32})?@g\.us$"
 
@@ -38,7 +38,7 @@ class GroupView(ResponseBody):
     members: list[GroupMemberView]
 
     @classmethod
-    def of(cls, row: Group) -> Self:
+    def of(cls, row: StoredGroup) -> Self:
         """The view of a database row."""
         return cls(
             id=row.id,
@@ -53,7 +53,7 @@ class GroupView(ResponseBody):
 
 def _group_id(value: Annotated[str, Path(alias="groupId", examples=["120363041234567890@g.us"])]) -> str:
     if re.fullmatch(GROUP_ID_PATTERN, value) is None:
-        raise NotFound(f"group {value!r} not found")
+        raise NotFoundError(f"group {value!r} not found")
     return value
 
 

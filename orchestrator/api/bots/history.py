@@ -12,7 +12,7 @@ from orchestrator.api.schemas import BotId, Limit, ResponseBody, problems
 from orchestrator.clients.controller import MAX_TAIL
 from orchestrator.db import bots, events, servers
 from orchestrator.db.models import BotEvent
-from orchestrator.errors import InvalidInput, Unavailable
+from orchestrator.errors import InvalidInputError, UnavailableError
 
 DEFAULT_EVENTS = 20
 DEFAULT_TAIL = 100
@@ -66,7 +66,7 @@ async def list_events(
 ) -> EventPage:
     """Newest first; or, with `after`, oldest first, for programs that follow the events."""
     if after is not None and older is not None:
-        raise InvalidInput("send either `after` or `next`, not both")
+        raise InvalidInputError("send either `after` or `next`, not both")
     await bots.find(session, scope, bot_id)
     if after is not None:
         rows = await events.after(session, scope, bot_id, limit=limit, after_id=after)
@@ -96,7 +96,7 @@ async def logs(
         lines = (row.status.last_exit or {}).get("logs", [])
         return LogPage(items=lines[-tail:], source="last-exit")
     if not server.acting or server.server.controller is None:
-        raise Unavailable(
+        raise UnavailableError(
             f"server {row.bot.server_name!r} has no active controller to read the logs: start one or retry later",
             code="no-controller",
         )

@@ -17,9 +17,9 @@ from bot_runtime.contract import MAX_MEDIA_BYTES
 from orchestrator.api.context import Parts, Visible
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
-from orchestrator.clients.bot import MediaFile, RuntimeCallError, RuntimeUnreachable
+from orchestrator.clients.bot import MediaFile, RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db import bots
-from orchestrator.errors import Conflict, NotFound, TooLarge
+from orchestrator.errors import ConflictError, NotFoundError, TooLargeError
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def _message_id(
     ],
 ) -> str:
     if MESSAGE_ID.fullmatch(value) is None or set(value) == {"."}:
-        raise NotFound("message not found")
+        raise NotFoundError("message not found")
     return value
 
 
@@ -74,7 +74,7 @@ async def get(
     async with parts.database.session() as session:
         row = await bots.find(session, scope, bot_id)
     if row.status.address is None:
-        raise Conflict(
+        raise ConflictError(
             f"bot {bot_id!r} is not running: start it to download the file (POST /api/bots/{bot_id}/start)",
             code="not-running",
         )
@@ -82,10 +82,10 @@ async def get(
         runtime = await stack.enter_async_context(parts.runtime(row.bot, row.status.address))
         try:
             file = await stack.enter_async_context(runtime.media(message_id, timeout=TIMEOUT_SECONDS))
-        except (RuntimeCallError, RuntimeUnreachable) as exc:
+        except (RuntimeCallError, RuntimeUnreachableError) as exc:
             raise from_runtime_error(exc, bot_id) from exc
         if file.size > MAX_MEDIA_BYTES:
-            raise TooLarge("the file is larger than 16 MiB, the maximum for downloads")
+            raise TooLargeError("the file is larger than 16 MiB, the maximum for downloads")
         return StreamingResponse(
             _chunks(file, stack.pop_all(), bot_id),
             media_type=safe_type(file.mimetype),
@@ -102,7 +102,7 @@ async def _chunks(file: MediaFile, stack: AsyncExitStack, bot_id: str) -> AsyncI
         try:
             async for chunk in file.chunks:
                 yield chunk
-        except RuntimeUnreachable as exc:
+        except RuntimeUnreachableError as exc:
             # The status has been sent; the caller notices that the body is shorter than Content-Length.
             log.warning("download of a file of bot %s was interrupted: %s", bot_id, exc)
 

@@ -19,7 +19,7 @@ from orchestrator.api.context import Parts, Session, Visible, writer_only
 from orchestrator.api.negotiation import best_of
 from orchestrator.api.schemas import BotId, PhoneNumber, RequestBody, ResponseBody, problems
 from orchestrator.db import bots
-from orchestrator.errors import BotdockError, InvalidInput
+from orchestrator.errors import BotdockError, InvalidInputError
 
 PAIR_CODE_WAIT_SECONDS = 10.0
 
@@ -138,7 +138,7 @@ async def pair_code(
     await session.close()
     number = (body.phone_number if body else None) or row.bot.phone_number
     if number is None:
-        raise InvalidInput("the bot has no phone number: send phoneNumber", code="phone-number-required")
+        raise InvalidInputError("the bot has no phone number: send phoneNumber", code="phone-number-required")
     code = await pair(parts, scope, bot_id, wait=wait, ask=lambda runtime: runtime.pair_code(number))
     return PairCodeView(code=code.code, expires_at=code.expires_at)
 

@@ -13,12 +13,12 @@ from typing import TypeVar
 from bot_runtime.contract import ConnectionState
 from orchestrator.api.context import Context
 from orchestrator.api.runtime_errors import from_runtime_error
-from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachable
+from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachableError
 from orchestrator.db import bots
 from orchestrator.db.bots import BotRow
-from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.scope import Scope
-from orchestrator.errors import BotdockError, Conflict, Unavailable
+from orchestrator.errors import BotdockError, ConflictError, UnavailableError
+from orchestrator.states import Approval, DesiredState, Phase
 
 T = TypeVar("T")
 
@@ -38,8 +38,8 @@ async def pair(
 ) -> T:
     """The result of `ask` once the bot is ready to be paired; retried for up to `wait` seconds.
 
-    A bot whose QR codes have expired is asked for new ones. Raises NotFound, Conflict (it cannot be paired now: the
-    message states what to do), Unavailable (the bot is unreachable).
+    A bot whose QR codes have expired is asked for new ones. Raises NotFoundError, ConflictError (it cannot be paired
+    now: the message states what to do), UnavailableError (the bot is unreachable).
     """
     deadline = time.monotonic() + wait
     was_reset = False
@@ -47,7 +47,7 @@ async def pair(
         async with context.database.session() as session:
             row = await bots.find(session, scope, bot_id)
         refuse(row)
-        problem: BotdockError = Conflict(
+        problem: BotdockError = ConflictError(
             f"bot {bot_id!r} has no code yet: it is {_state(row)}; " + _retry_hint(wait),
             code="not-pairing-yet",
         )
@@ -55,14 +55,14 @@ async def pair(
             async with context.runtime(row.bot, row.status.address) as runtime:
                 try:
                     return await ask(runtime)
-                except RuntimeUnreachable as exc:
-                    problem = Unavailable(f"bot {bot_id!r} is unreachable: {exc}", code="bot-unreachable")
+                except RuntimeUnreachableError as exc:
+                    problem = UnavailableError(f"bot {bot_id!r} is unreachable: {exc}", code="bot-unreachable")
                 except RuntimeCallError as exc:
                     if exc.status != 409:
                         raise from_runtime_error(exc, bot_id) from exc
                     try:
                         expired = await _why_not(runtime, bot_id)
-                    except Conflict:
+                    except ConflictError:
                         if _settled(row):
                             raise
                         expired = False
@@ -86,47 +86,49 @@ def _retry_hint(waited: float) -> str:
 
 
 def refuse(row: BotRow) -> None:
-    """Raise Conflict for a bot that gets no code until a person acts."""
+    """Raise ConflictError for a bot that gets no code until a person acts."""
     bot, status = row
     here = f"/api/bots/{bot.id}"
     if bot.deleting:
-        raise Conflict(f"bot {bot.id!r} is being deleted", code="deleting")
+        raise ConflictError(f"bot {bot.id!r} is being deleted", code="deleting")
     if bot.approval_status != Approval.APPROVED:
-        raise Conflict(
+        raise ConflictError(
             f"bot {bot.id!r} is {bot.approval_status}: approve it first (POST {here}/approve)", code="not-approved"
         )
-    if bot.desired_state == Desired.STOPPED:
-        raise Conflict(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
+    if bot.desired_state == DesiredState.STOPPED:
+        raise ConflictError(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
     if status.address is None and status.phase in _TERMINAL and _settled(row):
         remedy = f'{here}/restart {{"fresh": true}}' if status.phase == Phase.LOGGED_OUT else f"{here}/start"
         why = f" ({status.message})" if status.message else ""
-        raise Conflict(f"bot {bot.id!r} is {status.phase}{why}: POST {remedy}", code=status.phase)
+        raise ConflictError(f"bot {bot.id!r} is {status.phase}{why}: POST {remedy}", code=status.phase)
 
 
 def refuse_connection(connection: ConnectionState, bot_id: str) -> None:
-    """Raise Conflict for a connection that gets no code until a person acts."""
+    """Raise ConflictError for a connection that gets no code until a person acts."""
     here = f"/api/bots/{bot_id}"
     if connection in _PAIRED:
-        raise Conflict(
+        raise ConflictError(
             f"bot {bot_id!r} is already paired ({connection}); to pair another phone, log it out (POST {here}/logout) "
             f'and restart it (POST {here}/restart {{"fresh": true}})',
             code="already-paired",
         )
     match connection:
         case ConnectionState.LOGGED_OUT:
-            raise Conflict(
+            raise ConflictError(
                 f'bot {bot_id!r} is logged out: to pair it again, POST {here}/restart {{"fresh": true}}',
                 code="logged-out",
             )
         case ConnectionState.CONFLICT:
-            raise Conflict(
+            raise ConflictError(
                 f"another client uses the session of bot {bot_id!r}: to take it back, POST {here}/restart",
                 code="conflict",
             )
         case ConnectionState.BANNED:
-            raise Conflict(f"WhatsApp banned the account of bot {bot_id!r}", code="banned")
+            raise ConflictError(f"WhatsApp banned the account of bot {bot_id!r}", code="banned")
         case ConnectionState.OUTDATED:
-            raise Conflict(f"WhatsApp rejects the client version of bot {bot_id!r}: update its image", code="outdated")
+            raise ConflictError(
+                f"WhatsApp rejects the client version of bot {bot_id!r}: update its image", code="outdated"
+            )
         case _:
             return
 
@@ -138,10 +140,10 @@ def _settled(row: BotRow) -> bool:
 
 
 async def _why_not(runtime: RuntimeClient, bot_id: str) -> bool:
-    """Whether the QR codes have expired; raises Conflict for what waiting does not fix."""
+    """Whether the QR codes have expired; raises ConflictError for what waiting does not fix."""
     try:
         health = await runtime.health()
-    except (RuntimeUnreachable, RuntimeCallError):
+    except (RuntimeUnreachableError, RuntimeCallError):
         return False  # retried in the next iteration
     refuse_connection(health.connection, bot_id)
     return health.connection is ConnectionState.PAIRING_EXPIRED
@@ -150,5 +152,5 @@ async def _why_not(runtime: RuntimeClient, bot_id: str) -> bool:
 async def _reset(runtime: RuntimeClient, bot_id: str) -> None:
     try:
         await runtime.reset_connection()
-    except (RuntimeUnreachable, RuntimeCallError) as exc:
+    except (RuntimeUnreachableError, RuntimeCallError) as exc:
         raise from_runtime_error(exc, bot_id) from exc

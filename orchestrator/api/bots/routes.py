@@ -10,8 +10,8 @@ from orchestrator.api.bots.schemas import BotPatch, BotView, NewBot, merged
 from orchestrator.api.context import Caller, Parts, Session, Visible
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots
-from orchestrator.db.models import Approval, Phase
-from orchestrator.errors import Forbidden
+from orchestrator.errors import ForbiddenError
+from orchestrator.states import Approval, Phase
 
 router = APIRouter(prefix="/api/bots", tags=["bots"])
 
@@ -26,7 +26,7 @@ async def create(new: NewBot, response: Response, caller: Caller, parts: Parts, 
     """The bot waits for approval (`POST /api/bots/{id}/approve`); once approved, its container starts."""
     server_name = new.server_name or caller.server or parts.settings.server_name
     if caller.server not in {None, server_name}:
-        raise Forbidden(f"this key has no access to server {server_name!r}: omit serverName or use another key")
+        raise ForbiddenError(f"this key has no access to server {server_name!r}: omit serverName or use another key")
     row = await bots.create(
         session,
         server_name=server_name,

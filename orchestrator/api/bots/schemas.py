@@ -10,8 +10,8 @@ from orchestrator.api.bots.settings_schemas import BotSettings
 from orchestrator.api.schemas import BotIdField, Name, PhoneNumber, RequestBody, ResponseBody, ServerNameField
 from orchestrator.db.bot_settings import merge
 from orchestrator.db.bots import BotRow
-from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.phases import shown_phase
+from orchestrator.states import Approval, DesiredState, Phase
 
 MIB = 1 << 20
 # Strings, not enums, so that a value written by a newer controller never breaks a response.
@@ -104,7 +104,7 @@ class BotView(ResponseBody):
     phone_number: str | None = Field(examples=["491701234567"])
     kind: str = Field(examples=["standard"])
     approval_status: Approval
-    desired_state: Desired
+    desired_state: DesiredState
     settings: dict[str, Any] = Field(examples=[{"prefix": "!"}])
     limits: dict[str, Any] = Field(examples=[{"memoryBytes": 256 * MIB}])
     created_at: datetime
@@ -125,7 +125,7 @@ class BotView(ResponseBody):
             phone_number=bot.phone_number,
             kind=bot.kind,
             approval_status=Approval(bot.approval_status),
-            desired_state=Desired(bot.desired_state),
+            desired_state=DesiredState(bot.desired_state),
             settings=bot.settings,
             limits=bot.limits,
             created_at=bot.created_at,

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from orchestrator.api.messages.schemas import DocumentContent, FileContent, MessageBody
-from orchestrator.errors import InvalidInput, NoAnswer, TooLarge
+from orchestrator.errors import InvalidInputError, NoAnswerError, TooLargeError
 
 MIB = 1 << 20
 MAX_JSON_BYTES = MAX_MEDIA_BYTES // 3 * 4 + MIB
@@ -64,7 +64,8 @@ class ParsedMessage:
 async def read(request: Request) -> ParsedMessage:
     """The message in a request's body.
 
-    Raises RequestValidationError, InvalidInput, TooLarge, and NoAnswer if the body does not arrive in time.
+    Raises RequestValidationError, InvalidInputError, TooLargeError, and NoAnswerError if the body does not arrive in
+    time.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
@@ -74,9 +75,11 @@ async def read(request: Request) -> ParsedMessage:
             if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
                 return _with_file(_validated(await _whole(request)), None)
     except TimeoutError:
-        raise NoAnswer(f"the body did not arrive within {READ_SECONDS:g} seconds: retry", code="body-timeout") from None
+        raise NoAnswerError(
+            f"the body did not arrive within {READ_SECONDS:g} seconds: retry", code="body-timeout"
+        ) from None
     except ClientDisconnect:
-        raise InvalidInput("the connection was closed before the body was complete") from None
+        raise InvalidInputError("the connection was closed before the body was complete") from None
     raise RequestValidationError([{"type": "model_attributes_type", "loc": ("body",), "msg": "", "input": None}])
 
 
@@ -97,11 +100,11 @@ async def _multipart(request: Request) -> ParsedMessage:
         form = await parser.parse()
     except (MultiPartException, KeyError) as exc:
         detail = exc.message if isinstance(exc, MultiPartException) else "the Content-Type has no boundary"
-        raise InvalidInput(f"the multipart body is malformed: {detail}", code="malformed-multipart") from exc
+        raise InvalidInputError(f"the multipart body is malformed: {detail}", code="malformed-multipart") from exc
     try:
         message, file = form.get("message"), form.get("file")
         if not isinstance(message, str) or set(form) - {"message", "file"}:
-            raise InvalidInput("expected the parts `message` (JSON) and `file`", code="malformed-multipart")
+            raise InvalidInputError("expected the parts `message` (JSON) and `file`", code="malformed-multipart")
         return _with_file(_validated(message.encode()), file if isinstance(file, UploadFile) else None)
     finally:
         await form.close()
@@ -131,19 +134,21 @@ def _with_file(new: MessageBody, part: UploadFile | None) -> ParsedMessage:
     content = new.content
     if content is None:
         if part is not None:
-            raise InvalidInput(
+            raise InvalidInputError(
                 "message is plain text and takes no file: describe the file in content", code="unexpected-file"
             )
         return _parsed_message(new, {"type": "text", "text": new.message}, None)
     described = content.model_dump(by_alias=True, exclude={"data"}, exclude_none=True)
     if not isinstance(content, FileContent):
         if part is not None:
-            raise InvalidInput(
+            raise InvalidInputError(
                 f"content of type {content.type} takes no file: omit the part `file`", code="unexpected-file"
             )  # type: ignore[union-attr, unused-ignore]
         return _parsed_message(new, described, None)
     if (content.data is None) == (part is None):
-        raise InvalidInput("send the file either as content.data (base64) or as the part `file`", code="missing-file")
+        raise InvalidInputError(
+            "send the file either as content.data (base64) or as the part `file`", code="missing-file"
+        )
     file = content.data
     if part is not None:
         # Read at once: Python then returns the buffer itself, not a copy.
@@ -152,9 +157,9 @@ def _with_file(new: MessageBody, part: UploadFile | None) -> ParsedMessage:
         if isinstance(content, DocumentContent) and part.filename:
             described.setdefault("fileName", part.filename)
     if not file:
-        raise InvalidInput("the file is empty", code="missing-file")
+        raise InvalidInputError("the file is empty", code="missing-file")
     if len(file) > MAX_MEDIA_BYTES:
-        raise TooLarge(TOO_LARGE)
+        raise TooLargeError(TOO_LARGE)
     return _parsed_message(new, _revalidated(described), file)
 
 
@@ -165,7 +170,7 @@ def _revalidated(described: dict[str, Any]) -> dict[str, Any]:
             raise RequestValidationError([{"type": "missing", "loc": ("body", "content", field), "msg": "is required"}])
     again = _validated(json.dumps({"to": "10000000", "content": described}).encode())
     if again.content is None:
-        raise InvalidInput("the type and name of the part `file` are invalid")
+        raise InvalidInputError("the type and name of the part `file` are invalid")
     return again.content.model_dump(by_alias=True, exclude={"data"}, exclude_none=True)
 
 

@@ -16,12 +16,12 @@ from orchestrator.api.messages.schemas import MessageView, recipient
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots, messages
 from orchestrator.db.bots import BotRow
-from orchestrator.db.message_models import PENDING, Message, MessageState
+from orchestrator.db.message_models import Message
 from orchestrator.db.messages import RateLimit
-from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.scope import Scope
-from orchestrator.errors import Conflict, InvalidInput, NotFound
+from orchestrator.errors import ConflictError, InvalidInputError, NotFoundError
 from orchestrator.settings import Settings
+from orchestrator.states import PENDING, Approval, DesiredState, MessageState, Phase
 
 MAX_WAIT_SECONDS = 60.0
 FIRST_POLL_SECONDS = 0.02
@@ -63,7 +63,7 @@ IdempotencyKey = Annotated[
 
 def _message_id(value: Annotated[str, Path(alias="messageId", description="Botdock's id of the message")]) -> str:
     if not value.isascii() or not value.isprintable() or len(value) > 64:
-        raise NotFound("message not found")
+        raise NotFoundError("message not found")
     return value
 
 
@@ -124,7 +124,7 @@ async def list_messages(
     try:
         chat = None if to is None else recipient(to)
     except ValueError as exc:
-        raise InvalidInput(f"to: {exc}") from exc
+        raise InvalidInputError(f"to: {exc}") from exc
     await bots.find(session, scope, bot_id)
     rows = await messages.page(session, scope, bot_id, limit=limit + 1, before=older, state=state, to_chat=chat)
     return Page(
@@ -164,7 +164,10 @@ async def _accept_request(
 async def accept(
     parts: Context, scope: Scope, bot_id: str, message: ParsedMessage, *, idempotency_key: str | None = None
 ) -> Message:
-    """Store a message of a bot that can send. Raises NotFound, Conflict, InvalidInput, TooManyMessages."""
+    """Store a message of a bot that can send.
+
+    Raises NotFoundError, ConflictError, InvalidInputError, TooManyMessagesError.
+    """
     new = messages.NewMessage(
         to_chat=message.to_chat,
         content=message.content,
@@ -193,19 +196,19 @@ async def settled(parts: Context, scope: Scope, row: Message, *, wait: float) ->
 
 
 def refuse(row: BotRow) -> None:
-    """Raise Conflict for a bot that cannot send until a person acts."""
+    """Raise ConflictError for a bot that cannot send until a person acts."""
     bot, status = row
     here = f"/api/bots/{bot.id}"
     if bot.deleting:
-        raise Conflict(f"bot {bot.id!r} is being deleted", code="deleting")
+        raise ConflictError(f"bot {bot.id!r} is being deleted", code="deleting")
     if bot.approval_status != Approval.APPROVED:
-        raise Conflict(
+        raise ConflictError(
             f"bot {bot.id!r} is {bot.approval_status}: approve it first (POST {here}/approve)", code="not-approved"
         )
-    if bot.desired_state == Desired.STOPPED:
-        raise Conflict(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
+    if bot.desired_state == DesiredState.STOPPED:
+        raise ConflictError(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
     if status.phase in _CANNOT_SEND:
-        raise Conflict(f"bot {bot.id!r} is {status.phase} and cannot send", code=status.phase)
+        raise ConflictError(f"bot {bot.id!r} is {status.phase} and cannot send", code=status.phase)
 
 
 def rate_limit(own: Mapping[str, Any], settings: Settings) -> RateLimit:

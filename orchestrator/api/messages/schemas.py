@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from orchestrator.api.schemas import PhoneNumber, RequestBody, ResponseBody, no_nul, phone_number
-from orchestrator.db.message_models import Message, MessageState
+from orchestrator.db.message_models import Message
+from orchestrator.states import MessageState
 
 MAX_TEXT = 65_536
 _CHAT = re.compile(r"([0-9]{5,32}(?:-[0-9]{5,32})?)(?::[0-9]{1,5})?@(s\.whatsapp\.net|c\.us|lid|g\.us)")

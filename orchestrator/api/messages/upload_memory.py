@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from orchestrator.errors import Unavailable
+from orchestrator.errors import UnavailableError
 
 MIB = 1 << 20
 MAX_BYTES = 128 * MIB
@@ -28,7 +28,7 @@ class UploadMemory:
 
     @asynccontextmanager
     async def reserve(self, size: int) -> AsyncIterator[None]:
-        """Reserve memory for a body of `size` bytes. Raises Unavailable if none becomes available in time."""
+        """Reserve memory for a body of `size` bytes. Raises UnavailableError if none becomes available in time."""
         size = min(size, self._maximum)
         if size <= SMALL_BYTES:
             yield
@@ -38,7 +38,7 @@ class UploadMemory:
                 await self._released.wait_for(lambda: self._reserved + size <= self._maximum)
                 self._reserved += size
         except TimeoutError:
-            raise Unavailable("too many concurrent uploads: retry later", code="busy") from None
+            raise UnavailableError("too many concurrent uploads: retry later", code="busy") from None
         try:
             yield
         finally:

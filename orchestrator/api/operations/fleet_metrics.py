@@ -8,11 +8,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from orchestrator.db.bots import BotRow
-from orchestrator.db.models import Phase
-from orchestrator.db.servers import ServerView
+from orchestrator.db.servers import ServerOverview
+from orchestrator.states import Phase
 
 
-def fleet_registry(servers: Sequence[ServerView], bots: Sequence[BotRow]) -> CollectorRegistry:
+def fleet_registry(servers: Sequence[ServerOverview], bots: Sequence[BotRow]) -> CollectorRegistry:
     """A registry with the metrics of these servers and bots."""
     registry = CollectorRegistry()
     registry.register(_FleetCollector(servers, bots))
@@ -20,7 +20,7 @@ def fleet_registry(servers: Sequence[ServerView], bots: Sequence[BotRow]) -> Col
 
 
 class _FleetCollector(Collector):
-    def __init__(self, servers: Sequence[ServerView], bots: Sequence[BotRow]) -> None:
+    def __init__(self, servers: Sequence[ServerOverview], bots: Sequence[BotRow]) -> None:
         self._servers = servers
         self._bots = bots
 

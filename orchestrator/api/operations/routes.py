@@ -15,7 +15,7 @@ from orchestrator.api.operations.fleet_metrics import fleet_registry
 from orchestrator.api.schemas import ResponseBody, problems
 from orchestrator.db import bots, servers
 from orchestrator.db.schema import present_revision
-from orchestrator.errors import Unavailable
+from orchestrator.errors import UnavailableError
 
 MAX_SERVERS = 1000
 
@@ -58,7 +58,7 @@ async def readyz(session: Session, parts: Parts) -> ProbeResponse:
     """Needs no key. Succeeds if Postgres responds and is migrated to the revision that this version needs."""
     present = await present_revision(session)
     if present != parts.revision:
-        raise Unavailable(
+        raise UnavailableError(
             f"the database is at revision {present or 'none'}, this version needs {parts.revision}: run migrate",
             code="not-migrated",
         )

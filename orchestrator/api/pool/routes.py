@@ -31,10 +31,16 @@ from orchestrator.api.schemas import BotId, problems
 from orchestrator.auth import Identity
 from orchestrator.db import bots
 from orchestrator.db.bots import BotRow
-from orchestrator.db.message_models import PENDING, MessageState
-from orchestrator.db.models import Approval, Desired, Phase
 from orchestrator.db.scope import Scope
-from orchestrator.errors import BotdockError, Conflict, NotFound, TooManyMessages, Unavailable, WhatsAppRefused
+from orchestrator.errors import (
+    BotdockError,
+    ConflictError,
+    NotFoundError,
+    TooManyMessagesError,
+    UnavailableError,
+    WhatsAppRefusedError,
+)
+from orchestrator.states import PENDING, Approval, DesiredState, MessageState, Phase
 
 QR_WAIT_SECONDS = 20.0
 """A new container takes a second or two until it has a code."""
@@ -125,12 +131,12 @@ async def send(company_id: BotId, new: PoolMessage, scope: Visible, parts: Parts
     given = ParsedMessage(to_chat=new.to, content=text, quote=None, file=None, queue=False)
     try:
         row = await accept(parts, scope, company_id, given)
-    except TooManyMessages as exc:
-        raise TooManyMessages("Rate limit exceeded", retry_after_ms=exc.retry_after_ms) from exc
+    except TooManyMessagesError as exc:
+        raise TooManyMessagesError("Rate limit exceeded", retry_after_ms=exc.retry_after_ms) from exc
     online = found.status.phase == Phase.ONLINE
     row = await settled(parts, scope, row, wait=SEND_WAIT_SECONDS if online else OFFLINE_WAIT_SECONDS)
     if row.state == MessageState.FAILED:
-        raise WhatsAppRefused(f"Message was not sent: {row.detail or row.reason}", code=row.reason)
+        raise WhatsAppRefusedError(f"Message was not sent: {row.detail or row.reason}", code=row.reason)
     return PoolMessageView(
         company_id=company_id,
         to=row.to_chat,
@@ -145,10 +151,10 @@ async def _all(session: Session, scope: Scope) -> list[BotRow]:
 
 
 async def _find(session: Session, scope: Scope, company_id: str) -> BotRow:
-    not_found = NotFound(f"Session not found for company {company_id}")
+    not_found = NotFoundError(f"Session not found for company {company_id}")
     try:
         row = await bots.find(session, scope, company_id)
-    except NotFound:
+    except NotFoundError:
         raise not_found from None
     if row.bot.deleting:
         raise not_found
@@ -166,21 +172,21 @@ async def _ensure(parts: Context, caller: Identity, scope: Scope, company_id: st
     async with parts.database.session() as session:
         try:
             await bots.find(session, scope, company_id)
-        except NotFound:
+        except NotFoundError:
             server = caller.server or parts.settings.server_name
             try:
                 await bots.create(session, server_name=server, bot_id=company_id, values={"name": company_id})
-            except Conflict as exc:
+            except ConflictError as exc:
                 # Created concurrently, or owned by another server; the next lookup tells.
                 if exc.code != "already-exists":
                     raise
                 await session.rollback()
         try:
             row = await bots.changeable(session, scope, company_id)
-        except NotFound:
-            raise Conflict(f"The id {company_id} is taken", code="already-exists") from None
+        except NotFoundError:
+            raise ConflictError(f"The id {company_id} is taken", code="already-exists") from None
         row.bot.approval_status = Approval.APPROVED
-        row.bot.desired_state = Desired.RUNNING
+        row.bot.desired_state = DesiredState.RUNNING
         return await bots.saved(session, row)
 
 
@@ -189,11 +195,11 @@ async def _qr(parts: Context, scope: Scope, company_id: str, *, wait: float) -> 
     return await asyncio.to_thread(qr_image.data_url, shown.code)
 
 
-async def _unauthenticated(parts: Context, scope: Scope, company_id: str) -> Conflict:
-    error = Conflict("Authentication required", code="authentication-required")
+async def _unauthenticated(parts: Context, scope: Scope, company_id: str) -> ConflictError:
+    error = ConflictError("Authentication required", code="authentication-required")
     try:
         error.extra["qrCode"] = await _qr(parts, scope, company_id, wait=0)
-    except (Conflict, Unavailable):
+    except (ConflictError, UnavailableError):
         pass  # no code at present
     return error
 

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from orchestrator.api.messages.schemas import MAX_TEXT, Recipient
 from orchestrator.api.schemas import BotIdField, no_nul
 from orchestrator.db.bots import BotRow
-from orchestrator.db.models import Phase
+from orchestrator.states import Phase
 
 
 class PoolRequest(BaseModel):

@@ -16,7 +16,7 @@ from docker import APIClient
 from docker.errors import DockerException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from orchestrator.engine.base import EngineUnavailable
+from orchestrator.engine.base import EngineUnavailableError
 from orchestrator.engine.docker.errors import translate
 from orchestrator.engine.docker.transport import OneConnection
 
@@ -73,7 +73,7 @@ class DockerClients:
 
     def _refuse_when_closed(self, action: str) -> None:
         if self._closed:
-            raise EngineUnavailable(f"cannot {action}: this connection to the engine was closed")
+            raise EngineUnavailableError(f"cannot {action}: this connection to the engine was closed")
 
     def _call(self, action: str, call: Callable[[APIClient], T], read: bool) -> T:
         self._refuse_when_closed(action)

@@ -12,8 +12,14 @@ from ipaddress import IPv4Network
 from docker import APIClient
 from docker.errors import APIError, NotFound
 
-from orchestrator.engine.base import ContainerSpec, EngineEvent, Label, NameTaken, ObservedContainer
-from orchestrator.engine.base import NotFound as ContainerNotFound
+from orchestrator.engine.base import (
+    ContainerNotFoundError,
+    ContainerSpec,
+    EngineEvent,
+    Label,
+    NameTakenError,
+    ObservedContainer,
+)
 from orchestrator.engine.docker import network, observe
 from orchestrator.engine.docker.client import DockerClients
 from orchestrator.engine.docker.events import EventStream
@@ -83,7 +89,7 @@ class DockerEngine:
             item = await self._clients.run(
                 f"inspect container {name}", lambda client: client.inspect_container(name), read=True
             )
-        except ContainerNotFound:
+        except ContainerNotFoundError:
             return None
         return observe.from_inspect(item)
 
@@ -106,13 +112,13 @@ class DockerEngine:
         def call(client: APIClient) -> str:
             # Docker would mount whatever volume has the name: somebody else's session, for one.
             if not self._is_ours(client, spec.volume, when_missing=True):
-                raise NameTaken(f"the volume {spec.volume} exists and does not belong to this installation")
+                raise NameTakenError(f"the volume {spec.volume} exists and does not belong to this installation")
             try:
                 answer = client.create_container_from_config(config, spec.name)  # type: ignore[no-untyped-call]
                 return str(answer["Id"])
             except APIError as exc:
                 if exc.status_code == 409:
-                    raise NameTaken(f"a container named {spec.name} exists") from None
+                    raise NameTakenError(f"a container named {spec.name} exists") from None
                 raise
 
         return await self._clients.run(f"create container {spec.name}", call)

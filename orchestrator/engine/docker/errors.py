@@ -6,13 +6,13 @@ import requests
 from docker.errors import APIError, ImageNotFound
 
 from orchestrator.engine.base import (
-    DiskFull,
+    ContainerNotFoundError,
+    DiskFullError,
     EngineError,
-    EngineUnavailable,
-    ImageMissing,
-    InvalidSpec,
-    NetworkMissing,
-    NotFound,
+    EngineUnavailableError,
+    ImageMissingError,
+    InvalidSpecError,
+    NetworkMissingError,
 )
 
 MAX_REASON_CHARS = 300
@@ -38,9 +38,9 @@ def translate(error: Exception, *, action: str, host: str) -> EngineError:
     if isinstance(error, APIError):
         return _of_answer(error, action)
     if isinstance(error, requests.Timeout):
-        return EngineUnavailable(f"cannot {action}: the Docker engine at {host} does not answer in time")
+        return EngineUnavailableError(f"cannot {action}: the Docker engine at {host} does not answer in time")
     if isinstance(error, (requests.RequestException, OSError)):
-        return EngineUnavailable(f"cannot {action}: the Docker engine at {host} does not answer ({_cause(error)})")
+        return EngineUnavailableError(f"cannot {action}: the Docker engine at {host} does not answer ({_cause(error)})")
     return EngineError(f"cannot {action}: {_sentence(str(error))}")
 
 
@@ -50,15 +50,15 @@ def _of_answer(error: APIError, action: str) -> EngineError:
     text = reason.lower()
     status = error.status_code
     if any(fragment in text for fragment in _DISK_FULL):
-        return DiskFull(message)
+        return DiskFullError(message)
     if status in {502, 503, 504} or any(fragment in text for fragment in _GOING_DOWN):
-        return EngineUnavailable(message)
+        return EngineUnavailableError(message)
     if isinstance(error, ImageNotFound):
-        return ImageMissing(message)
+        return ImageMissingError(message)
     if status == 404:
-        return NetworkMissing(message) if _NETWORK_GONE.search(text) else NotFound(message)
+        return NetworkMissingError(message) if _NETWORK_GONE.search(text) else ContainerNotFoundError(message)
     if status == 400:
-        return InvalidSpec(message)
+        return InvalidSpecError(message)
     return EngineError(message)
 
 

@@ -12,7 +12,7 @@ from docker import APIClient
 from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
-from orchestrator.engine.base import COMPONENTS, EngineError, Label, NameTaken
+from orchestrator.engine.base import COMPONENTS, EngineError, Label, NameTakenError
 
 SUBNET_PREFIX = 22
 """1,022 addresses; a Linux bridge takes 1,023 ports."""
@@ -22,7 +22,7 @@ _NETWORKLESS = ("host", "none", "container:")
 def ensure_network(client: APIClient, name: str, *, pool: IPv4Network, owner: str, server: str) -> None:
     """Make the network unless it exists.
 
-    Raises NameTaken when a network of that name is not ours, EngineError when the pool has no subnet left.
+    Raises NameTakenError when a network of that name is not ours, EngineError when the pool has no subnet left.
     """
     labels = {Label.OWNER: owner, Label.SERVER: server}
     refused: set[IPv4Network] = set()
@@ -30,7 +30,9 @@ def ensure_network(client: APIClient, name: str, *, pool: IPv4Network, owner: st
         present = _find(client, name)
         if present is not None:
             if {key: (present["Labels"] or {}).get(key) for key in labels} != labels:
-                raise NameTaken(f"the network {name} exists and does not belong to this server of this installation")
+                raise NameTakenError(
+                    f"the network {name} exists and does not belong to this server of this installation"
+                )
             return
         subnet = free_subnet(pool, _subnets_in_use(client) | refused)
         if subnet is None:

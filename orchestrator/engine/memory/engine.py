@@ -11,17 +11,17 @@ from datetime import datetime
 
 from orchestrator.engine.backlog import Backlog
 from orchestrator.engine.base import (
+    ContainerNotFoundError,
     ContainerSpec,
     ContainerState,
-    DiskFull,
+    DiskFullError,
     EngineError,
     EngineEvent,
-    ImageMissing,
-    InvalidSpec,
+    ImageMissingError,
+    InvalidSpecError,
     Label,
-    NameTaken,
-    NetworkMissing,
-    NotFound,
+    NameTakenError,
+    NetworkMissingError,
     ObservedContainer,
 )
 from orchestrator.engine.log_lines import log_lines
@@ -51,7 +51,9 @@ class MemoryEngine:
         await asyncio.sleep(0)
         with self.host.operation("ensure_network"):
             if self.host.networks.setdefault(name, self._labels) != self._labels:
-                raise NameTaken(f"the network {name} exists and does not belong to this server of this installation")
+                raise NameTakenError(
+                    f"the network {name} exists and does not belong to this server of this installation"
+                )
 
     async def list_containers(self) -> list[ObservedContainer]:
         """See `Engine.list_containers`."""
@@ -77,15 +79,15 @@ class MemoryEngine:
         await asyncio.sleep(0)
         with self.host.operation("create"):
             if not self._ours(self.host.volumes.get(spec.volume, self._labels)):
-                raise NameTaken(f"the volume {spec.volume} exists and does not belong to this installation")
+                raise NameTakenError(f"the volume {spec.volume} exists and does not belong to this installation")
             if spec.name in self.host.containers:
-                raise NameTaken(f"a container named {spec.name} exists")
+                raise NameTakenError(f"a container named {spec.name} exists")
             if spec.image in self.host.missing_images:
-                raise ImageMissing(f"cannot create container {spec.name}: No such image: {spec.image}")
+                raise ImageMissingError(f"cannot create container {spec.name}: No such image: {spec.image}")
             if spec.memory_bytes < MIN_MEMORY_BYTES:
-                raise InvalidSpec(f"cannot create container {spec.name}: Minimum memory limit allowed is 6MB")
+                raise InvalidSpecError(f"cannot create container {spec.name}: Minimum memory limit allowed is 6MB")
             if self.host.disk_full:
-                raise DiskFull(f"cannot create container {spec.name}: no space left on device")
+                raise DiskFullError(f"cannot create container {spec.name}: no space left on device")
             bot = {Label.BOT_ID: spec.labels[Label.BOT_ID]}
             self.host.volumes.setdefault(spec.volume, {**self._labels, **bot})
             return self.host.make(spec.name, {**spec.labels, **self._labels}, spec).id
@@ -98,9 +100,11 @@ class MemoryEngine:
             if found.observed(listed=True).up:
                 return
             if found.spec and found.spec.network not in self.host.networks:
-                raise NetworkMissing(f"cannot start container {found.name}: network {found.spec.network} not found")
+                raise NetworkMissingError(
+                    f"cannot start container {found.name}: network {found.spec.network} not found"
+                )
             if self.host.disk_full:
-                raise DiskFull(f"cannot start container {found.name}: no space left on device")
+                raise DiskFullError(f"cannot start container {found.name}: no space left on device")
             self.host.run(found)
 
     async def kill(self, container: str, signal: str) -> None:
@@ -164,7 +168,7 @@ class MemoryEngine:
     def _find(self, container: str) -> MemoryContainer:
         found = self.host.find(container)
         if found is None:
-            raise NotFound(f"No such container: {container}")
+            raise ContainerNotFoundError(f"No such container: {container}")
         return found
 
     def _ours(self, labels: dict[str, str]) -> bool:

@@ -14,9 +14,9 @@ from orchestrator.engine.base import (
     EngineError,
     EngineEvent,
     EngineEventKind,
-    EngineUnavailable,
+    EngineUnavailableError,
     Label,
-    NameTaken,
+    NameTakenError,
     ObservedContainer,
 )
 
@@ -152,7 +152,7 @@ class MemoryHost:
         """Every method of an engine happens in this: it counts, and it fails as tests asked for."""
         self.calls[name] += 1
         if self._unavailable:
-            raise EngineUnavailable(f"cannot {name}: the engine in memory is set to be away")
+            raise EngineUnavailableError(f"cannot {name}: the engine in memory is set to be away")
         failure = self._failures[name].popleft() if self._failures[name] else None
         if failure and not failure.done:
             raise failure.error
@@ -161,9 +161,9 @@ class MemoryHost:
             raise failure.error
 
     def make(self, name: str, labels: dict[str, str], spec: ContainerSpec | None = None) -> MemoryContainer:
-        """A container that does not run yet. Raises NameTaken."""
+        """A container that does not run yet. Raises NameTakenError."""
         if name in self.containers:
-            raise NameTaken(f"a container named {name} exists")
+            raise NameTakenError(f"a container named {name} exists")
         self._made += 1
         container = MemoryContainer(id=f"{self._made:064x}", name=name, labels=labels, spec=spec)
         self.containers[name] = container

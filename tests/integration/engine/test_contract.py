@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import pytest
 
 from orchestrator.engine.base import (
+    ContainerNotFoundError,
     ContainerState,
     Engine,
-    ImageMissing,
-    InvalidSpec,
+    ImageMissingError,
+    InvalidSpecError,
     Label,
-    NameTaken,
-    NotFound,
+    NameTakenError,
 )
 from tests.integration.engine.worlds import CRASH_EXIT_CODE, MemoryWorld, World, bot_spec, exited, state_of, until
 
@@ -109,7 +109,7 @@ async def test_what_does_not_exist_is_not_found(world: World, engine: Engine) ->
     name = f"{world.tag}-nobody"
     assert await engine.inspect(name) is None
     for call in (engine.start(name), engine.kill(name, "SIGTERM"), engine.logs(name, tail=5)):
-        with pytest.raises(NotFound):
+        with pytest.raises(ContainerNotFoundError):
             await call
     await engine.remove(name)
     await engine.remove_volume(name)
@@ -119,13 +119,13 @@ async def test_of_two_containers_with_one_name_the_second_is_refused(world: Worl
     spec = bot_spec(world)
     answers = await asyncio.gather(*(engine.create(spec) for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(answer, str) for answer in answers) == 1
-    assert sum(isinstance(answer, NameTaken) for answer in answers) == 3
+    assert sum(isinstance(answer, NameTakenError) for answer in answers) == 3
 
 
 async def test_a_foreign_container_with_our_name_is_seen_and_left_alone(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
     await world.add_foreign(spec.name, {"made-by": "somebody else"})
-    with pytest.raises(NameTaken, match=spec.name):
+    with pytest.raises(NameTakenError, match=spec.name):
         await engine.create(spec)
     foreign = await engine.inspect(spec.name)
     assert foreign is not None
@@ -139,11 +139,11 @@ async def test_a_missing_image_is_named(world: World, engine: Engine) -> None:
     spec = replace(bot_spec(world), image="engine-test/there-is-no-such-image:0")
     if isinstance(world, MemoryWorld):
         world.host.missing_images.add(spec.image)
-    with pytest.raises(ImageMissing, match="there-is-no-such-image"):
+    with pytest.raises(ImageMissingError, match="there-is-no-such-image"):
         await engine.create(spec)
     assert await engine.inspect(spec.name) is None
 
 
 async def test_options_that_cannot_work_are_refused(world: World, engine: Engine) -> None:
-    with pytest.raises(InvalidSpec, match="memory"):
+    with pytest.raises(InvalidSpecError, match="memory"):
         await engine.create(replace(bot_spec(world), memory_bytes=1000))

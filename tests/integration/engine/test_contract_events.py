@@ -11,7 +11,7 @@ from orchestrator.engine.base import (
     Engine,
     EngineEvent,
     EngineEventKind,
-    EngineUnavailable,
+    EngineUnavailableError,
 )
 from tests.integration.engine.worlds import DEADLINE_SECONDS, World, bot_spec, state_of, until
 
@@ -102,7 +102,7 @@ async def test_an_engine_that_goes_away_is_told_from_a_fault_and_comes_back(
         engine.logs(spec.name, tail=1),
         engine.ensure_network(spec.network),
     ):
-        with pytest.raises(EngineUnavailable):
+        with pytest.raises(EngineUnavailableError):
             await call
     await world.set_unavailable(False)
     await engine.ping()

@@ -10,8 +10,8 @@ from orchestrator.engine.base import (
     Engine,
     EngineError,
     Label,
-    NameTaken,
-    NetworkMissing,
+    NameTakenError,
+    NetworkMissingError,
 )
 from tests.integration.engine.worlds import READY, World, bot_spec, exited, state_of
 
@@ -86,7 +86,7 @@ async def test_a_volume_of_somebody_else_is_neither_mounted_nor_removed(world: W
     await engine.create(spec)
     await engine.remove(spec.name)
     stranger = world.engine(owner="b")
-    with pytest.raises(NameTaken, match="volume"):
+    with pytest.raises(NameTakenError, match="volume"):
         await stranger.create(spec)
     await stranger.remove_volume(spec.volume)
     assert await world.volumes() == {spec.volume}
@@ -119,12 +119,12 @@ async def test_a_network_is_made_once_however_often_it_is_asked_for(world: World
 async def test_a_network_of_somebody_else_is_not_used(world: World) -> None:
     name = f"{world.tag}-foreign-net"
     await world.add_foreign_network(name)
-    with pytest.raises(NameTaken, match=name):
+    with pytest.raises(NameTakenError, match=name):
         await world.engine().ensure_network(name)
 
 
 async def test_a_network_of_another_server_is_not_used(world: World, engine: Engine) -> None:
-    with pytest.raises(NameTaken, match=f"{world.tag}-net"):
+    with pytest.raises(NameTakenError, match=f"{world.tag}-net"):
         await world.engine(server="server2").ensure_network(f"{world.tag}-net")
 
 
@@ -132,7 +132,7 @@ async def test_a_network_removed_by_hand_is_missed_and_made_again(world: World, 
     spec = bot_spec(world)
     await engine.create(spec)
     await world.remove_network(spec.network)
-    with pytest.raises(NetworkMissing):
+    with pytest.raises(NetworkMissingError):
         await engine.start(spec.name)
     await engine.ensure_network(spec.network)
     await engine.start(spec.name)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.base import ContainerState, EngineUnavailable
+from orchestrator.engine.base import ContainerState, EngineUnavailableError
 from orchestrator.engine.docker.engine import DockerEngine
 from tests.integration.engine.worlds import DockerWorld, bot_spec, state_of
 
 
 async def test_an_engine_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
     engine = DockerEngine(owner="a", server="s", host=f"unix://{tmp_path}/nothing.sock")
-    with pytest.raises(EngineUnavailable) as told:
+    with pytest.raises(EngineUnavailableError) as told:
         await engine.ping()
     expected = f"the Docker engine at unix://{tmp_path}/nothing.sock does not answer (no such file or directory)"
     assert str(told.value) == f"cannot reach the engine: {expected}"
@@ -28,8 +28,8 @@ async def test_calls_that_wait_for_a_thread_are_refused_when_the_engine_is_close
     answers = await asyncio.gather(*calls, return_exceptions=True)
     refused = [answer for answer in answers if answer != []]
     assert refused
-    assert all(isinstance(answer, EngineUnavailable) for answer in refused)
-    with pytest.raises(EngineUnavailable, match="was closed"):
+    assert all(isinstance(answer, EngineUnavailableError) for answer in refused)
+    with pytest.raises(EngineUnavailableError, match="was closed"):
         await engine.ping()
 
 

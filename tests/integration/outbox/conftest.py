@@ -11,10 +11,11 @@ import psycopg
 import pytest
 
 from bot_runtime.contract import Event, EventPage, EventType
+from orchestrator.clients.bot import BotEndpoint
 from orchestrator.db.session import Database
-from orchestrator.outbox.dispatcher import Dispatcher, Endpoint
+from orchestrator.outbox.dispatcher import Dispatcher
 from orchestrator.outbox.store import OutboxStore
-from orchestrator.reconcile.status_store import Store, begin_epoch
+from orchestrator.reconcile.status_store import StatusStore, begin_epoch
 from orchestrator.settings import Settings
 from tests.integration.api.fake_runtime import NOW, FakeRuntime, listening
 from tests.integration.reconcile.conftest import eventually
@@ -32,13 +33,13 @@ class Post:
         self.fake = fake
         self.settings = Settings(database_url=url, database_pool_size=8, probe_timeout=2, resync_interval=1)
         self.database = Database(self.settings)
-        self.place: Endpoint | None = Endpoint("127.0.0.1", fake.token, "volume-1")
+        self.place: BotEndpoint | None = BotEndpoint("127.0.0.1", fake.token, "volume-1")
         self.dispatcher: Dispatcher | None = None
         self.epoch = 0
         self._running: asyncio.Task[None] | None = None
         self._spooled = 0
 
-    def endpoint(self, bot_id: str) -> Endpoint | None:
+    def endpoint(self, bot_id: str) -> BotEndpoint | None:
         """Where the bot is (`Bots` of the dispatcher)."""
         return self.place if bot_id == BOT else None
 
@@ -121,7 +122,7 @@ class Post:
         self._spooled += 1
         event = Event(seq=self._spooled, type=kind, data=data, timestamp=NOW)
         page = EventPage(spool_id="volume-1", items=[event], next=event.seq)
-        await Store(self.database, server=SERVER, epoch=self.epoch).ingest(BOT, page)
+        await StatusStore(self.database, server=SERVER, epoch=self.epoch).ingest(BOT, page)
 
     def sent(self) -> list[str]:
         """Client ids of what went out, in that order."""

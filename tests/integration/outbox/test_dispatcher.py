@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.db.fence import LostLeadership
+from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.messages import cancel
 from orchestrator.db.scope import Scope
-from orchestrator.errors import Conflict
+from orchestrator.errors import ConflictError
 from orchestrator.outbox.dispatcher import PER_BOT
 from tests.integration.outbox.conftest import ANN, BOB, BOT, Post
 from tests.integration.reconcile.conftest import eventually
@@ -202,7 +202,7 @@ class TestAtMostOnce:
         post.fake.hold.set()
         error = await post.failed()
         assert isinstance(error, BaseExceptionGroup)
-        assert error.subgroup(LostLeadership) is not None
+        assert error.subgroup(LeadershipLostError) is not None
         assert (await post.state("m-1"))[0] == "sending"
 
     async def test_cancelled_or_sent_but_never_both(self, post: Post) -> None:
@@ -214,7 +214,7 @@ class TestAtMostOnce:
                 try:
                     await cancel(session, Scope(None), BOT, message_id)
                     outcomes.append(message_id)
-                except Conflict:
+                except ConflictError:
                     pass
 
         for number in range(20):

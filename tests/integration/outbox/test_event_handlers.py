@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot_runtime.contract import Event, EventPage, EventType
-from orchestrator.reconcile.status_store import Store
+from orchestrator.reconcile.status_store import StatusStore
 from tests.integration.api.fake_runtime import NOW
 from tests.integration.outbox.conftest import BOT, SERVER, Post
 from tests.integration.reconcile.conftest import eventually
@@ -139,7 +139,7 @@ class TestSettings:
 
     async def test_a_page_that_comes_again_changes_nothing(self, post: Post) -> None:
         await post.start()
-        store = Store(post.database, server=SERVER, epoch=post.epoch)
+        store = StatusStore(post.database, server=SERVER, epoch=post.epoch)
         events = [
             Event(seq=1, type=EventType.SETTINGS_UPDATE, data={"settings": {"prefix": "!"}}, timestamp=NOW),
             Event(

@@ -3,10 +3,10 @@
 import pytest
 
 from bot_runtime.contract import EventPage
-from orchestrator.db.fence import LostLeadership
+from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.session import Database
-from orchestrator.reconcile.bot_state import BotRecord
-from orchestrator.reconcile.status_store import Store, begin_epoch
+from orchestrator.reconcile.bot_state import BotState
+from orchestrator.reconcile.status_store import StatusStore, begin_epoch
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
 
 TERMINATE_HOLDER = """
@@ -59,7 +59,7 @@ async def test_one_whose_connection_is_cut_stands_back_and_writes_nothing_any_mo
     old = fleet.record("bot-1")
     assert old is not None
     old.message = "written by the old one"
-    with pytest.raises(LostLeadership):
+    with pytest.raises(LeadershipLostError):
         await fleet._store.write([old])
     status = await site.status("bot-1")
     assert status is not None
@@ -71,10 +71,10 @@ async def test_one_whose_connection_is_cut_stands_back_and_writes_nothing_any_mo
 async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
     await site.create("bot-1")
     database = Database(site.settings())
-    old = Store(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    old = StatusStore(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
     row = await old.bot("bot-1")
     assert row is not None
-    record = BotRecord(bot_id="bot-1")
+    record = BotState(bot_id="bot-1")
     record.load(*row)
     assert await old.confirm(row[0])
     await begin_epoch(database, server=SERVER, default_max_bots=1)
@@ -88,7 +88,7 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
         old.confirm(row[0]),
         old.ingest("bot-1", EventPage(spool_id="s", items=[], next=1)),
     ):
-        with pytest.raises(LostLeadership):
+        with pytest.raises(LeadershipLostError):
             await write
     assert await site.sql("SELECT restarts FROM bot_status") == [0]
     await database.close()
@@ -97,7 +97,7 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
 async def test_confirming_tells_a_row_that_changed_or_was_made_anew(site: Site) -> None:
     await site.create("bot-1")
     database = Database(site.settings())
-    store = Store(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    store = StatusStore(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
     row = await store.bot("bot-1")
     assert row is not None
     assert await store.confirm(row[0])
@@ -114,7 +114,7 @@ async def test_events_are_kept_for_the_retention_and_dropped_in_portions(
     monkeypatch.setattr("orchestrator.reconcile.status_store.PRUNE_BATCH", 10)
     await site.create("bot-1")
     database = Database(site.settings())
-    store = Store(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    store = StatusStore(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
     await site.sql(
         "INSERT INTO bot_events (server_name, bot_id, type, timestamp) "
         "SELECT 'server1', 'bot-1', 'error', now() - interval '1 day' * days FROM generate_series(1, 40) AS days"

@@ -7,8 +7,9 @@ import pytest
 
 from orchestrator.auth import BELIEVED_FOR_SECONDS, REMEMBERED_IDS, KeyVerifier, presented_key
 from orchestrator.db.keys import hash_key, new_key
-from orchestrator.db.models import ApiKey, Role
-from orchestrator.errors import Forbidden, Unauthorized
+from orchestrator.db.models import ApiKey
+from orchestrator.errors import ForbiddenError, UnauthorizedError
+from orchestrator.states import Role
 
 
 class Database:
@@ -64,7 +65,7 @@ async def test_an_admin_sees_all_servers_whatever_its_row_says(verifier: KeyVeri
 
 
 async def test_a_key_without_a_server_reaches_nothing(verifier: KeyVerifier, database: Database) -> None:
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         await verifier.verify(database.add(Role.OPERATOR, None))
 
 
@@ -72,13 +73,13 @@ async def test_the_id_alone_is_not_enough(verifier: KeyVerifier, database: Datab
     key = database.add(Role.ADMIN)
     await verifier.verify(key)
     for wrong in (key[:-1], key + "A", key[:12] + "B" * 43):
-        with pytest.raises(Unauthorized):
+        with pytest.raises(UnauthorizedError):
             await verifier.verify(wrong)
 
 
 @pytest.mark.parametrize("key", [None, "", "bd_", "bd_0123abcd_short", "0123abcd", "bd_0123ABCD_" + "x" * 43])
 async def test_what_is_no_key_is_not_even_looked_up(verifier: KeyVerifier, database: Database, key: str | None) -> None:
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         await verifier.verify(key)
     assert database.asked == 0
 
@@ -100,7 +101,7 @@ async def test_a_revoked_key_stops_working_in_time(verifier: KeyVerifier, databa
     database.rows[row.id] = row.model_copy(update={"revoked_at": datetime.now(UTC)})
     await verifier.verify(key)
     clock.now += BELIEVED_FOR_SECONDS
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         await verifier.verify(key)
 
 
@@ -109,7 +110,7 @@ async def test_a_forgotten_key_is_looked_up_again(verifier: KeyVerifier, databas
     await verifier.verify(key)
     database.rows.clear()
     verifier.forget(key.split("_")[1])
-    with pytest.raises(Unauthorized):
+    with pytest.raises(UnauthorizedError):
         await verifier.verify(key)
 
 
@@ -127,7 +128,7 @@ async def test_nobody_gets_in_while_the_database_is_away(
 
 async def test_guessing_ids_does_not_fill_the_memory(verifier: KeyVerifier, database: Database) -> None:
     for number in range(REMEMBERED_IDS + 10):
-        with pytest.raises(Unauthorized):
+        with pytest.raises(UnauthorizedError):
             await verifier.verify(f"bd_{number:08x}_" + "A" * 43)
     assert len(verifier._remembered) == REMEMBERED_IDS
 
@@ -136,10 +137,10 @@ async def test_roles(verifier: KeyVerifier, database: Database) -> None:
     viewer = await verifier.verify(database.add(Role.VIEWER, "server1"))
     operator = await verifier.verify(database.add(Role.OPERATOR, "server1"))
     admin = await verifier.verify(database.add(Role.ADMIN))
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenError):
         viewer.require_writer()
     operator.require_writer()
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenError):
         operator.require_admin()
     admin.require_admin()
 

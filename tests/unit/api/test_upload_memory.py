@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from orchestrator.api.messages.upload_memory import MIB, UploadMemory
-from orchestrator.errors import Unavailable
+from orchestrator.errors import UnavailableError
 
 
 async def test_whoever_waits_gets_the_room_that_another_leaves() -> None:
@@ -27,7 +27,7 @@ async def test_whoever_waits_gets_the_room_that_another_leaves() -> None:
 async def test_no_room_in_time() -> None:
     memory = UploadMemory(maximum=4 * MIB, timeout_seconds=0.01)
     async with memory.reserve(3 * MIB):
-        with pytest.raises(Unavailable, match="too many concurrent uploads"):
+        with pytest.raises(UnavailableError, match="too many concurrent uploads"):
             async with memory.reserve(2 * MIB):
                 pass
         async with memory.reserve(MIB):

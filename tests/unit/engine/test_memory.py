@@ -7,11 +7,11 @@ import pytest
 from orchestrator.engine.base import (
     ContainerSpec,
     ContainerState,
-    DiskFull,
+    DiskFullError,
     EngineEvent,
     EngineEventKind,
-    EngineUnavailable,
-    ImageMissing,
+    EngineUnavailableError,
+    ImageMissingError,
     Label,
 )
 from orchestrator.engine.memory.engine import MemoryEngine
@@ -53,25 +53,25 @@ async def test_times_are_the_clocks(engine: MemoryEngine) -> None:
 
 
 async def test_a_call_can_fail_without_having_done_anything(engine: MemoryEngine) -> None:
-    engine.host.fail_next("create", ImageMissing("gone"))
-    with pytest.raises(ImageMissing, match="gone"):
+    engine.host.fail_next("create", ImageMissingError("gone"))
+    with pytest.raises(ImageMissingError, match="gone"):
         await engine.create(SPEC)
     assert engine.host.containers == {}
     await engine.create(SPEC)
 
 
 async def test_a_call_can_fail_after_having_done_it(engine: MemoryEngine) -> None:
-    engine.host.fail_next("create", EngineUnavailable("the answer got lost"), done=True)
-    with pytest.raises(EngineUnavailable):
+    engine.host.fail_next("create", EngineUnavailableError("the answer got lost"), done=True)
+    with pytest.raises(EngineUnavailableError):
         await engine.create(SPEC)
     assert set(engine.host.containers) == {"box"}
 
 
 async def test_failures_wait_for_their_turn(engine: MemoryEngine) -> None:
-    engine.host.fail_next("ping", EngineUnavailable("first"))
-    engine.host.fail_next("ping", EngineUnavailable("second"))
+    engine.host.fail_next("ping", EngineUnavailableError("first"))
+    engine.host.fail_next("ping", EngineUnavailableError("second"))
     for message in ("first", "second"):
-        with pytest.raises(EngineUnavailable, match=message):
+        with pytest.raises(EngineUnavailableError, match=message):
             await engine.ping()
     await engine.ping()
     assert engine.host.calls["ping"] == 3
@@ -80,10 +80,10 @@ async def test_failures_wait_for_their_turn(engine: MemoryEngine) -> None:
 async def test_a_full_disk_lets_nothing_be_made_or_started(engine: MemoryEngine) -> None:
     await engine.create(SPEC)
     engine.host.disk_full = True
-    with pytest.raises(DiskFull):
+    with pytest.raises(DiskFullError):
         await engine.start("box")
     await engine.remove("box")
-    with pytest.raises(DiskFull):
+    with pytest.raises(DiskFullError):
         await engine.create(SPEC)
 
 

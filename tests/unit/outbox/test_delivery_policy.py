@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.db.message_models import MessageState
 from orchestrator.outbox.delivery_policy import (
     EXPIRED,
     GRACE,
@@ -16,12 +15,13 @@ from orchestrator.outbox.delivery_policy import (
     Answer,
     Choice,
     Head,
-    NoAnswer,
+    NoResponse,
     Refused,
     Sent,
     choose,
     judge,
 )
+from orchestrator.states import MessageState
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 EXPIRY = timedelta(hours=1)
@@ -142,8 +142,8 @@ class TestJudging:
             (refused(504, OUTCOME_UNKNOWN), ("sending", OUTCOME_UNKNOWN, 1.0)),
             (refused(500, "internal-error"), ("sending", "internal-error", 1.0)),
             (refused(401, "unauthorized"), ("queued", "unauthorized", 1.0)),
-            (NoAnswer(message="", asked=False), ("queued", "bot-unreachable", 1.0)),
-            (NoAnswer(message="", asked=True), ("sending", "no-answer", 1.0)),
+            (NoResponse(message="", asked=False), ("queued", "bot-unreachable", 1.0)),
+            (NoResponse(message="", asked=True), ("sending", "no-answer", 1.0)),
         ],
     )
     def test_answers(self, answer: Answer, expected: tuple[str, str, float]) -> None:
@@ -153,12 +153,12 @@ class TestJudging:
         assert judged(refused(500, "internal-error"), attempts=MAX_ERRORS)[0] == "failed"
 
     def test_only_the_bot_can_say_that_nothing_was_sent(self) -> None:
-        assert judged(NoAnswer(message="", asked=False), asked_before=True)[0] == "sending"
+        assert judged(NoResponse(message="", asked=False), asked_before=True)[0] == "sending"
         assert judged(refused(401, "unauthorized"), asked_before=True)[0] == "sending"
         assert judged(refused(409, "not-online"), asked_before=True)[0] == "queued"
         assert judged(refused(429, "rate-limited"), asked_before=True)[0] == "queued"
 
     @given(attempts=st.integers(1, 10_000))
     def test_waits_grow_to_a_limit(self, attempts: int) -> None:
-        delay = judged(NoAnswer(message="", asked=True), attempts=attempts)[2]
+        delay = judged(NoResponse(message="", asked=True), attempts=attempts)[2]
         assert delay == min(2.0 ** min(attempts - 1, 20), MAX_DELAY)

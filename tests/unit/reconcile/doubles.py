@@ -1,4 +1,4 @@
-"""A database in memory with the surface of `Store`, and one controller's hold on some bots, driven step by step."""
+"""An in-memory database with the interface of `StatusStore`, and one controller that tests drive step by step."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -10,18 +10,19 @@ from typing import Any, cast
 import msgspec
 
 from bot_runtime.contract import ConnectionState
-from orchestrator.db.fence import LostLeadership
-from orchestrator.db.models import Approval, Bot, BotStatus, Desired
-from orchestrator.engine.base import EngineError, EngineUnavailable
+from orchestrator.db.fence import LeadershipLostError
+from orchestrator.db.models import Bot, BotStatus
+from orchestrator.engine.base import EngineError, EngineUnavailableError
 from orchestrator.engine.memory.engine import MemoryEngine
 from orchestrator.engine.memory.host import MemoryContainer, MemoryHost
-from orchestrator.reconcile.bot_state import BotRecord, PendingEvent
+from orchestrator.reconcile.bot_state import BotState, PendingEvent
 from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.status_store import Store
+from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
+from orchestrator.states import Approval, DesiredState
 
 OWNER = "owner-1"
 SERVER = "server1"
@@ -100,7 +101,7 @@ class Rows:
 
     def insert(self, bot_id: str, **values: Any) -> Bot:
         """A new bot, approved and wanted running unless `values` say otherwise."""
-        values = {"approval_status": Approval.APPROVED, "desired_state": Desired.RUNNING, **values}
+        values = {"approval_status": Approval.APPROVED, "desired_state": DesiredState.RUNNING, **values}
         row = {"id": bot_id, "server_name": SERVER, "name": bot_id, "created_at": self.clock.moment(), **values}
         self.bots[bot_id] = Bot(**row)
         self.status[bot_id] = BotStatus(bot_id=bot_id, server_name=SERVER)
@@ -118,7 +119,7 @@ class Rows:
 
 
 class MemoryStore:
-    """`Store` on `Rows`."""
+    """`StatusStore` on `Rows`."""
 
     def __init__(self, rows: Rows, epoch: int) -> None:
         self._rows = rows
@@ -136,7 +137,7 @@ class MemoryStore:
         row = self._rows.bots.get(bot.id)
         return row is not None and (row.generation, row.created_at) == (bot.generation, bot.created_at)
 
-    async def write(self, records: Sequence[BotRecord]) -> None:
+    async def write(self, records: Sequence[BotState]) -> None:
         for record in records:
             changes = record.changes()
             if record.bot is None or not (changes or record.events):
@@ -158,7 +159,7 @@ class MemoryStore:
 
     def _fence(self) -> None:
         if self._rows.epoch != self._epoch:
-            raise LostLeadership(f"epoch {self._epoch} has ended")
+            raise LeadershipLostError(f"epoch {self._epoch} has ended")
 
 
 def _values(row: Bot | BotStatus) -> dict[str, Any]:
@@ -176,7 +177,7 @@ class Driver:
         rows.epoch += 1
         self.settings = settings(**changes)
         self.crashes = Crashes()
-        self.records: dict[str, BotRecord] = {}
+        self.records: dict[str, BotState] = {}
         self.rows = rows
         self.host = host
         self.blind = False
@@ -184,7 +185,7 @@ class Driver:
         self.store = MemoryStore(rows, rows.epoch)
         self._worker = Worker(
             engine=cast("Any", Crashing(self.engine, self.crashes)),
-            store=cast("Store", Crashing(self.store, self.crashes)),
+            store=cast("StatusStore", Crashing(self.store, self.crashes)),
             settings=self.settings,
             owner=OWNER,
             epoch=rows.epoch,
@@ -194,14 +195,14 @@ class Driver:
         )
         self._sweeper = Sweeper(
             engine=self.engine,
-            store=cast("Store", self.store),
+            store=cast("StatusStore", self.store),
             settings=self.settings,
             clock=rows.clock,
             records=self.records,
             metrics=Metrics(),
         )
 
-    def record(self, bot_id: str) -> BotRecord:
+    def record(self, bot_id: str) -> BotState:
         """What this controller holds of a bot."""
         return self.records[bot_id]
 
@@ -211,7 +212,7 @@ class Driver:
 
     def notice(self, bot_id: str) -> None:
         """A notification and a hint arrived."""
-        record = self.records.setdefault(bot_id, BotRecord(bot_id=bot_id))
+        record = self.records.setdefault(bot_id, BotState(bot_id=bot_id))
         record.bot_dirty = record.observed_dirty = True
 
     async def round(self, bot_id: str) -> float | None:
@@ -221,7 +222,7 @@ class Driver:
             return None
         try:
             wait = await self._worker.reconcile(record)
-        except (EngineUnavailable, EngineError):
+        except (EngineUnavailableError, EngineError):
             record.bot_dirty = record.observed_dirty = True
             return 0.5
         if record.bot is None and not record.bot_dirty:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.db.fence import LostLeadership
-from orchestrator.db.models import Desired
-from orchestrator.engine.base import ContainerState, EngineUnavailable, Label
+from orchestrator.db.fence import LeadershipLostError
+from orchestrator.engine.base import ContainerState, EngineUnavailableError, Label
+from orchestrator.states import DesiredState
 from tests.unit.reconcile.doubles import OWNER, SERVER, Crashed, World
 from tests.unit.reconcile.steps import BOT, NAME, last_exit, online, starts
 
@@ -44,7 +44,7 @@ class TestStrangers:
         foreign = world.host.add_foreign(NAME, labels)
         world.rows.insert(BOT)
         await world.run(BOT, 60)
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         await world.run(BOT, 60)
         world.rows.update(BOT, deleting=True)
         await world.run(BOT, 60)
@@ -104,7 +104,7 @@ class TestTakingOver:
         assert seen is old or world.host.volumes[NAME] is seen
 
     async def test_a_start_whose_answer_got_lost_is_adopted_and_its_end_is_a_failure(self, world: World) -> None:
-        world.host.fail_next("start", EngineUnavailable("lost"), done=True)
+        world.host.fail_next("start", EngineUnavailableError("lost"), done=True)
         world.rows.insert(BOT)
         await world.run(BOT, 60)
         assert world.phase(BOT)[0] == "online"
@@ -127,14 +127,14 @@ class TestTakingOver:
     async def test_one_that_was_succeeded_starts_nothing_and_removes_no_session(self, world: World) -> None:
         old = world.controller
         await online(world)
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         await world.run(BOT, 60)
         volume = world.host.volumes[NAME]
-        for changes in ({"desired_state": Desired.RUNNING}, {"session_generation": 1}, {"deleting": True}):
+        for changes in ({"desired_state": DesiredState.RUNNING}, {"session_generation": 1}, {"deleting": True}):
             world.rows.update(BOT, **changes)
             old.notice(BOT)
             world.rows.epoch += 1
-            with pytest.raises(LostLeadership):
+            with pytest.raises(LeadershipLostError):
                 await old.work(BOT)
             assert world.host.volumes[NAME] is volume
             assert starts(world) == 0
@@ -142,7 +142,7 @@ class TestTakingOver:
     async def test_an_engine_that_is_away_changes_nothing(self, world: World) -> None:
         before = await online(world)
         world.host.set_unavailable(True)
-        with pytest.raises(EngineUnavailable):
+        with pytest.raises(EngineUnavailableError):
             await world.controller.engine.ping()
         assert await world.controller.work(BOT) is not None
         world.host.set_unavailable(False)

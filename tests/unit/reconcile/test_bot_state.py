@@ -8,11 +8,12 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.db.models import Bot, BotStatus, Phase
+from orchestrator.db.models import Bot, BotStatus
 from orchestrator.engine.base import ContainerState, ObservedContainer
-from orchestrator.reconcile.bot_state import BotRecord, moment
-from orchestrator.reconcile.plan import Action, Decision, Known
+from orchestrator.reconcile.bot_state import BotState, moment
+from orchestrator.reconcile.plan import Action, Decision, Remembered
 from orchestrator.reconcile.restart_policy import RestartHistory
+from orchestrator.states import Phase
 
 NOW = 1_800_000_000.0
 BOT = Bot(id="bot-1", server_name="server1", name="Bot", restart_generation=3, session_generation=2)
@@ -20,7 +21,7 @@ ONLINE = Decision(Action.NOTHING, Phase.ONLINE)
 
 times = st.none() | st.floats(0, 4e9)
 known = st.builds(
-    Known,
+    Remembered,
     run_open=st.booleans(),
     restart_generation=st.integers(0, 2**53),
     history=st.builds(
@@ -42,34 +43,34 @@ def status(**values: Any) -> BotStatus:
     return BotStatus(bot_id="bot-1", server_name="server1", **values)
 
 
-def loaded(**values: Any) -> BotRecord:
-    record = BotRecord(bot_id="bot-1")
+def loaded(**values: Any) -> BotState:
+    record = BotState(bot_id="bot-1")
     record.load(BOT, status(**values))
     return record
 
 
 @given(known=known)
-def test_what_a_controller_remembers_survives_it(known: Known) -> None:
+def test_what_a_controller_remembers_survives_it(known: Remembered) -> None:
     kept = msgspec.json.decode(msgspec.json.encode(replace_known(known)))
     assert loaded(memory=kept).known == known
 
 
-def replace_known(known: Known) -> object:
+def replace_known(known: Remembered) -> object:
     record = loaded()
     record.known = known
     return record.columns()["memory"]
 
 
 def test_a_new_bot_has_no_past() -> None:
-    assert loaded(memory={}).known == Known()
+    assert loaded(memory={}).known == Remembered()
 
 
 def test_memory_of_another_version_leaves_nothing_outstanding() -> None:
-    assert loaded(memory={"run_open": "perhaps"}).known == Known(restart_generation=3, session_generation=2)
+    assert loaded(memory={"run_open": "perhaps"}).known == Remembered(restart_generation=3, session_generation=2)
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
-    assert loaded(memory={"run_open": True, "invented": 1}).known == Known(run_open=True)
+    assert loaded(memory={"run_open": True, "invented": 1}).known == Remembered(run_open=True)
 
 
 def test_a_phase_of_another_version_is_none() -> None:
@@ -86,7 +87,7 @@ def test_a_bot_made_anew_under_the_same_id_has_its_own_past() -> None:
     record = loaded(phase="online", restarts=4, memory={"session_generation": 2})
     again = Bot(**{**BOT.model_dump(), "created_at": datetime(2026, 1, 1, tzinfo=UTC)})
     record.load(again, status())
-    assert (record.phase, record.restarts, record.known) == (Phase.PENDING, 0, Known())
+    assert (record.phase, record.restarts, record.known) == (Phase.PENDING, 0, Remembered())
     assert "memory" in record.written
 
 

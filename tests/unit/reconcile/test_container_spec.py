@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.db.models import Bot
 from orchestrator.engine.base import ContainerSpec, Label
-from orchestrator.reconcile.container_spec import InvalidBot, container_spec, runtime_config, wanted
+from orchestrator.reconcile.container_spec import InvalidBotError, container_spec, runtime_config, wanted
 from tests.unit.reconcile.doubles import settings
 
 CONFIG = "BOTDOCK_CONFIG"
@@ -95,7 +95,7 @@ def test_the_hash_is_the_same_under_another_controller() -> None:
     ids=str,
 )
 def test_limits_that_are_refused(limits: Any) -> None:
-    with pytest.raises(InvalidBot, match="limits"):
+    with pytest.raises(InvalidBotError, match="limits"):
         spec(bot(limits=limits))
 
 
@@ -105,7 +105,7 @@ def test_limits_that_are_refused(limits: Any) -> None:
     ids=str,
 )
 def test_settings_that_are_refused(own: Any) -> None:
-    with pytest.raises(InvalidBot, match="settings"):
+    with pytest.raises(InvalidBotError, match="settings"):
         spec(bot(settings=own))
 
 

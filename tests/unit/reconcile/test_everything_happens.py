@@ -14,25 +14,33 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from orchestrator.db.fence import LostLeadership
-from orchestrator.db.models import Approval, Desired
+from orchestrator.db.fence import LeadershipLostError
 from orchestrator.engine.base import (
     ContainerState,
-    DiskFull,
+    DiskFullError,
     EngineError,
-    EngineUnavailable,
-    ImageMissing,
-    InvalidSpec,
-    NameTaken,
-    NetworkMissing,
+    EngineUnavailableError,
+    ImageMissingError,
+    InvalidSpecError,
+    NameTakenError,
+    NetworkMissingError,
 )
 from orchestrator.engine.memory.host import MemoryContainer
+from orchestrator.states import Approval, DesiredState
 from tests.unit.reconcile.doubles import OWNER, SERVER, Crashed, Driver, World
 
 T = TypeVar("T")
 
 BOTS = ["one", "two"]
-ERRORS = [EngineError, EngineUnavailable, NameTaken, NetworkMissing, ImageMissing, InvalidSpec, DiskFull]
+ERRORS = [
+    EngineError,
+    EngineUnavailableError,
+    NameTakenError,
+    NetworkMissingError,
+    ImageMissingError,
+    InvalidSpecError,
+    DiskFullError,
+]
 ROUNDS_UNTIL_CALM = 200
 """More rounds than any bot needs to come to rest: every wait is at most about six minutes."""
 
@@ -66,7 +74,7 @@ class Everything(RuleBasedStateMachine):
             return self.runner.run(work)
         except Crashed:
             self.world.new_controller()
-        except EngineUnavailable:
+        except EngineUnavailableError:
             pass
         return None
 
@@ -86,8 +94,8 @@ class Everything(RuleBasedStateMachine):
     def approve(self, bot: str) -> None:
         self._update(bot, approval_status=Approval.APPROVED)
 
-    @rule(bot=bots, what=st.sampled_from(Desired))
-    def desire(self, bot: str, what: Desired) -> None:
+    @rule(bot=bots, what=st.sampled_from(DesiredState))
+    def desire(self, bot: str, what: DesiredState) -> None:
         self._update(bot, desired_state=what)
 
     @rule(bot=bots, fresh=st.booleans())
@@ -96,7 +104,7 @@ class Everything(RuleBasedStateMachine):
         if row is not None and row.approval_status == Approval.APPROVED:
             self._update(
                 bot,
-                desired_state=Desired.RUNNING,
+                desired_state=DesiredState.RUNNING,
                 restart_generation=row.restart_generation + 1,
                 session_generation=row.session_generation + fresh,
             )
@@ -223,7 +231,7 @@ class Everything(RuleBasedStateMachine):
         before = {item.id: item.starts for item in self.world.host.containers.values()}
         try:
             self.runner.run(self.predecessors[-1].work(bot))
-        except (LostLeadership, EngineUnavailable):
+        except (LeadershipLostError, EngineUnavailableError):
             pass
         after = {item.id: item.starts for item in self.world.host.containers.values()}
         assert all(before.get(key, 0) == number for key, number in after.items()), (
@@ -297,7 +305,7 @@ class Everything(RuleBasedStateMachine):
             return
         assert not row.deleting
         phase, reason = self.world.phase(bot)
-        if not (row.approval_status == Approval.APPROVED and row.desired_state == Desired.RUNNING):
+        if not (row.approval_status == Approval.APPROVED and row.desired_state == DesiredState.RUNNING):
             assert container is None
             assert phase in {"pending", "stopped"}
         elif row.limits.get("pids") == -1:

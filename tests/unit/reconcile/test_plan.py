@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from bot_runtime.contract import ConnectionState
-from orchestrator.db.models import Phase
 from orchestrator.engine.base import ContainerState, ObservedContainer
-from orchestrator.reconcile.plan import Action, Decision, Known, Limits, Probed, Wanted, plan
+from orchestrator.reconcile.plan import Action, Decision, Desired, Limits, ProbeResult, Remembered, plan
+from orchestrator.states import Phase
 
 NOW = 1_000_000.0
 LIMITS = Limits(startup_timeout=60)
@@ -18,7 +18,7 @@ LABELS = {
     "botdock.bot-id": "bot-1",
     "botdock.spec-hash": "hash-1",
 }
-WANTED = Wanted(
+WANTED = Desired(
     container_name="botdock-server1-bot-1",
     spec_hash="hash-1",
     identity=tuple(LABELS.items())[:3],
@@ -32,10 +32,10 @@ WANTED = Wanted(
 STOPPED = replace(WANTED, running=False)
 PENDING = replace(WANTED, approved=False)
 DELETING = replace(WANTED, deleting=True)
-RUN = Known(run_open=True)
-STOPPING = Known(run_open=True, stop_deadline=NOW + 4)
-OVERDUE = Known(run_open=True, stop_deadline=NOW)
-SEEN = Probed(since=NOW - 100, seen=True, connection=ConnectionState.ONLINE)
+RUN = Remembered(run_open=True)
+STOPPING = Remembered(run_open=True, stop_deadline=NOW + 4)
+OVERDUE = Remembered(run_open=True, stop_deadline=NOW)
+SEEN = ProbeResult(since=NOW - 100, seen=True, connection=ConnectionState.ONLINE)
 
 
 def container(state: ContainerState = ContainerState.RUNNING, **changes: Any) -> ObservedContainer:
@@ -49,7 +49,7 @@ FOREIGN = container(labels={"botdock.owner": "owner-2"})
 
 
 def step(
-    wanted: Wanted, known: Known = RUN, there: ObservedContainer | None = UP, probed: Probed | None = None
+    wanted: Desired, known: Remembered = RUN, there: ObservedContainer | None = UP, probed: ProbeResult | None = None
 ) -> Decision:
     """The decision; a container that runs has been seen healthy unless `probed` says otherwise."""
     up = there is not None and there.up
@@ -63,9 +63,9 @@ def brief(decision: Decision) -> tuple[Action, str, str]:
 @pytest.mark.parametrize(
     ("wanted", "there", "known", "expected"),
     [
-        (PENDING, None, Known(), (Action.NOTHING, "pending", "not-approved")),
-        (replace(PENDING, rejected=True), None, Known(), (Action.NOTHING, "pending", "rejected")),
-        (STOPPED, None, Known(), (Action.NOTHING, "stopped", "")),
+        (PENDING, None, Remembered(), (Action.NOTHING, "pending", "not-approved")),
+        (replace(PENDING, rejected=True), None, Remembered(), (Action.NOTHING, "pending", "rejected")),
+        (STOPPED, None, Remembered(), (Action.NOTHING, "stopped", "")),
         (STOPPED, UP, RUN, (Action.STOP, "stopping", "stop-requested")),
         (PENDING, UP, RUN, (Action.STOP, "stopping", "not-approved")),
         (STOPPED, UP, STOPPING, (Action.NOTHING, "stopping", "stop-requested")),
@@ -76,17 +76,22 @@ def brief(decision: Decision) -> tuple[Action, str, str]:
     ],
 )
 def test_a_bot_that_shall_not_run(
-    wanted: Wanted, there: ObservedContainer | None, known: Known, expected: tuple[Action, str, str]
+    wanted: Desired, there: ObservedContainer | None, known: Remembered, expected: tuple[Action, str, str]
 ) -> None:
     assert brief(step(wanted, known, there)) == expected
 
 
 @pytest.mark.parametrize(
     ("there", "known", "action"),
-    [(UP, RUN, Action.STOP), (UP, OVERDUE, Action.KILL), (EXITED, RUN, Action.REMOVE), (None, Known(), Action.PURGE)],
+    [
+        (UP, RUN, Action.STOP),
+        (UP, OVERDUE, Action.KILL),
+        (EXITED, RUN, Action.REMOVE),
+        (None, Remembered(), Action.PURGE),
+    ],
 )
 def test_a_bot_that_is_deleted_ends_before_its_volume_and_row_go(
-    there: ObservedContainer | None, known: Known, action: Action
+    there: ObservedContainer | None, known: Remembered, action: Action
 ) -> None:
     decision = step(DELETING, known, there)
     assert brief(decision) == (action, "stopping", "deleting")
@@ -94,7 +99,7 @@ def test_a_bot_that_is_deleted_ends_before_its_volume_and_row_go(
 
 def test_deletion_comes_before_everything_else() -> None:
     wanted = replace(DELETING, approved=False, running=False, restart_generation=9, session_generation=9)
-    known = Known(halted="image-missing", next_start_at=NOW + 9, run_open=True)
+    known = Remembered(halted="image-missing", next_start_at=NOW + 9, run_open=True)
     assert step(wanted, known, None).action is Action.PURGE
 
 
@@ -112,7 +117,7 @@ def test_a_container_is_ours_only_by_all_three_labels(label: str) -> None:
         (PENDING, (Action.NOTHING, "pending", "not-approved")),
     ],
 )
-def test_a_foreign_container_is_never_touched(wanted: Wanted, expected: tuple[Action, str, str]) -> None:
+def test_a_foreign_container_is_never_touched(wanted: Desired, expected: tuple[Action, str, str]) -> None:
     assert brief(step(wanted, RUN, FOREIGN)) == expected
 
 
@@ -125,7 +130,7 @@ def test_a_foreign_container_is_never_touched(wanted: Wanted, expected: tuple[Ac
         (replace(WANTED, restart_generation=1), UP, "restart-requested"),
     ],
 )
-def test_a_container_that_cannot_stay_is_stopped_first(wanted: Wanted, there: ObservedContainer, reason: str) -> None:
+def test_a_container_that_cannot_stay_is_stopped_first(wanted: Desired, there: ObservedContainer, reason: str) -> None:
     assert brief(step(wanted, RUN, there)) == (Action.STOP, "stopping", reason)
     assert step(wanted, STOPPING, there).requeue_after == 4
     assert step(wanted, OVERDUE, there).action is Action.KILL
@@ -139,44 +144,44 @@ def test_a_container_that_cannot_stay_is_stopped_first(wanted: Wanted, there: Ob
         (WANTED, container(ContainerState.DEAD), "container-dead"),
     ],
 )
-def test_and_removed_when_it_does_not_run(wanted: Wanted, there: ObservedContainer, reason: str) -> None:
-    assert brief(step(wanted, Known(), there)) == (Action.REMOVE, "starting", reason)
+def test_and_removed_when_it_does_not_run(wanted: Desired, there: ObservedContainer, reason: str) -> None:
+    assert brief(step(wanted, Remembered(), there)) == (Action.REMOVE, "starting", reason)
 
 
 def test_a_new_session_removes_the_volume_when_no_container_holds_it() -> None:
-    assert step(replace(WANTED, session_generation=1), Known(), None).action is Action.CLEAR_SESSION
-    assert step(replace(WANTED, session_generation=1), Known(session_generation=1), None).action is Action.CREATE
+    assert step(replace(WANTED, session_generation=1), Remembered(), None).action is Action.CLEAR_SESSION
+    assert step(replace(WANTED, session_generation=1), Remembered(session_generation=1), None).action is Action.CREATE
 
 
 @pytest.mark.parametrize(
     ("known", "there", "action"),
     [
-        (Known(), None, Action.CREATE),
-        (Known(), EXITED, Action.START),
-        (Known(), container(ContainerState.CREATED), Action.START),
+        (Remembered(), None, Action.CREATE),
+        (Remembered(), EXITED, Action.START),
+        (Remembered(), container(ContainerState.CREATED), Action.START),
         (RUN, EXITED, Action.RECORD_EXIT),
         (RUN, None, Action.RECORD_EXIT),
-        (Known(replace=True), EXITED, Action.REMOVE),
-        (Known(next_start_at=NOW), EXITED, Action.START),
+        (Remembered(replace=True), EXITED, Action.REMOVE),
+        (Remembered(next_start_at=NOW), EXITED, Action.START),
     ],
 )
-def test_a_bot_that_does_not_run_and_shall(known: Known, there: ObservedContainer | None, action: Action) -> None:
+def test_a_bot_that_does_not_run_and_shall(known: Remembered, there: ObservedContainer | None, action: Action) -> None:
     assert step(WANTED, known, there).action is action
 
 
 @pytest.mark.parametrize(("crash_loop", "phase"), [(False, Phase.BACKING_OFF), (True, Phase.CRASH_LOOP)])
 def test_a_restart_waits_for_its_time(crash_loop: bool, phase: Phase) -> None:
-    known = Known(next_start_at=NOW + 7, crash_loop=crash_loop, last_failure="crashed", last_failure_message="why")
+    known = Remembered(next_start_at=NOW + 7, crash_loop=crash_loop, last_failure="crashed", last_failure_message="why")
     assert step(WANTED, known, EXITED) == Decision(Action.NOTHING, phase, "crashed", "why", requeue_after=7)
 
 
 def test_one_that_is_halted_waits_for_a_person() -> None:
-    known = Known(halted="image-missing", halted_message="why")
+    known = Remembered(halted="image-missing", halted_message="why")
     assert step(WANTED, known, None) == Decision(Action.NOTHING, Phase.SKIPPED, "image-missing", "why")
 
 
-@pytest.mark.parametrize("known", [Known(next_start_at=NOW + 7), Known(halted="crashed"), RUN])
-def test_a_restart_that_a_person_asked_for_waits_for_nothing(known: Known) -> None:
+@pytest.mark.parametrize("known", [Remembered(next_start_at=NOW + 7), Remembered(halted="crashed"), RUN])
+def test_a_restart_that_a_person_asked_for_waits_for_nothing(known: Remembered) -> None:
     asked = replace(WANTED, restart_generation=1)
     assert step(asked, known, EXITED).action is Action.REMOVE, "the image behind the same name may be a newer one"
     assert step(asked, known, None).action is Action.CREATE
@@ -198,14 +203,14 @@ def test_a_bot_that_does_not_answer_any_more_is_killed() -> None:
     ("age", "action"), [(0.0, Action.NOTHING), (59.9, Action.NOTHING), (60.0, Action.KILL), (99.0, Action.KILL)]
 )
 def test_a_bot_has_the_startup_timeout_to_answer_first(age: float, action: Action) -> None:
-    decision = step(WANTED, probed=Probed(since=NOW - age))
+    decision = step(WANTED, probed=ProbeResult(since=NOW - age))
     assert (decision.action, decision.phase) == (action, Phase.STARTING)
     assert decision.reason == ("starting" if action is Action.NOTHING else "startup-timeout")
     assert action is Action.KILL or decision.requeue_after == pytest.approx(60 - age)
 
 
 def test_an_adopted_bot_keeps_its_phase_until_it_answers() -> None:
-    probed = Probed(since=NOW, previous=(Phase.ONLINE, "", ""))
+    probed = ProbeResult(since=NOW, previous=(Phase.ONLINE, "", ""))
     assert brief(step(WANTED, probed=probed)) == (Action.NOTHING, "online", "")
 
 

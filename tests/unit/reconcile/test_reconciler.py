@@ -7,28 +7,29 @@ from typing import Any, cast
 import pytest
 
 from bot_runtime.contract import ConnectionState, EventCursor, Fault, Health, Versions
-from orchestrator.db.models import Bot, BotStatus, Desired
-from orchestrator.engine.base import EngineEvent, EngineEventKind, EngineUnavailable
+from orchestrator.db.models import Bot, BotStatus
+from orchestrator.engine.base import EngineEvent, EngineEventKind, EngineUnavailableError
 from orchestrator.engine.memory.engine import MemoryEngine
-from orchestrator.reconcile.bot_state import BotRecord
+from orchestrator.reconcile.bot_state import BotState
 from orchestrator.reconcile.metrics import Metrics
-from orchestrator.reconcile.plan import Probed
-from orchestrator.reconcile.probes import Failed, Target
-from orchestrator.reconcile.reconciler import Fleet
-from orchestrator.reconcile.status_store import Store
+from orchestrator.reconcile.plan import ProbeResult
+from orchestrator.reconcile.probes import FailedProbe, ProbeTarget
+from orchestrator.reconcile.reconciler import Reconciler
+from orchestrator.reconcile.status_store import StatusStore
+from orchestrator.states import DesiredState
 from tests.unit.reconcile.doubles import OWNER, SERVER, MemoryStore, World, settings
 
 BOT = "bot-1"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NO_ANSWER = Failed("ConnectTimeout", alive=False)
-REFUSAL = Failed("answered 500", alive=True)
+NO_ANSWER = FailedProbe("ConnectTimeout", alive=False)
+REFUSAL = FailedProbe("answered 500", alive=True)
 
 
 @pytest.fixture
-def fleet(world: World) -> Fleet:
-    return Fleet(
+def fleet(world: World) -> Reconciler:
+    return Reconciler(
         engine=MemoryEngine(owner=OWNER, server=SERVER, host=world.host),
-        store=cast("Store", MemoryStore(world.rows, world.rows.epoch)),
+        store=cast("StatusStore", MemoryStore(world.rows, world.rows.epoch)),
         settings=settings(probe_failure_threshold=3),
         owner=OWNER,
         epoch=world.rows.epoch,
@@ -39,19 +40,19 @@ def fleet(world: World) -> Fleet:
 
 
 @pytest.fixture
-async def running(fleet: Fleet, world: World) -> BotRecord:
+async def running(fleet: Reconciler, world: World) -> BotState:
     """A bot that was started a while ago and has not answered yet."""
     world.rows.insert(BOT)
     await world.controller.work(BOT)
     await fleet.sweep()
     record = fleet.record(BOT)
     assert record is not None
-    record.probed = Probed(since=100.0)
+    record.probed = ProbeResult(since=100.0)
     await drain(fleet)
     return record
 
 
-async def drain(fleet: Fleet) -> int:
+async def drain(fleet: Reconciler) -> int:
     """Empty the queue; how many bots were in it."""
     waiting = fleet.queue.depth
     for _ in range(waiting):
@@ -59,9 +60,9 @@ async def drain(fleet: Fleet) -> int:
     return waiting
 
 
-def target(record: BotRecord, *, run: float = 100.0) -> Target:
+def target(record: BotState, *, run: float = 100.0) -> ProbeTarget:
     assert record.container is not None
-    return Target(BOT, record.container.id, "10.0.0.1", run, "token")
+    return ProbeTarget(BOT, record.container.id, "10.0.0.1", run, "token")
 
 
 def health(connection: ConnectionState = ConnectionState.ONLINE, **changes: Any) -> Health:
@@ -89,13 +90,15 @@ def health(connection: ConnectionState = ConnectionState.ONLINE, **changes: Any)
 
 
 class TestProbes:
-    async def test_the_first_answer_makes_a_run_healthy(self, fleet: Fleet, running: BotRecord, world: World) -> None:
+    async def test_the_first_answer_makes_a_run_healthy(
+        self, fleet: Reconciler, running: BotState, world: World
+    ) -> None:
         fleet.observer.on_probe(target(running), health())
-        assert running.probed == Probed(since=100.0, seen=True, connection=ConnectionState.ONLINE)
+        assert running.probed == ProbeResult(since=100.0, seen=True, connection=ConnectionState.ONLINE)
         assert running.known.healthy_since == world.clock.now
         assert await drain(fleet) == 1
 
-    async def test_an_answer_like_the_last_one_wakes_nobody(self, fleet: Fleet, running: BotRecord) -> None:
+    async def test_an_answer_like_the_last_one_wakes_nobody(self, fleet: Reconciler, running: BotState) -> None:
         fleet.observer.on_probe(target(running), health())
         await drain(fleet)
         fleet.observer.on_probe(
@@ -106,7 +109,7 @@ class TestProbes:
         assert running.health.memory_bytes == 2
 
     async def test_so_many_failures_in_a_row_make_it_fail_and_one_answer_makes_good(
-        self, fleet: Fleet, running: BotRecord
+        self, fleet: Reconciler, running: BotState
     ) -> None:
         for result in (health(), NO_ANSWER, NO_ANSWER, health(), NO_ANSWER, NO_ANSWER):
             fleet.observer.on_probe(target(running), result)
@@ -116,7 +119,7 @@ class TestProbes:
         assert running.probed.failing
         assert running.probed.failure == "ConnectTimeout"
 
-    async def test_a_refusal_is_a_sign_of_life_and_not_of_health(self, fleet: Fleet, running: BotRecord) -> None:
+    async def test_a_refusal_is_a_sign_of_life_and_not_of_health(self, fleet: Reconciler, running: BotState) -> None:
         fleet.observer.on_probe(target(running), health())
         for _ in range(10):
             fleet.observer.on_probe(target(running), REFUSAL)
@@ -126,7 +129,7 @@ class TestProbes:
         assert running.columns()["healthy"] is False
 
     async def test_one_lost_answer_does_not_change_what_is_known_of_the_connection(
-        self, fleet: Fleet, running: BotRecord
+        self, fleet: Reconciler, running: BotState
     ) -> None:
         fleet.observer.on_probe(target(running), health())
         fleet.observer.on_probe(target(running), NO_ANSWER)
@@ -135,31 +138,33 @@ class TestProbes:
 
     @pytest.mark.parametrize("result", [NO_ANSWER, health()], ids=["failure", "answer"])
     async def test_what_comes_late_from_an_earlier_run_of_the_container_counts_for_nothing(
-        self, fleet: Fleet, running: BotRecord, result: Failed | Health
+        self, fleet: Reconciler, running: BotState, result: FailedProbe | Health
     ) -> None:
         for _ in range(5):
             fleet.observer.on_probe(target(running, run=50.0), result)
-        assert running.probed == Probed(since=100.0)
+        assert running.probed == ProbeResult(since=100.0)
         assert running.health is None
         assert await drain(fleet) == 0
 
-    async def test_nor_does_what_comes_from_another_container_or_bot(self, fleet: Fleet, running: BotRecord) -> None:
-        fleet.observer.on_probe(Target(BOT, "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
-        fleet.observer.on_probe(Target("unheard-of", "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
-        assert running.probed == Probed(since=100.0)
+    async def test_nor_does_what_comes_from_another_container_or_bot(
+        self, fleet: Reconciler, running: BotState
+    ) -> None:
+        fleet.observer.on_probe(ProbeTarget(BOT, "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
+        fleet.observer.on_probe(ProbeTarget("unheard-of", "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
+        assert running.probed == ProbeResult(since=100.0)
 
     @pytest.mark.parametrize(
         ("connection", "message"), [(ConnectionState.RECONNECTING, "stream ended"), (ConnectionState.ONLINE, "")]
     )
     async def test_the_last_error_is_told_while_it_matters(
-        self, fleet: Fleet, running: BotRecord, connection: ConnectionState, message: str
+        self, fleet: Reconciler, running: BotState, connection: ConnectionState, message: str
     ) -> None:
         fault = Fault(code="stream", message="stream ended", at=NOW)
         fleet.observer.on_probe(target(running), health(connection, last_error=fault))
         assert running.probed is not None
         assert running.probed.connection_message == message
 
-    async def test_the_paired_number_is_kept_while_the_bot_connects(self, fleet: Fleet, running: BotRecord) -> None:
+    async def test_the_paired_number_is_kept_while_the_bot_connects(self, fleet: Reconciler, running: BotState) -> None:
         fleet.observer.on_probe(target(running), health())
         fleet.observer.on_probe(target(running), health(ConnectionState.CONNECTING, phone_number=None))
         assert running.paired_number == "49170"
@@ -169,11 +174,11 @@ class TestProbes:
 
 class TestSweeps:
     async def test_a_row_older_than_the_one_a_worker_has_read_is_not_taken_over(
-        self, fleet: Fleet, running: BotRecord, world: World, monkeypatch: pytest.MonkeyPatch
+        self, fleet: Reconciler, running: BotState, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = fleet._store
         older = await store.bots()
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         newer = await store.bot(BOT)
         assert newer is not None
         running.load(*newer)
@@ -185,34 +190,38 @@ class TestSweeps:
         monkeypatch.setattr(store, "bots", read_before_the_update)
         await fleet.sweep()
         assert running.bot is not None
-        assert running.bot.desired_state == Desired.STOPPED
+        assert running.bot.desired_state == DesiredState.STOPPED
         assert running.bot_dirty
 
     async def test_a_change_without_a_notification_is_found(
-        self, fleet: Fleet, running: BotRecord, world: World
+        self, fleet: Reconciler, running: BotState, world: World
     ) -> None:
         world.rows.bots[BOT].runtime_token = "changed by hand"  # grows no generation
         await fleet.sweep()
         assert running.bot_dirty
 
-    async def test_a_bot_as_it_was_is_not_read_again(self, fleet: Fleet, running: BotRecord) -> None:
+    async def test_a_bot_as_it_was_is_not_read_again(self, fleet: Reconciler, running: BotState) -> None:
         await fleet.sweep()
         assert not running.bot_dirty
         assert not running.observed_dirty
         assert await drain(fleet) == 1
 
-    async def test_a_container_that_changed_is_looked_at(self, fleet: Fleet, running: BotRecord, world: World) -> None:
+    async def test_a_container_that_changed_is_looked_at(
+        self, fleet: Reconciler, running: BotState, world: World
+    ) -> None:
         world.host.crash(f"botdock-{SERVER}-{BOT}", 1)
         await fleet.sweep()
         assert running.observed_dirty
 
-    async def test_a_bot_whose_row_is_gone_is_read_again(self, fleet: Fleet, running: BotRecord, world: World) -> None:
+    async def test_a_bot_whose_row_is_gone_is_read_again(
+        self, fleet: Reconciler, running: BotState, world: World
+    ) -> None:
         world.rows.delete(BOT)
         await fleet.sweep()
         assert running.bot_dirty
 
     async def test_an_orphan_is_removed_only_when_it_was_seen_for_ten_seconds(
-        self, fleet: Fleet, running: BotRecord, world: World
+        self, fleet: Reconciler, running: BotState, world: World
     ) -> None:
         labels = {"botdock.owner": OWNER, "botdock.server": SERVER, "botdock.bot-id": "gone"}
         world.host.add_foreign("orphan", labels)
@@ -225,7 +234,7 @@ class TestSweeps:
 
 
 class TestHints:
-    async def test_a_start_of_our_own_is_no_news(self, fleet: Fleet, running: BotRecord) -> None:
+    async def test_a_start_of_our_own_is_no_news(self, fleet: Reconciler, running: BotState) -> None:
         assert running.container is not None
         started = EngineEvent(EngineEventKind.START, BOT, running.container.id)
         running.own_start = running.container.id
@@ -235,7 +244,7 @@ class TestHints:
         assert running.observed_dirty
 
     async def test_an_end_between_our_start_and_the_next_is_news_with_what_follows(
-        self, fleet: Fleet, running: BotRecord
+        self, fleet: Reconciler, running: BotState
     ) -> None:
         assert running.container is not None
         running.own_start = running.container.id
@@ -246,9 +255,9 @@ class TestHints:
         assert running.observed_dirty
 
     async def test_an_engine_that_is_away_is_told_once_for_all_bots(
-        self, fleet: Fleet, running: BotRecord, caplog: pytest.LogCaptureFixture
+        self, fleet: Reconciler, running: BotState, caplog: pytest.LogCaptureFixture
     ) -> None:
-        away = EngineUnavailable("the engine does not answer")
+        away = EngineUnavailableError("the engine does not answer")
         for _ in range(3):
             fleet._failed(running, "engine-unavailable", away)
         fleet._on_engine_event(EngineEvent(EngineEventKind.CONNECTED))
@@ -259,15 +268,15 @@ class TestHints:
 
 class TestBlindness:
     async def test_one_bot_that_does_not_answer_is_its_own_trouble(
-        self, fleet: Fleet, running: BotRecord, world: World
+        self, fleet: Reconciler, running: BotState, world: World
     ) -> None:
         world.clock.now += 3600
         assert not fleet.observer.blind()
 
-    async def test_many_that_all_fall_silent_are_ours(self, fleet: Fleet, running: BotRecord, world: World) -> None:
+    async def test_many_that_all_fall_silent_are_ours(self, fleet: Reconciler, running: BotState, world: World) -> None:
         for number in range(3):
-            other = BotRecord(bot_id=f"other-{number}")
-            other.probed = Probed(since=100.0, seen=True)
+            other = BotState(bot_id=f"other-{number}")
+            other.probed = ProbeResult(since=100.0, seen=True)
             fleet._records[other.bot_id] = other
         assert not fleet.observer.blind()
         world.clock.now += 3600

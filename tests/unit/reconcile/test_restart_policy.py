@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from orchestrator.reconcile.restart_policy import (
-    Restart,
+    RestartDecision,
     RestartHistory,
     RestartPolicy,
     Verdict,
@@ -30,7 +30,7 @@ class Bot:
     history: RestartHistory = NO_FAILURES
     now: float = 1_000_000.0
 
-    def fail(self, *, after: float = 0.0, healthy: float | None = 1.0, random: float = NO_JITTER) -> Restart:
+    def fail(self, *, after: float = 0.0, healthy: float | None = 1.0, random: float = NO_JITTER) -> RestartDecision:
         """End `after` seconds from now, having been healthy for so long, or never (None)."""
         self.now += after
         self.history = record_failure(
@@ -38,7 +38,7 @@ class Bot:
         )
         return decide(self.policy, self.history, now=self.now, random=random)
 
-    def delay(self, restart: Restart) -> float:
+    def delay(self, restart: RestartDecision) -> float:
         """Seconds that the policy lets the bot wait."""
         assert restart.at is not None
         return restart.at - self.now
@@ -131,7 +131,7 @@ class EveryCourse(RuleBasedStateMachine):
         self.bot = Bot()
         self.times: list[float] = []
         """When it failed, since it was last stable."""
-        self.last: Restart | None = None
+        self.last: RestartDecision | None = None
         self.undisturbed: list[float] = []
         """The delays without jitter, since it was last stable."""
 

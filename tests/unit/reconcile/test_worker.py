@@ -2,8 +2,8 @@
 
 import pytest
 
-from orchestrator.db.models import Approval, Desired
-from orchestrator.engine.base import ContainerState, DiskFull, EngineError, InvalidSpec
+from orchestrator.engine.base import ContainerState, DiskFullError, EngineError, InvalidSpecError
+from orchestrator.states import Approval, DesiredState
 from tests.unit.reconcile.doubles import World
 from tests.unit.reconcile.steps import BOT, NAME, last_exit, online, starts
 
@@ -23,7 +23,7 @@ class TestStartingAndStopping:
 
     async def test_a_stopped_bot_has_no_container_and_keeps_its_volume(self, world: World) -> None:
         await online(world)
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         await world.run(BOT, 60)
         assert not world.host.containers
         assert set(world.host.volumes) == {NAME}
@@ -33,7 +33,7 @@ class TestStartingAndStopping:
     async def test_one_that_ignores_sigterm_is_killed_at_the_deadline_and_not_before(self, world: World) -> None:
         await online(world)
         world.host.containers[NAME].ignores_sigterm = True
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         await world.run(BOT, 9.9)
         assert world.host.containers[NAME].state is ContainerState.RUNNING
         assert world.phase(BOT)[0] == "stopping"
@@ -45,9 +45,9 @@ class TestStartingAndStopping:
     ) -> None:
         await online(world)
         world.host.containers[NAME].ignores_sigterm = True
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         await world.run(BOT, 3)
-        world.rows.update(BOT, desired_state=Desired.RUNNING)
+        world.rows.update(BOT, desired_state=DesiredState.RUNNING)
         await world.run(BOT, 3)
         assert world.phase(BOT)[0] == "stopping"
         world.host.crash(NAME, 0)
@@ -59,7 +59,7 @@ class TestStartingAndStopping:
     async def test_a_new_controller_keeps_the_deadline_of_a_stop_under_way(self, world: World) -> None:
         await online(world)
         world.host.containers[NAME].ignores_sigterm = True
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         await world.run(BOT, 6)
         world.new_controller()
         await world.run(BOT, 3.9)
@@ -70,9 +70,9 @@ class TestStartingAndStopping:
     async def test_a_bot_stopped_and_removed_by_hand_at_once_has_not_failed(self, world: World) -> None:
         await online(world)
         world.host.remove_by_hand(NAME)
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         await world.run(BOT)
-        world.rows.update(BOT, desired_state=Desired.RUNNING)
+        world.rows.update(BOT, desired_state=DesiredState.RUNNING)
         await world.run(BOT)
         assert world.event_types(BOT) == ["container-start", "container-start"]
 
@@ -222,7 +222,7 @@ class TestFailures:
         await world.run(BOT)
         assert world.phase(BOT)[0] == "online"
 
-    @pytest.mark.parametrize("error", [DiskFull("full"), EngineError("strange")])
+    @pytest.mark.parametrize("error", [DiskFullError("full"), EngineError("strange")])
     async def test_an_engine_that_refuses_is_asked_again_later(self, world: World, error: EngineError) -> None:
         world.host.fail_next("create", error)
         world.rows.insert(BOT)
@@ -241,7 +241,7 @@ class TestFailures:
         assert world.host.calls["create"] < 20
 
     async def test_options_that_the_engine_refuses_are_terminal(self, world: World) -> None:
-        world.host.fail_next("create", InvalidSpec("no"))
+        world.host.fail_next("create", InvalidSpecError("no"))
         world.rows.insert(BOT)
         await world.run(BOT, 3600)
         assert world.phase(BOT) == ("skipped", "invalid-spec")
@@ -269,7 +269,7 @@ class TestFailures:
         world.rows.update(BOT, **broken)
         await world.run(BOT, 60)
         assert world.host.containers[NAME].state is ContainerState.RUNNING
-        world.rows.update(BOT, desired_state=Desired.STOPPED)
+        world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         await world.run(BOT, 60)
         assert not world.host.containers
         world.rows.update(BOT, deleting=True)
