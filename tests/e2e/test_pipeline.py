@@ -45,7 +45,7 @@ def test_a_message_that_is_delivered_twice_counts_once(bot: LiveBot) -> None:
     ada = bot.contact()
     received = bot.runtime("/stats")["messagesReceived"]
     twice = bot.write(ada, ".ping")
-    bot.fleet.phones.say(ada, "repeats", message=twice)
+    bot.fleet.phones.say(ada, "redeliveries", message=twice)
     last = bot.write(ada, "last")
 
     eventually(lambda: bot.recorded(last), what="the last message")

@@ -75,7 +75,7 @@ class Phones:
         return str(self.post(f"/contacts/{contact}/media", body)["id"])
 
     def say(self, contact: str, what: str, **body: Any) -> str:
-        """A contact sends anything else (`reactions`, `revocations`, `repeats`, …); the message's id."""
+        """A contact sends anything else (`reactions`, `revocations`, `redeliveries`, …); the message's id."""
         return str(self.post(f"/contacts/{contact}/{what}", body)["id"])
 
     def act(self, contact: str, what: str, **body: Any) -> None:

@@ -1,4 +1,4 @@
-"""A simulator process for the whole run, and neonize bots that live as long as a test."""
+"""Fixtures: a simulator process for the whole run, and neonize bots for each test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.integration.simulator.harness import Bots, Talk, talk
+from tests.integration.simulator.harness import Bots, ChatPair, create_pair
 from whatsapp_simulator.testing import SimulatorClient, SimulatorProcess, client_environment
 
 _numbers = itertools.count(1)
@@ -17,13 +17,13 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def clients_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the patched neonize and the certificate are."""
+    """The folder with the patched neonize and the certificate."""
     return tmp_path_factory.mktemp("clients")
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def simulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SimulatorProcess]:
-    """A simulator on loopback, for all tests that do not stop it."""
+    """A simulator on loopback for all tests that do not stop it."""
     process = await SimulatorProcess.start(tmp_path_factory.mktemp("simulator"))
     yield process
     assert await process.stop() == 0
@@ -32,7 +32,7 @@ async def simulator(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[S
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def client(simulator: SimulatorProcess) -> AsyncIterator[SimulatorClient]:
-    """The phones."""
+    """A client for the control API of the shared simulator."""
     async with SimulatorClient(simulator.url) as found:
         yield found
 
@@ -49,11 +49,11 @@ async def bots(
 
 @pytest.fixture
 def phone() -> Callable[[], str]:
-    """Each call gives a phone number that nobody had yet."""
+    """Each call returns an unused phone number."""
     return lambda: f"4915100{next(_numbers):06}"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def pair(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> Talk:
+async def pair(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> ChatPair:
     """A bot and a contact that wrote "hello" to it."""
-    return await talk(bots, client, phone(), phone())
+    return await create_pair(bots, client, phone(), phone())

@@ -1,4 +1,4 @@
-"""What the tests of the simulator share: bots that are started, linked and ended together."""
+"""Shared helpers of the simulator tests: start, link and stop bots."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whatsapp_simulator.testing import BotProcess, SimulatorClient
 
 @dataclass(frozen=True, slots=True)
 class Bots:
-    """Starts bots; each test has phone numbers of its own."""
+    """Starts bots; each test uses its own phone numbers."""
 
     folder: Path
     environment: dict[str, str]
@@ -20,46 +20,46 @@ class Bots:
     running: list[BotProcess]
 
     async def start(self, phone: str, *options: str) -> BotProcess:
-        """Start the bot of this phone, with the session that it has, if any."""
+        """Start the bot of this phone, with its existing session, if any."""
         bot = await BotProcess.start(self.folder / f"{phone}.db", self.environment, *options)
         self.running.append(bot)
         return bot
 
-    async def paired(self, phone: str, *options: str) -> BotProcess:
+    async def start_linked(self, phone: str, *options: str) -> BotProcess:
         """Start a bot, link it by QR code, and wait until it is connected."""
         bot = await self.start(phone, *options)
         await self.client.scan(phone, (await bot.wait_for("qr"))["qr"])
         await bot.wait_for("connected")
         return bot
 
-    def forget(self, phone: str) -> None:
-        """Delete the session of a phone's bot."""
+    def delete_session(self, phone: str) -> None:
+        """Delete the session of a bot."""
         for file in self._files(phone):
             file.unlink()
 
-    def keep(self, phone: str) -> None:
-        """Put a copy of a bot's session aside."""
+    def back_up_session(self, phone: str) -> None:
+        """Back up the session of a bot."""
         for file in self._files(phone):
-            shutil.copy(file, file.with_name("kept " + file.name))
+            shutil.copy(file, file.with_name("backup " + file.name))
 
-    def restore(self, phone: str) -> None:
-        """Go back to the session that was put aside."""
-        self.forget(phone)
-        for file in self.folder.glob(f"kept {phone}.db*"):
-            file.rename(file.with_name(file.name.removeprefix("kept ")))
+    def restore_session(self, phone: str) -> None:
+        """Restore the session from its backup."""
+        self.delete_session(phone)
+        for file in self.folder.glob(f"backup {phone}.db*"):
+            file.rename(file.with_name(file.name.removeprefix("backup ")))
 
     def _files(self, phone: str) -> list[Path]:
         return list(self.folder.glob(f"{phone}.db*"))
 
     async def kill_all(self) -> None:
-        """End them all with SIGKILL."""
+        """Kill all bots with SIGKILL."""
         for bot in self.running:
             await bot.kill()
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
-    """A bot (number) and a contact that wrote "hello" to it; hello: what the bot told of that."""
+class ChatPair:
+    """A bot (number) and a contact that wrote "hello" to it; hello: the bot's event for that message."""
 
     client: SimulatorClient
     bot: BotProcess
@@ -69,13 +69,13 @@ class Talk:
 
     @property
     def contact_jid(self) -> str:
-        """The contact's address by phone number."""
+        """The contact's phone-number address."""
         return f"{self.contact}@s.whatsapp.net"
 
 
-async def talk(bots: Bots, client: SimulatorClient, number: str, contact: str, *options: str) -> Talk:
-    """Link a bot, and let a contact write to it."""
-    bot = await bots.paired(number, *options)
+async def create_pair(bots: Bots, client: SimulatorClient, number: str, contact: str, *options: str) -> ChatPair:
+    """Link a bot, and send it a message from a contact."""
+    bot = await bots.start_linked(number, *options)
     await client.create_contact(contact, "Anna")
     await client.send(contact, number, "hello")
-    return Talk(client, bot, number, contact, await bot.wait_for("message", text="hello"))
+    return ChatPair(client, bot, number, contact, await bot.wait_for("message", text="hello"))

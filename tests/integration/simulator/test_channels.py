@@ -14,9 +14,11 @@ from whatsapp_simulator.testing.client.messages import file
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_follower_gets_posts_and_reacts(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+async def test_a_follower_receives_posts_and_reacts(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
     number = phone()
-    bot = await bots.paired(number)
+    bot = await bots.start_linked(number)
     channel = await client.create_channel("News", description="all of it", followers=[number])
 
     post = await client.post_to_channel(channel.id, "it rains")
@@ -30,11 +32,11 @@ async def test_a_follower_gets_posts_and_reacts(bots: Bots, client: SimulatorCli
     assert (await client.channel(channel.id)).posts[0].viewers == [number]
 
 
-async def test_channels_are_listed_followed_and_left(
+async def test_channels_are_listed_followed_and_unfollowed(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number = phone()
-    bot = await bots.paired(number)
+    bot = await bots.start_linked(number)
     channel = await client.create_channel("Weather")
     await client.post_to_channel(channel.id, "before", media=file(b"sun", "image"))
     found = await bot.call("get_newsletter_info_with_invite", channel.invite)
@@ -59,8 +61,8 @@ async def test_channels_are_listed_followed_and_left(
 
 async def test_a_bot_runs_a_channel(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
     number, other = phone(), phone()
-    owner, follower = await bots.paired(number), await bots.paired(other)
-    made = await owner.call("create_newsletter", "Mine", "by a bot", blob(b"a picture"))
+    owner, follower = await bots.start_linked(number), await bots.start_linked(other)
+    made = await owner.call("create_newsletter", "Mine", "by a bot", blob(b"an image"))
     channel_id = f"{made['ID']['User']}@newsletter"
     await client.follow(channel_id, other)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.simulator.harness import Bots, Talk
+from tests.integration.simulator.harness import Bots, ChatPair
 from whatsapp_simulator.testing import BotError, SimulatorClient, SimulatorError
 from whatsapp_simulator.testing.bot import blob, jid
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 BURST = 45
 
 
-async def test_a_contact_makes_a_group_and_both_write(pair: Talk) -> None:
+async def test_a_contact_creates_a_group_and_both_write(pair: ChatPair) -> None:
     group = await pair.client.create_group(pair.contact, "Choir", [pair.number], description="Tuesdays")
     joined = await pair.bot.wait_for("joined-group")
     assert joined["data"]["GroupInfo"]["GroupName"]["Name"] == "Choir"
@@ -34,28 +34,30 @@ async def test_a_contact_makes_a_group_and_both_write(pair: Talk) -> None:
         await pair.bot.wait_for("receipt", ids=[answer["id"]], kind="delivered", chat=group.id)
 
 
-async def test_the_bot_lists_reads_and_makes_groups(pair: Talk, client: SimulatorClient) -> None:
-    made = await pair.bot.call("create_group", "Made by a bot", [jid(pair.contact_jid)])
-    group = await client.wait_for_group("Made by a bot")
+async def test_the_bot_creates_lists_and_queries_groups(pair: ChatPair, client: SimulatorClient) -> None:
+    made = await pair.bot.call("create_group", "Created by a bot", [jid(pair.contact_jid)])
+    group = await client.wait_for_group("Created by a bot")
     assert f"{made['JID']['User']}@g.us" == group.id
     assert [(member.phone, member.role) for member in group.members] == [
         (pair.number, "superadmin"),
         (pair.contact, "member"),
     ]
 
-    other = await client.create_group(pair.contact, "Made by a contact", [pair.number], description="about it")
+    other = await client.create_group(pair.contact, "Created by a contact", [pair.number], description="about it")
     names = {found["GroupName"]["Name"] for found in await pair.bot.call("get_joined_groups")}
-    assert names == {"Made by a bot", "Made by a contact"}
+    assert names == {"Created by a bot", "Created by a contact"}
     info = await pair.bot.call("get_group_info", jid(other.id))
     assert info["GroupTopic"]["Topic"] == "about it"
     assert len(info["Participants"]) == 2
     assert [member.get("IsSuperAdmin", False) for member in info["Participants"]] == [True, False]
 
 
-async def test_members_come_and_go(pair: Talk, client: SimulatorClient, phone: Callable[[], str], bots: Bots) -> None:
+async def test_members_join_and_leave(
+    pair: ChatPair, client: SimulatorClient, phone: Callable[[], str], bots: Bots
+) -> None:
     third, late = phone(), phone()
     await client.create_contact(third, "Cleo")
-    second_bot = await bots.paired(late)
+    second_bot = await bots.start_linked(late)
     group = await client.create_group(pair.contact, "Team", [pair.number])
 
     await client.add_members(group.id, [third, late])
@@ -88,7 +90,7 @@ async def test_members_come_and_go(pair: Talk, client: SimulatorClient, phone: C
     assert all(item.text == "welcome" for item in await client.inbox(third))
 
 
-async def test_who_left_cannot_write(pair: Talk, client: SimulatorClient) -> None:
+async def test_a_former_member_cannot_write(pair: ChatPair, client: SimulatorClient) -> None:
     group = await client.create_group(pair.contact, "Short", [pair.number])
     await pair.bot.wait_for("joined-group")
     await pair.bot.call("leave_group", jid(group.id))
@@ -100,7 +102,7 @@ async def test_who_left_cannot_write(pair: Talk, client: SimulatorClient) -> Non
     assert (refused.value.status, refused.value.code) == (403, "not-a-member")
 
 
-async def test_subject_description_and_rights(pair: Talk, client: SimulatorClient) -> None:
+async def test_subject_description_and_permissions(pair: ChatPair, client: SimulatorClient) -> None:
     group = await client.create_group(pair.contact, "Old", [pair.number])
     await pair.bot.call("set_group_name", jid(group.id), "New")
     assert (await client.group(group.id)).subject == "New"
@@ -118,7 +120,7 @@ async def test_subject_description_and_rights(pair: Talk, client: SimulatorClien
     assert link == (await client.group(group.id)).invite
 
 
-async def test_a_link_lets_in(pair: Talk, client: SimulatorClient) -> None:
+async def test_joining_by_invite_link(pair: ChatPair, client: SimulatorClient) -> None:
     group = await client.create_group(pair.contact, "Open")
 
     await pair.bot.call("join_group_with_link", group.invite)
@@ -128,7 +130,7 @@ async def test_a_link_lets_in(pair: Talk, client: SimulatorClient) -> None:
     await client.wait_for_message(pair.contact, "I am in", chat=group.id)
 
 
-async def test_kinds_of_messages_in_a_group(pair: Talk, client: SimulatorClient) -> None:
+async def test_kinds_of_messages_in_a_group(pair: ChatPair, client: SimulatorClient) -> None:
     group = await client.create_group(pair.contact, "Kinds", [pair.number])
     sent = await pair.bot.send(group.id, "mine")
     await client.wait_for_message(pair.contact, "mine")
@@ -155,9 +157,11 @@ async def test_kinds_of_messages_in_a_group(pair: Talk, client: SimulatorClient)
     assert (vote.selected, vote.chat) == (["there"], group.id)
 
 
-async def test_a_burst_in_a_group_arrives_whole(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+async def test_a_burst_in_a_group_is_delivered_completely(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
     number, people = phone(), [phone() for _ in range(3)]
-    await bots.paired(number, "echo")
+    await bots.start_linked(number, "echo")
     for person in people:
         await client.create_contact(person)
     group = await client.create_group(people[0], "Busy", [number, *people[1:]])
@@ -170,12 +174,14 @@ async def test_a_burst_in_a_group_arrives_whole(bots: Bots, client: SimulatorCli
         after = 0
         async with asyncio.timeout(60):
             while wanted:
-                item = await client.wait_for_message(person, sender=number, after=after, deadline=60)
+                item = await client.wait_for_message(person, sender=number, after=after, timeout_seconds=60)
                 after = item.index
                 wanted.remove(item.text)
 
 
-async def test_what_was_written_while_the_bot_was_away_arrives(pair: Talk, client: SimulatorClient, bots: Bots) -> None:
+async def test_messages_to_an_offline_bot_are_delivered_later(
+    pair: ChatPair, client: SimulatorClient, bots: Bots
+) -> None:
     group = await client.create_group(pair.contact, "Patient", [pair.number])
     await pair.bot.wait_for("joined-group")
     await pair.bot.kill()
@@ -190,24 +196,24 @@ async def test_what_was_written_while_the_bot_was_away_arrives(pair: Talk, clien
         await client.wait_for_receipt(pair.contact, message_id)
 
 
-async def test_a_bot_that_went_back_to_an_old_session_reads_the_group_again(
-    pair: Talk, client: SimulatorClient, bots: Bots
+async def test_a_bot_with_an_old_session_can_read_the_group_again(
+    pair: ChatPair, client: SimulatorClient, bots: Bots
 ) -> None:
     group = await client.create_group(pair.contact, "Old keys", [pair.number])
     await pair.bot.wait_for("joined-group")
     await pair.bot.kill()
-    bots.keep(pair.number)
+    bots.back_up_session(pair.number)
     bot = await bots.start(pair.number)
     await client.send(pair.contact, group.id, "one")
     await bot.wait_for("message", text="one")
     await bot.send(group.id, "two")
     await client.wait_for_message(pair.contact, "two")
     await bot.kill()
-    bots.restore(pair.number)
+    bots.restore_session(pair.number)
 
     again = await bots.start(pair.number)
 
     sent = await client.send(pair.contact, group.id, "three")
     await again.wait_for("message", id=sent, text="three")
     await again.send(group.id, "four")
-    await client.wait_for_message(pair.contact, "four", deadline=20)
+    await client.wait_for_message(pair.contact, "four", timeout_seconds=20)

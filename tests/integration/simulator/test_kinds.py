@@ -1,17 +1,17 @@
-"""Every kind of message goes both ways between a real neonize client and simulated contacts."""
+"""Every kind of message, both ways between a real neonize client and simulated contacts."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.integration.simulator.harness import Talk
+from tests.integration.simulator.harness import ChatPair
 from whatsapp_simulator.testing import SimulatorError
 from whatsapp_simulator.testing.bot import jid
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_contact_reacts_and_takes_it_back(pair: Talk) -> None:
+async def test_a_contact_adds_and_removes_a_reaction(pair: ChatPair) -> None:
     sent = await pair.bot.send(pair.contact_jid, "nice?")
     await pair.client.wait_for_message(pair.contact, "nice?")
 
@@ -27,7 +27,7 @@ async def test_a_contact_reacts_and_takes_it_back(pair: Talk) -> None:
     assert taken_back["edit"] == "7"
 
 
-async def test_the_bot_reacts(pair: Talk) -> None:
+async def test_the_bot_reacts(pair: ChatPair) -> None:
     chat = pair.hello["chat"]
     await pair.bot.call("build_reaction", jid(chat), jid(pair.hello["sender"]), pair.hello["id"], "❤️")
     await pair.bot.call("send_message", jid(chat), {"last": True})
@@ -37,7 +37,7 @@ async def test_the_bot_reacts(pair: Talk) -> None:
     assert (got.text, got.target, got.sender, got.chat) == ("❤️", pair.hello["id"], pair.number, None)
 
 
-async def test_a_contact_edits_and_revokes(pair: Talk) -> None:
+async def test_a_contact_edits_and_revokes(pair: ChatPair) -> None:
     first = await pair.client.send(pair.contact, pair.number, "teh text")
     await pair.bot.wait_for("message", text="teh text")
 
@@ -53,7 +53,7 @@ async def test_a_contact_edits_and_revokes(pair: Talk) -> None:
     assert revoked["content"]["protocolMessage"]["type"] == "REVOKE"
 
 
-async def test_the_bot_edits_and_revokes(pair: Talk) -> None:
+async def test_the_bot_edits_and_revokes(pair: ChatPair) -> None:
     sent = await pair.bot.send(pair.contact_jid, "one")
     await pair.bot.call("edit_message", jid(pair.contact_jid), sent["id"], {"e2e": {"conversation": "two"}})
     await pair.bot.call("revoke_message", jid(pair.contact_jid), jid(f"{pair.number}@s.whatsapp.net"), sent["id"])
@@ -65,7 +65,7 @@ async def test_the_bot_edits_and_revokes(pair: Talk) -> None:
     assert revoked.target == sent["id"]
 
 
-async def test_a_contact_only_edits_its_own_messages(pair: Talk) -> None:
+async def test_a_contact_can_only_edit_its_own_messages(pair: ChatPair) -> None:
     sent = await pair.bot.send(pair.contact_jid, "mine")
     await pair.client.wait_for_message(pair.contact, "mine")
 
@@ -75,7 +75,7 @@ async def test_a_contact_only_edits_its_own_messages(pair: Talk) -> None:
         assert (refused.value.status, refused.value.code) == (409, "not-yours")
 
 
-async def test_replies_both_ways(pair: Talk) -> None:
+async def test_replies_both_ways(pair: ChatPair) -> None:
     sent = await pair.bot.send(pair.contact_jid, "a question")
     await pair.client.wait_for_message(pair.contact, "a question")
 
@@ -90,7 +90,7 @@ async def test_replies_both_ways(pair: Talk) -> None:
     assert (thanks.quoted.id, thanks.quoted.sender, thanks.quoted.text) == (reply, pair.contact, "an answer")
 
 
-async def test_mentions_are_seen(pair: Talk) -> None:
+async def test_mentions_are_received(pair: ChatPair) -> None:
     await pair.client.send(pair.contact, pair.number, "@you", mentions=[pair.number])
 
     got = await pair.bot.wait_for("message", text="@you")
@@ -99,12 +99,12 @@ async def test_mentions_are_seen(pair: Talk) -> None:
     assert mentioned.endswith("@lid")
 
 
-async def test_places_both_ways(pair: Talk) -> None:
+async def test_locations_both_ways(pair: ChatPair) -> None:
     await pair.client.send_location(pair.contact, pair.number, 48.2082, 16.3738, name="Vienna", address="1010")
     got = await pair.bot.wait_for("message", type="media")
-    place = got["content"]["locationMessage"]
-    assert (place["degreesLatitude"], place["degreesLongitude"]) == (48.2082, 16.3738)
-    assert (place["name"], place["address"]) == ("Vienna", "1010")
+    location = got["content"]["locationMessage"]
+    assert (location["degreesLatitude"], location["degreesLongitude"]) == (48.2082, 16.3738)
+    assert (location["name"], location["address"]) == ("Vienna", "1010")
 
     there = {"locationMessage": {"degreesLatitude": -33.8568, "degreesLongitude": 151.2153, "name": "Opera"}}
     await pair.bot.call("send_message", jid(pair.contact_jid), {"e2e": there})
@@ -114,7 +114,7 @@ async def test_places_both_ways(pair: Talk) -> None:
     assert item.location.name == "Opera"
 
 
-async def test_contact_cards_both_ways(pair: Talk) -> None:
+async def test_contact_cards_both_ways(pair: ChatPair) -> None:
     vcard = "BEGIN:VCARD\nVERSION:3.0\nFN:Bert\nEND:VCARD"
     await pair.client.send_card(pair.contact, pair.number, "Bert", vcard)
     got = await pair.bot.wait_for("message", type="media")
@@ -126,7 +126,7 @@ async def test_contact_cards_both_ways(pair: Talk) -> None:
     assert "491701112223" in item.contacts[0].vcard
 
 
-async def test_the_bot_asks_and_a_contact_votes(pair: Talk) -> None:
+async def test_the_bot_sends_a_poll_and_a_contact_votes(pair: ChatPair) -> None:
     await pair.bot.call("build_poll_vote_creation", "Tea?", ["yes", "no"], {"enum": "VoteType.SINGLE"})
     await pair.bot.call("send_message", jid(pair.contact_jid), {"last": True})
     asked = await pair.client.wait_for_message(pair.contact, kind="poll")
@@ -140,7 +140,7 @@ async def test_the_bot_asks_and_a_contact_votes(pair: Talk) -> None:
     assert len(opened["selectedOptions"]) == 1
 
 
-async def test_a_contact_asks_and_the_bot_votes(pair: Talk) -> None:
+async def test_a_contact_sends_a_poll_and_the_bot_votes(pair: ChatPair) -> None:
     asked = await pair.client.send_poll(pair.contact, pair.number, "When?", ["now", "later", "never"], selectable=2)
     got = await pair.bot.wait_for("message", id=asked)
     poll = got["content"]["pollCreationMessage"]
@@ -153,7 +153,7 @@ async def test_a_contact_asks_and_the_bot_votes(pair: Talk) -> None:
     assert (vote.target, vote.selected) == (asked, ["now", "never"])
 
 
-async def test_the_phones_owner_writes_and_the_bot_sees_it(pair: Talk) -> None:
+async def test_the_phones_owner_writes_and_the_bot_sees_it(pair: ChatPair) -> None:
     sent = await pair.client.send(pair.number, pair.contact, "from my phone")
 
     got = await pair.bot.wait_for("message", id=sent)

@@ -1,4 +1,4 @@
-"""Real neonize clients are linked to simulated phones, come back, and are unlinked."""
+"""Real neonize clients are linked to simulated phones, log in again, and are unlinked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_a_wrong_code_does_not_link(bots: Bots, client: SimulatorClient, p
     assert (await client.account(number)).devices == []
 
 
-async def test_a_qr_code_is_worth_nothing_when_its_client_is_gone(
+async def test_a_qr_code_expires_when_its_client_disconnects(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number = phone()
@@ -71,7 +71,7 @@ async def test_a_qr_code_is_worth_nothing_when_its_client_is_gone(
     assert (refused.value.status, refused.value.code) == (410, "expired-code")
 
 
-async def test_a_qr_code_links_once(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+async def test_a_qr_code_links_only_once(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
     number = phone()
     bot = await bots.start(number)
     qr = (await bot.wait_for("qr"))["qr"]
@@ -84,19 +84,19 @@ async def test_a_qr_code_links_once(bots: Bots, client: SimulatorClient, phone: 
 
 
 @pytest.mark.slow
-async def test_nobody_scans_and_the_client_gives_up(bots: Bots, phone: Callable[[], str]) -> None:
+async def test_the_client_times_out_without_a_scan(bots: Bots, phone: Callable[[], str]) -> None:
     bot = await bots.start(phone())
 
-    await bot.wait_for("login-status", status="timeout", deadline=240)
+    await bot.wait_for("login-status", status="timeout", timeout_seconds=240)
 
     assert len({event["qr"] for event in bot.seen("qr")}) == 6
 
 
-async def test_a_killed_bot_comes_back_without_a_qr_code(
+async def test_a_killed_bot_logs_in_again_without_a_qr_code(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number = phone()
-    bot = await bots.paired(number)
+    bot = await bots.start_linked(number)
     await bot.kill()
     await client.wait_until_connected(number, connected=False)
 
@@ -111,7 +111,7 @@ async def test_a_bot_that_logs_out_is_no_longer_linked(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number = phone()
-    bot = await bots.paired(number)
+    bot = await bots.start_linked(number)
 
     bot.command(logout=True)
     await bot.wait_for("done")
@@ -126,7 +126,7 @@ async def test_a_second_client_with_the_same_session_takes_over(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number = phone()
-    first = await bots.paired(number)
+    first = await bots.start_linked(number)
 
     second = await bots.start(number)
 

@@ -1,4 +1,4 @@
-"""Files go up and down between a real neonize client and simulated contacts, encrypted as in reality."""
+"""Encrypted uploads and downloads between a real neonize client and simulated contacts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.integration.simulator.harness import Talk
+from tests.integration.simulator.harness import ChatPair
 from whatsapp_simulator.content.model import Kind
 from whatsapp_simulator.testing import BotError, SimulatorClient, SimulatorError
 from whatsapp_simulator.testing.bot import blob, jid
@@ -26,15 +26,15 @@ FIELDS = {
 }
 
 
-def picture(form: str) -> bytes:
-    """A small picture of a form (PNG, WEBP)."""
+def image(form: str) -> bytes:
+    """A small image in this format (PNG, WEBP)."""
     made = io.BytesIO()
     Image.new("RGB", (64, 64), "teal").save(made, form)
     return made.getvalue()
 
 
 @pytest.mark.parametrize("kind", FIELDS)
-async def test_a_contact_sends_a_file_and_the_bot_downloads_it(pair: Talk, kind: Kind) -> None:
+async def test_a_contact_sends_a_file_and_the_bot_downloads_it(pair: ChatPair, kind: Kind) -> None:
     data = f"the bytes of a {kind}".encode() * 1000
 
     sent = await pair.client.send_media(pair.contact, pair.number, data, kind, mimetype="application/x-test")
@@ -46,7 +46,7 @@ async def test_a_contact_sends_a_file_and_the_bot_downloads_it(pair: Talk, kind:
     assert downloaded == {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-async def test_what_belongs_to_a_file_arrives_with_it(pair: Talk) -> None:
+async def test_a_file_arrives_with_its_metadata(pair: ChatPair) -> None:
     voice = await pair.client.send_media(pair.contact, pair.number, b"x", Kind.AUDIO, seconds=7, voice=True)
     page = await pair.client.send_media(
         pair.contact, pair.number, b"%PDF", Kind.DOCUMENT, file_name="a.pdf", caption="read me"
@@ -58,7 +58,7 @@ async def test_what_belongs_to_a_file_arrives_with_it(pair: Talk) -> None:
     assert (got["fileName"], got["caption"]) == ("a.pdf", "read me")
 
 
-async def test_a_view_once_image(pair: Talk) -> None:
+async def test_a_view_once_image(pair: ChatPair) -> None:
     sent = await pair.client.send_media(pair.contact, pair.number, b"a secret", view_once=True)
 
     got = await pair.bot.wait_for("message", id=sent)
@@ -68,7 +68,7 @@ async def test_a_view_once_image(pair: Talk) -> None:
     assert (await pair.bot.call("download_any", {"content": sent}))["size"] == len(b"a secret")
 
 
-async def test_a_view_once_image_that_is_kept_from_linked_devices(pair: Talk) -> None:
+async def test_a_view_once_image_withheld_from_linked_devices(pair: ChatPair) -> None:
     await pair.client.send_media(pair.contact, pair.number, b"a secret", view_once=True, withheld=True)
 
     await pair.bot.wait_for("undecryptable-message")
@@ -77,8 +77,8 @@ async def test_a_view_once_image_that_is_kept_from_linked_devices(pair: Talk) ->
     await pair.bot.wait_for("message", id=after)
 
 
-async def test_the_bot_sends_an_image(pair: Talk) -> None:
-    data = picture("PNG")
+async def test_the_bot_sends_an_image(pair: ChatPair) -> None:
+    data = image("PNG")
     sent = await pair.bot.call("send_image", jid(pair.contact_jid), blob(data), caption="look")
 
     item = await pair.client.wait_for_message(pair.contact, kind="image")
@@ -90,10 +90,10 @@ async def test_the_bot_sends_an_image(pair: Talk) -> None:
     assert await pair.client.media(pair.contact, item.id) == data
 
 
-async def test_the_bot_sends_a_document_and_a_sticker(pair: Talk) -> None:
+async def test_the_bot_sends_a_document_and_a_sticker(pair: ChatPair) -> None:
     chat = jid(pair.contact_jid)
     await pair.bot.call("send_document", chat, blob(b"1,2,3\n"), filename="a.csv", caption="numbers")
-    await pair.bot.call("send_sticker", chat, blob(picture("WEBP")), passthrough=True)
+    await pair.bot.call("send_sticker", chat, blob(image("WEBP")), passthrough=True)
 
     document = await pair.client.wait_for_message(pair.contact, kind="document")
     sticker = await pair.client.wait_for_message(pair.contact, kind="sticker")
@@ -101,13 +101,13 @@ async def test_the_bot_sends_a_document_and_a_sticker(pair: Talk) -> None:
     assert document.media is not None
     assert (document.text, document.media.file_name) == ("numbers", "a.csv")
     assert await pair.client.media(pair.contact, document.id) == b"1,2,3\n"
-    assert await pair.client.media(pair.contact, sticker.id) == picture("WEBP")
+    assert await pair.client.media(pair.contact, sticker.id) == image("WEBP")
 
 
 @pytest.mark.parametrize(("kind", "member"), [(Kind.VIDEO, "MediaVideo"), (Kind.AUDIO, "MediaAudio")])
-async def test_the_bot_sends_what_it_uploaded(pair: Talk, kind: Kind, member: str) -> None:
+async def test_the_bot_sends_what_it_uploaded(pair: ChatPair, kind: Kind, member: str) -> None:
     data = b"\0\1\2\3" * (LARGE // 4)
-    up = await pair.bot.call("upload", blob(data), {"enum": f"MediaType.{member}"}, deadline=60)
+    up = await pair.bot.call("upload", blob(data), {"enum": f"MediaType.{member}"}, timeout_seconds=60)
     message = {FIELDS[kind]: message_of(up) | {"mimetype": f"{kind}/mp4", "viewOnce": True}}
     await pair.bot.call("send_message", jid(pair.contact_jid), {"e2e": message})
 
@@ -118,21 +118,21 @@ async def test_the_bot_sends_what_it_uploaded(pair: Talk, kind: Kind, member: st
     assert await pair.client.media(pair.contact, item.id) == data
 
 
-async def test_a_file_that_is_not_what_the_message_says_is_seen_to_be_wrong(pair: Talk) -> None:
-    up = await pair.bot.call("upload", blob(b"a picture"), {"enum": "MediaType.MediaVideo"})
+async def test_a_file_that_does_not_match_its_message_is_reported(pair: ChatPair) -> None:
+    up = await pair.bot.call("upload", blob(b"an image"), {"enum": "MediaType.MediaVideo"})
     message = {"imageMessage": message_of(up) | {"mimetype": "image/png"}}
     await pair.bot.call("send_message", jid(pair.contact_jid), {"e2e": message})
 
     item = await pair.client.wait_for_message(pair.contact, kind="image")
 
     assert item.media is not None
-    assert item.media.error == "the authentication code is wrong for a file of the kind image"
+    assert item.media.error == "the authentication code is wrong for a file of kind image"
     with pytest.raises(SimulatorError) as refused:
         await pair.client.media(pair.contact, item.id)
     assert (refused.value.status, refused.value.code) == (404, "no-media")
 
 
-async def test_a_file_that_is_gone_cannot_be_downloaded(pair: Talk) -> None:
+async def test_a_missing_file_cannot_be_downloaded(pair: ChatPair) -> None:
     nowhere = {"URL": "https://media.whatsapp.net/v/0.enc?x", "directPath": "/v/0.enc?x", "mediaKey": "a" * 43 + "="}
     hashes = {"fileSHA256": "a" * 43 + "=", "fileEncSHA256": "a" * 43 + "=", "fileLength": 3}
 
@@ -140,10 +140,10 @@ async def test_a_file_that_is_gone_cannot_be_downloaded(pair: Talk) -> None:
         await pair.bot.call("download_any", {"e2e": {"imageMessage": nowhere | hashes}})
 
 
-async def test_pictures_of_people(pair: Talk, client: SimulatorClient) -> None:
+async def test_profile_pictures(pair: ChatPair, client: SimulatorClient) -> None:
     own = f"{pair.number}@s.whatsapp.net"
-    await pair.bot.call("set_profile_photo", blob(picture("JPEG")))
-    assert (await client.profile(pair.number)).picture
+    await pair.bot.call("set_profile_photo", blob(image("JPEG")))
+    assert (await client.profile(pair.number)).profile_picture
 
     found = await pair.bot.call("get_profile_picture", jid(own))
     assert found["URL"].startswith("https://media.whatsapp.net/pictures/")
@@ -152,7 +152,7 @@ async def test_pictures_of_people(pair: Talk, client: SimulatorClient) -> None:
 
 
 def message_of(upload: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a message that point to what neonize uploaded."""
+    """The fields of a message that refer to a file uploaded by neonize."""
     return {
         "URL": upload["url"],
         "directPath": upload["DirectPath"],

@@ -1,4 +1,4 @@
-"""Texts between real neonize clients and simulated contacts, both ways, with nothing lost."""
+"""Texts between real neonize clients and simulated contacts, both ways and without loss."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 BURST = 50
 
 
-async def test_a_contact_writes_and_the_bot_answers(
+async def test_a_contact_writes_and_the_bot_replies(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number, contact = phone(), phone()
-    bot = await bots.paired(number, "echo")
+    bot = await bots.start_linked(number, "echo")
     anna = await client.create_contact(contact, "Anna")
 
     message_id = await client.send(contact, number, ".ping")
@@ -30,14 +30,14 @@ async def test_a_contact_writes_and_the_bot_answers(
     await client.wait_for_receipt(contact, message_id, "delivered")
 
 
-async def test_a_message_delivered_twice_is_read_twice(
+async def test_a_redelivered_message_is_received_twice(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number, contact = phone(), phone()
-    bot = await bots.paired(number)
+    bot = await bots.start_linked(number)
     await client.create_contact(contact)
     once = await client.send(contact, number, "once")
-    assert await client.repeat(contact, once) == once
+    assert await client.redeliver(contact, once) == once
     last = await client.send(contact, number, "last")
 
     await bot.wait_for("message", id=last)
@@ -49,7 +49,7 @@ async def test_a_message_delivered_twice_is_read_twice(
 @pytest.mark.parametrize("address", ["phone", "lid"])
 async def test_a_bot_writes_first(bots: Bots, client: SimulatorClient, phone: Callable[[], str], address: str) -> None:
     number, contact = phone(), phone()
-    bot = await bots.paired(number)
+    bot = await bots.start_linked(number)
     bert = await client.create_contact(contact)
 
     sent = await bot.send(f"{contact}@s.whatsapp.net" if address == "phone" else bert.lid, "hello")
@@ -59,9 +59,9 @@ async def test_a_bot_writes_first(bots: Bots, client: SimulatorClient, phone: Ca
     await bot.wait_for("receipt", ids=[sent["id"]], kind="delivered")
 
 
-async def test_a_contact_that_reads_says_so(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+async def test_a_contact_sends_read_receipts(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
     number, contact = phone(), phone()
-    bot = await bots.paired(number)
+    bot = await bots.start_linked(number)
     await client.create_contact(contact, read_receipts=True)
 
     sent = await bot.send(f"{contact}@s.whatsapp.net", "look")
@@ -70,15 +70,17 @@ async def test_a_contact_that_reads_says_so(bots: Bots, client: SimulatorClient,
     await bot.wait_for("receipt", ids=[sent["id"]], kind="read")
 
 
-async def test_writing_to_a_number_that_nobody_has_fails(bots: Bots, phone: Callable[[], str]) -> None:
-    bot = await bots.paired(phone())
+async def test_sending_to_an_unknown_number_fails(bots: Bots, phone: Callable[[], str]) -> None:
+    bot = await bots.start_linked(phone())
 
     assert "error" in await bot.send(f"{phone()}@s.whatsapp.net", "anybody?")
 
 
-async def test_a_burst_both_ways_arrives_whole(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+async def test_a_burst_both_ways_is_delivered_completely(
+    bots: Bots, client: SimulatorClient, phone: Callable[[], str]
+) -> None:
     number, contact = phone(), phone()
-    await bots.paired(number, "echo")
+    await bots.start_linked(number, "echo")
     await client.create_contact(contact)
 
     await asyncio.gather(*(client.send(contact, number, f"message {index}") for index in range(BURST)))
@@ -87,16 +89,16 @@ async def test_a_burst_both_ways_arrives_whole(bots: Bots, client: SimulatorClie
     after = 0
     async with asyncio.timeout(60):
         while wanted:
-            item = await client.wait_for_message(contact, after=after, deadline=30)
+            item = await client.wait_for_message(contact, after=after, timeout_seconds=30)
             after = item.index
             wanted.remove(item.text)
 
 
-async def test_what_was_written_to_a_bot_that_is_away_arrives_at_its_next_login(
+async def test_messages_to_an_offline_bot_are_delivered_at_its_next_login(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number, contact = phone(), phone()
-    bot = await bots.paired(number)
+    bot = await bots.start_linked(number)
     await client.create_contact(contact)
     await client.send(contact, number, "before")
     await bot.wait_for("message", text="before")
@@ -115,9 +117,9 @@ async def test_what_was_written_to_a_bot_that_is_away_arrives_at_its_next_login(
         await client.wait_for_receipt(contact, message_id)
 
 
-async def test_two_accounts_talk(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
+async def test_two_accounts_exchange_messages(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
     first_number, second_number = phone(), phone()
-    first, second = await asyncio.gather(bots.paired(first_number), bots.paired(second_number, "echo"))
+    first, second = await asyncio.gather(bots.start_linked(first_number), bots.start_linked(second_number, "echo"))
 
     sent = await first.send(f"{second_number}@s.whatsapp.net", "hello bot")
 
@@ -125,53 +127,53 @@ async def test_two_accounts_talk(bots: Bots, client: SimulatorClient, phone: Cal
     await first.wait_for("message", text="pong hello bot")
 
 
-async def test_an_account_reaches_another_that_was_linked_anew(bots: Bots, phone: Callable[[], str]) -> None:
+async def test_an_account_writes_to_another_that_was_linked_again(bots: Bots, phone: Callable[[], str]) -> None:
     first_number, second_number = phone(), phone()
-    first, second = await asyncio.gather(bots.paired(first_number), bots.paired(second_number))
+    first, second = await asyncio.gather(bots.start_linked(first_number), bots.start_linked(second_number))
     await first.send(f"{second_number}@s.whatsapp.net", "hello old")
     await second.wait_for("message", text="hello old")
     await second.kill()
-    bots.forget(second_number)
-    again = await bots.paired(second_number)
+    bots.delete_session(second_number)
+    again = await bots.start_linked(second_number)
 
     await first.send(f"{second_number}@s.whatsapp.net", "hello new")
 
     await again.wait_for("message", text="hello new")
 
 
-async def test_a_contact_goes_on_with_a_bot_that_was_linked_anew(
+async def test_a_contact_writes_to_a_bot_that_was_linked_again(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number, contact = phone(), phone()
-    bot = await bots.paired(number, "echo")
+    bot = await bots.start_linked(number, "echo")
     await client.create_contact(contact)
     await client.send(contact, number, "one")
     await client.wait_for_message(contact, "pong one")
     await bot.kill()
-    bots.forget(number)
+    bots.delete_session(number)
 
-    await bots.paired(number, "echo")
+    await bots.start_linked(number, "echo")
 
     await client.send(contact, number, "two")
     await client.wait_for_message(contact, "pong two")
 
 
-async def test_a_contact_goes_on_with_a_bot_that_went_back_to_an_old_session(
+async def test_a_contact_writes_to_a_bot_with_an_old_session(
     bots: Bots, client: SimulatorClient, phone: Callable[[], str]
 ) -> None:
     number, contact = phone(), phone()
-    bot = await bots.paired(number, "echo")
+    bot = await bots.start_linked(number, "echo")
     await client.create_contact(contact)
     await bot.kill()
-    bots.keep(number)
+    bots.back_up_session(number)
     bot = await bots.start(number, "echo")
     for text in ("one", "two", "three"):
         await client.send(contact, number, text)
         await client.wait_for_message(contact, f"pong {text}")
     await bot.kill()
-    bots.restore(number)
+    bots.restore_session(number)
 
     await bots.start(number, "echo")
 
     await client.send(contact, number, "four")
-    await client.wait_for_message(contact, "pong four", deadline=20)
+    await client.wait_for_message(contact, "pong four", timeout_seconds=20)

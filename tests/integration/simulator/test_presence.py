@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from tests.integration.simulator.harness import Bots, Talk
+from tests.integration.simulator.harness import Bots, ChatPair
 from whatsapp_simulator.testing import BotError, SimulatorClient
 from whatsapp_simulator.testing.bot import jid
 
@@ -19,19 +19,19 @@ COMPOSING = {"enum": "ChatPresence.CHAT_PRESENCE_COMPOSING"}
 PAUSED = {"enum": "ChatPresence.CHAT_PRESENCE_PAUSED"}
 
 
-async def online(pair: Talk) -> None:
-    """Bring the bot online, which it can be once its phone has told it its name."""
+async def online(pair: ChatPair) -> None:
+    """Set the bot online, which is possible once it has learned its name from its phone."""
     async with asyncio.timeout(20):
         while True:
             try:
                 await pair.bot.call("send_presence", AVAILABLE)
                 return
-            except BotError as error:
-                if "PushName" not in str(error):
+            except BotError as exc:
+                if "PushName" not in str(exc):
                     raise
 
 
-async def test_the_bot_comes_online_and_goes(pair: Talk) -> None:
+async def test_the_bot_goes_online_and_offline(pair: ChatPair) -> None:
     await online(pair)
     await pair.client.wait_for_presence(pair.number, "available")
 
@@ -41,7 +41,7 @@ async def test_the_bot_comes_online_and_goes(pair: Talk) -> None:
     assert profile.last_seen is not None
 
 
-async def test_a_contact_comes_online_and_goes(pair: Talk) -> None:
+async def test_a_contact_goes_online_and_offline(pair: ChatPair) -> None:
     await pair.bot.call("subscribe_presence", jid(pair.hello["chat"]))
     assert (await pair.bot.wait_for("presence"))["data"].get("Unavailable") is True
 
@@ -53,7 +53,7 @@ async def test_a_contact_comes_online_and_goes(pair: Talk) -> None:
     assert int(gone["LastSeen"]) > 0
 
 
-async def test_the_bot_types(pair: Talk) -> None:
+async def test_the_bot_types(pair: ChatPair) -> None:
     chat = jid(pair.hello["chat"])
     for state, media in ((COMPOSING, TEXT), (COMPOSING, AUDIO), (PAUSED, TEXT)):
         await pair.bot.call("send_chat_presence", chat, state, media)
@@ -65,7 +65,7 @@ async def test_the_bot_types(pair: Talk) -> None:
     assert last.sender == pair.number
 
 
-async def test_a_contact_types(pair: Talk) -> None:
+async def test_a_contact_types(pair: ChatPair) -> None:
     group = await pair.client.create_group(pair.contact, "Typing", [pair.number])
     await pair.client.type_to(pair.contact, pair.number, "composing")
     await pair.client.type_to(pair.contact, pair.number, "recording")
@@ -78,7 +78,7 @@ async def test_a_contact_types(pair: Talk) -> None:
     assert data[2]["MessageSource"]["Chat"]["Server"] == "g.us"
 
 
-async def test_receipts_both_ways(pair: Talk) -> None:
+async def test_receipts_both_ways(pair: ChatPair) -> None:
     sent = await pair.bot.send(pair.contact_jid, "look")
     await pair.bot.wait_for("receipt", ids=[sent["id"]], kind="delivered")
     await pair.client.acknowledge(pair.contact, sent["id"])
@@ -93,7 +93,7 @@ async def test_receipts_both_ways(pair: Talk) -> None:
         await pair.client.wait_for_receipt(pair.contact, hello, kind.lower())
 
 
-async def test_reading_in_a_group(pair: Talk) -> None:
+async def test_read_receipts_in_a_group(pair: ChatPair) -> None:
     group = await pair.client.create_group(pair.contact, "Readers", [pair.number])
     sent = await pair.client.send(pair.contact, group.id, "read this")
     got = await pair.bot.wait_for("message", id=sent)
@@ -107,7 +107,7 @@ async def test_reading_in_a_group(pair: Talk) -> None:
     await pair.bot.wait_for("receipt", ids=[answer["id"]], kind="read", chat=group.id)
 
 
-async def test_names_and_settings(pair: Talk, client: SimulatorClient, bots: Bots) -> None:
+async def test_names_and_settings(pair: ChatPair, client: SimulatorClient, bots: Bots) -> None:
     await online(pair)
     await pair.bot.call("set_profile_name", "Robot")
     await pair.bot.call("send_presence", AVAILABLE)
@@ -121,7 +121,7 @@ async def test_names_and_settings(pair: Talk, client: SimulatorClient, bots: Bot
     assert len((await pair.bot.call("get_blocklist"))["JIDs"]) == 1
 
     none = {"enum": "PrivacySetting.NONE"}
-    with pytest.raises(BotError):  # neonize takes the answer, which is not empty, for an error
+    with pytest.raises(BotError):  # neonize treats the non-empty response as an error
         await pair.bot.call("set_privacy_setting", {"enum": "PrivacySettingType.READ_RECEIPTS"}, none)
     assert (await client.profile(pair.number)).privacy == {"readreceipts": "none"}
     await client.change_profile(pair.contact, about="busy")
@@ -136,7 +136,7 @@ async def test_names_and_settings(pair: Talk, client: SimulatorClient, bots: Bot
     assert not again.seen("peer-message")
 
 
-async def test_a_call_that_the_contact_ends(pair: Talk) -> None:
+async def test_a_call_that_the_contact_ends(pair: ChatPair) -> None:
     call = await pair.client.start_call(pair.contact, pair.number, video=True)
     offered = (await pair.bot.wait_for("call-offer"))["data"]
     assert offered["basicCallMeta"]["callID"] == call.id
@@ -147,7 +147,7 @@ async def test_a_call_that_the_contact_ends(pair: Talk) -> None:
     assert (await pair.bot.wait_for("call-terminate"))["data"]["basicCallMeta"]["callID"] == call.id
 
 
-async def test_a_call_that_the_bot_rejects(pair: Talk) -> None:
+async def test_a_call_that_the_bot_rejects(pair: ChatPair) -> None:
     call = await pair.client.start_call(pair.contact, pair.number)
     await pair.bot.wait_for("call-offer")
 

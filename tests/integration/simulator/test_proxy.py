@@ -1,4 +1,4 @@
-"""The way in: CONNECT, TLS, and what the hosts answer that are no chat servers."""
+"""The proxy: CONNECT, TLS, and the responses of hosts that are not chat servers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def browser(port: int) -> httpx.AsyncClient:
     return httpx.AsyncClient(proxy=f"http://127.0.0.1:{port}", verify=trusting, trust_env=False)
 
 
-async def test_other_hosts_have_nothing(running: tuple[Simulator, int]) -> None:
+async def test_other_hosts_respond_with_not_found(running: tuple[Simulator, int]) -> None:
     async with browser(running[1]) as client:
         for _ in range(2):
             answer = await client.post("https://mmg.whatsapp.net/mms/image/x?auth=secret", content=b"x" * 100_000)
@@ -36,23 +36,23 @@ async def test_other_hosts_have_nothing(running: tuple[Simulator, int]) -> None:
             assert answer.json() == {"error": "not found", "host": "mmg.whatsapp.net", "path": "/mms/image/x"}
 
 
-async def test_the_chat_host_has_the_chat_only(running: tuple[Simulator, int]) -> None:
+async def test_the_chat_host_serves_only_the_chat(running: tuple[Simulator, int]) -> None:
     async with browser(running[1]) as client:
         answer = await client.get("https://web.whatsapp.com/")
 
     assert answer.status_code in (400, 404, 426)
 
 
-async def test_the_proxy_takes_connect_only(running: tuple[Simulator, int]) -> None:
+async def test_the_proxy_accepts_only_connect(running: tuple[Simulator, int]) -> None:
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(f"http://127.0.0.1:{running[1]}/")
 
     assert answer.status_code == 405
 
 
-async def test_nobody_gets_in_while_connections_are_refused(running: tuple[Simulator, int]) -> None:
+async def test_connections_are_reset_while_they_are_refused(running: tuple[Simulator, int]) -> None:
     simulator, port = running
-    simulator.fail(None, FailureKind.REFUSE, seconds=None, count=None, delay=1)
+    simulator.inject_failure(None, FailureKind.REFUSE, seconds=None, count=None, delay_seconds=1)
 
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
@@ -62,7 +62,7 @@ async def test_nobody_gets_in_while_connections_are_refused(running: tuple[Simul
 
 
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00" * 10, b"GET / HTTP/1.1\r\n\r\n", b""])
-async def test_what_is_no_tls_is_cut_off(running: tuple[Simulator, int], garbage: bytes) -> None:
+async def test_connections_without_tls_are_closed(running: tuple[Simulator, int], garbage: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", running[1])
     writer.write(b"CONNECT web.whatsapp.com:443 HTTP/1.1\r\n\r\n")
     assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 200 Connection established\r\n\r\n"

@@ -1,4 +1,4 @@
-"""The state file keeps what a network knows, over an orderly end and a killed simulator."""
+"""The state file preserves the network when the simulator is stopped or killed."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.simulator.harness import Bots, talk
+from tests.integration.simulator.harness import Bots, create_pair
 from whatsapp_simulator.testing import SimulatorClient, SimulatorProcess, client_environment
 from whatsapp_simulator.testing.bot import jid
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_everything_goes_on_after_a_restart(
-    tmp_path: Path, clients_folder: Path, phone: Callable[[], str]
-) -> None:
+async def test_bots_continue_after_a_restart(tmp_path: Path, clients_folder: Path, phone: Callable[[], str]) -> None:
     number, contact = phone(), phone()
     state = tmp_path / "state"
     simulator = await SimulatorProcess.start(tmp_path, state_file=state)
     environment = client_environment(clients_folder, simulator.proxy_port)
     async with SimulatorClient(simulator.url) as client:
         bots = Bots(tmp_path, environment, client, [])
-        bot = await bots.paired(number, "echo")
+        bot = await bots.start_linked(number, "echo")
         await client.create_contact(contact, "Carla")
         await client.send(contact, number, "one")
         await client.wait_for_message(contact, "pong one")
@@ -32,7 +30,7 @@ async def test_everything_goes_on_after_a_restart(
     again = await SimulatorProcess.start(tmp_path, state_file=state, proxy_port=simulator.proxy_port)
 
     async with SimulatorClient(again.url) as client:
-        await bot.wait_for("connected", deadline=30)
+        await bot.wait_for("connected", timeout_seconds=30)
         assert [item.text for item in await client.inbox(contact)] == ["pong one"]
         await client.send(contact, number, "two")
         await client.wait_for_message(contact, "pong two")
@@ -40,7 +38,7 @@ async def test_everything_goes_on_after_a_restart(
     await again.stop()
 
 
-async def test_groups_channels_files_and_settings_are_there_after_a_restart(
+async def test_groups_channels_files_and_settings_survive_a_restart(
     tmp_path: Path, clients_folder: Path, phone: Callable[[], str]
 ) -> None:
     number, contact = phone(), phone()
@@ -49,7 +47,7 @@ async def test_groups_channels_files_and_settings_are_there_after_a_restart(
     environment = client_environment(clients_folder, simulator.proxy_port)
     async with SimulatorClient(simulator.url) as client:
         bots = Bots(tmp_path, environment, client, [])
-        pair = await talk(bots, client, number, contact)
+        pair = await create_pair(bots, client, number, contact)
         group = await client.create_group(contact, "Choir", [number])
         channel = await client.create_channel("News", followers=[number])
         image = await client.send_media(contact, group.id, b"pixels")
@@ -64,7 +62,7 @@ async def test_groups_channels_files_and_settings_are_there_after_a_restart(
     again = await SimulatorProcess.start(tmp_path, state_file=state, proxy_port=simulator.proxy_port)
 
     async with SimulatorClient(again.url) as client:
-        await pair.bot.wait_for("connected", deadline=30)
+        await pair.bot.wait_for("connected", timeout_seconds=30)
         assert (await client.groups(), await client.channels()) == ([group], [channel])
         assert (await client.profile(contact)).about == "busy"
         assert (await pair.bot.call("download_any", {"content": image}))["size"] == len(b"pixels")
@@ -81,9 +79,9 @@ async def test_groups_channels_files_and_settings_are_there_after_a_restart(
     await again.stop()
 
 
-async def test_a_file_that_is_no_state_is_refused_with_one_line(tmp_path: Path) -> None:
+async def test_an_invalid_state_file_is_rejected_with_one_line(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    state.write_text("this is no database" * 100)
+    state.write_text("not a database" * 100)
 
     with pytest.raises(RuntimeError, match="file is not a database") as refused:
         await SimulatorProcess.start(tmp_path, state_file=state)

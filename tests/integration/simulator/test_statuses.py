@@ -1,10 +1,10 @@
-"""Statuses: contacts put them up, a bot sees them, and the contact sees that."""
+"""Statuses: contacts post them, bots receive them and send receipts."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.integration.simulator.harness import Talk
+from tests.integration.simulator.harness import ChatPair
 from whatsapp_simulator.testing.bot import blob, jid
 from whatsapp_simulator.testing.client.messages import file
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 STATUS = "status@broadcast"
 
 
-async def test_the_bot_sees_a_status_and_says_so(pair: Talk) -> None:
+async def test_the_bot_receives_a_status_and_sends_a_receipt(pair: ChatPair) -> None:
     posted = await pair.client.post_status(pair.contact, [pair.number], "on holiday")
 
     got = await pair.bot.wait_for("message", id=posted)
@@ -25,7 +25,7 @@ async def test_the_bot_sees_a_status_and_says_so(pair: Talk) -> None:
     assert (seen.sender, seen.chat) == (pair.number, STATUS)
 
 
-async def test_a_status_with_an_image(pair: Talk) -> None:
+async def test_a_status_with_an_image(pair: ChatPair) -> None:
     posted = await pair.client.post_status(pair.contact, [pair.number], "the sea", media=file(b"blue", "image"))
 
     got = await pair.bot.wait_for("message", id=posted)
@@ -34,7 +34,7 @@ async def test_a_status_with_an_image(pair: Talk) -> None:
     assert (await pair.bot.call("download_any", {"content": posted}))["size"] == 4
 
 
-async def test_only_those_it_is_for_see_a_status(pair: Talk) -> None:
+async def test_only_its_recipients_receive_a_status(pair: ChatPair) -> None:
     await pair.client.post_status(pair.contact, [pair.contact], "not for bots")
     after = await pair.client.send(pair.contact, pair.number, "hello again")
 
@@ -43,7 +43,7 @@ async def test_only_those_it_is_for_see_a_status(pair: Talk) -> None:
     assert all(message["chat"] != STATUS for message in pair.bot.seen("message"))
 
 
-async def test_a_status_is_taken_down(pair: Talk) -> None:
+async def test_a_status_is_revoked(pair: ChatPair) -> None:
     posted = await pair.client.post_status(pair.contact, [pair.number], "oops")
     await pair.bot.wait_for("message", id=posted)
 
@@ -53,7 +53,7 @@ async def test_a_status_is_taken_down(pair: Talk) -> None:
     assert (got["chat"], got["content"]["protocolMessage"]["key"]["ID"]) == (STATUS, posted)
 
 
-async def test_the_bot_answers_a_status_privately(pair: Talk) -> None:
+async def test_the_bot_replies_to_a_status_privately(pair: ChatPair) -> None:
     posted = await pair.client.post_status(pair.contact, [pair.number], "question?")
     await pair.bot.wait_for("message", id=posted)
 
@@ -64,7 +64,7 @@ async def test_the_bot_answers_a_status_privately(pair: Talk) -> None:
     assert (item.quoted.id, item.chat) == (posted, None)
 
 
-async def test_the_bot_puts_up_a_status_for_its_contacts(pair: Talk) -> None:
+async def test_the_bot_posts_a_status_for_its_contacts(pair: ChatPair) -> None:
     await pair.bot.call("contact.put_contact_name", jid(pair.contact_jid), "Anna A", "Anna")
     await pair.bot.call("send_document", jid(STATUS), blob(b"news"), filename="news.txt")
 

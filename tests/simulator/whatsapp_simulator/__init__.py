@@ -1,1 +1,1 @@
-"""A WhatsApp network on one machine: the server, the phones and the contacts, for real clients in tests and demos."""
+"""A simulated WhatsApp network (server, phones and contacts) for tests and demos with real clients."""

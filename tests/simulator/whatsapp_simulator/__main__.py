@@ -21,8 +21,8 @@ def main(argv: list[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], None] = arguments.command
     try:
         command(arguments)
-    except (patch.PatchError, TokenError, OSError, RuntimeError) as error:
-        print(f"whatsapp_simulator: {error}", file=sys.stderr)
+    except (patch.PatchError, TokenError, OSError, RuntimeError) as exc:
+        print(f"whatsapp_simulator: {exc}", file=sys.stderr)
         return 1
     return 0
 
@@ -34,34 +34,34 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser(
         "serve",
         help="run the network",
-        description="Run the network. Clients come through the proxy port (HTTPS_PROXY=http://HOST:PORT, with "
-        "SSL_CERT_FILE=ca.pem and a patched library); people and tests use the control API (see /docs there).",
+        description="Run the network. Clients connect through the proxy port (HTTPS_PROXY=http://HOST:PORT, "
+        "SSL_CERT_FILE=ca.pem and a patched library). People and tests use the control API, documented at /docs.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     serve.add_argument("--host", default="0.0.0.0", help="address to listen on")
-    serve.add_argument("--proxy-port", type=int, default=8443, help="HTTPS proxy for clients; 0: any free port")
-    serve.add_argument("--control-port", type=int, default=8090, help="control API; 0: any free port")
-    serve.add_argument("--state-file", type=Path, help="keep accounts, devices, sessions and messages in this file")
-    serve.add_argument("--tokens", type=Path, help="token tables; else tokens.json in the package, else from neonize")
-    serve.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"], help="verbosity")
+    serve.add_argument("--proxy-port", type=int, default=8443, help="proxy port for clients; 0: any free port")
+    serve.add_argument("--control-port", type=int, default=8090, help="port of the control API; 0: any free port")
+    serve.add_argument("--state-file", type=Path, help="store accounts, devices, sessions and messages in this file")
+    serve.add_argument("--tokens", type=Path, help="token tables (default: tokens.json in the package, else neonize)")
+    serve.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"], help="log level")
     serve.set_defaults(command=_serve)
 
-    keys = commands.add_parser("keys", help="write ca.pem and noise-root.bin, the same on every machine")
+    keys = commands.add_parser("keys", help="write ca.pem and noise-root.bin (identical on every machine)")
     keys.add_argument("--out", type=Path, required=True, help="folder to write them to")
     keys.set_defaults(command=_keys)
 
-    patched = commands.add_parser("patch", help="copy a neonize library with the simulator's root key in it")
+    patched = commands.add_parser("patch", help="copy a neonize library and replace its root key")
     patch.add_arguments(patched, key_required=False)
     patched.set_defaults(command=_patch)
 
-    tokens = commands.add_parser("tokens", help="read the token tables out of a neonize library")
+    tokens = commands.add_parser("tokens", help="extract the token tables from a neonize library")
     tokens.add_argument("--library", type=Path, required=True, help="the neonize shared library (neonize-linux-*.so)")
     tokens.add_argument("--out", type=Path, required=True, help="JSON file to write")
     tokens.set_defaults(command=_tokens)
     return parser
 
 
-# The commands import what they need themselves: an image build that only patches has no FastAPI.
+# Each command imports what it needs: an image build that only patches a library does not have FastAPI.
 
 
 def _serve(arguments: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
-"""Read Go string tables out of a 64-bit little-endian ELF shared library (standard library only).
+"""Read Go string tables from a 64-bit little-endian ELF shared library (standard library only).
 
-Go keeps a string as a header of two words, address and length. In a shared library the addresses are filled in at load
-time from relative relocations, so the table of relocations is what leads from a header to its text.
+Go stores a string as a header of two words, address and length. In a shared library the addresses are filled in at load
+time from relative relocations, so the relocation table leads from a header to its text.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HEADER = 2 * WORD
 
 
 class ElfError(Exception):
-    """The file is not a library with the expected structure."""
+    """The file is not a shared library with the expected structure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class _Segment:
 
 
 class Library:
-    """A parsed shared library; addresses are the ones before loading."""
+    """A parsed shared library; addresses are those before loading."""
 
     def __init__(self, data: bytes) -> None:
         if data[:6] != b"\x7fELF\x02\x01":
@@ -50,9 +50,9 @@ class Library:
             kind = struct.unpack_from("<I", data, header + 4)[0]
             if kind == _RELOCATIONS_WITH_ADDEND:
                 offset, size = struct.unpack_from("<QQ", data, header + 24)
-                for place, info, addend in struct.iter_unpack("<QQq", data[offset : offset + size]):
+                for position, info, addend in struct.iter_unpack("<QQq", data[offset : offset + size]):
                     if info & 0xFFFFFFFF in _RELATIVE:
-                        self._targets[place] = addend
+                        self._targets[position] = addend
 
     def _offset(self, address: int) -> int:
         for segment in self._segments:
@@ -67,7 +67,7 @@ class Library:
         raise ElfError(f"offset {offset:#x} is in no segment")
 
     def word(self, address: int) -> int:
-        """The 8-byte number at an address."""
+        """The 8-byte integer at an address."""
         return int(struct.unpack_from("<Q", self._data, self._offset(address))[0])
 
     def string(self, header: int) -> str:
@@ -86,15 +86,15 @@ class Library:
         while position >= 0:
             addresses.add(self._address(position))
             position = self._data.find(encoded, position + 1)
-        places = (place for place, target in self._targets.items() if target in addresses)
-        return [place for place in places if self.word(place + WORD) == len(encoded)]
+        candidates = (position for position, target in self._targets.items() if target in addresses)
+        return [position for position in candidates if self.word(position + WORD) == len(encoded)]
 
     def pointers_to(self, address: int) -> list[int]:
-        """The addresses of all words that point to `address` once loaded."""
-        return [place for place, target in self._targets.items() if target == address]
+        """The addresses of all words that point to `address` after loading."""
+        return [position for position, target in self._targets.items() if target == address]
 
-    def target(self, place: int) -> int:
-        """What the word at this address points to once loaded; ElfError if it is no pointer."""
-        if place not in self._targets:
-            raise ElfError(f"no pointer at {place:#x}")
-        return self._targets[place]
+    def target(self, position: int) -> int:
+        """The address that the word at this position points to after loading; ElfError if it is not a pointer."""
+        if position not in self._targets:
+            raise ElfError(f"no pointer at {position:#x}")
+        return self._targets[position]

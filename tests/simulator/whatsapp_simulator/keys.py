@@ -1,7 +1,7 @@
-"""The simulator's keys: derived from a published seed, so they are TEST KEYS that protect nothing.
+"""The simulator's keys. They are derived from a published seed: TEST KEYS that protect nothing.
 
-Everything here is the same on every machine and every run (certificates byte for byte), so an image built with them is
-reproducible and any simulator is trusted by any client image that was made for one.
+Keys and TLS certificates are identical on every machine and in every run, byte for byte, so images built with them are
+reproducible, and a client image built for one simulator trusts every simulator.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from whatsapp_simulator.protocol import wire
 from whatsapp_simulator.protocol.curve import KeyPair, Random, key_pair
 
-#: Public on purpose: whoever has it can play the simulator, and nothing else.
+#: Public on purpose: it only allows its holder to run a simulator.
 SEED = b"botdock whatsapp simulator, test keys, not a secret"
 
 HOSTS = ("web.whatsapp.com", "*.whatsapp.com", "whatsapp.net", "*.whatsapp.net", "*.cdn.whatsapp.net")
@@ -31,25 +31,25 @@ _INTERMEDIATE_SERIAL, _LEAF_SERIAL, _ROOT_SERIAL = 1, 2, 0
 
 
 def derive(label: str) -> bytes:
-    """32 bytes that depend on the seed and the label only."""
+    """32 bytes that depend only on the seed and the label."""
     return hashlib.sha256(SEED + b"\0" + label.encode()).digest()
 
 
 def noise_root() -> KeyPair:
-    """The pair whose public half goes into the client's library."""
+    """The key pair whose public key is patched into the client's library."""
     return key_pair(derive("noise root"))
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseIdentity:
-    """What the server shows in the Noise handshake: its static pair and the certificate chain over it."""
+    """The server's identity in the Noise handshake: its static key pair and the certificate chain for it."""
 
     static: KeyPair
     chain: bytes
 
 
 def noise_identity(random: Random) -> NoiseIdentity:
-    """The server's static pair with a chain root → intermediate → leaf (random: for the signatures)."""
+    """The server's static key pair with a chain root → intermediate → leaf (random: for the signatures)."""
     intermediate, static = key_pair(derive("noise intermediate")), key_pair(derive("noise static"))
     middle = _noise_certificate(_INTERMEDIATE_SERIAL, _ROOT_SERIAL, intermediate.public, noise_root(), random)
     leaf = _noise_certificate(_LEAF_SERIAL, _INTERMEDIATE_SERIAL, static.public, intermediate, random)
@@ -63,12 +63,12 @@ def _noise_certificate(serial: int, issuer_serial: int, key: bytes, issuer: KeyP
 
 
 def ca_certificate() -> bytes:
-    """The certificate of the authority that signs the server's TLS certificate, as PEM."""
+    """The CA certificate that signs the server's TLS certificate, as PEM."""
     return _certificate(ca=True).public_bytes(serialization.Encoding.PEM)
 
 
 def tls_context() -> ssl.SSLContext:
-    """A server context with a certificate for WhatsApp's hosts."""
+    """A TLS server context with a certificate for WhatsApp's hosts."""
     key = _ed25519("tls server").private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -84,7 +84,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 def write_public(folder: Path) -> None:
-    """Write `ca.pem` and `noise-root.bin` (32 bytes) into a folder, which is made when missing."""
+    """Write `ca.pem` and `noise-root.bin` (32 bytes) to a folder, which is created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ca.pem").write_bytes(ca_certificate())
     (folder / "noise-root.bin").write_bytes(noise_root().public)
@@ -99,7 +99,7 @@ def _name(common_name: str) -> x509.Name:
 
 
 def _certificate(*, ca: bool) -> x509.Certificate:
-    # Ed25519 signatures are deterministic, which is what makes the files the same each time.
+    # Ed25519 signatures are deterministic, so the files are identical each time.
     issuer_key = _ed25519("tls ca")
     subject_key = (issuer_key if ca else _ed25519("tls server")).public_key()
     issuer = _name("WhatsApp simulator CA (test keys)")

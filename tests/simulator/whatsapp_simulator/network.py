@@ -1,7 +1,7 @@
-"""The network: everybody in it, who is connected, and what goes from one to the other.
+"""The network: its people, their connections, and the delivery of stanzas.
 
-Everything here runs in one event loop and without waiting, so a stanza is handled as a whole before the next one.
-What waits (linking a device) is in `pairing`.
+All code here runs in one event loop without awaiting, so each stanza is handled completely before the next one.
+Code that awaits (linking a device) is in `pairing`.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 
-from whatsapp_simulator.bell import Bell
+from whatsapp_simulator.notifier import Notifier
 from whatsapp_simulator.protocol import binary
 from whatsapp_simulator.protocol.binary import Attrs, Node
 from whatsapp_simulator.protocol.jid import SERVER, Jid
 from whatsapp_simulator.server.link import Link
 from whatsapp_simulator.tokens import Tokens
-from whatsapp_simulator.world.failures import FailureBoard
+from whatsapp_simulator.world.failures import FailureRegistry
 from whatsapp_simulator.world.model import Device, Pending, Person
 from whatsapp_simulator.world.world import World
 
-#: A stanza that a client took this often without confirming it is given up.
+#: A stanza is discarded after this many deliveries without confirmation.
 _MAX_DELIVERIES = 50
 _COUNTED = ("message", "notification", "receipt")
 
@@ -32,12 +32,12 @@ class Network:
 
     world: World
     tokens: Tokens
-    failures: FailureBoard
+    failures: FailureRegistry
     links: dict[tuple[str, int], Link] = field(default_factory=dict)
     unlinked: set[Link] = field(default_factory=set)
-    #: Rings with a phone number when its inbox or its receipts grew.
-    bell: Bell = field(default_factory=Bell)
-    #: Where clients put and get files, and the word that lets them put some there.
+    #: Notifies of new items in inboxes, receipts and chat states (by phone number) and of reactions (by channel).
+    notifier: Notifier = field(default_factory=Notifier)
+    #: The host for uploads and downloads, and the token that authorizes uploads.
     media_host: str = "media.whatsapp.net"
     media_auth: str = "simulator"
 
@@ -46,15 +46,15 @@ class Network:
         return self.links.get((person.phone, device.number))
 
     def links_of(self, phone: str | None) -> list[Link]:
-        """The open links of an account, or all of them, unlinked ones too (None)."""
+        """The open links of an account; None: all links, including those of unlinked clients."""
         if phone is None:
             return [*self.links.values(), *self.unlinked]
         return [link for (owner, _), link in self.links.items() if owner == phone]
 
     def deliver(self, person: Person, device: Device, node: Node, *, ack_confirms: bool = False) -> None:
-        """Hand a stanza to a device: now if it is connected, and again at each login until it confirms it.
+        """Send a stanza to a device: now if it is connected, and again at each login until it confirms it.
 
-        ack_confirms: an ack is enough, where a message otherwise needs a receipt.
+        ack_confirms: an ack confirms it, even if it is a message (messages otherwise need a receipt).
         """
         key = pending_key(node.tag, node)
         device.pending.pop(key, None)
@@ -71,7 +71,7 @@ class Network:
             self.world.touch(link.person)
 
     def activate(self, link: Link) -> None:
-        """The client is ready: give it what came while it was away, then whatever comes."""
+        """The client is ready: send it what arrived while it was offline, and from now on every new stanza."""
         if link.device is None or link.active:
             return
         link.active = True
@@ -86,7 +86,7 @@ class Network:
         link.send(Node("ib", {"from": SERVER}, [Node("offline", {"count": str(len(waiting))})]))
 
     def flush(self, link: Link) -> None:
-        """Send what could not be sent while the link was deaf."""
+        """Send what was not sent while the link was deaf."""
         if link.device is None or not link.active:
             return
         for key, item in list(link.device.pending.items()):
@@ -94,7 +94,7 @@ class Network:
                 self._send_pending(link, key, binary.decode(item.stanza, self.tokens))
 
     def remove_device(self, person: Person, device: Device) -> None:
-        """The account's owner unlinks a device, on either side."""
+        """Unlink a device from an account."""
         person.devices.pop(device.number, None)
         for other in self.world:
             other.signal.forget(person.lid_jid(device.number))
@@ -102,7 +102,7 @@ class Network:
         self.announce_devices(person, device.number)
 
     def announce_devices(self, person: Person, cause: int) -> None:
-        """Tell that an account's list of devices changed: its own (but for the one that is the cause) and watchers."""
+        """Notify the account's other devices and its watchers that its device list changed. cause: a device number."""
         for device in person.devices.values():
             if device.number == cause:
                 continue
@@ -118,12 +118,12 @@ class Network:
     def notify(
         self, person: Person, device: Device, kind: str, sender: Jid, content: list[Node], more: Attrs | None = None
     ) -> None:
-        """Send a notification to a device; more: further attributes."""
+        """Send a notification to a device; more: additional attributes."""
         attrs: Attrs = {"id": self.world.message_id(), "from": sender, "type": kind, "t": str(self.world.now())}
         self.deliver(person, device, Node("notification", attrs | (more or {}), content))
 
-    def tell(self, person: Person, node: Node) -> None:
-        """Send a stanza to the devices of an account that are connected now; it is not kept for others."""
+    def send_to_connected(self, person: Person, node: Node) -> None:
+        """Send a stanza to the currently connected devices of an account; it is not stored for the others."""
         for link in self.links_of(person.phone):
             if link.active:
                 link.send(node)
@@ -135,11 +135,11 @@ class Network:
         item = link.device.pending[key]
         item.deliveries += 1
         if item.deliveries >= _MAX_DELIVERIES:
-            logger.warning("%s never confirmed %s, given up", link.label, key)
+            logger.warning("%s did not confirm %s; discarded", link.label, key)
             del link.device.pending[key]
 
 
 def pending_key(tag: str, node: Node) -> str:
-    """What a delivered stanza and its confirmation have in common."""
+    """The key that a delivered stanza and its confirmation share."""
     kind = "" if tag == "message" else node.get("type")
     return f"{tag} {node.get('id')} {kind}".rstrip()

@@ -1,7 +1,7 @@
-"""Linking devices: the QR codes on offer, the codes that clients show, and the phone's part in both.
+"""Linking devices by QR code or pairing code, including the phone's side of both.
 
-The state is touched between awaits only, by one task per linking; what a phone does waits for the client with a
-deadline.
+State changes only between awaits, by one task per device that is being linked. Phones wait for the client with a
+timeout.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from whatsapp_simulator.world.model import Device, Person
 
 _REFS = 6
 _ANSWER_SECONDS = 15.0
-_KEPT_REFS = 10_000
+_MAX_REFS = 10_000
 
 
 class PairingError(Exception):
-    """A phone could not link a device. `code` is stable, `status` an HTTP status for it."""
+    """A phone could not link a device. `code` is a stable error code, `status` the HTTP status for it."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -42,7 +42,7 @@ class _Code:
 
 
 class Pairing:
-    """The linkings under way."""
+    """The devices that are being linked."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -50,19 +50,19 @@ class Pairing:
         self._codes: dict[str, _Code] = {}
 
     def offer(self, link: Link) -> None:
-        """Give a new client the refs for its QR codes."""
+        """Send a new client the refs for its QR codes."""
         random = self._network.world.random
         refs = ["2@" + random(48).hex() for _ in range(_REFS)]
         for ref in refs:
             self._links[ref] = link
-        while len(self._links) > _KEPT_REFS:
+        while len(self._links) > _MAX_REFS:
             del self._links[next(iter(self._links))]
         shown = [Node("ref", {}, ref.encode()) for ref in refs]
         attrs: Attrs = {"from": SERVER, "id": random(6).hex(), "type": "set", "xmlns": "md"}
         link.send(Node("iq", attrs, [Node("pair-device", {}, shown)]))
 
     def withdraw(self, link: Link) -> None:
-        """The client is gone: its QR codes and its code are worth nothing any more."""
+        """Invalidate the QR codes and the pairing code of a client that has disconnected."""
         for ref, owner in self._links.items():
             if owner is link:
                 self._links[ref] = None
@@ -70,42 +70,42 @@ class Pairing:
             if code.link is link:
                 del self._codes[phone]
                 if code.bundle and not code.bundle.done():
-                    code.bundle.set_exception(ConnectionError("the device is gone"))
+                    code.bundle.set_exception(ConnectionError("the device has disconnected"))
 
     async def scan(self, phone: str, qr: str) -> Person:
-        """The phone scans a QR code and links the device that shows it; PairingError with the reason if it cannot."""
+        """Scan a QR code with the phone and link the device that shows it; PairingError if that fails."""
         try:
             code = adv.parse_qr(qr)
-        except adv.QrError as error:
-            raise PairingError(422, "not-a-linking-code", str(error)) from None
+        except adv.QrError as exc:
+            raise PairingError(422, "not-a-linking-code", str(exc)) from None
         if code.ref not in self._links:
-            raise PairingError(404, "unknown-code", "this QR code is not one of this network")
+            raise PairingError(404, "unknown-code", "this QR code does not belong to this network")
         link = self._links[code.ref]
         if link is None or link.registration is None:
-            raise PairingError(410, "expired-code", "the device that showed this QR code is gone or already linked")
+            raise PairingError(410, "expired-code", "the device of this QR code has disconnected or is already linked")
         if code.noise_key != link.noise_key or code.identity_key != link.registration.identity_key:
-            raise PairingError(422, "not-a-linking-code", "the keys in the QR code are not those of the device")
+            raise PairingError(422, "not-a-linking-code", "the keys in the QR code do not match the device")
         return await self._link_device(phone, link, code.adv_secret)
 
     def open_code(self, link: Link, phone: str, wrapped_key: bytes) -> bytes:
-        """A client shows a code for this phone number; returns the ref for its next steps."""
+        """Register the pairing code of a client for this phone number; returns the ref for the next steps."""
         ref = self._network.world.random(16).hex().encode()
         self._codes[phone] = _Code(link, ref, wrapped_key)
         return ref
 
     def finish_code(self, phone: str, bundle: bytes) -> None:
-        """A client answers the phone's step."""
+        """Handle the client's answer to the phone."""
         code = self._codes.get(phone)
         if code and code.bundle and not code.bundle.done():
             code.bundle.set_result(bundle)
 
     async def enter_code(self, phone: str, text: str) -> Person:
-        """The phone's owner types the code that a client shows; PairingError with the reason if it does not link."""
+        """Enter the pairing code of a client on the phone and link the client; PairingError if that fails."""
         random = self._network.world.random
         try:
             plain = pair_code.normalize(text)
-        except pair_code.CodeError as error:
-            raise PairingError(422, "not-a-linking-code", str(error)) from None
+        except pair_code.CodeError as exc:
+            raise PairingError(422, "not-a-linking-code", str(exc)) from None
         code = self._codes.get(phone)
         if code is None:
             raise PairingError(409, "no-code-pending", "no device shows a code for this phone number")
@@ -118,14 +118,14 @@ class Pairing:
             )
             code.link.send(self._code_entered(code.ref, side.wrapped, account.public))
             companion = side.open_bundle(await asyncio.wait_for(code.bundle, _ANSWER_SECONDS))
-        except pair_code.CodeError as error:
-            raise PairingError(422, "wrong-code", str(error)) from None
-        except (TimeoutError, ConnectionError) as error:
-            raise PairingError(504, "no-answer", f"the device did not answer: {error}") from None
+        except pair_code.CodeError as exc:
+            raise PairingError(422, "wrong-code", str(exc)) from None
+        except (TimeoutError, ConnectionError) as exc:
+            raise PairingError(504, "no-answer", f"the device did not answer: {exc}") from None
         self._codes.pop(phone, None)
         registration = code.link.registration
         if registration is None or companion.identity_key != registration.identity_key:
-            raise PairingError(410, "expired-code", "the device that showed this code is gone or already linked")
+            raise PairingError(410, "expired-code", "the device of this code has disconnected or is already linked")
         return await self._link_device(phone, code.link, companion.adv_secret)
 
     def _code_entered(self, ref: bytes, wrapped: bytes, account_key: bytes) -> Node:
@@ -174,8 +174,8 @@ class Pairing:
         }
         try:
             answer = await link.ask(Node("iq", attrs, [Node("pair-success", {}, content)]), _ANSWER_SECONDS)
-        except (TimeoutError, ConnectionError) as error:
-            raise PairingError(504, "no-answer", f"the device did not answer: {error}") from None
+        except (TimeoutError, ConnectionError) as exc:
+            raise PairingError(504, "no-answer", f"the device did not answer: {exc}") from None
         signed = answer.child("pair-device-sign", "device-identity")
         if signed is None or not self._right(signed.data, person, registration.identity_key):
             raise PairingError(502, "device-refused", f"the device refused to be linked ({_reason(answer)})")
@@ -190,12 +190,12 @@ class Pairing:
         )
         self._network.announce_devices(person, number)
         world.touch(person)
-        link.dismiss(Node("stream:error", {"code": "515"}))
+        link.close_with(Node("stream:error", {"code": "515"}))
         return person
 
     @staticmethod
     def _right(identity: bytes, person: Person, device_key: bytes) -> bool:
-        # The client leaves the account key out of its answer; the signature covers it all the same.
+        # The client's answer omits the account key, but the signature covers it.
         try:
             return adv.device_signed(identity, person.signal.identity, device_key)
         except wire.WireError:

@@ -1,9 +1,9 @@
-"""Put the simulator's Noise root key into a copy of the neonize shared library.
+"""Patch the simulator's Noise root key into a copy of the neonize shared library.
 
-A client checks the server's Noise certificate against one 32-byte key that is compiled into the library; replacing it
-is the only change a client needs to trust the simulator. Standard library only and runnable as a plain script
-(`python3 patch.py --library SRC --out DST --key noise-root.bin`), because image builds use it before anything is
-installed.
+A client verifies the server's Noise certificate with one 32-byte key that is compiled into the library. Replacing this
+key is the only change that a client needs to trust the simulator. The module uses only the standard library and runs as
+a plain script (`python3 patch.py --library SRC --out DST --key noise-root.bin`), because image builds use it before
+anything is installed.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import shutil
 import sys
 from pathlib import Path
 
-#: The public root key of the real network, as it stands in the library.
+#: The public root key of the real network, as compiled into the library.
 ORIGINAL_ROOT_KEY = bytes.fromhex("142375574d0a587166aae71ebe516437c4a28b73e3695c6ce1f7f9545da8ee6b")
 
 
 class PatchError(Exception):
-    """The library is not one that this module knows how to patch."""
+    """The library cannot be patched: the root key or the library is not as expected."""
 
 
 def replace_root_key(library: bytes, new_key: bytes) -> bytes:
     """Return `library` with the root key replaced by `new_key` (32 bytes); PatchError unless found exactly once."""
     if len(new_key) != len(ORIGINAL_ROOT_KEY):
-        raise PatchError(f"the new root key has {len(new_key)} bytes instead of {len(ORIGINAL_ROOT_KEY)}")
+        raise PatchError(f"the new root key must have {len(ORIGINAL_ROOT_KEY)} bytes, not {len(new_key)}")
     found = library.count(ORIGINAL_ROOT_KEY)
     if found != 1:
         raise PatchError(f"the original root key was found {found} times instead of exactly once")
@@ -32,11 +32,11 @@ def replace_root_key(library: bytes, new_key: bytes) -> bytes:
 
 
 def patch_library(source: Path, target: Path, new_key: bytes) -> None:
-    """Write a patched copy of the library `source` to `target`, with the same file mode."""
+    """Write a patched copy of the library `source` to `target`, with its file mode."""
     try:
         patched = replace_root_key(source.read_bytes(), new_key)
-    except PatchError as error:
-        raise PatchError(f"{source}: {error}") from None
+    except PatchError as exc:
+        raise PatchError(f"{source}: {exc}") from None
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(patched)
     shutil.copymode(source, target)
@@ -45,7 +45,7 @@ def patch_library(source: Path, target: Path, new_key: bytes) -> None:
 def add_arguments(parser: argparse.ArgumentParser, *, key_required: bool) -> None:
     """Add `--library`, `--out` and `--key` to a parser."""
     parser.add_argument("--library", type=Path, required=True, help="the neonize shared library (neonize-linux-*.so)")
-    parser.add_argument("--out", type=Path, required=True, help="where to write the patched copy")
+    parser.add_argument("--out", type=Path, required=True, help="path of the patched copy")
     parser.add_argument(
         "--key",
         type=Path,
@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         patch_library(arguments.library, arguments.out, arguments.key.read_bytes())
-    except (PatchError, OSError) as error:
-        print(f"patch: {error}", file=sys.stderr)
+    except (PatchError, OSError) as exc:
+        print(f"patch: {exc}", file=sys.stderr)
         return 1
     return 0
 

@@ -1,4 +1,4 @@
-"""Run a simulator and its control API in one event loop until a signal ends it."""
+"""Run a simulator and its control API in one event loop until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from whatsapp_simulator.simulator import Simulator
 from whatsapp_simulator.tokens import Tokens
 from whatsapp_simulator.world.store import StoreError
 
-#: How long calls that wait for a message hold up the end.
+#: How long pending long polls may delay shutdown.
 _GRACE_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where to listen (port 0: any free one) and where to keep the state."""
+    """Listen addresses (port 0: any free port) and the state file."""
 
     host: str
     proxy_port: int
@@ -35,19 +35,19 @@ class Options:
 class _ControlServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `run`: uvicorn would let them end the process before the state is written."""
+        """Leave signal handling to `run`: uvicorn would end the process before the state is written."""
         yield
 
 
 async def run(options: Options, tokens: Tokens) -> None:
-    """Serve until SIGTERM or SIGINT. Once both ports are open, one line of JSON with them goes to standard output."""
+    """Serve until SIGTERM or SIGINT. Once both ports are open, prints them to standard output as one line of JSON."""
     try:
         simulator = Simulator(tokens, options.state_file)
-    except StoreError as error:
-        raise RuntimeError(str(error)) from error
+    except StoreError as exc:
+        raise RuntimeError(str(exc)) from exc
     proxy_port = await simulator.start(options.host, options.proxy_port)
     control = socket.create_server((options.host, options.control_port), backlog=1024)
-    # asyncio sets this only on sockets it made itself; without it every answer comes 40 ms late.
+    # asyncio sets this only on sockets that it created; without it every response is delayed by 40 ms.
     control.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     config = uvicorn.Config(
         app.create(simulator),

@@ -1,4 +1,4 @@
-"""The whole simulator: network, proxy, and the state file, for the control API and the command line."""
+"""The complete simulator: network, proxy and state file, used by the control API and the command line."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from whatsapp_simulator import keys
 from whatsapp_simulator.network import Network
 from whatsapp_simulator.pairing import Pairing
-from whatsapp_simulator.server.chat import Chat, strike_open
+from whatsapp_simulator.server.chat import ChatServer, apply_to_open_link
 from whatsapp_simulator.server.media import MediaHost
 from whatsapp_simulator.server.proxy import Proxy
 from whatsapp_simulator.tokens import Tokens
 from whatsapp_simulator.world.channels import Channels
-from whatsapp_simulator.world.failures import Failure, FailureBoard, FailureKind
+from whatsapp_simulator.world.failures import Failure, FailureKind, FailureRegistry
 from whatsapp_simulator.world.files import Files
 from whatsapp_simulator.world.groups import Groups
 from whatsapp_simulator.world.store import Store
@@ -25,15 +25,15 @@ _SAVE_SECONDS = 1.0
 
 
 class Simulator:
-    """Everything that runs; `start` and `stop` it inside one event loop."""
+    """A running simulator; call `start` and `stop` in the same event loop."""
 
     def __init__(self, tokens: Tokens, state_file: Path | None = None) -> None:
         self._store = Store(state_file) if state_file else None
-        failures = FailureBoard(time.time)
+        failures = FailureRegistry(time.time)
         self.world = _load(self._store) if self._store else World(random=os.urandom, clock=time.time)
         self.network = Network(self.world, tokens, failures)
         self.pairing = Pairing(self.network)
-        chat = Chat(self.network, self.pairing, keys.noise_identity(os.urandom))
+        chat = ChatServer(self.network, self.pairing, keys.noise_identity(os.urandom))
         media = MediaHost(self.world.files, self.network.media_host, self.network.media_auth)
         self._proxy = Proxy(chat, media, keys.tls_context(), failures)
         self._saving: asyncio.Task[None] | None = None
@@ -46,7 +46,7 @@ class Simulator:
         return bound
 
     async def stop(self) -> None:
-        """Break off all clients and write the state."""
+        """Disconnect all clients and write the state file."""
         await self._proxy.stop()
         for link in self.network.links_of(None):
             link.abort()
@@ -56,27 +56,27 @@ class Simulator:
             self._save(self._store)
             self._store.close()
 
-    def fail(
-        self, phone: str | None, kind: FailureKind, *, seconds: float | None, count: int | None, delay: float
+    def inject_failure(
+        self, phone: str | None, kind: FailureKind, *, seconds: float | None, count: int | None, delay_seconds: float
     ) -> Failure | None:
-        """Put a failure in force for an account or everybody (None), and let it strike what is connected."""
+        """Activate a failure for an account or for all clients (None), and apply it to open connections."""
         failures, network = self.network.failures, self.network
-        before = failures.own(phone)
-        failure = failures.put(phone, kind, seconds=seconds, count=count, delay=delay)
+        before = failures.get(phone)
+        failure = failures.set(phone, kind, seconds=seconds, count=count, delay_seconds=delay_seconds)
         links = network.links_of(phone)
         for link in links:
-            strike_open(link, failure)
-        if links and failure.strikes is not None and kind in (FailureKind.DROP, FailureKind.REPLACED):
-            failure.strikes -= 1
+            apply_to_open_link(link, failure)
+        if links and failure.remaining_connections is not None and kind in (FailureKind.DROP, FailureKind.REPLACED):
+            failure.remaining_connections -= 1
         if kind is FailureKind.LOGGED_OUT:
             self._remove_devices(phone)
             failures.clear(phone)
         if before is not None:
             self._flush(phone)
-        return failures.own(phone)
+        return failures.get(phone)
 
-    def heal(self, phone: str | None) -> None:
-        """End the failure of an account, or of everybody (None)."""
+    def clear_failure(self, phone: str | None) -> None:
+        """Clear the failure of an account, or the one for all clients (None)."""
         self.network.failures.clear(phone)
         self._flush(phone)
 

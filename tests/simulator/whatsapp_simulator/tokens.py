@@ -1,4 +1,4 @@
-"""The token tables of the binary XML, read out of the neonize shared library so that no copy of them is kept here."""
+"""The token tables of the binary XML, read from the neonize shared library so that they need not be copied here."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _FIRST_DOUBLE = ("read-self", "active")
 
 
 class TokenError(Exception):
-    """No usable token tables; the message says where they were looked for."""
+    """No usable token tables; the message states where they were searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """`single[1..235]` stand for one byte, `double[0..3][0..255]` for two."""
+    """`single[1..235]` are encoded as one byte, `double[0..3][0..255]` as two."""
 
     single: tuple[str, ...]
     double: tuple[tuple[str, ...], ...]
 
     def to_json(self) -> str:
-        """The form that `load` reads."""
+        """The JSON format that `load` reads."""
         return json.dumps({"single": self.single, "double": self.double}, ensure_ascii=True)
 
 
@@ -37,8 +37,8 @@ def load(path: Path) -> Tokens:
     try:
         raw = json.loads(path.read_text())
         return _checked(Tokens(tuple(raw["single"]), tuple(tuple(table) for table in raw["double"])))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TokenError(f"{path}: no readable token tables ({error})") from error
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise TokenError(f"{path}: no readable token tables ({exc})") from exc
 
 
 def extract(library: Path) -> Tokens:
@@ -46,18 +46,18 @@ def extract(library: Path) -> Tokens:
     try:
         elf = Library(library.read_bytes())
         return _checked(Tokens(_single(elf), _double(elf)))
-    except (ElfError, OSError, KeyError, UnicodeDecodeError) as error:
-        raise TokenError(f"{library}: no token tables found ({error})") from error
+    except (ElfError, OSError, KeyError, UnicodeDecodeError) as exc:
+        raise TokenError(f"{library}: no token tables found ({exc})") from exc
 
 
 def default() -> Tokens:
-    """The tables in `tokens.json` beside this package, else those of the neonize installed in this environment."""
+    """The tables in `tokens.json` in this package, otherwise those of the installed neonize."""
     stored = Path(__file__).with_name("tokens.json")
     if stored.exists():
         return load(stored)
     library = installed_library()
     if library is None:
-        raise TokenError(f"neither {stored} nor an installed neonize; make the file with the `tokens` command")
+        raise TokenError(f"found neither {stored} nor an installed neonize; create the file with the `tokens` command")
     return extract(library)
 
 
@@ -82,15 +82,15 @@ def _double(elf: Library) -> tuple[tuple[str, ...], ...]:
     for header in elf.string_headers(_FIRST_DOUBLE[0]):
         if elf.string(header + HEADER) != _FIRST_DOUBLE[1]:
             continue
-        for place in elf.pointers_to(header):
-            if elf.word(place + WORD) == DOUBLE_COUNT:
-                return tuple(_slice(elf, place + table * 3 * WORD) for table in range(DOUBLE_TABLES))
+        for position in elf.pointers_to(header):
+            if elf.word(position + WORD) == DOUBLE_COUNT:
+                return tuple(_slice(elf, position + table * 3 * WORD) for table in range(DOUBLE_TABLES))
     raise ElfError(f"no tables that start with {_FIRST_DOUBLE[0]!r}")
 
 
-def _slice(elf: Library, place: int) -> tuple[str, ...]:
-    start = elf.target(place)
-    return tuple(elf.string(start + index * HEADER) for index in range(elf.word(place + WORD)))
+def _slice(elf: Library, position: int) -> tuple[str, ...]:
+    start = elf.target(position)
+    return tuple(elf.string(start + index * HEADER) for index in range(elf.word(position + WORD)))
 
 
 def _checked(tokens: Tokens) -> Tokens:

@@ -32,11 +32,11 @@ NODES: st.SearchStrategy[Node] = st.recursive(
 
 @settings(deadline=None)
 @given(NODES)
-def test_what_was_encoded_is_decoded(node: Node) -> None:
+def test_encoding_and_decoding_round_trip(node: Node) -> None:
     assert binary.decode(binary.encode(node), TOKENS) == node
 
 
-def test_tokens_numbers_and_addresses_of_a_client_are_read() -> None:
+def test_tokens_numbers_and_addresses_are_decoded() -> None:
     data = bytes((0, 248, 6, 7))  # flags; a list of six: tag, two attributes, content; tag: single token 7
     data += bytes((236 + 2, 9, 255, 0x82, 0x12, 0x3F))  # double token 9 of table 2 = nibbles "123"
     data += bytes((1, 247, 1, 5, 251, 0x01, 0xAB))  # single token 1 = device 5 of the hidden address "AB"
@@ -47,7 +47,7 @@ def test_tokens_numbers_and_addresses_of_a_client_are_read() -> None:
     assert node == Node("single7", {"double2.9": "123", "single1": Jid("AB", LID, 5)}, b"45")
 
 
-def test_compressed_stanzas_are_read() -> None:
+def test_compressed_stanzas_are_decoded() -> None:
     plain = binary.encode(Node("iq", {"id": "1"}))
 
     assert binary.decode(b"\x02" + zlib.compress(plain[1:]), TOKENS) == Node("iq", {"id": "1"})
@@ -68,7 +68,7 @@ def test_a_list_of_many_children() -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=60))
-def test_rubbish_is_refused_and_never_anything_worse(data: bytes) -> None:
+def test_malformed_stanzas_raise_only_binary_errors(data: bytes) -> None:
     try:
         binary.decode(data, TOKENS)
     except BinaryError:
@@ -100,6 +100,6 @@ def test_addresses_have_a_text_form(text: str, jid: Jid) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a@", "1:x@lid", "1:2"])
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_malformed_addresses_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="not an address"):
         parse(text)

@@ -1,4 +1,4 @@
-"""Keys, patching and token tables: what image builds use."""
+"""Keys, patching and token tables, which are used by image builds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIBRARY = b"before" + patch.ORIGINAL_ROOT_KEY + b"after"
 KEY = bytes(range(32))
 
 
-def test_the_public_files_are_the_same_every_time(tmp_path: Path) -> None:
+def test_the_public_files_are_reproducible(tmp_path: Path) -> None:
     for name in ("one", "two"):
         assert command_line.main(["keys", "--out", str(tmp_path / name)]) == 0
 
@@ -28,7 +28,7 @@ def test_the_public_files_are_the_same_every_time(tmp_path: Path) -> None:
     assert files[0]["noise-root.bin"] == keys.noise_root().public
 
 
-def test_the_ca_certificate_is_one() -> None:
+def test_the_ca_certificate_is_valid() -> None:
     certificate = x509.load_pem_x509_certificate(keys.ca_certificate())
 
     assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
@@ -50,17 +50,17 @@ def test_tls_works_for_every_whatsapp_host() -> None:
         assert client.version() == "TLSv1.3"
 
 
-def test_the_root_key_is_replaced_and_nothing_else() -> None:
+def test_only_the_root_key_is_replaced() -> None:
     assert patch.replace_root_key(LIBRARY, KEY) == b"before" + KEY + b"after"
 
 
 @pytest.mark.parametrize("library", [b"nothing here", LIBRARY * 2])
-def test_a_library_without_exactly_one_key_is_refused(library: bytes) -> None:
+def test_a_library_without_exactly_one_key_is_rejected(library: bytes) -> None:
     with pytest.raises(patch.PatchError, match="instead of exactly once"):
         patch.replace_root_key(library, KEY)
 
 
-def test_patching_is_a_plain_script(tmp_path: Path) -> None:
+def test_patching_works_as_a_plain_script(tmp_path: Path) -> None:
     (tmp_path / "lib.so").write_bytes(LIBRARY)
     (tmp_path / "lib.so").chmod(0o755)
     (tmp_path / "key").write_bytes(KEY)
@@ -75,7 +75,7 @@ def test_patching_is_a_plain_script(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no key", None])
-def test_a_failed_patch_says_why_in_one_line(
+def test_a_failed_patch_prints_the_reason_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
     source = tmp_path / "lib.so"
@@ -90,7 +90,7 @@ def test_a_failed_patch_says_why_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_token_tables_are_read_out_of_the_library(tmp_path: Path) -> None:
+def test_the_token_tables_are_extracted_from_the_library(tmp_path: Path) -> None:
     library = tokens.installed_library()
     assert library is not None
 
@@ -104,7 +104,7 @@ def test_the_token_tables_are_read_out_of_the_library(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\x7fELF\x02\x01" + bytes(200), b"text"])
-def test_a_library_without_tables_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_library_without_tables_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "lib.so").write_bytes(content)
 
     with pytest.raises(TokenError, match=r"lib\.so: no token tables found"):
@@ -112,7 +112,7 @@ def test_a_library_without_tables_is_refused(tmp_path: Path, content: bytes) -> 
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"single": [], "double": []}'])
-def test_a_file_without_tables_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_without_tables_is_rejected(tmp_path: Path, content: str) -> None:
     (tmp_path / "tokens.json").write_text(content)
 
     with pytest.raises(TokenError, match="no readable token tables"):

@@ -1,4 +1,4 @@
-"""What messages say: the protobuf, files and votes."""
+"""Message content: protobuf, files and votes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CONTENTS = [
 
 
 @pytest.mark.parametrize("content", CONTENTS, ids=lambda content: content.kind)
-def test_what_was_written_is_read(content: Content) -> None:
+def test_writing_and_reading_round_trip(content: Content) -> None:
     assert reading.read(writing.write(content, now=1_700_000_000)) == content
 
 
@@ -64,7 +64,7 @@ def test_wrapped_messages_are_unwrapped(wrapper: int) -> None:
     assert reading.read(wire.encode((wrapper, wire.encode((1, inner))))) == Content(Kind.TEXT, "inside")
 
 
-def test_wrapping_has_an_end() -> None:
+def test_the_depth_of_wrapping_is_limited() -> None:
     message = wire.encode((1, "inside"))
     for _ in range(50):
         message = wire.encode((40, wire.encode((1, message))))
@@ -72,7 +72,7 @@ def test_wrapping_has_an_end() -> None:
     assert reading.read(message) == Content(Kind.OTHER)
 
 
-def test_what_only_clients_are_to_see_says_nothing() -> None:
+def test_messages_for_clients_only_have_no_content() -> None:
     handed = writing.with_sender_key(b"", "1@g.us", b"key")
 
     assert reading.read(handed) is None
@@ -81,11 +81,11 @@ def test_what_only_clients_are_to_see_says_nothing() -> None:
     assert reading.read(b"") is None
 
 
-def test_an_unknown_kind_is_not_passed_over() -> None:
+def test_an_unknown_kind_is_reported_as_other() -> None:
     assert reading.read(wire.encode((99, b""))) == Content(Kind.OTHER)
 
 
-def test_a_client_asks_for_the_keys_of_the_app_state() -> None:
+def test_requests_for_app_state_keys_are_recognized() -> None:
     assert reading.asks_for_app_state_keys(wire.encode((12, wire.encode((2, 7)))))
     assert not reading.asks_for_app_state_keys(wire.encode((1, "text")))
 
@@ -105,7 +105,7 @@ def test_a_client_asks_for_the_keys_of_the_app_state() -> None:
         (Content(Kind.REVOKE, target=replace(TARGET, from_me=True)), "text", "", "7"),
     ],
 )
-def test_stanzas_describe_what_is_in_them(content: Content, kind: str, media_type: str, edit: str) -> None:
+def test_stanza_attributes_match_the_content(content: Content, kind: str, media_type: str, edit: str) -> None:
     described = (writing.stanza_type(content), writing.media_type(content), writing.edit_attribute(content))
 
     assert described == (kind, media_type, edit)
@@ -121,9 +121,9 @@ def test_a_file_is_decrypted_and_verified(data: bytes, kind: Kind) -> None:
 
     assert files.decrypt(stored, media, kind) == data
     wrong = [
-        (stored[:-1] + bytes((stored[-1] ^ 1,)), media, "stored file has not the SHA-256"),
+        (stored[:-1] + bytes((stored[-1] ^ 1,)), media, "SHA-256 of the stored file"),
         (stored, replace(media, key=b"x" * 32), "authentication code is wrong"),
-        (stored, replace(media, sha256=b"x" * 32), "decrypted file has not the SHA-256"),
+        (stored, replace(media, sha256=b"x" * 32), "SHA-256 of the decrypted file"),
         (stored, replace(media, size=len(data) + 1), f"has {len(data)} bytes"),
     ]
     for found, said, reason in wrong:
@@ -137,7 +137,7 @@ def test_files_of_channels_are_not_encrypted() -> None:
     assert files.decrypt(b"abc", media, Kind.IMAGE) == b"abc"
 
 
-def test_a_vote_is_opened_with_its_poll_only() -> None:
+def test_a_vote_is_decrypted_only_with_its_own_poll() -> None:
     sealed = votes.seal(POLL, "ID", ANNA, BERT, ["later", "yes"], os.urandom)
 
     unread = Vote(sealed.payload, sealed.iv)

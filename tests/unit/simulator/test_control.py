@@ -1,4 +1,4 @@
-"""The control API without any client: people, texts between phones, and errors."""
+"""The control API without clients: people, texts between phones, and errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANNA, BERT = "491701234567", "491711111111"
 
 @pytest.fixture
 async def api() -> AsyncIterator[httpx.AsyncClient]:
-    """The API of a simulator that has no connections."""
+    """The API of a simulator without connections."""
     transport = httpx.ASGITransport(app.create(Simulator(tokens.default())), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://simulator") as client:
         yield client
@@ -35,7 +35,7 @@ async def test_accounts_are_created_once(api: httpx.AsyncClient) -> None:
     assert (await api.get("/health")).json() == {"status": "ok", "accounts": 1, "connections": 0, "pairing": 0}
 
 
-async def test_contacts_write_to_each_other(api: httpx.AsyncClient) -> None:
+async def test_contacts_exchange_messages(api: httpx.AsyncClient) -> None:
     for phone in (ANNA, BERT):
         await api.post("/contacts", json={"phone": phone})
 
@@ -72,14 +72,14 @@ async def test_a_contacts_settings_change_only_when_given(api: httpx.AsyncClient
     assert (await api.post("/contacts", json={"phone": ANNA, "name": "Anna"})).json()["readReceipts"] is True
 
 
-async def test_failures_are_shown_and_cleared(api: httpx.AsyncClient) -> None:
+async def test_failures_are_reported_and_cleared(api: httpx.AsyncClient) -> None:
     await api.post("/accounts", json={"phone": ANNA})
 
     failed = (await api.post(f"/accounts/{ANNA}/failures", json={"kind": "refuse", "count": 3})).json()
-    healed = (await api.delete(f"/accounts/{ANNA}/failures")).json()
+    cleared = (await api.delete(f"/accounts/{ANNA}/failures")).json()
 
-    assert failed["failure"] == {"kind": "refuse", "until": None, "strikes": 3}
-    assert healed["failure"] is None
+    assert failed["failure"] == {"kind": "refuse", "until": None, "remainingConnections": 3}
+    assert cleared["failure"] is None
     everybody = (await api.post("/failures", json={"kind": "deaf", "seconds": 60})).json()
     assert everybody["kind"] == "deaf"
     assert everybody["until"] is not None
@@ -108,7 +108,7 @@ async def test_failures_are_shown_and_cleared(api: httpx.AsyncClient) -> None:
         ("POST", f"/contacts/{ANNA}/messages", {"to": ANNA, "text": ""}, 422, "invalid-request"),
     ],
 )
-async def test_errors_have_a_code_and_a_sentence(
+async def test_errors_have_a_code_and_a_message(
     api: httpx.AsyncClient, method: str, path: str, body: dict[str, str] | None, status: int, code: str
 ) -> None:
     await api.post("/accounts", json={"phone": ANNA})
@@ -121,7 +121,7 @@ async def test_errors_have_a_code_and_a_sentence(
     assert answer.json()["message"]
 
 
-async def test_every_call_is_documented(api: httpx.AsyncClient) -> None:
+async def test_every_operation_is_documented(api: httpx.AsyncClient) -> None:
     document = (await api.get("/openapi.json")).json()
 
     for path, calls in document["paths"].items():
@@ -130,7 +130,7 @@ async def test_every_call_is_documented(api: httpx.AsyncClient) -> None:
     assert (await api.get("/docs")).status_code == 200
 
 
-async def test_the_reference_needs_no_internet(api: httpx.AsyncClient) -> None:
+async def test_the_api_documentation_needs_no_internet(api: httpx.AsyncClient) -> None:
     page = await api.get("/docs")
     assert page.status_code == 200
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)

@@ -1,4 +1,4 @@
-"""The control API without any client: all kinds of messages between phones, groups, channels and calls."""
+"""The control API without clients: all kinds of messages between phones, groups, channels and calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DATA = base64.b64encode(b"a file").decode()
 
 
 class Api:
-    """Calls that have to succeed, for Anna unless told otherwise."""
+    """Requests that must succeed, by default for Anna."""
 
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
@@ -41,14 +41,14 @@ async def api() -> AsyncIterator[Api]:
     """The API of a simulator with three contacts."""
     transport = httpx.ASGITransport(app.create(Simulator(tokens.default())), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://simulator") as http:
-        made = Api(http)
+        client = Api(http)
         for phone in (ANNA, BERT, CLEO):
-            await made.call("POST", "/contacts", {"phone": phone})
-        await made.call("POST", "/accounts", {"phone": BERT})
-        yield made
+            await client.call("POST", "/contacts", {"phone": phone})
+        await client.call("POST", "/accounts", {"phone": BERT})
+        yield client
 
 
-async def test_an_inbox_item_shows_what_belongs_to_its_kind(api: Api) -> None:
+async def test_an_inbox_item_has_the_fields_of_its_kind(api: Api) -> None:
     await api.say("messages", to=BERT, text="text")
     await api.say("locations", to=BERT, latitude=1.5, longitude=-2.5, name="there")
     await api.say("cards", to=BERT, cards=[{"name": "Cleo", "vcard": "BEGIN:VCARD"}])
@@ -69,7 +69,7 @@ async def test_an_inbox_item_shows_what_belongs_to_its_kind(api: Api) -> None:
     assert (file.content, file.headers["content-type"]) == (b"a file", "image/jpeg")
 
 
-async def test_messages_about_messages(api: Api) -> None:
+async def test_messages_that_refer_to_other_messages(api: Api) -> None:
     first = await api.say("messages", to=BERT, text="first")
     await api.say("reactions", BERT, message=first, emoji="👍")
     await api.say("messages", BERT, to=ANNA, text="why?", quote=first)
@@ -85,17 +85,17 @@ async def test_messages_about_messages(api: Api) -> None:
     assert (revocation["kind"], revocation["target"]) == ("revoke", first)
 
 
-async def test_only_ones_own_message_to_one_person_is_repeated(api: Api) -> None:
+async def test_only_an_own_one_to_one_message_can_be_redelivered(api: Api) -> None:
     group = await api.call("POST", "/groups", {"creator": ANNA, "subject": "Choir", "members": [BERT]})
     own, shared = await api.say("messages", to=BERT, text="own"), await api.say("messages", to=group["id"], text="all")
 
-    assert await api.say("repeats", message=own) == own
+    assert await api.say("redeliveries", message=own) == own
     for phone, message, status in ((BERT, own, 409), (ANNA, shared, 409), (CLEO, own, 404)):
-        answer = await api.http.post(f"/contacts/{phone}/repeats", json={"message": message})
+        answer = await api.http.post(f"/contacts/{phone}/redeliveries", json={"message": message})
         assert answer.status_code == status
 
 
-async def test_a_group_from_its_beginning_to_its_end(api: Api) -> None:
+async def test_the_lifecycle_of_a_group(api: Api) -> None:
     group = await api.call("POST", "/groups", {"creator": ANNA, "subject": "Choir", "members": [BERT]})
     path = f"/groups/{group['id']}"
     sent = await api.say("messages", to=group["id"], text="hello", mentions=[BERT])
@@ -115,7 +115,7 @@ async def test_a_group_from_its_beginning_to_its_end(api: Api) -> None:
     assert (await api.call("GET", "/groups"))["items"] == [changed]
 
 
-async def test_statuses_are_seen_by_whom_they_are_for(api: Api) -> None:
+async def test_statuses_are_delivered_only_to_their_recipients(api: Api) -> None:
     posted = await api.say("statuses", to=[BERT], text="holiday")
     await api.say("revocations", message=posted)
 
@@ -126,7 +126,7 @@ async def test_statuses_are_seen_by_whom_they_are_for(api: Api) -> None:
     assert await api.inbox(CLEO) == []
 
 
-async def test_typing_is_seen(api: Api) -> None:
+async def test_typing_is_reported(api: Api) -> None:
     await api.call("POST", f"/contacts/{ANNA}/typing", {"to": BERT, "state": "recording"})
 
     (state,) = (await api.call("GET", f"/contacts/{BERT}/chat-states"))["items"]
@@ -155,17 +155,17 @@ async def test_calls_ring_and_end(api: Api) -> None:
     assert (await api.call("GET", f"/contacts/{ANNA}/calls"))["items"] == [ended]
 
 
-async def test_profiles_change_only_where_told(api: Api) -> None:
-    await api.call("PATCH", f"/people/{ANNA}/profile", {"about": "busy", "picture": DATA})
+async def test_profiles_change_only_in_the_given_fields(api: Api) -> None:
+    await api.call("PATCH", f"/people/{ANNA}/profile", {"about": "busy", "profilePicture": DATA})
     await api.call("POST", f"/contacts/{ANNA}/presence", {"state": "unavailable"})
 
     profile = await api.call("PATCH", f"/people/{ANNA}/profile", {"name": "Anna"})
 
-    assert (profile["name"], profile["about"], profile["picture"]) == ("Anna", "busy", True)
+    assert (profile["name"], profile["about"], profile["profilePicture"]) == ("Anna", "busy", True)
     assert profile["presence"] == "unavailable"
     assert profile["lastSeen"] is not None
-    without = await api.call("PATCH", f"/people/{ANNA}/profile", {"picture": ""})
-    assert without["picture"] is False
+    without = await api.call("PATCH", f"/people/{ANNA}/profile", {"profilePicture": ""})
+    assert without["profilePicture"] is False
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ async def test_profiles_change_only_where_told(api: Api) -> None:
         ("DELETE", f"/contacts/{ANNA}/calls/1", None, 404, "unknown-call"),
     ],
 )
-async def test_errors_have_a_code_and_a_sentence(
+async def test_errors_have_a_code_and_a_message(
     api: Api, method: str, path: str, body: dict[str, Any] | None, status: int, code: str
 ) -> None:
     text = await api.say("messages", to=BERT, text="a text")

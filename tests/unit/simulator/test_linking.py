@@ -23,12 +23,12 @@ ENCODED = ",".join(base64.b64encode(key).decode() for key in KEYS)
 @pytest.mark.parametrize(
     "text", [f"https://wa.me/settings/linked_devices#2@ref,{ENCODED},6", f"2@ref,{ENCODED}", f" 2@ref,{ENCODED},1\n"]
 )
-def test_a_qr_code_is_read(text: str) -> None:
+def test_a_qr_code_is_parsed(text: str) -> None:
     assert adv.parse_qr(text) == adv.QrCode("2@ref", *KEYS)
 
 
 @pytest.mark.parametrize("text", ["", "a,b,c", "a,b,c,d", f"ref,{ENCODED[:-8]}", "https://example.org"])
-def test_what_is_no_qr_code_is_refused(text: str) -> None:
+def test_malformed_qr_codes_are_rejected(text: str) -> None:
     with pytest.raises(adv.QrError):
         adv.parse_qr(text)
 
@@ -53,7 +53,7 @@ def test_a_device_identity_is_signed_by_the_phone_and_then_by_the_device() -> No
 
 
 class ShowingDevice:
-    """The device's side of linking by code, as the protocol describes it."""
+    """The device's side of linking by pairing code, as specified by the protocol."""
 
     def __init__(self, code: str) -> None:
         self.code = code
@@ -68,7 +68,7 @@ class ShowingDevice:
         return salt + iv + self.crypt(salt, iv, self.ephemeral.public)
 
     def finish(self, wrapped: bytes, account_key: bytes) -> tuple[bytes, bytes]:
-        """Returns the bundle, and the secret that the device will expect."""
+        """Returns the bundle and the secret that the device expects."""
         shared = self.ephemeral.agree(self.crypt(wrapped[:32], wrapped[32:48], wrapped[48:]))
         salt, nonce, part = os.urandom(32), os.urandom(12), os.urandom(32)
         key = HKDF(hashes.SHA256(), 32, salt, b"link_code_pairing_key_bundle_encryption_key").derive(shared)
@@ -82,7 +82,7 @@ def entered(code: str, device: ShowingDevice, account: KeyPair) -> pair_code.Pho
     return pair_code.enter(code, device.wrapped(), account=account, ephemeral=ephemeral, random=os.urandom)
 
 
-def test_a_code_links() -> None:
+def test_a_code_links_the_device() -> None:
     device, account = ShowingDevice("ABCD1234"), key_pair(os.urandom(32))
 
     side = entered("ABCD1234", device, account)
@@ -97,7 +97,7 @@ def test_a_wrong_code_does_not_link() -> None:
     side = entered("ABCD1235", device, account)
     bundle, _ = device.finish(side.wrapped, account.public)
 
-    with pytest.raises(pair_code.CodeError, match="not the one"):
+    with pytest.raises(pair_code.CodeError, match="does not match"):
         side.open_bundle(bundle)
 
 
@@ -111,11 +111,11 @@ def test_a_bundle_for_another_phone_does_not_link() -> None:
         side.open_bundle(bundle)
 
 
-def test_codes_are_read_as_people_type_them() -> None:
+def test_codes_are_accepted_in_common_formats() -> None:
     assert pair_code.normalize("abcd-1234") == pair_code.normalize(" ABCD 1234") == "ABCD1234"
 
 
 @pytest.mark.parametrize("text", ["", "ABCD-123", "ABCD-12345", "ABCD-0000", "ABCD-12!4"])
-def test_what_is_no_code_is_refused(text: str) -> None:
+def test_malformed_codes_are_rejected(text: str) -> None:
     with pytest.raises(pair_code.CodeError):
         pair_code.normalize(text)

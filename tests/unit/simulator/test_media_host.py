@@ -9,7 +9,7 @@ import json
 import pytest
 
 from whatsapp_simulator.server.media import MediaHost
-from whatsapp_simulator.server.web import Request
+from whatsapp_simulator.server.web import HttpRequest
 from whatsapp_simulator.world.files import Files
 
 HOST, DATA = "media.whatsapp.net", b"encrypted"
@@ -20,11 +20,11 @@ def host(files: Files | None = None) -> MediaHost:
     return MediaHost(files or Files(), HOST, "word")
 
 
-def request(method: str, target: str, body: bytes = b"", name: str = HOST) -> Request:
-    return Request(name, method, target, body)
+def request(method: str, target: str, body: bytes = b"", name: str = HOST) -> HttpRequest:
+    return HttpRequest(name, method, target, body)
 
 
-def test_what_was_put_there_can_be_got_until_it_is_deleted() -> None:
+def test_uploaded_files_are_available_until_they_are_deleted() -> None:
     media = host()
 
     put = media(request("POST", f"/mms/image/{TOKEN}?auth=word&token={TOKEN}", DATA))
@@ -50,7 +50,7 @@ def test_what_was_put_there_can_be_got_until_it_is_deleted() -> None:
         (request("POST", "/mms/image/é?auth=word", DATA), 400),
     ],
 )
-def test_uploads_are_checked(asked: Request, status: int) -> None:
+def test_invalid_uploads_are_rejected(asked: HttpRequest, status: int) -> None:
     answer = host()(asked)
 
     assert answer is not None
@@ -66,12 +66,12 @@ def test_uploads_are_checked(asked: Request, status: int) -> None:
         request("POST", f"/mms/image/{TOKEN}?auth=word", DATA, "mmg.whatsapp.net"),
     ],
 )
-def test_there_is_nothing_else(asked: Request) -> None:
+def test_other_requests_return_nothing(asked: HttpRequest) -> None:
     assert host()(asked) is None
 
 
-def test_the_oldest_files_go_when_there_is_no_more_room() -> None:
-    files = Files(kept_bytes=10)
+def test_the_oldest_files_are_deleted_when_the_store_is_full() -> None:
+    files = Files(max_bytes=10)
     for name in "abc":
         files.put(f"/{name}", b"12345")
 

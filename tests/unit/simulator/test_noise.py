@@ -1,4 +1,4 @@
-"""The Noise handshake, with the client's side as the protocol describes it."""
+"""The Noise handshake, with the client's side as specified by the protocol."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Client:
         return wire.encode((2, wire.encode((1, self.ephemeral.public))))
 
     def finish(self, answer: bytes, payload: bytes) -> tuple[bytes, bytes, bytes]:
-        """Returns the server's static key, its certificate chain, and the last message."""
+        """Returns the server's static key, its certificate chain and the last message."""
         fields = wire.decode(answer).message(3)
         self.mix_hash(fields.raw(1))
         self.mix_key(self.ephemeral.agree(fields.raw(1)))
@@ -71,7 +71,7 @@ def server(identity: keys.NoiseIdentity) -> ServerHandshake:
     return ServerHandshake(PROLOGUE, identity.static, key_pair(os.urandom(32)), identity.chain)
 
 
-def test_both_sides_end_with_the_same_keys() -> None:
+def test_both_sides_derive_the_same_keys() -> None:
     identity = keys.noise_identity(os.urandom)
     client, handshake = Client(key_pair(os.urandom(32))), server(identity)
 
@@ -86,7 +86,7 @@ def test_both_sides_end_with_the_same_keys() -> None:
     assert AESGCM(client.key).decrypt(bytes(12), finished.sending.encrypt(b"down"), None) == b"down"
 
 
-def test_a_changed_message_is_refused() -> None:
+def test_a_modified_message_is_rejected() -> None:
     client, handshake = Client(key_pair(os.urandom(32))), server(keys.noise_identity(os.urandom))
     _, _, last = client.finish(handshake.answer(client.hello()), b"payload")
 
@@ -95,7 +95,7 @@ def test_a_changed_message_is_refused() -> None:
 
 
 @pytest.mark.parametrize("hello", [b"", b"\xff", wire.encode((2, wire.encode((1, b"short"))))])
-def test_a_hello_without_a_key_is_refused(hello: bytes) -> None:
+def test_a_hello_without_a_key_is_rejected(hello: bytes) -> None:
     with pytest.raises(NoiseError):
         server(keys.noise_identity(os.urandom)).answer(hello)
 
@@ -113,7 +113,7 @@ def test_the_certificate_chain_leads_to_the_root() -> None:
     assert leaf_details.number(2) == middle_details.number(1)
 
 
-def test_client_payloads() -> None:
+def test_client_payloads_are_parsed() -> None:
     login = wire.encode((1, 491701234567), (18, 3))
     data = wire.encode((1, b"\0\0\x12\x34"), (3, b"i" * 32), (4, b"\0\0\1"), (5, b"v" * 32), (6, b"s" * 64))
 

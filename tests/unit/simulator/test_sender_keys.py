@@ -1,4 +1,4 @@
-"""Sender keys, with which a device encrypts once for a whole group."""
+"""Sender keys, which let a device encrypt once for a whole group."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHAT = "1@g.us"
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.permutations(range(8)))
-def test_messages_are_read_in_any_order_but_once(seed: int, order: list[int]) -> None:
+def test_messages_are_decrypted_once_in_any_order(seed: int, order: list[int]) -> None:
     source = random.Random(seed).randbytes
     key = OwnSenderKey.create(source)
     received = ReceivedSenderKey.parse(key.distribution())
@@ -28,21 +28,21 @@ def test_messages_are_read_in_any_order_but_once(seed: int, order: list[int]) ->
 
     assert [received.decrypt(sent[index]) for index in order] == [f"message {index}".encode() for index in order]
     for message in sent:
-        with pytest.raises(SignalError, match="was used before"):
+        with pytest.raises(SignalError, match="was already used"):
             received.decrypt(message)
 
 
-def test_who_gets_the_key_later_reads_from_there_on() -> None:
+def test_a_later_key_decrypts_only_later_messages() -> None:
     key = OwnSenderKey.create(os.urandom)
     before = key.encrypt(b"before", os.urandom)
     late = ReceivedSenderKey.parse(key.distribution())
 
     assert late.decrypt(key.encrypt(b"after", os.urandom)) == b"after"
-    with pytest.raises(SignalError, match="was used before"):
+    with pytest.raises(SignalError, match="was already used"):
         late.decrypt(before)
 
 
-def test_what_is_not_from_the_owner_of_the_key_is_refused() -> None:
+def test_messages_not_from_the_owner_of_the_key_are_rejected() -> None:
     key, other = OwnSenderKey.create(os.urandom), OwnSenderKey.create(os.urandom)
     received = ReceivedSenderKey.parse(key.distribution())
     message = key.encrypt(b"hello", os.urandom)
@@ -57,12 +57,12 @@ def test_what_is_not_from_the_owner_of_the_key_is_refused() -> None:
 
 
 @pytest.mark.parametrize("distribution", [b"", b"\x33", b"\x33\x08", b"\x33\x08\x01"])
-def test_malformed_keys_are_refused(distribution: bytes) -> None:
+def test_malformed_keys_are_rejected(distribution: bytes) -> None:
     with pytest.raises(SignalError):
         ReceivedSenderKey.parse(distribution)
 
 
-def test_a_phone_keeps_what_it_skipped_when_the_same_key_comes_again() -> None:
+def test_skipped_keys_survive_a_repeated_distribution() -> None:
     phone, key = SignalDevice.create(os.urandom), OwnSenderKey.create(os.urandom)
     phone.take_sender_key(CHAT, ANNA, key.distribution())
     first, second = key.encrypt(b"first", os.urandom), key.encrypt(b"second", os.urandom)
@@ -72,7 +72,7 @@ def test_a_phone_keeps_what_it_skipped_when_the_same_key_comes_again() -> None:
     assert phone.decrypt_for_group(CHAT, ANNA, first) == b"first"
 
 
-def test_a_phone_reads_old_and_new_keys_of_a_sender() -> None:
+def test_a_phone_decrypts_with_old_and_new_keys_of_a_sender() -> None:
     phone, old, new = SignalDevice.create(os.urandom), OwnSenderKey.create(os.urandom), OwnSenderKey.create(os.urandom)
     phone.take_sender_key(CHAT, ANNA, old.distribution())
     phone.take_sender_key(CHAT, ANNA, new.distribution())
@@ -83,7 +83,7 @@ def test_a_phone_reads_old_and_new_keys_of_a_sender() -> None:
         phone.decrypt_for_group("2@g.us", ANNA, new.encrypt(b"elsewhere", os.urandom))
 
 
-def test_a_device_that_is_gone_gets_the_key_again_when_it_is_back() -> None:
+def test_a_removed_device_receives_the_key_again_when_it_returns() -> None:
     phone = SignalDevice.create(os.urandom)
     key = phone.sender_key(CHAT, os.urandom)
     key.shared.append(str(ANNA))

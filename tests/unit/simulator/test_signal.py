@@ -20,7 +20,7 @@ ANNA, BERT = Jid("1", LID), Jid("2", LID)
 
 
 class Pair:
-    """Two phones; `say` gives what the other one would read."""
+    """Two phones; Anna has started a session with Bert."""
 
     def __init__(self, source: Callable[[int], bytes] = os.urandom) -> None:
         self.random = source
@@ -38,7 +38,7 @@ class Pair:
         return self.phones[who].decrypt(BERT if who == ANNA else ANNA, kind, data, self.random)
 
 
-def test_a_session_starts_with_prekey_messages_until_it_is_answered() -> None:
+def test_a_session_sends_prekey_messages_until_the_first_answer() -> None:
     pair = Pair()
 
     for text in (b"one", b"two"):
@@ -70,7 +70,7 @@ def test_a_conversation_in_any_order(seed: int, steps: list[tuple[bool, int]]) -
         assert pair.decrypt(receiver, kind, data) == expected
 
 
-def test_both_start_at_once() -> None:
+def test_both_sides_start_a_session_at_the_same_time() -> None:
     pair = Pair()
     pair.start(BERT)
     first, second = pair.encrypt(ANNA, b"from anna"), pair.encrypt(BERT, b"from bert")
@@ -82,16 +82,16 @@ def test_both_start_at_once() -> None:
         assert pair.decrypt(ANNA, *pair.encrypt(BERT, b"b")) == b"b"
 
 
-def test_a_message_is_read_once() -> None:
+def test_a_message_is_decrypted_only_once() -> None:
     pair = Pair()
     sent = pair.encrypt(ANNA, b"once")
     pair.decrypt(BERT, *sent)
 
-    with pytest.raises(SignalError, match="used before"):
+    with pytest.raises(SignalError, match="already used"):
         pair.decrypt(BERT, *sent)
 
 
-def test_a_refused_message_changes_nothing() -> None:
+def test_a_rejected_message_does_not_change_the_session() -> None:
     pair = Pair()
     pair.decrypt(BERT, *pair.encrypt(ANNA, b"hello"))
     pair.decrypt(ANNA, *pair.encrypt(BERT, b"answer"))
@@ -103,7 +103,7 @@ def test_a_refused_message_changes_nothing() -> None:
     assert pair.decrypt(BERT, kind, data) == b"next"
 
 
-def test_a_lost_session_is_started_anew() -> None:
+def test_a_lost_session_is_replaced_by_a_new_one() -> None:
     pair = Pair()
     pair.decrypt(BERT, *pair.encrypt(ANNA, b"hello"))
     pair.decrypt(ANNA, *pair.encrypt(BERT, b"answer"))
@@ -117,7 +117,7 @@ def test_a_lost_session_is_started_anew() -> None:
     assert pair.decrypt(ANNA, *pair.encrypt(BERT, b"yes")) == b"yes"
 
 
-def test_a_prekey_works_once() -> None:
+def test_a_prekey_works_only_once() -> None:
     pair = Pair()
     bundle = pair.phones[BERT].publish(os.urandom).bundle
     texts = []
@@ -130,7 +130,7 @@ def test_a_prekey_works_once() -> None:
         pair.decrypt(BERT, *texts[1])
 
 
-def test_the_signed_prekey_is_signed() -> None:
+def test_the_signature_of_the_signed_prekey_is_valid() -> None:
     phone = SignalDevice.create(os.urandom)
     keys = phone.publish(os.urandom)
 
@@ -138,7 +138,7 @@ def test_the_signed_prekey_is_signed() -> None:
     assert not verify(phone.identity.public, b"\x05" + keys.bundle.identity, keys.signature)
 
 
-def test_only_a_limited_number_of_messages_may_be_missing() -> None:
+def test_the_number_of_skipped_messages_is_limited() -> None:
     pair = Pair()
     pair.decrypt(BERT, *pair.encrypt(ANNA, b"hello"))
     for _ in range(2100):
@@ -149,24 +149,24 @@ def test_only_a_limited_number_of_messages_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x33", b"\x22abc", b"\x33" + bytes(20)])
-def test_what_is_no_message_is_refused(data: bytes) -> None:
+def test_malformed_messages_are_rejected(data: bytes) -> None:
     for parse in (messages.parse_message, messages.parse_prekey_message):
         with pytest.raises(SignalError):
             parse(data)
 
 
-def test_another_kind_of_message_is_refused() -> None:
+def test_unknown_kinds_of_messages_are_rejected() -> None:
     with pytest.raises(SignalError, match="unknown kind"):
         Pair().decrypt(ANNA, "skmsg", b"")
 
 
 @settings(deadline=None)
 @given(st.binary(max_size=50), st.integers(1, 15))
-def test_padding_is_taken_off(text: bytes, size: int) -> None:
+def test_padding_is_removed(text: bytes, size: int) -> None:
     assert unpad(pad(text, size)) == text
 
 
 @pytest.mark.parametrize("padded", [b"", b"\0", b"a\x05", b"\x01\x02"])
-def test_wrong_padding_is_refused(padded: bytes) -> None:
+def test_invalid_padding_is_rejected(padded: bytes) -> None:
     with pytest.raises(SignalError):
         unpad(padded)

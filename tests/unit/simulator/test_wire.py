@@ -15,7 +15,7 @@ FIELDS = st.dictionaries(
 
 @settings(deadline=None)
 @given(FIELDS)
-def test_what_was_encoded_is_decoded(fields: dict[int, int | bytes]) -> None:
+def test_encoding_and_decoding_round_trip(fields: dict[int, int | bytes]) -> None:
     decoded = wire.decode(wire.encode(*fields.items()))
 
     for number, value in fields.items():
@@ -23,11 +23,11 @@ def test_what_was_encoded_is_decoded(fields: dict[int, int | bytes]) -> None:
         assert (decoded.number(number) if isinstance(value, int) else decoded.raw(number)) == value
 
 
-def test_known_bytes() -> None:
+def test_known_encodings() -> None:
     assert wire.encode((1, 150), (2, "testing"), (3, None)) == bytes.fromhex("089601120774657374696e67")
 
 
-def test_fields_of_fixed_size_are_read() -> None:
+def test_fixed_size_fields_are_decoded() -> None:
     assert wire.decode(bytes.fromhex("0901000000000000000d02000000")).number(1) == 2
 
 
@@ -41,12 +41,12 @@ def test_absent_fields_have_defaults() -> None:
 @pytest.mark.parametrize(
     "data", [b"\x08", b"\x0a\x05abc", b"\x0b", b"\x08" + b"\xff" * 11], ids=["cut", "too long", "group", "endless"]
 )
-def test_malformed_messages_are_refused(data: bytes) -> None:
+def test_malformed_messages_are_rejected(data: bytes) -> None:
     with pytest.raises(wire.WireError):
         wire.decode(data)
 
 
-def test_a_field_of_another_type_is_refused() -> None:
+def test_a_field_of_a_different_type_is_rejected() -> None:
     fields = wire.decode(wire.encode((1, 5), (2, b"x")))
 
     with pytest.raises(wire.WireError, match="field 1 is not bytes"):

@@ -9,7 +9,7 @@ import pytest
 
 from whatsapp_simulator.protocol.client_payload import SignedPreKey
 from whatsapp_simulator.protocol.jid import GROUP, USER, Jid
-from whatsapp_simulator.world.failures import FailureBoard, FailureKind
+from whatsapp_simulator.world.failures import FailureKind, FailureRegistry
 from whatsapp_simulator.world.model import Device, InboxItem, Pending
 from whatsapp_simulator.world.store import Store
 from whatsapp_simulator.world.world import PhoneError, World, normalize_phone
@@ -18,7 +18,7 @@ PHONE = "491701234567"
 
 
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that advances only when it is set."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0
@@ -32,17 +32,17 @@ def new_world() -> World:
 
 
 @pytest.mark.parametrize("text", [PHONE, "+49 170 1234567", "+49-170/123.45 67", "(49)1701234567"])
-def test_phone_numbers_are_read_as_people_write_them(text: str) -> None:
+def test_phone_numbers_are_accepted_in_common_formats(text: str) -> None:
     assert normalize_phone(text) == PHONE
 
 
 @pytest.mark.parametrize("text", ["", "123456", "0170123456", "1" * 16, "49170x", "٤٩١٧٠١٢٣٤٥"])
-def test_what_is_no_phone_number_is_refused(text: str) -> None:
+def test_malformed_phone_numbers_are_rejected(text: str) -> None:
     with pytest.raises(PhoneError):
         normalize_phone(text)
 
 
-def test_a_person_is_made_once_and_found_by_every_address() -> None:
+def test_a_person_is_created_once_and_found_by_every_address() -> None:
     world = new_world()
     person = world.account(PHONE, "Anna")
 
@@ -53,7 +53,7 @@ def test_a_person_is_made_once_and_found_by_every_address() -> None:
     assert len(person.lid) == 15
 
 
-def test_the_state_file_gives_back_everybody_as_they_were(tmp_path: Path) -> None:
+def test_the_state_file_restores_all_people(tmp_path: Path) -> None:
     world = new_world()
     anna, bert = world.account(PHONE), world.contact("491711111111")
     anna.devices[1] = Device(
@@ -73,44 +73,44 @@ def test_the_state_file_gives_back_everybody_as_they_were(tmp_path: Path) -> Non
     again.close()
 
 
-def test_a_failure_ends_after_its_time() -> None:
+def test_a_failure_ends_after_its_duration() -> None:
     clock = Clock()
-    board = FailureBoard(clock)
-    board.put(PHONE, FailureKind.DEAF, seconds=10, count=None, delay=1)
+    failures = FailureRegistry(clock)
+    failures.set(PHONE, FailureKind.DEAF, seconds=10, count=None, delay_seconds=1)
 
-    assert board.current(PHONE) is not None
-    assert board.current("491711111111") is None
+    assert failures.current(PHONE) is not None
+    assert failures.current("491711111111") is None
     clock.now += 10
-    assert board.current(PHONE) is None
+    assert failures.current(PHONE) is None
 
 
-def test_a_failure_ends_after_its_strikes() -> None:
-    board = FailureBoard(Clock())
-    board.put(None, FailureKind.REFUSE, seconds=None, count=2, delay=1)
+def test_a_failure_ends_after_its_number_of_connections() -> None:
+    failures = FailureRegistry(Clock())
+    failures.set(None, FailureKind.REFUSE, seconds=None, count=2, delay_seconds=1)
 
-    assert board.strike(PHONE, FailureKind.DROP) is None
-    assert board.strike(PHONE, FailureKind.REFUSE) is not None
-    assert board.strike(None, FailureKind.REFUSE) is not None
-    assert board.strike(PHONE, FailureKind.REFUSE) is None
+    assert failures.consume(PHONE, FailureKind.DROP) is None
+    assert failures.consume(PHONE, FailureKind.REFUSE) is not None
+    assert failures.consume(None, FailureKind.REFUSE) is not None
+    assert failures.consume(PHONE, FailureKind.REFUSE) is None
 
 
 @pytest.mark.parametrize("kind", [FailureKind.DROP, FailureKind.REPLACED])
-def test_some_failures_strike_once_unless_told_otherwise(kind: FailureKind) -> None:
-    board = FailureBoard(Clock())
+def test_some_failures_affect_one_connection_by_default(kind: FailureKind) -> None:
+    failures = FailureRegistry(Clock())
 
-    assert board.put(PHONE, kind, seconds=None, count=None, delay=1).strikes == 1
-    assert board.put(PHONE, kind, seconds=5, count=None, delay=1).strikes is None
+    assert failures.set(PHONE, kind, seconds=None, count=None, delay_seconds=1).remaining_connections == 1
+    assert failures.set(PHONE, kind, seconds=5, count=None, delay_seconds=1).remaining_connections is None
 
 
-def test_an_accounts_own_failure_goes_before_the_one_for_everybody() -> None:
-    board = FailureBoard(Clock())
-    board.put(None, FailureKind.SLOW, seconds=None, count=None, delay=1)
-    board.put(PHONE, FailureKind.DEAF, seconds=None, count=None, delay=1)
+def test_the_failure_of_an_account_takes_precedence_over_the_global_one() -> None:
+    failures = FailureRegistry(Clock())
+    failures.set(None, FailureKind.SLOW, seconds=None, count=None, delay_seconds=1)
+    failures.set(PHONE, FailureKind.DEAF, seconds=None, count=None, delay_seconds=1)
 
-    current = board.current(PHONE)
+    current = failures.current(PHONE)
     assert current is not None
     assert current.kind is FailureKind.DEAF
-    board.clear(PHONE)
-    assert board.current(PHONE) is board.current(None)
-    board.clear(None)
-    assert board.current(PHONE) is None
+    failures.clear(PHONE)
+    assert failures.current(PHONE) is failures.current(None)
+    failures.clear(None)
+    assert failures.current(PHONE) is None

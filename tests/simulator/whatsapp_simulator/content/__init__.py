@@ -1,1 +1,1 @@
-"""What messages say: their protobuf to and from plain data, media files, and sealed poll votes. Pure."""
+"""Message content: protobuf to and from plain data, media files, and encrypted poll votes. Pure."""

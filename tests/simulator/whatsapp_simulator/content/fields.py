@@ -1,4 +1,4 @@
-"""The field numbers of the messages' protobuf, where reading and writing need the same ones."""
+"""Protobuf field numbers of messages that are used for both reading and writing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from whatsapp_simulator.content.model import Kind
 
-# Of a message.
+# Fields of a message.
 CONVERSATION: Final = 1
 SENDER_KEY: Final = 2
 CONTACT: Final = 4
@@ -22,14 +22,14 @@ REACTION: Final = 46
 POLLS: Final = (49, 60, 64)
 POLL_UPDATE: Final = 50
 VIEW_ONCE: Final = (55, 37, 59)
-#: Ephemeral, document with caption, edited, Lottie sticker: the message is one level down.
+#: Ephemeral, document with caption, edited, Lottie sticker: the actual message is nested one level deeper.
 WRAPPERS: Final = (40, 53, 58, 74)
 
-# Of a text, a file, a place and a card.
+# Fields of a text, a file, a location and a contact card.
 CONTEXT: Final = 17
-# Of MESSAGE_CONTEXT.
+# Fields of MESSAGE_CONTEXT.
 SECRET: Final = 3
-# Of PROTOCOL: what it is about, and the edited message.
+# Fields of PROTOCOL: the message it refers to, and the edited message.
 KEY: Final = 1
 TYPE: Final = 2
 KEY_SHARE: Final = 7
@@ -44,7 +44,7 @@ TYPE_EDIT: Final = 14
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a kind of file keeps what; 0 means it has no such field."""
+    """Field numbers of a kind of media message; 0 means that it has no such field."""
 
     kind: Kind
     url: int
@@ -66,7 +66,7 @@ _VIDEO = Layout(
     Kind.VIDEO, 1, 2, 3, 4, key=6, enc_sha256=11, path=13, caption=7, seconds=5, animated=8, view_once=20
 )  # fmt: skip
 
-#: Field of the message → where its parts are.
+#: Field of the message → field numbers of its parts.
 FILES: Final = {
     3: Layout(Kind.IMAGE, 1, 2, 4, 5, key=8, enc_sha256=9, path=11, caption=3, view_once=25),
     7: Layout(Kind.DOCUMENT, 1, 2, 4, 5, key=7, enc_sha256=9, path=10, caption=20, file_name=8),
@@ -76,5 +76,5 @@ FILES: Final = {
     66: _VIDEO,
 }
 
-#: Kind → field of the message it is written to.
+#: Kind → message field that it is written to.
 FILE_FIELDS: Final = {layout.kind: number for number, layout in reversed(FILES.items())}

@@ -1,4 +1,4 @@
-"""Media files as clients put them on the server: AES-256-CBC, then the first 10 bytes of an HMAC-SHA256."""
+"""Media files as clients upload them: AES-256-CBC, followed by the first 10 bytes of an HMAC-SHA256."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _USES = {
 
 
 class FileError(ValueError):
-    """A file is not what the message says; the message of the error says why."""
+    """A file does not match its message; the error text states the reason."""
 
 
 def encrypt(data: bytes, key: bytes, kind: Kind) -> bytes:
-    """A file as it is uploaded; key: 32 bytes."""
+    """Encrypt a file for upload; key: 32 bytes."""
     iv, cipher_key, mac_key = _keys(key, kind)
     padder = padding.PKCS7(_BLOCK_BITS).padder()
     encryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).encryptor()
@@ -37,14 +37,14 @@ def encrypt(data: bytes, key: bytes, kind: Kind) -> bytes:
 
 
 def decrypt(stored: bytes, media: Media, kind: Kind) -> bytes:
-    """The file that a message points to, with all that the message says of it verified; FileError if that is wrong."""
+    """Decrypt the file of a message and verify it against the message; FileError if it does not match."""
     if media.key and hashlib.sha256(stored).digest() != media.enc_sha256:
-        raise FileError("the stored file has not the SHA-256 that the message says")
+        raise FileError("the SHA-256 of the stored file does not match the message")
     data = _decrypt(stored, media.key, kind) if media.key else stored
     if hashlib.sha256(data).digest() != media.sha256:
-        raise FileError("the decrypted file has not the SHA-256 that the message says")
+        raise FileError("the SHA-256 of the decrypted file does not match the message")
     if len(data) != media.size:
-        raise FileError(f"the file has {len(data)} bytes, the message says {media.size}")
+        raise FileError(f"the file has {len(data)} bytes, but the message states {media.size}")
     return data
 
 
@@ -52,13 +52,13 @@ def _decrypt(stored: bytes, key: bytes, kind: Kind) -> bytes:
     iv, cipher_key, mac_key = _keys(key, kind)
     ciphertext, mac = stored[:-_MAC_SIZE], stored[-_MAC_SIZE:]
     if not hmac.compare_digest(hmac.digest(mac_key, iv + ciphertext, hashlib.sha256)[:_MAC_SIZE], mac):
-        raise FileError(f"the authentication code is wrong for a file of the kind {kind}")
+        raise FileError(f"the authentication code is wrong for a file of kind {kind}")
     try:
         decryptor = Cipher(algorithms.AES(cipher_key), modes.CBC(iv)).decryptor()
         unpadder = padding.PKCS7(_BLOCK_BITS).unpadder()
         return unpadder.update(decryptor.update(ciphertext) + decryptor.finalize()) + unpadder.finalize()
-    except ValueError as error:
-        raise FileError(f"the file cannot be decrypted: {error}") from None
+    except ValueError as exc:
+        raise FileError(f"the file cannot be decrypted: {exc}") from None
 
 
 def _keys(key: bytes, kind: Kind) -> tuple[bytes, bytes, bytes]:

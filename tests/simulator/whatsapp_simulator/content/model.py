@@ -1,4 +1,4 @@
-"""What a message says, as plain data; it goes into the state file as it is."""
+"""Message content as plain data; it is stored in the state file in this form."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """The kinds of messages; `other` is everything that is not looked into."""
+    """The kinds of messages; `other` is every kind that the simulator does not parse."""
 
     TEXT = "text"
     IMAGE = "image"
@@ -30,9 +30,9 @@ MEDIA_KINDS = (Kind.IMAGE, Kind.VIDEO, Kind.AUDIO, Kind.DOCUMENT, Kind.STICKER)
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A file in the media store and the key to it. `path` is what follows the host; `key` is empty when not encrypted.
+    """A file in the media store and its key. `path` follows the host in the URL; `key` is empty if unencrypted.
 
-    size in bytes, seconds for audio and video; animated: a video that plays like a GIF, or a moving sticker.
+    size: bytes; seconds: duration of audio and video; animated: a video that plays like a GIF, or an animated sticker.
     """
 
     path: str
@@ -50,7 +50,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place, in degrees."""
+    """A location, in degrees."""
 
     latitude: float
     longitude: float
@@ -61,7 +61,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A contact card; vcard is the text of the vCard."""
+    """A contact card; vcard: the vCard text."""
 
     name: str
     vcard: str
@@ -69,7 +69,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Poll:
-    """A question; selectable: how many options may be chosen, 0 for any number. secret: 32 bytes that seal votes."""
+    """A poll. selectable: how many options may be chosen, 0 for any number; secret: 32 bytes that encrypt votes."""
 
     question: str
     options: list[str]
@@ -79,7 +79,7 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A sealed vote (AES-GCM); `selected` once it was opened."""
+    """An encrypted vote (AES-GCM); `selected` is set once it has been decrypted."""
 
     payload: bytes
     iv: bytes
@@ -88,9 +88,9 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The message that a reaction, an edit, a revocation or a vote is about. Addresses are texts, empty when unknown.
+    """The message that a reaction, edit, revocation or vote refers to. Addresses are strings, empty if unknown.
 
-    from_me is said by who wrote the message that points here; participant is the author in a group.
+    from_me: from the view of the author of the referring message; participant: the author in a group.
     """
 
     id: str
@@ -101,7 +101,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """The message that is replied to: its id, its author's address, and its text."""
+    """The quoted message: its id, the address of its author, and its text."""
 
     id: str
     participant: str
@@ -110,7 +110,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a message says. `text` is the text, the caption or the emoji; mentions are addresses."""
+    """The content of a message. text: the text, caption or emoji; mentions: addresses."""
 
     kind: Kind
     text: str = ""

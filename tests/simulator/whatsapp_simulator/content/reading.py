@@ -1,4 +1,4 @@
-"""From the end-to-end encrypted protobuf to `Content`."""
+"""Parse the decrypted protobuf of a message into `Content`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from whatsapp_simulator.protocol import wire
 from whatsapp_simulator.protocol.wire import Fields
 
 _MAX_DEPTH = 6
-#: A message with nothing but these says nothing to people.
+#: A message with only these fields has no content for people.
 _SILENT = {at.SENDER_KEY, at.MESSAGE_CONTEXT}
 
 
 def read(plaintext: bytes) -> Content | None:
-    """What a message says; None if it is only for the client itself. WireError if it is no message."""
+    """The content of a message; None if it is only for the client itself. WireError if it is malformed."""
     return _message(wire.decode(plaintext), b"", 0)
 
 
 def sender_key(plaintext: bytes) -> bytes | None:
-    """The sender key that a message hands out for a group, None without one."""
+    """The sender key for a group that a message distributes; None if it has none."""
     fields = wire.decode(plaintext)
     return fields.message(at.SENDER_KEY).raw(2) if at.SENDER_KEY in fields else None
 
 
 def asks_for_app_state_keys(plaintext: bytes) -> bool:
-    """Whether a client asks its phone for the keys of the app state."""
+    """Whether the message is a client's request to its phone for the app state keys."""
     protocol = wire.decode(plaintext).message(at.PROTOCOL)
     return protocol.number(at.TYPE) == at.TYPE_KEY_REQUEST
 
@@ -94,11 +94,11 @@ def _file(fields: Fields, layout: at.Layout) -> Content:
 
 def _location(fields: Fields) -> Content:
     live = at.LIVE_LOCATION in fields
-    place = fields.message(at.LIVE_LOCATION if live else at.LOCATION)
-    name, address = ("", "") if live else (place.text(3), place.text(4))
-    location = Location(place.double(1), place.double(2), name, address, live)
-    text = place.text(6) if live else ""
-    return _in_context(Content(Kind.LOCATION, text, location=location), place.message(at.CONTEXT))
+    parsed = fields.message(at.LIVE_LOCATION if live else at.LOCATION)
+    name, address = ("", "") if live else (parsed.text(3), parsed.text(4))
+    location = Location(parsed.double(1), parsed.double(2), name, address, live)
+    text = parsed.text(6) if live else ""
+    return _in_context(Content(Kind.LOCATION, text, location=location), parsed.message(at.CONTEXT))
 
 
 def _poll(fields: Fields, secret: bytes) -> Content:

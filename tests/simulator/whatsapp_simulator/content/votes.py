@@ -1,4 +1,4 @@
-"""Poll votes, which are sealed with the secret of the poll: AES-GCM with a key for poll, author and voter."""
+"""Poll votes, encrypted with the secret of the poll: AES-GCM with a key per poll, author and voter."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _USE = b"Poll Vote"
 
 
 class VoteError(ValueError):
-    """A vote cannot be opened: wrong poll or wrong secret."""
+    """A vote cannot be decrypted: wrong poll or wrong secret."""
 
 
 def seal(poll: Poll, poll_id: str, author: Jid, voter: Jid, selected: list[str], random: Random) -> Vote:
-    """The vote of `voter` for these options of a poll of `author`."""
+    """Encrypt the vote of `voter` for these options of a poll by `author`."""
     plaintext = wire.encode(*((1, _digest(option)) for option in selected))
     iv = random(12)
     payload = _cipher(poll, poll_id, author, voter).encrypt(iv, plaintext, _bound_to(poll_id, voter))
@@ -30,12 +30,12 @@ def seal(poll: Poll, poll_id: str, author: Jid, voter: Jid, selected: list[str],
 
 
 def unseal(vote: Vote, poll: Poll, poll_id: str, author: Jid, voter: Jid) -> Vote:
-    """The same vote with the options that were selected; VoteError if it is not for this poll."""
+    """The vote with its selected options; VoteError if it is not for this poll."""
     try:
         plaintext = _cipher(poll, poll_id, author, voter).decrypt(vote.iv, vote.payload, _bound_to(poll_id, voter))
         digests = wire.decode(plaintext).repeated(1)
-    except (InvalidTag, ValueError) as error:
-        raise VoteError(f"the vote does not fit the poll: {error}") from None
+    except (InvalidTag, ValueError) as exc:
+        raise VoteError(f"the vote does not match the poll: {exc}") from None
     return Vote(vote.payload, vote.iv, [option for option in poll.options if _digest(option) in digests])
 
 

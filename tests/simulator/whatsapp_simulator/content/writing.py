@@ -1,4 +1,4 @@
-"""From `Content` to the end-to-end encrypted protobuf, and how the stanza around it describes it."""
+"""Serialize `Content` to the protobuf that is encrypted, and to the attributes of its stanza."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _EDITED_MESSAGE = 58
 
 
 def write(content: Content, *, now: int) -> bytes:
-    """A message that says this; now: Unix seconds."""
+    """Serialize a message; now: Unix seconds."""
     message = _message(content, now)
     if content.poll is not None:
         message += wire.encode((at.MESSAGE_CONTEXT, wire.encode((at.SECRET, content.poll.secret))))
@@ -18,24 +18,24 @@ def write(content: Content, *, now: int) -> bytes:
 
 
 def device_sent(plaintext: bytes, chat: str) -> bytes:
-    """The same message for the sender's own devices; chat: the address it went to."""
+    """The same message for the sender's own devices; chat: the address it was sent to."""
     return wire.encode((at.DEVICE_SENT, wire.encode((1, chat), (2, plaintext))))
 
 
 def with_sender_key(plaintext: bytes, chat: str, key: bytes) -> bytes:
-    """A message (or nothing) together with the sender key for a group."""
+    """A message (may be empty) together with the sender key for a group."""
     return plaintext + wire.encode((at.SENDER_KEY, wire.encode((1, chat), (2, key))))
 
 
 def app_state_key(key_id: bytes, key: bytes, now: int) -> bytes:
-    """The phone hands the key of the app state to its linked device."""
+    """The message with which a phone shares the app state key with its linked device."""
     data = wire.encode((1, key), (2, wire.encode((1, 1), (2, 0))), (3, now))
     shared = wire.encode((1, wire.encode((1, wire.encode((1, key_id))), (2, data))))
     return wire.encode((at.PROTOCOL, wire.encode((at.TYPE, at.TYPE_KEY_SHARE), (at.KEY_SHARE, shared))))
 
 
 def stanza_type(content: Content) -> str:
-    """The `type` of the stanza."""
+    """The `type` attribute of the stanza."""
     if content.kind in (Kind.POLL, Kind.POLL_VOTE):
         return "poll"
     if content.kind is Kind.REACTION:
@@ -44,7 +44,7 @@ def stanza_type(content: Content) -> str:
 
 
 def media_type(content: Content) -> str:
-    """The `mediatype` of the encrypted part, empty when it has none."""
+    """The `mediatype` attribute of the encrypted part; empty if it has none."""
     if content.media and content.media.voice:
         return "ptt"
     if content.kind is Kind.VIDEO and content.media and content.media.animated:
@@ -55,7 +55,7 @@ def media_type(content: Content) -> str:
 
 
 def edit_attribute(content: Content) -> str:
-    """The `edit` attribute of the stanza, empty when it has none."""
+    """The `edit` attribute of the stanza; empty if it has none."""
     if content.kind is Kind.REVOKE:
         return "7" if content.target and content.target.from_me else "8"
     if content.kind is Kind.REACTION and not content.text:
@@ -68,12 +68,12 @@ def _message(content: Content, now: int) -> bytes:
         return wire.encode((at.FILE_FIELDS[content.kind], _file(content, content.media)))
     match content.kind:
         case Kind.LOCATION if content.location:
-            place = content.location
+            location = content.location
             parts: list[tuple[int, wire.Value]] = [
-                (1, place.latitude),
-                (2, place.longitude),
-                (3, place.name or None),
-                (4, place.address or None),
+                (1, location.latitude),
+                (2, location.longitude),
+                (3, location.name or None),
+                (4, location.address or None),
             ]
             return wire.encode((at.LOCATION, wire.encode(*parts, (at.CONTEXT, _context(content)))))
         case Kind.CONTACT if len(content.cards) == 1:
@@ -98,7 +98,7 @@ def _message(content: Content, now: int) -> bytes:
 
 def _about(content: Content, now: int) -> bytes:
     if content.target is None:
-        raise ValueError(f"a message of the kind {content.kind} is about another one")
+        raise ValueError(f"a message of kind {content.kind} needs a target message")
     key = _key(content.target)
     if content.kind is Kind.REACTION:
         return wire.encode((at.REACTION, wire.encode((1, key), (2, content.text), (4, now * 1000))))

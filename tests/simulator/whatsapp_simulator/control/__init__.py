@@ -1,1 +1,1 @@
-"""The control API: with it a person or a test plays the phones."""
+"""The control API, through which people and tests control the phones."""

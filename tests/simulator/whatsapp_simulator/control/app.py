@@ -1,4 +1,4 @@
-"""The control API as a FastAPI app over a running simulator."""
+"""The control API of a running simulator as a FastAPI app."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from whatsapp_simulator.control.models import Health
 from whatsapp_simulator.simulator import Simulator
 
 _DESCRIPTION = """\
-Play the phones of a simulated WhatsApp network: link a bot to a phone by QR code or by code, write to it as a contact
-in all the ways that people do, read what it answers, meet it in groups and channels, and make things fail.
+Control the phones of a simulated WhatsApp network: link a bot to a phone by QR code or pairing code, send it messages
+of every kind as a contact, read its replies, use groups and channels, and inject failures.
 
-Errors are `{code, message}`. Phone numbers are international, with or without `+`, spaces and dashes.
+Errors are `{code, message}`. Phone numbers are in international format, with or without `+`, spaces and dashes.
 """
 
 
 def create(simulator: Simulator) -> FastAPI:
-    """The app; its calls run in the simulator's event loop."""
+    """Create the app; its requests run in the simulator's event loop."""
     app = FastAPI(title="WhatsApp simulator", description=_DESCRIPTION, version="1", docs_url=None, redoc_url=None)
     errors.install(app)
     docs.install(app)
@@ -26,7 +26,7 @@ def create(simulator: Simulator) -> FastAPI:
 
     @app.get("/health", tags=["simulator"])
     async def health() -> Health:
-        """Whether the simulator runs, and how much is going on."""
+        """Get the status of the simulator and the number of accounts and connections."""
         network = simulator.network
         return Health(
             status="ok",

@@ -1,4 +1,4 @@
-"""Channels: posts for the accounts that follow, and what those say to them."""
+"""Channels: their posts, followers and reactions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from whatsapp_simulator.simulator import Simulator
 
 
 def router(simulator: Simulator) -> APIRouter:
-    """The calls."""
+    """The routes."""
     routes = APIRouter(tags=["channels"], responses=problems(404, 422))
     network = simulator.network
     find = Lookup(network)
@@ -29,31 +29,31 @@ def router(simulator: Simulator) -> APIRouter:
 
     @routes.get("/channels")
     async def list_channels() -> models.Channels:
-        """All channels."""
+        """List all channels."""
         return models.Channels(items=[views.channel(channel) for channel in network.world.channels])
 
     @routes.get("/channels/{channel_id}")
     async def get_channel(channel_id: str) -> models.Channel:
-        """One channel with its posts, their reactions and who has seen them."""
+        """Get one channel with its posts, their reactions and viewers."""
         return views.channel(find.channel(channel_id))
 
     @routes.post("/channels/{channel_id}/posts")
     async def post(channel_id: str, body: models.NewPost) -> models.Post:
-        """Post something; all followers get it."""
+        """Publish a post to all followers."""
         channel = find.channel(channel_id)
         content = content_of(network, body.text, body.media, encrypted=False)
         return views.post(channels.publish(network, channel, content))
 
     @routes.put("/channels/{channel_id}/followers/{phone}")
     async def follow(channel_id: str, phone: str) -> models.Channel:
-        """An account follows the channel."""
+        """Let an account follow the channel."""
         channel = find.channel(channel_id)
         channels.follow(network, channel, find.person(phone).phone, following=True)
         return views.channel(channel)
 
     @routes.delete("/channels/{channel_id}/followers/{phone}")
     async def unfollow(channel_id: str, phone: str) -> models.Channel:
-        """An account does not follow the channel any more."""
+        """Let an account unfollow the channel."""
         channel = find.channel(channel_id)
         channels.follow(network, channel, find.person(phone).phone, following=False)
         return views.channel(channel)

@@ -1,4 +1,4 @@
-"""Contacts: people who write to bots, and what they see of what the bots do."""
+"""Contacts: people who write to bots, their inboxes, receipts, presence and typing."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from whatsapp_simulator.world.world import normalize_phone
 
 
 def router(simulator: Simulator) -> APIRouter:
-    """The calls."""
+    """The routes."""
     routes = APIRouter(tags=["contacts"], responses=problems(404, 422))
     network = simulator.network
     find = Lookup(network)
 
     @routes.post("/contacts")
     async def create_contact(body: models.NewContact) -> models.Contact:
-        """Create a contact, or get (and change) the one that is there."""
+        """Create a contact, or update and return the existing one."""
         person = network.world.contact(normalize_phone(body.phone), body.name)
         if body.read_receipts is not None:
             person.read_receipts = body.read_receipts
@@ -31,50 +31,50 @@ def router(simulator: Simulator) -> APIRouter:
 
     @routes.get("/contacts/{phone}/inbox")
     async def inbox(phone: str, after: After = 0, wait: Wait = 0, limit: Limit = 1000) -> models.Inbox:
-        """What arrived, oldest first; waits for something to arrive when there is nothing."""
+        """List received messages, oldest first. With `wait`, waits for a message if there is none."""
         person = find.person(phone)
-        found = (await since(network.bell, person.phone, person.inbox, after, wait))[:limit]
+        found = (await since(network.notifier, person.phone, person.inbox, after, wait))[:limit]
         items = [views.inbox_item(network.world, person, item) for item in found]
         return models.Inbox(items=items, next=next_after(found, after))
 
     @routes.get("/contacts/{phone}/inbox/{message}/media", response_class=Response)
     async def media(phone: str, message: str) -> Response:
-        """The decrypted file of a message."""
+        """Download the decrypted file of a message."""
         known = find.message(find.person(phone), message)
         try:
             data = inboxes.file_of(network, known.content)
-        except files.FileError as error:
-            raise ApiError(404, "no-media", str(error)) from error
+        except files.FileError as exc:
+            raise ApiError(404, "no-media", str(exc)) from exc
         return Response(data, media_type=known.content.media.mimetype if known.content.media else None)
 
     @routes.get("/contacts/{phone}/receipts")
     async def receipts(phone: str, after: After = 0, wait: Wait = 0, limit: Limit = 1000) -> models.Receipts:
-        """The receipts by bots for messages and statuses of this contact."""
+        """List the receipts that bots sent for messages and statuses of this contact."""
         person = find.person(phone)
-        found = (await since(network.bell, person.phone, person.receipts, after, wait))[:limit]
+        found = (await since(network.notifier, person.phone, person.receipts, after, wait))[:limit]
         return models.Receipts(items=[views.receipt_item(item) for item in found], next=next_after(found, after))
 
     @routes.post("/contacts/{phone}/receipts", status_code=204)
     async def acknowledge(phone: str, body: models.NewReceipt) -> None:
-        """The contact reads a message, or plays it, and says so."""
+        """Send a read or played receipt for a message as the contact."""
         person = find.person(phone)
         receiving.acknowledge(network, person, find.message(person, body.message), body.kind)
 
     @routes.get("/contacts/{phone}/chat-states")
     async def chat_states(phone: str, after: After = 0, wait: Wait = 0, limit: Limit = 1000) -> models.ChatStates:
-        """Who typed, recorded or stopped in chats with this contact."""
+        """List who typed, recorded or stopped in chats with this contact."""
         person = find.person(phone)
-        found = (await since(network.bell, person.phone, person.chat_states, after, wait))[:limit]
+        found = (await since(network.notifier, person.phone, person.chat_states, after, wait))[:limit]
         return models.ChatStates(items=[views.chat_state(item) for item in found], next=next_after(found, after))
 
     @routes.post("/contacts/{phone}/typing", status_code=204)
     async def typing(phone: str, body: models.NewTyping) -> None:
-        """The contact types, records or stops."""
+        """Show the contact as typing, recording or paused."""
         presence.type_to(network, find.person(phone), find.chat(body.to), body.state)
 
     @routes.post("/contacts/{phone}/presence", status_code=204)
     async def set_presence(phone: str, body: models.NewPresence) -> None:
-        """The contact comes online or goes; bots that subscribed to it are told."""
+        """Set the contact online or offline, and notify bots that subscribed to its presence."""
         presence.set_presence(network, find.person(phone), body.state)
 
     return routes

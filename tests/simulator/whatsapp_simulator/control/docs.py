@@ -1,4 +1,4 @@
-"""`/docs`: the page over the control API. Its files come from the package `fastapi-swagger`, none from the internet."""
+"""`/docs`: interactive API documentation, served from the package `fastapi-swagger` without internet access."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FILES = "/docs-files"
 
 
 def install(app: FastAPI, *, openapi_url: str = "/openapi.json") -> None:
-    """Serve the page; the app itself was made with `docs_url=None`."""
+    """Serve the page; requires an app created with `docs_url=None`."""
     app.mount(_FILES, StaticFiles(packages=[("fastapi_swagger", "resources")]))
 
     @app.get("/docs", include_in_schema=False)

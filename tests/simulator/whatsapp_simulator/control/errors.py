@@ -1,4 +1,4 @@
-"""Errors of the control API: always JSON with a stable code and a sentence, never a stack trace."""
+"""Errors of the control API: always JSON with a stable code and a message, never a stack trace."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
-    """Answer with this status, code and sentence."""
+    """Respond with this status, code and message."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -28,12 +28,12 @@ class ApiError(Exception):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a router's calls may answer with, for the documentation."""
+    """The error responses of a router, for the OpenAPI document."""
     return {status: {"model": Problem} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of the app one of ours."""
+    """Convert every error of the app to the API's error format."""
 
     @app.exception_handler(ApiError)
     @app.exception_handler(PairingError)
@@ -48,8 +48,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        return _answer(422, "invalid-request", f"{place}: {first['msg']}")
+        field = ".".join(str(part) for part in first["loc"])
+        return _answer(422, "invalid-request", f"{field}: {first['msg']}")
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> JSONResponse:
@@ -58,8 +58,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> JSONResponse:
-        logger.error("a control call failed", exc_info=error)
-        return _answer(500, "internal-error", "the simulator failed; its log says how")
+        logger.error("a request to the control API failed", exc_info=error)
+        return _answer(500, "internal-error", "internal error; see the log of the simulator")
 
 
 def _answer(status: int, code: str, message: str) -> JSONResponse:

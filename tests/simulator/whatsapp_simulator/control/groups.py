@@ -1,4 +1,4 @@
-"""Groups: made and changed by people, whatever the bots in them do."""
+"""Groups, created and changed by contacts and accounts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from whatsapp_simulator.world.model import Person
 
 
 def router(simulator: Simulator) -> APIRouter:
-    """The calls."""
+    """The routes."""
     routes = APIRouter(tags=["groups"], responses=problems(403, 404, 406, 409, 422))
     network = simulator.network
     find, groups = Lookup(network), Groups(network)
@@ -25,28 +25,28 @@ def router(simulator: Simulator) -> APIRouter:
     def change_members(group_id: str, by: str | None, change: Change, people: list[Person]) -> models.Group:
         group = find.group(group_id)
         if not groups.change_members(group, actor(group, by), change, people):
-            raise ApiError(409, "nothing-to-do", f"nobody is left to {change} in {group_id}")
+            raise ApiError(409, "nothing-to-do", f"there is no member to {change} in {group_id}")
         return views.group(group)
 
     @routes.post("/groups")
     async def create_group(body: models.NewGroup) -> models.Group:
-        """Create a group; the bots among its members are told."""
+        """Create a group and notify the bots among its members."""
         creator, members = find.person(body.creator), find.people(body.members)
         return views.group(groups.create(creator, body.subject, members, body.description))
 
     @routes.get("/groups")
     async def list_groups() -> models.Groups:
-        """All groups."""
+        """List all groups."""
         return models.Groups(items=[views.group(group) for group in network.world.groups])
 
     @routes.get("/groups/{group_id}")
     async def get_group(group_id: str) -> models.Group:
-        """One group."""
+        """Get one group."""
         return views.group(find.group(group_id))
 
     @routes.patch("/groups/{group_id}")
     async def change_group(group_id: str, body: models.GroupChange) -> models.Group:
-        """Change the subject, the description, or who may do what."""
+        """Change the subject, the description or the settings of a group."""
         group = find.group(group_id)
         person = actor(group, body.by)
         if body.subject is not None:
@@ -63,18 +63,18 @@ def router(simulator: Simulator) -> APIRouter:
 
     @routes.post("/groups/{group_id}/members")
     async def add_members(group_id: str, body: models.NewMembers) -> models.Group:
-        """Add people."""
+        """Add members."""
         return change_members(group_id, body.by, Change.ADD, find.people(body.phones))
 
     @routes.put("/groups/{group_id}/members/{phone}")
     async def set_role(group_id: str, phone: str, body: models.NewRole) -> models.Group:
-        """Make somebody an admin, or a member again."""
+        """Make a member an admin, or an admin a member."""
         change = Change.PROMOTE if body.admin else Change.DEMOTE
         return change_members(group_id, body.by, change, [find.person(phone)])
 
     @routes.delete("/groups/{group_id}/members/{phone}")
     async def remove_member(group_id: str, phone: str, by: str | None = None) -> models.Group:
-        """Remove somebody; who removes itself (`by` the same number) leaves."""
+        """Remove a member. With `by` set to the member's own number, the member leaves."""
         group, person = find.group(group_id), find.person(phone)
         if by is None or actor(group, by) is not person:
             return change_members(group_id, by, Change.REMOVE, [person])

@@ -1,4 +1,4 @@
-"""Finding what a call names; ApiError if there is no such thing."""
+"""Look up what a request names; ApiError if it does not exist."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ from whatsapp_simulator.world.world import normalize_phone
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Finds things in a network."""
+    """Looks up people, chats and messages in a network."""
 
     network: Network
 
     def person(self, phone: str) -> Person:
-        """Somebody, by phone number."""
+        """The person with this phone number."""
         person = self.network.world.get(normalize_phone(phone))
         if person is None:
-            raise ApiError(404, "unknown-phone", f"nobody has the phone number {phone}")
+            raise ApiError(404, "unknown-phone", f"there is no account or contact {phone}")
         return person
 
     def account(self, phone: str) -> Person:
-        """Somebody that bots can be linked to."""
+        """The account with this phone number."""
         person = self.network.world.get(normalize_phone(phone))
         if person is None or not person.account:
             raise ApiError(404, "unknown-account", f"there is no account {phone}")
         return person
 
     def people(self, phones: list[str]) -> list[Person]:
-        """Several people."""
+        """The people with these phone numbers."""
         return [self.person(phone) for phone in phones]
 
     def chat(self, to: str) -> Person | Group:
-        """Somebody by phone number, or a group by id."""
+        """A person by phone number, or a group by id."""
         return self.group(to) if to.endswith("@" + GROUP) else self.person(to)
 
     def group(self, group_id: str) -> Group:
-        """A group."""
+        """The group with this id."""
         group = self.network.world.groups.find(Jid(group_id.removesuffix("@" + GROUP), GROUP))
         if group is None:
             raise ApiError(404, "unknown-group", f"there is no group {group_id}")
         return group
 
     def channel(self, channel_id: str) -> Channel:
-        """A channel."""
+        """The channel with this id."""
         channel = self.network.world.channels.find(Jid(channel_id.removesuffix("@" + NEWSLETTER), NEWSLETTER))
         if channel is None:
             raise ApiError(404, "unknown-channel", f"there is no channel {channel_id}")
         return channel
 
-    def message(self, person: Person, message_id: str) -> history.Known:
-        """A message that somebody sent or got."""
+    def message(self, person: Person, message_id: str) -> history.KnownMessage:
+        """A message that this person sent or received."""
         known = history.find(self.network.world, person, message_id)
         if known is None:
             raise ApiError(404, "unknown-message", f"{person.phone} has no message {message_id}")

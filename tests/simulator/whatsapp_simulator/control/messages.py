@@ -1,4 +1,4 @@
-"""Messages of contacts: everything that a person can send to somebody or to a group."""
+"""Messages of contacts: everything that a person can send to another person or to a group."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from whatsapp_simulator.world.model import Person
 
 
 def router(simulator: Simulator) -> APIRouter:
-    """The calls."""
+    """The routes."""
     routes = APIRouter(tags=["messages"], responses=problems(403, 404, 409, 422))
     network = simulator.network
     find = Lookup(network)
@@ -37,8 +37,8 @@ def router(simulator: Simulator) -> APIRouter:
             content = replace(content, quote=history.quote(find.message(sender, quote)))
         return send(sender, chat, content, withheld=withheld)
 
-    def about(sender: Person, known: history.Known, content: Content) -> models.SentMessage:
-        """A message about another one goes to where that one was."""
+    def about(sender: Person, known: history.KnownMessage, content: Content) -> models.SentMessage:
+        """Send a message that refers to another one, to the chat of that one."""
         content = replace(content, target=history.target(known, sender))
         if known.viewers:
             return models.SentMessage(id=sending.post_status(network, sender, known.viewers, content))
@@ -46,22 +46,22 @@ def router(simulator: Simulator) -> APIRouter:
 
     @routes.post("/contacts/{phone}/messages")
     async def send_text(phone: str, body: models.NewMessage) -> models.SentMessage:
-        """Write to somebody or to a group; a bot that is away gets it at its next login."""
+        """Send a text to a person or a group. An offline bot receives it at its next login."""
         mentions = [str(person.lid_jid()) for person in find.people(body.mentions)]
         return write(phone, body.to, Content(Kind.TEXT, body.text, mentions=mentions), body.quote)
 
     @routes.post("/contacts/{phone}/media")
     async def send_media(phone: str, body: models.NewMedia) -> models.SentMessage:
-        """Send an image, a video, an audio, a document or a sticker."""
+        """Send an image, video, audio file, document or sticker."""
         find.person(phone), find.chat(body.to)
         content = Content(body.kind, body.caption, upload(network, body), view_once=body.view_once)
         return write(phone, body.to, content, body.quote, withheld=body.withheld)
 
     @routes.post("/contacts/{phone}/locations")
     async def send_location(phone: str, body: models.NewLocation) -> models.SentMessage:
-        """Send a place."""
-        place = Location(body.latitude, body.longitude, body.name, body.address)
-        return write(phone, body.to, Content(Kind.LOCATION, location=place), body.quote)
+        """Send a location."""
+        location = Location(body.latitude, body.longitude, body.name, body.address)
+        return write(phone, body.to, Content(Kind.LOCATION, location=location), body.quote)
 
     @routes.post("/contacts/{phone}/cards")
     async def send_cards(phone: str, body: models.NewCards) -> models.SentMessage:
@@ -71,7 +71,7 @@ def router(simulator: Simulator) -> APIRouter:
 
     @routes.post("/contacts/{phone}/polls")
     async def send_poll(phone: str, body: models.NewPoll) -> models.SentMessage:
-        """Ask a question with options."""
+        """Send a poll."""
         poll = Poll(body.question, body.options, body.selectable, network.world.random(32))
         return write(phone, body.to, Content(Kind.POLL, body.question, poll=poll))
 
@@ -82,20 +82,20 @@ def router(simulator: Simulator) -> APIRouter:
         known = find.message(person, body.message)
         poll = known.content.poll
         if poll is None or not set(body.options) <= set(poll.options):
-            raise ApiError(409, "not-in-the-poll", f"{body.message} is no poll with these options")
+            raise ApiError(409, "not-in-the-poll", f"{body.message} is not a poll with these options")
         author, voter = known.author.lid_jid(), person.lid_jid()
         sealed = votes.seal(poll, known.id, author, voter, body.options, network.world.random)
         return about(person, known, Content(Kind.POLL_VOTE, vote=sealed))
 
     @routes.post("/contacts/{phone}/reactions")
     async def react(phone: str, body: models.NewReaction) -> models.SentMessage:
-        """React to a message; an empty emoji takes the reaction back."""
+        """React to a message. An empty emoji removes the reaction."""
         person = find.person(phone)
         return about(person, find.message(person, body.message), Content(Kind.REACTION, body.emoji))
 
     @routes.post("/contacts/{phone}/edits")
     async def edit(phone: str, body: models.NewEdit) -> models.SentMessage:
-        """Change the text of a message of the contact."""
+        """Edit the text of a message of the contact."""
         person = find.person(phone)
         known = find.message(person, body.message)
         if known.author is not person:
@@ -104,7 +104,7 @@ def router(simulator: Simulator) -> APIRouter:
 
     @routes.post("/contacts/{phone}/revocations")
     async def revoke(phone: str, body: models.NewRevocation) -> models.SentMessage:
-        """Delete a message for everybody."""
+        """Delete a message for everyone."""
         person = find.person(phone)
         known = find.message(person, body.message)
         if known.author is not person:
@@ -114,19 +114,19 @@ def router(simulator: Simulator) -> APIRouter:
             group.require_admin(person.phone)
         return about(person, known, Content(Kind.REVOKE))
 
-    @routes.post("/contacts/{phone}/repeats")
-    async def repeat(phone: str, body: models.NewRepeat) -> models.SentMessage:
-        """Deliver a message of the contact once more under its id, as WhatsApp sometimes does."""
+    @routes.post("/contacts/{phone}/redeliveries")
+    async def redeliver(phone: str, body: models.NewRedelivery) -> models.SentMessage:
+        """Deliver a message of the contact again under the same id, as WhatsApp sometimes does."""
         person = find.person(phone)
         known = find.message(person, body.message)
         if known.author is not person or known.partner is None:
-            raise ApiError(409, "not-repeatable", f"{body.message} is no message of {person.phone} to one person")
-        sending.repeat(network, person, known.partner, known.id)
+            raise ApiError(409, "not-redeliverable", f"{body.message} is not a one-to-one message of {person.phone}")
+        sending.redeliver(network, person, known.partner, known.id)
         return models.SentMessage(id=known.id)
 
     @routes.post("/contacts/{phone}/statuses", tags=["statuses"])
     async def post_status(phone: str, body: models.NewStatus) -> models.SentMessage:
-        """Put up a status that these accounts see."""
+        """Post a status for these accounts."""
         person, viewers = find.person(phone), find.people(body.to)
         content = content_of(network, body.text, body.media)
         return models.SentMessage(id=sending.post_status(network, person, viewers, content))
@@ -135,7 +135,7 @@ def router(simulator: Simulator) -> APIRouter:
 
 
 def upload(network: Network, file: models.File, *, encrypted: bool = True) -> Media:
-    """Put a file on the media host."""
+    """Upload a file to the media host."""
     media = uploads.upload(network, file.data, file.kind, file.mimetype, encrypted=encrypted)
     return replace(media, file_name=file.file_name, seconds=file.seconds, voice=file.voice, animated=file.animated)
 

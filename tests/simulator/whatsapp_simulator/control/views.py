@@ -1,4 +1,4 @@
-"""From the people of the network to the JSON of the control API."""
+"""Convert people, messages and groups of the network to the models of the control API."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def account(network: Network, person: Person) -> models.Account:
         lid=str(person.lid_jid()),
         name=person.name,
         devices=[_device(network, person, device) for device in person.devices.values()],
-        failure=failure(network.failures.own(person.phone)),
+        failure=failure(network.failures.get(person.phone)),
     )
 
 
@@ -38,20 +38,20 @@ def contact(person: Person) -> models.Contact:
 
 
 def failure(found: Failure | None) -> models.FailureState | None:
-    """A failure in force."""
+    """An active failure, None if there is none."""
     if found is None:
         return None
     until = None if found.until is None else _time(found.until)
-    return models.FailureState(kind=found.kind, until=until, strikes=found.strikes)
+    return models.FailureState(kind=found.kind, until=until, remaining_connections=found.remaining_connections)
 
 
 def profile(person: Person) -> models.Profile:
-    """What others see of somebody."""
+    """The profile of a person."""
     found = person.profile
     return models.Profile(
         name=person.name,
         about=found.about,
-        picture=bool(found.picture),
+        profile_picture=bool(found.picture),
         presence=found.presence,
         last_seen=_time(found.last_seen) if found.last_seen else None,
         blocked=found.blocked,
@@ -60,9 +60,9 @@ def profile(person: Person) -> models.Profile:
 
 
 def inbox_item(world: World, person: Person, item: InboxItem) -> models.InboxItem:
-    """A message in somebody's inbox."""
+    """A message in an inbox."""
     content = item.content or Content(Kind.TEXT, item.text)
-    place, quote, poll = content.location, content.quote, content.poll
+    location, quote, poll = content.location, content.quote, content.poll
     return models.InboxItem(
         index=item.index,
         id=item.id,
@@ -77,9 +77,9 @@ def inbox_item(world: World, person: Person, item: InboxItem) -> models.InboxIte
         target=content.target.id if content.target else None,
         media=_media(person, item),
         location=models.Location(
-            latitude=place.latitude, longitude=place.longitude, name=place.name, address=place.address
+            latitude=location.latitude, longitude=location.longitude, name=location.name, address=location.address
         )
-        if place
+        if location
         else None,
         contacts=[models.Card(name=card.name, vcard=card.vcard) for card in content.cards],
         poll=models.Poll.model_construct(question=poll.question, options=poll.options, selectable=poll.selectable)
@@ -102,7 +102,7 @@ def receipt_item(item: ReceiptItem) -> models.ReceiptItem:
 
 
 def chat_state(item: ChatStateItem) -> models.ChatStateItem:
-    """Somebody types."""
+    """A typing state."""
     return models.ChatStateItem(
         index=item.index,
         sender=item.sender,
@@ -180,7 +180,7 @@ def _media(person: Person, item: InboxItem) -> models.Media | None:
 
 
 def _phone(world: World, address: str) -> str:
-    """The phone number at an address; the address as it is if nobody is there."""
+    """The phone number of an address; the address itself if it is unknown."""
     try:
         person = world.find(parse(address))
     except ValueError:

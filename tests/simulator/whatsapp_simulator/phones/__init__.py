@@ -1,1 +1,1 @@
-"""What the phones do: encrypt and decrypt messages, keep what arrives, and answer with receipts."""
+"""The behaviour of phones: encrypt and decrypt messages, store what arrives, and send receipts."""

@@ -1,4 +1,4 @@
-"""The app state of an account: the phone hands its key to linked devices, and the server keeps the patches."""
+"""The app state of an account: the phone shares its key with linked devices, and the server stores the patches."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from whatsapp_simulator.world.model import Device, Person
 
 
 def welcome(network: Network, person: Person, device: Device) -> None:
-    """Hand a newly linked device the key, once: with it the device learns the name of its account."""
+    """Share the key with a newly linked device, once. The device needs it to learn the name of its account."""
     if not device.welcomed:
         device.welcomed = True
         share_key(network, person, device)
 
 
 def share_key(network: Network, person: Person, device: Device) -> None:
-    """Hand a device the key."""
+    """Share the key with a device; creates the key and the first patch if necessary."""
     state, world = person.app_state, network.world
     if not state.key:
         state.key = world.random(32)
@@ -30,13 +30,13 @@ def share_key(network: Network, person: Person, device: Device) -> None:
 
 
 def patches_after(person: Person, collection: str, version: int) -> list[bytes]:
-    """The patches of a collection that a device with this version does not have."""
+    """The patches of a collection that are newer than a device's version."""
     patches = person.app_state.patches.get(collection, [])
     return [app_state.with_version(patch, number) for number, patch in enumerate(patches, 1) if number > version]
 
 
 def push(network: Network, person: Person, collection: str, version: int, patch: bytes) -> bool:
-    """A device changes a collection; False if it does not have the newest version of it."""
+    """Append a device's patch to a collection; False if the device does not have the latest version."""
     patches = person.app_state.patches.setdefault(collection, [])
     if version != len(patches):
         return False

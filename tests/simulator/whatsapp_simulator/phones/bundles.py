@@ -1,4 +1,4 @@
-"""Key bundles: with them a session with a device is started, be it a phone of the simulator or a client."""
+"""Key bundles, which are needed to start a session with a device (a simulated phone or a client)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FEW = 5
 
 
 def of_device(network: Network, person: Person, number: int) -> PublishedKeys | None:
-    """Keys for a new session with a device (0: the phone), each time with another prekey; None if there is no such."""
+    """Keys for a new session with a device (0: the phone), with a new prekey each time; None if it does not exist."""
     if number == 0:
         network.world.touch(person)
         return person.signal.publish(network.world.random)
@@ -50,7 +50,7 @@ def to_nodes(keys: PublishedKeys) -> list[Node]:
 
 
 def from_receipt(receipt: Node) -> Bundle | None:
-    """The bundle that a client puts into a retry receipt; None if it did not."""
+    """The bundle in a client's retry receipt; None if it has none."""
     keys = receipt.child("keys")
     signed = keys.child("skey") if keys else None
     if keys is None or signed is None:

@@ -1,19 +1,19 @@
-"""Calls: they ring and end, and nobody ever talks."""
+"""Calls: they ring and end; there is no audio or video."""
 
 from __future__ import annotations
 
 from whatsapp_simulator.network import Network
 from whatsapp_simulator.protocol.binary import Attrs, Node
-from whatsapp_simulator.world.model import KEPT_MESSAGES, Call, Person
+from whatsapp_simulator.world.model import MAX_MESSAGES, Call, Person
 
 RINGING, REJECTED, ENDED = "ringing", "rejected", "ended"
 
 
 def start(network: Network, caller: Person, to: Person, *, video: bool) -> Call:
-    """Somebody calls an account."""
+    """Start a call to an account."""
     call = Call(network.world.random(16).hex().upper(), to.phone, video, RINGING, network.world.now())
     caller.calls[call.id] = call
-    while len(caller.calls) > KEPT_MESSAGES:
+    while len(caller.calls) > MAX_MESSAGES:
         del caller.calls[next(iter(caller.calls))]
     network.world.touch(caller)
     media = [Node("audio", {"enc": "opus", "rate": "16000"}), *([Node("video", {"enc": "vp8"})] if video else [])]
@@ -22,17 +22,17 @@ def start(network: Network, caller: Person, to: Person, *, video: bool) -> Call:
 
 
 def end(network: Network, caller: Person, call: Call) -> None:
-    """The caller hangs up."""
+    """End a call as its caller."""
     if call.state == RINGING:
         change(network, caller, call, ENDED)
     _deliver(network, caller, call, Node("terminate", _call(caller, call) | {"reason": "timeout"}))
 
 
 def change(network: Network, caller: Person, call: Call, state: str) -> None:
-    """A call goes into another state."""
+    """Change the state of a call."""
     call.state = state
     network.world.touch(caller)
-    network.bell.ring(caller.phone)
+    network.notifier.notify(caller.phone)
 
 
 def _call(caller: Person, call: Call) -> Attrs:

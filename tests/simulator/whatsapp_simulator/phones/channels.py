@@ -1,4 +1,4 @@
-"""Channels: posts to the followers, their reactions, and what clients are told of a channel."""
+"""Channels: posts to followers, reactions, and the channel data that clients receive."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from whatsapp_simulator.world.channels import Channel, Post
 
 
 def create(network: Network, name: str, description: str, owner: str = "") -> Channel:
-    """A new channel. owner: the phone number of an account, or empty."""
+    """Create a channel. owner: the phone number of an account, or empty."""
     world = network.world
-    channel = Channel(world.place_id(), name, description, "0029Va" + world.random(8).hex(), world.now(), owner)
+    channel = Channel(world.chat_id(), name, description, "0029Va" + world.random(8).hex(), world.now(), owner)
     world.channels.add(channel)
     return channel
 
 
 def publish(network: Network, channel: Channel, content: Content) -> Post:
-    """Somebody who runs the channel posts this."""
+    """Publish a post as an admin of the channel."""
     now = network.world.now()
     plaintext = writing.write(content, now=now)
     return post(network, channel, plaintext, writing.stanza_type(content), writing.media_type(content), "")
 
 
 def post(network: Network, channel: Channel, plaintext: bytes, kind: str, media_type: str, message_id: str) -> Post:
-    """Add a post and send it to all followers. message_id: a new one is made when it is empty."""
+    """Add a post and send it to all followers. message_id: generated if empty."""
     world = network.world
     added = channel.add(message_id or world.message_id(), plaintext, kind, media_type, world.now())
     world.channels.touch(channel)
@@ -40,27 +40,27 @@ def post(network: Network, channel: Channel, plaintext: bytes, kind: str, media_
 
 
 def react(network: Network, channel: Channel, found: Post, phone: str, emoji: str) -> None:
-    """A follower reacts to a post; an empty emoji takes the reaction back."""
+    """React to a post as a follower; an empty emoji removes the reaction."""
     if emoji:
         found.reactions[phone] = emoji
     else:
         found.reactions.pop(phone, None)
     network.world.channels.touch(channel)
-    network.bell.ring(str(channel.jid))
+    network.notifier.notify(str(channel.jid))
 
 
 def follow(network: Network, channel: Channel, phone: str, *, following: bool) -> None:
-    """An account follows a channel, or does not any more."""
+    """Let an account follow or unfollow a channel."""
     if following and phone not in channel.followers:
         channel.followers.append(phone)
     elif not following and phone in channel.followers:
         channel.followers.remove(phone)
     network.world.channels.touch(channel)
-    network.bell.ring(str(channel.jid))
+    network.notifier.notify(str(channel.jid))
 
 
 def posts_to_nodes(posts: list[Post]) -> list[Node]:
-    """Posts with their counts, as a client asks for them."""
+    """Posts with their reaction and view counts, as sent to clients."""
     nodes = []
     for item in posts:
         counts: dict[str, int] = {}
@@ -74,7 +74,7 @@ def posts_to_nodes(posts: list[Post]) -> list[Node]:
 
 
 def to_json(channel: Channel, viewer: str) -> dict[str, Any]:
-    """A channel in the shape of the answers to GraphQL queries; viewer: the phone number of who asks."""
+    """A channel in the format of GraphQL responses; viewer: the phone number of the requesting account."""
     role = "owner" if viewer == channel.owner else "subscriber" if viewer in channel.followers else "guest"
     return {
         "id": str(channel.jid),

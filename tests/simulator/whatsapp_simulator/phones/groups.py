@@ -1,4 +1,4 @@
-"""Groups: what people do in them, and the notifications that tell the clients in them."""
+"""Actions on groups, and the notifications that the clients in them receive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from whatsapp_simulator.world.world import World
 
 
 class Change(StrEnum):
-    """What can happen to members."""
+    """Changes to members."""
 
     ADD = "add"
     REMOVE = "remove"
@@ -22,7 +22,7 @@ class Change(StrEnum):
 
 
 class Setting(StrEnum):
-    """What can be switched in a group."""
+    """Group settings; the values are those of the protocol."""
 
     LOCKED = "locked"
     UNLOCKED = "unlocked"
@@ -32,15 +32,15 @@ class Setting(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Actions on groups. Each `actor` is checked for what it may do (GroupError) and named in the notification."""
+    """Actions on groups. The `actor` needs permission (GroupError otherwise) and is named in the notification."""
 
     network: Network
 
     def create(self, creator: Person, subject: str, people: list[Person], description: str = "") -> Group:
-        """A new group; its creator owns it."""
+        """Create a group, owned by its creator."""
         world = self.network.world
         group = Group(
-            id=world.place_id(),
+            id=world.chat_id(),
             subject=subject,
             creator=creator.phone,
             created=world.now(),
@@ -56,11 +56,11 @@ class Groups:
             _describe(world, group, creator, description, "")
         world.groups.add(group)
         created = Node("create", {"type": "new", "key": world.message_id()}, [to_node(world, group)])
-        self._announce(group, creator, created)
+        self._notify(group, creator, created)
         return group
 
     def change_members(self, group: Group, actor: Person, change: Change, people: list[Person]) -> list[Person]:
-        """Add, remove, promote or demote people; returns those it changed something for."""
+        """Add, remove, promote or demote people; returns those who were changed."""
         group.require_admin(actor.phone)
         changed = [person for person in people if (person.phone in group.members) is (change is not Change.ADD)]
         if changed:
@@ -68,50 +68,50 @@ class Groups:
         return changed
 
     def leave(self, group: Group, person: Person) -> None:
-        """Somebody leaves by itself."""
+        """Leave a group."""
         group.require_member(person.phone)
         self._apply(group, person, Change.REMOVE, [person])
 
     def join(self, group: Group, person: Person) -> None:
-        """Somebody follows the invite link."""
+        """Join a group by its invite link."""
         if person.phone not in group.members:
             self._apply(group, person, Change.ADD, [person], reason="invite")
 
     def rename(self, group: Group, actor: Person, subject: str) -> None:
-        """Another subject."""
+        """Change the subject."""
         self._require_editor(group, actor)
         group.subject, group.subject_by, group.subject_at = subject, actor.phone, self.network.world.now()
         attrs: Attrs = {"subject": subject, "s_o": actor.lid_jid(), "s_o_pn": actor.phone_jid()}
-        self._announce(group, actor, Node("subject", attrs | {"s_t": str(group.subject_at)}))
+        self._notify(group, actor, Node("subject", attrs | {"s_t": str(group.subject_at)}))
 
     def describe(self, group: Group, actor: Person, text: str, description_id: str = "") -> None:
-        """Another description; an empty one removes it."""
+        """Change the description; an empty one removes it."""
         self._require_editor(group, actor)
         _describe(self.network.world, group, actor, text, description_id)
         content = [Node("body", {}, text.encode())] if text else [Node("delete")]
-        self._announce(group, actor, Node("description", {"id": group.description_id}, content))
+        self._notify(group, actor, Node("description", {"id": group.description_id}, content))
 
     def switch(self, group: Group, actor: Person, setting: Setting) -> None:
-        """Who may write, and who may change subject and description."""
+        """Change who may write, or who may change subject and description."""
         group.require_admin(actor.phone)
         if setting in (Setting.LOCKED, Setting.UNLOCKED):
             group.locked = setting is Setting.LOCKED
         else:
             group.announce = setting is Setting.ANNOUNCEMENT
-        self._announce(group, actor, Node(setting.value, {"v_id": self.network.world.message_id()}))
+        self._notify(group, actor, Node(setting.value, {"v_id": self.network.world.message_id()}))
 
     def expire(self, group: Group, actor: Person, seconds: int) -> None:
-        """Messages disappear after that many seconds; 0: never."""
+        """Let messages disappear after this many seconds; 0: never."""
         self._require_editor(group, actor)
         group.ephemeral = seconds
         node = Node("ephemeral", {"expiration": str(seconds)}) if seconds else Node("not_ephemeral")
-        self._announce(group, actor, node)
+        self._notify(group, actor, node)
 
     def reset_invite(self, group: Group, actor: Person) -> None:
-        """Another invite link; the old one is worth nothing any more."""
+        """Replace the invite link; the old one becomes invalid."""
         group.require_admin(actor.phone)
         group.invite = self.network.world.random(11).hex()
-        self._announce(group, actor, Node("invite", {"code": group.invite}))
+        self._notify(group, actor, Node("invite", {"code": group.invite}))
 
     def _apply(self, group: Group, actor: Person, change: Change, people: list[Person], reason: str = "") -> None:
         world = self.network.world
@@ -130,15 +130,15 @@ class Groups:
         attrs: Attrs = {"v_id": world.message_id(), **({"reason": reason} if reason else {})}
         gone = people if change is Change.REMOVE else []
         if change is not Change.ADD:
-            self._announce(group, actor, Node(change.value, attrs, listed), gone)
+            self._notify(group, actor, Node(change.value, attrs, listed), gone)
             return
-        # Those who are new get the whole group, the others who is new.
+        # New members receive the whole group; the others receive the list of new members.
         new = {person.phone for person in people}
-        self._announce(group, actor, Node("create", {"type": "invite"}, [to_node(world, group)]), only=new)
-        self._announce(group, actor, Node("add", attrs, listed), only=set(group.members) - new)
+        self._notify(group, actor, Node("create", {"type": "invite"}, [to_node(world, group)]), only=new)
+        self._notify(group, actor, Node("add", attrs, listed), only=set(group.members) - new)
 
     def _new_keys(self, group: Group) -> None:
-        """Who left must not read on: everybody writes with another key from now on."""
+        """Renew everyone's sender key, so that people who left cannot read new messages."""
         for phone in group.members:
             if (person := self.network.world.get(phone)) is not None:
                 person.signal.sender_keys.pop(str(group.jid), None)
@@ -148,7 +148,7 @@ class Groups:
             group.require_admin(actor.phone)
         group.require_member(actor.phone)
 
-    def _announce(
+    def _notify(
         self, group: Group, actor: Person, node: Node, gone: list[Person] | None = None, only: set[str] | None = None
     ) -> None:
         world = self.network.world
@@ -167,7 +167,7 @@ class Groups:
 
 
 def to_node(world: World, group: Group) -> Node:
-    """A group as clients are told of it."""
+    """A group as sent to clients."""
     creator, renamer = world.get(group.creator), world.get(group.subject_by)
     attrs: Attrs = {
         "id": group.id,

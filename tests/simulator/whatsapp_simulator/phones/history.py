@@ -1,4 +1,4 @@
-"""What a phone knows of earlier messages, its own and received ones: replies, reactions, edits and votes need it."""
+"""Sent and received messages that a phone remembers; replies, reactions, edits and votes refer to them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from whatsapp_simulator.world.world import World
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A message. chat: the group or status it was in, empty for a chat of two; partner: the other one in that.
+class KnownMessage:
+    """A message. chat: its group or `status@broadcast`, empty for a one-to-one chat; partner: the other person in that.
 
-    viewers: who saw a status of this phone.
+    viewers: the recipients of a status of this phone.
     """
 
     id: str
@@ -27,36 +27,36 @@ class Known:
     viewers: list[Person] = field(default_factory=list)
 
 
-def find(world: World, phone: Person, message_id: str) -> Known | None:
-    """A message that this phone sent or got; None if it does not know it (any more)."""
+def find(world: World, phone: Person, message_id: str) -> KnownMessage | None:
+    """A message that this phone sent or received; None if it does not know it (any longer)."""
     sent = phone.sent.get(message_id)
     if sent is not None:
         content = reading.read(sent.plaintext) or Content(Kind.OTHER)
         viewers = [person for viewer in sent.viewers if (person := world.get(viewer))]
-        return Known(message_id, phone, sent.chat, world.get(sent.to), content, viewers)
+        return KnownMessage(message_id, phone, sent.chat, world.get(sent.to), content, viewers)
     for item in reversed(phone.inbox):
         if item.id == message_id:
             author = world.get(item.sender)
             if author is None:
                 return None
             content = item.content or Content(Kind.TEXT, item.text)
-            return Known(message_id, author, item.chat, None if item.chat else author, content)
+            return KnownMessage(message_id, author, item.chat, None if item.chat else author, content)
     return None
 
 
-def group_of(world: World, known: Known) -> Group | None:
-    """The group that a message was in."""
+def group_of(world: World, known: KnownMessage) -> Group | None:
+    """The group of a message; None if it was not sent to a group."""
     return world.groups.find(parse(known.chat)) if known.chat else None
 
 
-def target(known: Known, phone: Person) -> Target:
-    """How a message of this phone points to another one."""
+def target(known: KnownMessage, phone: Person) -> Target:
+    """The reference to a message from another message of this phone."""
     own = known.author is phone
     chat = known.chat or str((known.partner or phone).lid_jid())
     participant = "" if own or not known.chat else str(known.author.lid_jid())
     return Target(known.id, own, chat, participant)
 
 
-def quote(known: Known) -> Quote:
-    """How a message quotes another one."""
+def quote(known: KnownMessage) -> Quote:
+    """The quote of a message in a reply."""
     return Quote(known.id, str(known.author.lid_jid()), known.content.text)

@@ -1,4 +1,4 @@
-"""What a phone keeps of a message that arrived: opened votes, verified files, and who is told."""
+"""Store received messages on a phone, with decrypted votes and verified files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from whatsapp_simulator.content import files, votes
 from whatsapp_simulator.content.model import Content, Kind
 from whatsapp_simulator.network import Network
 from whatsapp_simulator.phones import history
-from whatsapp_simulator.world.model import KEPT_ITEMS, InboxItem, Person
+from whatsapp_simulator.world.model import MAX_ITEMS, InboxItem, Person
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """A decrypted message. chat: a group or `status@broadcast`, empty for a chat of two."""
+class DecryptedMessage:
+    """A decrypted message. chat: a group or `status@broadcast`, empty for a one-to-one chat."""
 
     id: str
     sender: Person
@@ -21,27 +21,27 @@ class Arrival:
     content: Content
 
 
-def keep(network: Network, phone: Person, arrival: Arrival) -> None:
-    """Put a message into the inbox of a phone."""
-    content = _opened(network, phone, arrival)
+def store(network: Network, phone: Person, message: DecryptedMessage) -> None:
+    """Store a message in the inbox of a phone."""
+    content = _opened(network, phone, message)
     item = InboxItem(
         phone.take_index(),
-        arrival.id,
-        arrival.sender.phone,
+        message.id,
+        message.sender.phone,
         content.text,
         network.world.now(),
-        arrival.chat,
+        message.chat,
         None if content == Content(Kind.TEXT, content.text) else content,
         _media_error(network, content),
     )
     phone.inbox.append(item)
-    del phone.inbox[:-KEPT_ITEMS]
+    del phone.inbox[:-MAX_ITEMS]
     network.world.touch(phone)
-    network.bell.ring(phone.phone)
+    network.notifier.notify(phone.phone)
 
 
 def file_of(network: Network, content: Content) -> bytes:
-    """The decrypted file of a message; FileError if it is missing or not what the message says."""
+    """The decrypted file of a message; FileError if it is missing or does not match the message."""
     stored = network.world.files.get(content.media.path) if content.media else None
     if content.media is None or stored is None:
         raise files.FileError("the file is not in the media store")
@@ -53,19 +53,19 @@ def _media_error(network: Network, content: Content) -> str:
         return ""
     try:
         file_of(network, content)
-    except files.FileError as error:
-        return str(error)
+    except files.FileError as exc:
+        return str(exc)
     return ""
 
 
-def _opened(network: Network, phone: Person, arrival: Arrival) -> Content:
-    content = arrival.content
+def _opened(network: Network, phone: Person, message: DecryptedMessage) -> Content:
+    content = message.content
     if content.vote is None or content.target is None:
         return content
     known = history.find(network.world, phone, content.target.id)
     if known is None or known.content.poll is None:
         return content
-    poll, author, voter = known.content.poll, known.author.lid_jid(), arrival.sender.lid_jid()
+    poll, author, voter = known.content.poll, known.author.lid_jid(), message.sender.lid_jid()
     try:
         return replace(content, vote=votes.unseal(content.vote, poll, known.id, author, voter))
     except votes.VoteError:

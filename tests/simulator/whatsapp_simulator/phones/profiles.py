@@ -1,14 +1,14 @@
-"""Pictures of people."""
+"""Profile pictures."""
 
 from __future__ import annotations
 
 from whatsapp_simulator.network import Network
-from whatsapp_simulator.world.files import place
+from whatsapp_simulator.world.files import file_location
 from whatsapp_simulator.world.model import Person
 
 
 def set_picture(network: Network, person: Person, picture: bytes) -> str:
-    """Give somebody a picture (no bytes: none any more); returns its id, empty for none."""
+    """Set a profile picture (empty bytes: remove it); returns its id, empty for none."""
     world = network.world
     if person.profile.picture_id:
         world.files.remove(_path(person))
@@ -20,9 +20,9 @@ def set_picture(network: Network, person: Person, picture: bytes) -> str:
     return person.profile.picture_id
 
 
-def picture_place(network: Network, person: Person) -> dict[str, str]:
-    """Where the picture is."""
-    return place(network.media_host, _path(person))
+def picture_location(network: Network, person: Person) -> dict[str, str]:
+    """The location of the profile picture on the media host."""
+    return file_location(network.media_host, _path(person))
 
 
 def _path(person: Person) -> str:

@@ -1,4 +1,4 @@
-"""A phone receives: decrypts, keeps what people are to see in its inbox, and answers with receipts."""
+"""Receiving messages on a phone: decrypt them, store them in the inbox, and send receipts."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from whatsapp_simulator.protocol import wire
 from whatsapp_simulator.protocol.binary import Attrs, Node
 from whatsapp_simulator.protocol.jid import parse
 from whatsapp_simulator.signal.primitives import SignalError
-from whatsapp_simulator.world.model import KEPT_ITEMS, KEPT_MESSAGES, Device, Person, ReceiptItem
+from whatsapp_simulator.world.model import MAX_ITEMS, MAX_MESSAGES, Device, Person, ReceiptItem
 
 _MAX_RETRIES = 5
 _DELIVERED, _READ = "delivered", "read"
-#: What the client calls its receipts; the ones that say that it has the message, seen or not.
+#: Receipt type of the client → kind. Both "" and "inactive" mean that the message was delivered.
 _KINDS = {"": _DELIVERED, "inactive": _DELIVERED, "read": _READ, "read-self": _READ, "played": "played"}
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """An encrypted message of somebody's device for a phone. chat: a group or `status@broadcast`, empty for one person.
+class EncryptedMessage:
+    """An encrypted message from a device to a phone. chat: a group or `status@broadcast`, empty for a one-to-one chat.
 
-    direct: what is encrypted for this phone alone; shared: what is encrypted once for all in the chat.
+    direct: the part that is encrypted for this phone only; shared: the part that is encrypted once for the whole chat.
     """
 
     id: str
@@ -41,23 +41,23 @@ class Incoming:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """The contents of a message, and whether a phone is asked for the keys of the app state."""
+    """The decrypted contents of a message, and whether it asks the phone for the app state keys."""
 
     contents: list[Content]
     wants_app_state: bool
 
 
-def receive(network: Network, phone: Person, message: Incoming) -> None:
-    """Decrypt a message on a phone; what cannot be decrypted is asked for again."""
+def receive(network: Network, phone: Person, message: EncryptedMessage) -> None:
+    """Decrypt a message on a phone; if that fails, request it again."""
     if any(item.id == message.id for item in reversed(phone.inbox[-100:])):
         _send_receipt(network, phone, message, _DELIVERED)
         return
     network.world.touch(phone)
     try:
         opened = _open(network, phone, message)
-    except (SignalError, wire.WireError) as error:
+    except (SignalError, wire.WireError) as exc:
         address = message.sender.lid_jid(message.device.number)
-        logger.info("%s cannot read %s from %s: %s", phone.phone, message.id, address, error)
+        logger.info("%s cannot decrypt %s from %s: %s", phone.phone, message.id, address, exc)
         _ask_again(network, phone, message)
         return
     phone.retries.pop(message.id, None)
@@ -66,14 +66,14 @@ def receive(network: Network, phone: Person, message: Incoming) -> None:
             app_state.share_key(network, phone, message.device)
         return
     for content in opened.contents:
-        inbox.keep(network, phone, inbox.Arrival(message.id, message.sender, message.chat, content))
+        inbox.store(network, phone, inbox.DecryptedMessage(message.id, message.sender, message.chat, content))
     _send_receipt(network, phone, message, _DELIVERED)
     if phone.read_receipts:
         _send_receipt(network, phone, message, _READ)
 
 
 def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node, chat: str) -> None:
-    """A client sent a receipt for messages of this phone; chat: as in `Incoming`."""
+    """Store a client's receipt for messages of this phone; chat: as in `EncryptedMessage`."""
     kind = _KINDS.get(receipt.get("type"))
     if kind is None:
         return
@@ -82,19 +82,19 @@ def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node,
     for message_id in ids:
         item = ReceiptItem(phone.take_index(), message_id, reader.phone, kind, network.world.now(), chat)
         phone.receipts.append(item)
-    del phone.receipts[:-KEPT_ITEMS]
+    del phone.receipts[:-MAX_ITEMS]
     network.world.touch(phone)
-    network.bell.ring(phone.phone)
+    network.notifier.notify(phone.phone)
 
 
-def acknowledge(network: Network, phone: Person, known: history.Known, kind: str) -> None:
-    """The owner of a phone reads a message that is there, or plays it; all devices of its author are told."""
+def acknowledge(network: Network, phone: Person, known: history.KnownMessage, kind: str) -> None:
+    """Send a read or played receipt of a phone to all devices of the message's author."""
     node = Node("receipt", _receipt(network, phone, known.id, known.chat) | _type(kind))
     for device in list(known.author.devices.values()):
         network.deliver(known.author, device, node)
 
 
-def _send_receipt(network: Network, phone: Person, message: Incoming, kind: str) -> None:
+def _send_receipt(network: Network, phone: Person, message: EncryptedMessage, kind: str) -> None:
     attrs = _receipt(network, phone, message.id, message.chat) | _type(kind)
     network.deliver(message.sender, message.device, Node("receipt", attrs))
 
@@ -103,7 +103,7 @@ def _type(kind: str) -> Attrs:
     return {} if kind == _DELIVERED else {"type": kind}
 
 
-def _open(network: Network, phone: Person, message: Incoming) -> _Opened:
+def _open(network: Network, phone: Person, message: EncryptedMessage) -> _Opened:
     address, random = message.sender.lid_jid(message.device.number), network.world.random
     plaintexts = []
     if message.direct is not None:
@@ -125,13 +125,13 @@ def _receipt(network: Network, phone: Person, message_id: str, chat: str) -> Att
     return attrs | {"from": parse(chat), "participant": phone.lid_jid()}
 
 
-def _ask_again(network: Network, phone: Person, message: Incoming) -> None:
+def _ask_again(network: Network, phone: Person, message: EncryptedMessage) -> None:
     count = phone.retries.get(message.id, 0) + 1
     if count > _MAX_RETRIES:
-        logger.warning("%s gives up on %s from %s", phone.phone, message.id, message.sender.phone)
+        logger.warning("%s cannot decrypt %s from %s: no retries left", phone.phone, message.id, message.sender.phone)
         return
     phone.retries[message.id] = count
-    while len(phone.retries) > KEPT_MESSAGES:
+    while len(phone.retries) > MAX_MESSAGES:
         del phone.retries[next(iter(phone.retries))]
     keys = bundles.to_nodes(phone.signal.publish(network.world.random))
     registration, *rest = keys

@@ -1,4 +1,4 @@
-"""A phone sends: to the others' phones, and encrypted to each device linked to them, and to its own ones."""
+"""Sending messages from a phone: to other phones, and encrypted to all linked devices, including its own."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from whatsapp_simulator.protocol.binary import Attrs, Node
 from whatsapp_simulator.protocol.jid import STATUS, Jid, parse
 from whatsapp_simulator.signal.ratchet import Bundle
 from whatsapp_simulator.world.groups import Group
-from whatsapp_simulator.world.model import KEPT_MESSAGES, Device, Person, SentMessage
+from whatsapp_simulator.world.model import MAX_MESSAGES, Device, Person, SentMessage
 
 _MAX_RETRIES = 5
 
 
 def send(network: Network, sender: Person, to: Person, content: Content, *, withheld: bool = False) -> str:
-    """Send a message from one phone to somebody; returns its id. withheld: see `_placeholder`."""
+    """Send a message from a phone to a person; returns its id. withheld: see `_placeholder`."""
     message_id = _remember(network, sender, _message(network, content, to=to.phone))
     if to is not sender:
-        inbox.keep(network, to, inbox.Arrival(message_id, sender, "", content))
+        inbox.store(network, to, inbox.DecryptedMessage(message_id, sender, "", content))
     for device in list(to.devices.values()):
         if withheld:
             _placeholder(network, sender, to, device, message_id)
@@ -32,14 +32,14 @@ def send(network: Network, sender: Person, to: Person, content: Content, *, with
     return message_id
 
 
-def repeat(network: Network, sender: Person, to: Person, message_id: str) -> None:
-    """Send a message to somebody's devices once more under the same id, encrypted anew so that it is read again."""
+def redeliver(network: Network, sender: Person, to: Person, message_id: str) -> None:
+    """Send a message to a person's devices again under the same id, encrypted again so that it can be decrypted."""
     for device in list(to.devices.values()):
         _send(network, sender, to, device, message_id, retry=0)
 
 
 def post(network: Network, sender: Person, group: Group, content: Content) -> str:
-    """Write to a group; returns the message id. GroupError if this person may not."""
+    """Send a message to a group; returns its id. GroupError if the sender may not write there."""
     group.require_member(sender.phone)
     if group.announce:
         group.require_admin(sender.phone)
@@ -48,7 +48,7 @@ def post(network: Network, sender: Person, group: Group, content: Content) -> st
 
 
 def post_status(network: Network, sender: Person, viewers: Iterable[Person], content: Content) -> str:
-    """Put up a status that these people see; returns the message id."""
+    """Post a status for these people; returns the message id."""
     readers = [sender, *(person for person in viewers if person is not sender)]
     message_id = _share(network, sender, STATUS, readers, content)
     sender.sent[message_id].viewers.extend(person.phone for person in readers)
@@ -56,13 +56,13 @@ def post_status(network: Network, sender: Person, viewers: Iterable[Person], con
 
 
 def send_peer(network: Network, phone: Person, device: Device, plaintext: bytes) -> None:
-    """Send a message from a phone to its own device that only the client is to see."""
+    """Send a message from a phone to its own device that is meant for the client only."""
     message = SentMessage(phone.phone, plaintext, network.world.now(), peer=True)
     _send(network, phone, phone, device, _remember(network, phone, message), retry=0)
 
 
 def send_again(network: Network, sender: Person, to: Person, device: Device, receipt: Node) -> None:
-    """A device could not decrypt a message: start a new session with it and send the message once more."""
+    """Handle a retry receipt: start a new session with the device and send the message again."""
     message_id = receipt.get("id")
     message = sender.sent.get(message_id)
     retry = receipt.child("retry")
@@ -91,7 +91,7 @@ def _message(network: Network, content: Content, *, to: str = "", chat: str = ""
 def _remember(network: Network, sender: Person, message: SentMessage) -> str:
     message_id = network.world.message_id()
     sender.sent[message_id] = message
-    while len(sender.sent) > KEPT_MESSAGES:
+    while len(sender.sent) > MAX_MESSAGES:
         del sender.sent[next(iter(sender.sent))]
     network.world.touch(sender)
     return message_id
@@ -116,7 +116,7 @@ def _send(network: Network, sender: Person, to: Person, device: Device, message_
 
 
 def _share(network: Network, sender: Person, chat: Jid, readers: list[Person], content: Content) -> str:
-    """Encrypt a message once for all devices in a chat, and hand the key to those that do not have it yet."""
+    """Encrypt a message once for all devices in a chat, and send the key to those that do not have it yet."""
     random = network.world.random
     message = _message(network, content, chat=str(chat))
     message_id = _remember(network, sender, message)
@@ -124,10 +124,10 @@ def _share(network: Network, sender: Person, chat: Jid, readers: list[Person], c
     handed = writing.with_sender_key(b"", message.chat, key.distribution())
     attrs = _encryption("skmsg", message)
     shared = Node("enc", attrs, key.encrypt(message.plaintext, random))
-    arrival = inbox.Arrival(message_id, sender, message.chat, reading.read(message.plaintext) or content)
+    decrypted = inbox.DecryptedMessage(message_id, sender, message.chat, reading.read(message.plaintext) or content)
     for reader in readers:
         if reader is not sender:
-            inbox.keep(network, reader, arrival)
+            inbox.store(network, reader, decrypted)
         for device in list(reader.devices.values()):
             parts = [shared]
             address = str(reader.lid_jid(device.number))
@@ -139,7 +139,7 @@ def _share(network: Network, sender: Person, chat: Jid, readers: list[Person], c
 
 
 def _placeholder(network: Network, sender: Person, to: Person, device: Device, message_id: str) -> None:
-    """What linked devices get of a view-once message today: that there is one on the phone, and nothing of it."""
+    """Send the placeholder that linked devices get for a view-once message today, without its content."""
     attrs = _attrs(network, sender, to, message_id)
     network.deliver(to, device, Node("message", attrs, [Node("unavailable", {"type": "view_once"})]), ack_confirms=True)
 

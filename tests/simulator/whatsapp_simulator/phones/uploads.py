@@ -1,4 +1,4 @@
-"""A phone puts a file on the media host, encrypted as clients do it."""
+"""Upload a phone's file to the media host, encrypted in the same way as by clients."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from whatsapp_simulator.content import files
 from whatsapp_simulator.content.model import Kind, Media
 from whatsapp_simulator.network import Network
-from whatsapp_simulator.world.files import place
+from whatsapp_simulator.world.files import file_location
 
 _MIMETYPES = {
     Kind.IMAGE: "image/jpeg",
@@ -19,13 +19,13 @@ _MIMETYPES = {
 
 
 def upload(network: Network, data: bytes, kind: Kind, mimetype: str, *, encrypted: bool = True) -> Media:
-    """Store a file, as this kind of media; files of channels are not encrypted."""
+    """Store a file as this kind of media; files of channels are not encrypted."""
     key = network.world.random(32) if encrypted else b""
     stored = files.encrypt(data, key, kind) if encrypted else data
     digest = hashlib.sha256(stored).digest()
     path = f"/v/{digest.hex()}.enc"
     network.world.files.put(path, stored)
-    where = place(network.media_host, path)
+    where = file_location(network.media_host, path)
     return Media(
         path=where["direct_path"],
         url=where["url"],

@@ -1,1 +1,1 @@
-"""The wire formats and the cryptography of WhatsApp: pure functions and small state machines, no I/O."""
+"""WhatsApp's wire formats and cryptography: pure functions and small state machines without I/O."""

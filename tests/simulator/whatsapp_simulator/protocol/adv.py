@@ -1,4 +1,4 @@
-"""Linking a device: the signed device identity that a phone makes, and the QR text it makes it from."""
+"""Linking a device: the text of its QR code, and the device identity that the phone signs for it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _DEVICE_PREFIX = b"\x06\x01"
 
 
 class QrError(ValueError):
-    """The text is no linking QR code."""
+    """The text is not a linking QR code."""
 
 
 @dataclass(frozen=True, slots=True)
 class QrCode:
-    """What a linking QR code says."""
+    """The content of a linking QR code."""
 
     ref: str
     noise_key: bytes
@@ -54,7 +54,7 @@ def sign_device(
 
 
 def device_signed(answer: bytes, account: KeyPair, device_identity: bytes) -> bool:
-    """Whether the identity in pair-device-sign carries a right signature of the device."""
+    """Whether the identity in pair-device-sign has a valid signature of the device."""
     fields = wire.decode(answer)
     message = _DEVICE_PREFIX + fields.raw(1) + device_identity + account.public
     return len(fields.raw(4)) == 64 and verify(device_identity, message, fields.raw(4))

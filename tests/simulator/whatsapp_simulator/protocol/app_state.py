@@ -1,4 +1,4 @@
-"""The app state: settings that the devices of an account share, as encrypted patches; here a first one is made."""
+"""The app state: encrypted patches of the settings that an account's devices share. Creates the first patch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BLOCK_BITS = 128
 
 
 def push_name_patch(name: str, key_id: bytes, key: bytes, *, now: int, random: Random) -> bytes:
-    """The first patch of `CRITICAL`: the account's name. key: 32 bytes; now: Unix seconds."""
+    """The first patch of `CRITICAL`, with the account's name. key: 32 bytes; now: Unix seconds."""
     index = json.dumps(["setting_pushName"]).encode()
     value = wire.encode((1, now * 1000), (7, wire.encode((1, name))))
     data = wire.encode((1, index), (2, value), (3, b""), (4, 1))
@@ -30,7 +30,7 @@ def push_name_patch(name: str, key_id: bytes, key: bytes, *, now: int, random: R
 
 
 def with_version(patch: bytes, version: int) -> bytes:
-    """A patch of a client with the version that the server gave it."""
+    """A client's patch with the version that the server assigned to it."""
     return wire.encode((1, wire.encode((1, version)))) + patch
 
 
@@ -41,11 +41,11 @@ def _first_patch(
     encrypted = _encrypt(value_key, data, random(16))
     tail = (len(key_id) + 1).to_bytes(8, "big")
     value_mac = hmac.digest(value_mac_key, bytes((_SET + 1,)) + key_id + encrypted + tail, hashlib.sha512)[:32]
-    # A hash of all entries that entries can be added to; with a single one it is that entry's own.
+    # A hash over all entries that can be extended; with a single entry it equals the hash of that entry.
     entries = HKDF(SHA256(), 128, None, b"WhatsApp Patch Integrity").derive(value_mac)
-    place = _FIRST_VERSION.to_bytes(8, "big") + collection.encode()
-    snapshot_mac = hmac.digest(snapshot_key, entries + place, hashlib.sha256)
-    patch_mac = hmac.digest(patch_key, snapshot_mac + value_mac + place, hashlib.sha256)
+    version = _FIRST_VERSION.to_bytes(8, "big") + collection.encode()
+    snapshot_mac = hmac.digest(snapshot_key, entries + version, hashlib.sha256)
+    patch_mac = hmac.digest(patch_key, snapshot_mac + value_mac + version, hashlib.sha256)
     record = wire.encode(
         (1, wire.encode((1, hmac.digest(index_key, index, hashlib.sha256)))),
         (2, wire.encode((1, encrypted + value_mac))),

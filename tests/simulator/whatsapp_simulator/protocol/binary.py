@@ -1,6 +1,6 @@
 """WhatsApp's binary XML: stanzas as trees of `Node`.
 
-Decoding needs the client's token tables. Encoding uses raw strings only, which every client reads.
+Decoding needs the client's token tables. Encoding uses only raw strings, which every client can read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Attrs = dict[str, str | Jid]
 
 
 class BinaryError(ValueError):
-    """The bytes are no stanza."""
+    """The bytes are not a valid stanza."""
 
 
 @dataclass(slots=True)
@@ -44,23 +44,23 @@ class Node:
 
     @property
     def children(self) -> list[Node]:
-        """The child nodes; empty when the content is none or bytes."""
+        """The child nodes; empty if the content is bytes or missing."""
         return self.content if isinstance(self.content, list) else []
 
     @property
     def data(self) -> bytes:
-        """The content as bytes; empty when it is none or child nodes."""
+        """The content as bytes; empty if it is child nodes or missing."""
         return self.content if isinstance(self.content, bytes) else b""
 
     def child(self, *path: str) -> Node | None:
-        """The first child with this tag, or its child with the next tag, and so on."""
+        """The first child with this tag; with more tags, the descendant along this path. None if there is none."""
         node: Node | None = self
         for tag in path:
             node = next((child for child in node.children if child.tag == tag), None) if node else None
         return node
 
     def child_data(self, tag: str) -> bytes:
-        """The bytes of the first child with this tag, empty without one."""
+        """The bytes of the first child with this tag; empty if there is none."""
         child = self.child(tag)
         return child.data if child else b""
 
@@ -69,11 +69,11 @@ class Node:
         return (child for child in self.children if child.tag == tag)
 
     def get(self, name: str) -> str:
-        """An attribute as text, empty without one."""
+        """An attribute as text; empty if missing."""
         return str(self.attrs.get(name, ""))
 
     def jid(self, name: str) -> Jid | None:
-        """An attribute as an address; None if it is missing or no address."""
+        """An attribute as an address; None if it is missing or not an address."""
         value = self.attrs.get(name)
         if isinstance(value, str):
             try:
@@ -84,7 +84,7 @@ class Node:
 
 
 def encode(node: Node) -> bytes:
-    """Serialise a stanza, uncompressed."""
+    """Serialize a stanza, uncompressed."""
     out = bytearray(b"\0")
     _write_node(out, node)
     return bytes(out)
@@ -95,8 +95,8 @@ def decode(data: bytes, tokens: Tokens) -> Node:
     try:
         body = zlib.decompress(data[1:]) if data[0] & _COMPRESSED else data[1:]
         return _Reader(body, tokens).node()
-    except (IndexError, UnicodeDecodeError, zlib.error) as error:
-        raise BinaryError(f"malformed stanza: {error}") from error
+    except (IndexError, UnicodeDecodeError, zlib.error) as exc:
+        raise BinaryError(f"malformed stanza: {exc}") from exc
 
 
 def _write_node(out: bytearray, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""What a client says of itself at the end of the handshake."""
+"""The ClientPayload that a client sends at the end of the handshake."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from whatsapp_simulator.protocol import wire
 
 @dataclass(frozen=True, slots=True)
 class SignedPreKey:
-    """A prekey that its owner signed."""
+    """A prekey signed by its owner."""
 
     id: int
     public: bytes
@@ -18,7 +18,7 @@ class SignedPreKey:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A device that wants to be linked."""
+    """The payload of a device that wants to be linked."""
 
     registration_id: int
     identity_key: bytes
@@ -27,7 +27,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A linked device that comes back."""
+    """The payload of a linked device that logs in."""
 
     phone: str
     device: int

@@ -1,4 +1,4 @@
-"""Curve25519 as Signal and WhatsApp use it: key pairs, agreement, and XEdDSA signatures with the same keys."""
+"""Curve25519 as used by Signal and WhatsApp: key pairs, key agreement, and XEdDSA signatures with the same keys."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import xeddsa
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-#: What stands before a serialised public key ("djb" type).
+#: Prefix of a serialized public key ("djb" type).
 KEY_TYPE = b"\x05"
 
-#: Returns that many random bytes (`os.urandom`, or a reproducible source in tests).
+#: Returns the given number of random bytes (`os.urandom`, or a reproducible source in tests).
 Random = Callable[[int], bytes]
 
 _SIGN_BIT = 0x80
@@ -19,7 +19,7 @@ _SIGN_BIT = 0x80
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A Curve25519 key pair; both halves have 32 bytes, and the private one is clamped."""
+    """A Curve25519 key pair; both keys have 32 bytes, and the private key is clamped."""
 
     private: bytes
     public: bytes
@@ -53,7 +53,7 @@ def agree(private: bytes, public: bytes) -> bytes:
 
 
 def verify(public: bytes, message: bytes, signature: bytes) -> bool:
-    """Whether an XEdDSA signature, in which the sign of the key may travel as the highest bit, is right."""
+    """Whether an XEdDSA signature is valid; its highest bit may carry the sign of the key."""
     sign = bool(signature[63] & _SIGN_BIT)
     plain = signature[:63] + bytes((signature[63] & ~_SIGN_BIT,))
     return bool(xeddsa.ed25519_verify(plain, xeddsa.curve25519_pub_to_ed25519_pub(public, sign), message))

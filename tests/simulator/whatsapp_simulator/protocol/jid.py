@@ -40,7 +40,7 @@ STATUS = Jid("status", BROADCAST)
 
 
 def parse(text: str) -> Jid:
-    """Parse the text form; ValueError if it is none."""
+    """Parse the text form; ValueError if it is not an address."""
     match = _TEXT.fullmatch(text)
     if match is None:
         raise ValueError(f"not an address: {text!r}")

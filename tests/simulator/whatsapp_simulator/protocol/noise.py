@@ -1,4 +1,4 @@
-"""The server's side of Noise_XX_25519_AESGCM_SHA256 and the transport keys that it ends with."""
+"""The server's side of Noise_XX_25519_AESGCM_SHA256 and the resulting transport keys."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _CLIENT_HELLO, _SERVER_HELLO, _CLIENT_FINISH = 2, 3, 4
 
 
 class NoiseError(ValueError):
-    """The other side does not speak the protocol, or has other keys."""
+    """The client does not speak the protocol, or uses different keys."""
 
 
 class Cipher:
-    """AES-GCM with a counter as nonce, one direction."""
+    """AES-GCM with a counter as nonce, for one direction."""
 
     def __init__(self, key: bytes) -> None:
         self._aead = AESGCM(key)
         self._counter = 0
 
     def encrypt(self, plaintext: bytes, associated: bytes | None = None) -> bytes:
-        """The next message, encrypted."""
+        """Encrypt the next message."""
         return self._aead.encrypt(self._nonce(), plaintext, associated)
 
     def decrypt(self, ciphertext: bytes, associated: bytes | None = None) -> bytes:
-        """The next message, decrypted; NoiseError if it is not authentic."""
+        """Decrypt the next message; NoiseError if it is not authentic."""
         try:
             return self._aead.decrypt(self._nonce(), ciphertext, associated)
         except InvalidTag:
@@ -46,8 +46,8 @@ class Cipher:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """What the handshake yields: the client's static key, its payload, and the two directions."""
+class HandshakeResult:
+    """The result of the handshake: the client's static key, its payload, and a cipher for each direction."""
 
     client_static: bytes
     payload: bytes
@@ -68,7 +68,7 @@ class ServerHandshake:
         self._mix_hash(prologue)
 
     def answer(self, hello: bytes) -> bytes:
-        """Take the ClientHello message, return the ServerHello message."""
+        """Process the ClientHello message; returns the ServerHello message."""
         client_ephemeral = _message(hello, _CLIENT_HELLO).raw(1)
         if len(client_ephemeral) != 32:
             raise NoiseError("the client hello has no ephemeral key")
@@ -80,8 +80,8 @@ class ServerHandshake:
         payload = self._encrypt(self._certificate)
         return wire.encode((_SERVER_HELLO, wire.encode((1, self._ephemeral.public), (2, static), (3, payload))))
 
-    def finish(self, message: bytes) -> Finished:
-        """Take the ClientFinish message and derive the transport keys."""
+    def finish(self, message: bytes) -> HandshakeResult:
+        """Process the ClientFinish message and derive the transport keys."""
         fields = _message(message, _CLIENT_FINISH)
         client_static = self._decrypt(fields.raw(1))
         if len(client_static) != 32:
@@ -89,7 +89,7 @@ class ServerHandshake:
         self._mix_key(self._ephemeral.agree(client_static))
         payload = self._decrypt(fields.raw(2))
         receiving, sending = self._expand(b"")
-        return Finished(client_static, payload, Cipher(receiving), Cipher(sending))
+        return HandshakeResult(client_static, payload, Cipher(receiving), Cipher(sending))
 
     def _mix_hash(self, data: bytes) -> None:
         self._hash = hashlib.sha256(self._hash + data).digest()
@@ -116,5 +116,5 @@ class ServerHandshake:
 def _message(data: bytes, number: int) -> wire.Fields:
     try:
         return wire.decode(data).message(number)
-    except wire.WireError as error:
-        raise NoiseError(f"malformed handshake message: {error}") from error
+    except wire.WireError as exc:
+        raise NoiseError(f"malformed handshake message: {exc}") from exc

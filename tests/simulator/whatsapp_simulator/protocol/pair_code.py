@@ -1,4 +1,4 @@
-"""Linking by an eight-character code: the phone's side."""
+"""The phone's side of linking by an eight-character pairing code."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _BUNDLE_INFO = b"link_code_pairing_key_bundle_encryption_key"
 
 
 class CodeError(ValueError):
-    """The code, or what was encrypted with it, is not right."""
+    """The code, or data encrypted with it, is invalid."""
 
 
 def normalize(code: str) -> str:
-    """The code without dashes and spaces, in capitals; CodeError if it cannot be one."""
+    """The code in upper case without dashes and spaces; CodeError if it is malformed."""
     plain = code.replace("-", "").replace(" ", "").upper()
     if len(plain) != LENGTH or not set(plain) <= set(ALPHABET):
-        raise CodeError("a linking code has eight letters and digits, such as ABCD-1234")
+        raise CodeError("a linking code must have eight letters and digits, such as ABCD-1234")
     return plain
 
 
 @dataclass(frozen=True, slots=True)
 class Companion:
-    """What a linked device ends with: its identity key and the secret that authenticates pair-success."""
+    """The linked device: its identity key and the secret that authenticates pair-success."""
 
     identity_key: bytes
     adv_secret: bytes
@@ -50,22 +50,22 @@ class PhoneSide:
     _shared: bytes
 
     def open_bundle(self, bundle: bytes) -> Companion:
-        """Read the device's key bundle; CodeError if it was made with another code."""
+        """Decrypt the device's key bundle; CodeError if it was encrypted with a different code."""
         salt, nonce = bundle[:_BUNDLE_SALT], bundle[_BUNDLE_SALT : _BUNDLE_SALT + _BUNDLE_NONCE]
         key = HKDF(hashes.SHA256(), 32, salt, _BUNDLE_INFO).derive(self._shared)
         try:
             plain = AESGCM(key).decrypt(nonce, bundle[_BUNDLE_SALT + _BUNDLE_NONCE :], None)
         except (InvalidTag, ValueError):
-            raise CodeError("the code is not the one that the device shows") from None
+            raise CodeError("the code does not match the one that the device shows") from None
         identity, account, secret_part = plain[:32], plain[32:64], plain[64:96]
         if account != self._account.public:
-            raise CodeError("the device linked itself to another phone")
+            raise CodeError("the device was linked to another phone")
         material = self._shared + self._account.agree(identity) + secret_part
         return Companion(identity, HKDF(hashes.SHA256(), 32, None, b"adv_secret").derive(material))
 
 
 def enter(code: str, wrapped_key: bytes, *, account: KeyPair, ephemeral: KeyPair, random: Random) -> PhoneSide:
-    """The phone's step after its owner typed a normalised code (slow on purpose: two key stretchings)."""
+    """The phone's step after a normalized code was entered (slow on purpose: stretches two keys)."""
     if len(wrapped_key) != _SALT + _IV + _KEY:
         raise CodeError("the device's wrapped key does not have 80 bytes")
     salt, iv = wrapped_key[:_SALT], wrapped_key[_SALT : _SALT + _IV]

@@ -1,7 +1,7 @@
-"""The protobuf wire format, as far as WhatsApp's messages need it: varints and length-delimited fields.
+"""The subset of the protobuf wire format that WhatsApp's messages need: varints and length-delimited fields.
 
-The simulator reads and writes about a dozen small messages; naming their field numbers where they are used is smaller
-than generated classes and keeps the protobuf runtime out.
+The simulator reads and writes about a dozen small messages. Naming their field numbers where they are used takes less
+code than generated classes and avoids the protobuf runtime.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 
 class WireError(ValueError):
-    """The bytes are no protobuf message."""
+    """The bytes are not a valid protobuf message."""
 
 
 def encode(*fields: tuple[int, Value]) -> bytes:
-    """Serialise fields given as (number, value) in this order; those with None are left out. Floats are doubles."""
+    """Serialize fields given as (number, value), in this order. None values are skipped; floats become doubles."""
     out = bytearray()
     for number, value in fields:
         if value is None:
@@ -36,7 +36,7 @@ def encode(*fields: tuple[int, Value]) -> bytes:
 
 
 class Fields:
-    """The fields of a parsed message; where one value is asked for, the last one counts, as protobuf says."""
+    """The fields of a parsed message; accessors for single values return the last one, as protobuf specifies."""
 
     def __init__(self, values: Iterable[tuple[int, int | bytes]]) -> None:
         self._all = list(values)
@@ -47,7 +47,7 @@ class Fields:
 
     @property
     def numbers(self) -> set[int]:
-        """The numbers of the fields that are there."""
+        """The numbers of the fields that are present."""
         return set(self._values)
 
     def repeated(self, number: int) -> list[bytes]:
@@ -55,29 +55,29 @@ class Fields:
         return [value for found, value in self._all if found == number and isinstance(value, bytes)]
 
     def double(self, number: int) -> float:
-        """A double field, 0 when absent."""
+        """A double field; 0 if absent."""
         return float(struct.unpack("<d", struct.pack("<Q", self.number(number)))[0])
 
     def number(self, number: int, default: int = 0) -> int:
-        """An integer field."""
+        """An integer field; the default if absent."""
         value = self._values.get(number, default)
         if not isinstance(value, int):
             raise WireError(f"field {number} is not a number")
         return value
 
     def raw(self, number: int) -> bytes:
-        """A bytes field, empty when absent."""
+        """A bytes field; empty if absent."""
         value = self._values.get(number, b"")
         if not isinstance(value, bytes):
             raise WireError(f"field {number} is not bytes")
         return value
 
     def text(self, number: int) -> str:
-        """A string field, empty when absent."""
+        """A string field; empty if absent."""
         return self.raw(number).decode(errors="replace")
 
     def message(self, number: int) -> Fields:
-        """An embedded message, without fields when absent."""
+        """An embedded message; without fields if absent."""
         return decode(self.raw(number))
 
 

@@ -1,1 +1,1 @@
-"""The network side: the proxy and TLS, WebSocket frames, the Noise transport, and one link per client."""
+"""The server: proxy and TLS, WebSocket frames, the Noise transport, and one link per client."""

@@ -1,6 +1,6 @@
-"""The way in: an HTTPS proxy that ends the tunnel itself, and TLS with the simulator's certificate.
+"""The entry point for clients: an HTTPS proxy that terminates the tunnel and TLS itself.
 
-`CONNECT host:port`, TLS, then by host: the chat hosts speak WebSocket, everything else gets an HTTP answer.
+After `CONNECT host:port` and TLS with the simulator's certificate, chat hosts speak WebSocket; all others speak HTTP.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import ssl
 import struct
 
 from whatsapp_simulator.server import web
-from whatsapp_simulator.server.chat import Chat
-from whatsapp_simulator.world.failures import FailureBoard, FailureKind
+from whatsapp_simulator.server.chat import ChatServer
+from whatsapp_simulator.world.failures import FailureKind, FailureRegistry
 
 _CONNECT = re.compile(rb"CONNECT ([^\s:]+):(\d+) HTTP/1\.[01]\r\n")
 _CHAT_HOSTS = {"web.whatsapp.com", "g.whatsapp.net"}
@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 class Proxy:
     """The proxy port."""
 
-    def __init__(self, chat: Chat, media: web.Handler, context: ssl.SSLContext, failures: FailureBoard) -> None:
+    def __init__(
+        self, chat: ChatServer, media: web.Handler, context: ssl.SSLContext, failures: FailureRegistry
+    ) -> None:
         self._chat = chat
         self._media = media
         self._context = context
@@ -34,12 +36,12 @@ class Proxy:
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; returns the port, which differs from the one given when that was 0."""
+        """Listen; returns the actual port (relevant if `port` is 0)."""
         self._server = await asyncio.start_server(self._connected, host, port, backlog=1024)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening and break off what is connected."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -53,13 +55,13 @@ class Proxy:
             writer.close()
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._failures.own(None) is not None and self._failures.strike(None, FailureKind.REFUSE):
+        if self._failures.get(None) is not None and self._failures.consume(None, FailureKind.REFUSE):
             _reset(writer)
             return
         head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _HEAD_SECONDS)
         match = _CONNECT.match(head)
         if match is None:
-            writer.write(web.plain_answer(405, "This is the simulator's HTTPS proxy: it takes CONNECT only."))
+            writer.write(web.plain_response(405, "This is the simulator's HTTPS proxy. It accepts only CONNECT."))
             await writer.drain()
             return
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
@@ -72,6 +74,6 @@ class Proxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """End a connection with a TCP reset, which is as near to refusing it as an open port comes."""
+    """Close a connection with a TCP reset, the closest that an open port gets to refusing it."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

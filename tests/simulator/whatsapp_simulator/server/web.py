@@ -1,4 +1,4 @@
-"""Plain HTTP for the hosts that are no chat server: the media host, and "not found" for all others."""
+"""HTTP for all hosts that are not chat servers: the media host, and 404 for the others."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """A request as a whole. target: path and query."""
+class HttpRequest:
+    """A complete request. target: path and query."""
 
     host: str
     method: str
@@ -29,39 +29,39 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What is answered."""
+class HttpResponse:
+    """A complete response."""
 
     status: int
     content_type: str
     body: bytes
 
 
-#: Answers a request; None for "not found".
-Handler = Callable[[Request], Answer | None]
+#: Responds to a request; None means 404.
+Handler = Callable[[HttpRequest], HttpResponse | None]
 
 
-class _TooLarge(Exception):
-    """The body of a request is too large."""
+class _TooLargeError(Exception):
+    """The request body is too large."""
 
 
-def plain_answer(status: int, text: str) -> bytes:
-    """A complete HTTP/1.1 response that closes the connection."""
+def plain_response(status: int, text: str) -> bytes:
+    """A serialized HTTP/1.1 response that closes the connection."""
     body = text.encode() + b"\n"
     head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: text/plain\r\n"
     return f"{head}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
 
 
 async def serve(host: str, handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer the requests of one connection."""
+    """Serve the requests of one connection."""
     connection = h11.Connection(h11.SERVER)
     while True:
         try:
             request = await _request(host, connection, reader)
         except (h11.RemoteProtocolError, TimeoutError):
             return
-        except _TooLarge:
-            writer.write(plain_answer(413, f"A file may have {_MAX_BODY} bytes."))
+        except _TooLargeError:
+            writer.write(plain_response(413, f"The file is too large; the limit is {_MAX_BODY} bytes."))
             await writer.drain()
             return
         if request is None:
@@ -71,7 +71,7 @@ async def serve(host: str, handler: Handler, reader: asyncio.StreamReader, write
         if answer is None:
             logger.info("%s %s%s: not found", request.method, host, path)
             body = json.dumps({"error": "not found", "host": host, "path": path}).encode()
-            answer = Answer(404, "application/json", body)
+            answer = HttpResponse(404, "application/json", body)
         headers = [("Content-Type", answer.content_type), ("Content-Length", str(len(answer.body)))]
         head = h11.Response(status_code=answer.status, headers=headers)
         for event in (head, h11.Data(data=answer.body), h11.EndOfMessage()):
@@ -82,8 +82,8 @@ async def serve(host: str, handler: Handler, reader: asyncio.StreamReader, write
         connection.start_next_cycle()
 
 
-async def _request(host: str, connection: h11.Connection, reader: asyncio.StreamReader) -> Request | None:
-    """The next request with its body; None when the client is gone."""
+async def _request(host: str, connection: h11.Connection, reader: asyncio.StreamReader) -> HttpRequest | None:
+    """The next request with its body; None if the client has disconnected."""
     head: h11.Request | None = None
     body = bytearray()
     while True:
@@ -96,9 +96,9 @@ async def _request(host: str, connection: h11.Connection, reader: asyncio.Stream
         elif isinstance(event, h11.Data):
             body += event.data
             if len(body) > _MAX_BODY:
-                raise _TooLarge
+                raise _TooLargeError
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             method, target = head.method.decode("ascii", "replace"), head.target.decode("ascii", "replace")
-            return Request(host, method, target, bytes(body))
+            return HttpRequest(host, method, target, bytes(body))
         else:
             return None

@@ -1,4 +1,4 @@
-"""WebSocket on an asyncio stream, and inside it WhatsApp's frames: 3 bytes length, then the frame."""
+"""WebSocket on an asyncio stream, and WhatsApp's frames inside it: 3 bytes length, then the frame."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from websockets.server import ServerProtocol
 _PATH = "/ws/chat"
 _READ_SIZE = 65536
 _LENGTH = 3
-#: 4 bytes that come before the first frame of a client.
+#: A client sends 4 bytes before its first frame.
 PROLOGUE_SIZE = 4
 
 
@@ -25,7 +25,7 @@ class WebSocket:
         self._buffer = bytearray()
 
     async def accept(self) -> bool:
-        """Answer the opening handshake; False if it was none for the chat, and then the answer was a refusal."""
+        """Respond to the opening handshake; False if the request was refused because it is not for the chat."""
         while not (events := self._protocol.events_received()):
             if not await self._read():
                 return False
@@ -35,7 +35,7 @@ class WebSocket:
         if request.path.partition("?")[0] == _PATH:
             response = self._protocol.accept(request)
         else:
-            response = self._protocol.reject(404, "there is only " + _PATH + " here\n")
+            response = self._protocol.reject(404, "only " + _PATH + " is available\n")
         self._protocol.send_response(response)
         await self._flush()
         return response.status_code == 101
@@ -45,19 +45,19 @@ class WebSocket:
         return await self._exactly(PROLOGUE_SIZE)
 
     async def frame(self) -> bytes:
-        """The next frame; EOFError when the client is gone."""
+        """The next frame; EOFError if the client has disconnected."""
         size = int.from_bytes(await self._exactly(_LENGTH), "big")
         return await self._exactly(size)
 
     def send(self, frame: bytes) -> None:
-        """Send one frame; does nothing on a closed connection."""
+        """Send one frame; does nothing if the connection is closed."""
         if self._writer.is_closing():
             return
         self._protocol.send_binary(len(frame).to_bytes(_LENGTH, "big") + frame)
         self._write()
 
     def close(self) -> None:
-        """Close in an orderly way."""
+        """Close the connection gracefully."""
         if self._writer.is_closing():
             return
         self._protocol.send_close(1000)
@@ -65,7 +65,7 @@ class WebSocket:
         self._writer.close()
 
     def abort(self) -> None:
-        """Break the connection off."""
+        """Abort the connection."""
         self._writer.transport.abort()
 
     async def _exactly(self, size: int) -> bytes:

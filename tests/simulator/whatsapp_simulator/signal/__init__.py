@@ -1,1 +1,1 @@
-"""The Signal protocol (version 3) as the simulated phones speak it: X3DH and the double ratchet."""
+"""The Signal protocol (version 3) of the simulated phones: X3DH, the double ratchet and sender keys."""

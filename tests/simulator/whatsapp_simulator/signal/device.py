@@ -1,4 +1,4 @@
-"""A phone's Signal identity: its keys, its prekeys and its sessions with other devices."""
+"""A phone's Signal identity: its keys, prekeys and sessions with other devices."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from whatsapp_simulator.signal.sender_keys import OwnSenderKey, ReceivedSenderKe
 _SIGNED_PREKEY_ID = 1
 _MAX_SESSIONS = 10
 _MAX_UNUSED_PREKEYS = 500
-#: Old chains of the same sender that messages may still come from.
+#: Number of chains stored per sender; messages of older ones may still arrive.
 _MAX_CHAINS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedKeys:
-    """A bundle together with the signature over the signed prekey."""
+    """A bundle and the signature of its signed prekey."""
 
     bundle: ratchet.Bundle
     signature: bytes
@@ -27,9 +27,9 @@ class PublishedKeys:
 
 @dataclass(slots=True)
 class SignalDevice:
-    """The keys of one phone. `sessions`: address → ratchets, the one to send with first.
+    """The keys of one phone. `sessions`: address → ratchets; the first one is used for sending.
 
-    sender_keys: group → the chain to write with; received_keys: group and address → chains, the newest first.
+    sender_keys: group → the phone's own chain; received_keys: group and address → chains, newest first.
     """
 
     identity: KeyPair
@@ -43,12 +43,12 @@ class SignalDevice:
 
     @classmethod
     def create(cls, random: Random) -> SignalDevice:
-        """A phone with new keys."""
+        """Create a phone with new keys."""
         registration_id = int.from_bytes(random(2), "big") % 16380 + 1
         return cls(key_pair(random(32)), registration_id, key_pair(random(32)))
 
     def publish(self, random: Random) -> PublishedKeys:
-        """A bundle with a prekey that is given out once."""
+        """A bundle with a new one-time prekey."""
         prekey_id, prekey = self.next_prekey_id, key_pair(random(32))
         self.next_prekey_id = prekey_id % 0xFFFFFE + 1
         self.prekeys[prekey_id] = prekey
@@ -69,47 +69,47 @@ class SignalDevice:
         return bool(self.sessions.get(str(address)))
 
     def start_session(self, address: Jid, bundle: ratchet.Bundle, random: Random) -> None:
-        """Start a new session with a device; from now on it is the one to send with."""
+        """Start a new session with a device and use it for sending from now on."""
         self._promote(address, ratchet.initiate(self.identity, self.registration_id, bundle, random))
 
     def forget(self, address: Jid) -> None:
-        """Drop the sessions with a device that is no more."""
+        """Delete the sessions with a device that no longer exists."""
         self.sessions.pop(str(address), None)
         for key in self.sender_keys.values():
             if str(address) in key.shared:
                 key.shared.remove(str(address))
 
     def sender_key(self, chat: str, random: Random) -> OwnSenderKey:
-        """The chain to write to a group with."""
+        """The phone's own chain for a group; created if necessary."""
         if chat not in self.sender_keys:
             self.sender_keys[chat] = OwnSenderKey.create(random)
         return self.sender_keys[chat]
 
     def take_sender_key(self, chat: str, address: Jid, distribution: bytes) -> None:
-        """Somebody handed out a chain for a group; SignalError if it is malformed."""
+        """Store the chain that a device distributed for a group; SignalError if it is malformed."""
         received = ReceivedSenderKey.parse(distribution)
         chains = self.received_keys.setdefault(f"{chat} {address}", [])
         if chains and chains[0].id == received.id:
-            # The same chain is handed out with every message: what was skipped in it must not be lost.
+            # A sender may distribute the same chain several times; its skipped message keys must not be lost.
             return
         self.received_keys[f"{chat} {address}"] = [received, *chains][:_MAX_CHAINS]
 
     def decrypt_for_group(self, chat: str, address: Jid, data: bytes) -> bytes:
-        """Decrypt what a device wrote to a group ("skmsg"); SignalError if no chain of it fits."""
+        """Decrypt a device's message to a group ("skmsg"); SignalError if none of its chains matches."""
         reason = SignalError(f"no sender key of {address} for {chat}")
         for chain in self.received_keys.get(f"{chat} {address}", ()):
             try:
                 return chain.decrypt(data)
-            except SignalError as error:
-                reason = error
+            except SignalError as exc:
+                reason = exc
         raise reason
 
     def encrypt(self, address: Jid, plaintext: bytes, random: Random) -> tuple[str, bytes]:
-        """Encrypt for a device with which there is a session: ("msg" or "pkmsg", bytes)."""
+        """Encrypt for a device with an existing session; returns ("msg" or "pkmsg", bytes)."""
         return self.sessions[str(address)][0].encrypt(pad(plaintext, random(1)[0] % 15 + 1))
 
     def decrypt(self, address: Jid, kind: str, data: bytes, random: Random) -> bytes:
-        """Decrypt what a device sent as `kind`; SignalError if no session fits."""
+        """Decrypt a device's message of this kind ("msg" or "pkmsg"); SignalError if no session matches."""
         if kind == "pkmsg":
             opening = messages.parse_prekey_message(data)
             return unpad(self._decrypt_opening(address, opening, random))
@@ -127,7 +127,7 @@ class SignalDevice:
         if opening.prekey_id is not None:
             prekey = self.prekeys.get(opening.prekey_id)
             if prekey is None:
-                raise SignalError(f"no prekey {opening.prekey_id}: it was used before")
+                raise SignalError(f"no prekey {opening.prekey_id}: it was already used")
         state = ratchet.respond(self.identity, self.signed_prekey, prekey, opening)
         plaintext = state.decrypt(inner, random)
         self._promote(address, state)
@@ -140,8 +140,8 @@ class SignalDevice:
         for state in self.sessions.get(str(address), []):
             try:
                 plaintext = state.decrypt(message, random)
-            except SignalError as error:
-                reason = error
+            except SignalError as exc:
+                reason = exc
                 continue
             self._promote(address, state)
             return plaintext

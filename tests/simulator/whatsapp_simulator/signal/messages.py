@@ -14,7 +14,7 @@ _MAC_SIZE = 8
 
 @dataclass(frozen=True, slots=True)
 class SignalMessage:
-    """A message inside a session ("msg"); `body` is what the authentication code covers."""
+    """A message inside a session ("msg"); body: the bytes that the authentication code covers."""
 
     ratchet: bytes
     counter: int
@@ -78,12 +78,12 @@ def _fields(data: bytes) -> wire.Fields:
         raise SignalError("not a message of Signal version 3")
     try:
         return wire.decode(data[1:])
-    except wire.WireError as error:
-        raise SignalError(f"malformed message: {error}") from error
+    except wire.WireError as exc:
+        raise SignalError(f"malformed message: {exc}") from exc
 
 
 def _key(fields: wire.Fields, number: int) -> bytes:
     value = fields.raw(number)
     if len(value) != 33 or value[:1] != KEY_TYPE:
-        raise SignalError("a public key does not have the expected form")
+        raise SignalError("a public key does not have the expected format")
     return value[1:]

@@ -17,7 +17,7 @@ _BLOCK_BITS = 128
 
 
 class SignalError(ValueError):
-    """A message cannot be decrypted: no session, wrong keys, or not the expected format."""
+    """A message cannot be decrypted: no session, wrong keys, or a malformed message."""
 
 
 def derive(secret: bytes, info: bytes, size: int, salt: bytes | None = None) -> bytes:
@@ -32,12 +32,12 @@ def next_root(root: bytes, secret: bytes) -> tuple[bytes, bytes]:
 
 
 def next_chain(chain_key: bytes) -> bytes:
-    """The chain key after this one."""
+    """The next chain key."""
     return hmac.digest(chain_key, b"\x02", hashlib.sha256)
 
 
 def message_seed(chain_key: bytes) -> bytes:
-    """What the keys of the message at this place in the chain are derived from."""
+    """The seed for the message keys at this position in the chain."""
     return hmac.digest(chain_key, b"\x01", hashlib.sha256)
 
 
@@ -68,8 +68,8 @@ class MessageKeys:
             padded = decryptor.update(ciphertext) + decryptor.finalize()
             unpadder = padding.PKCS7(_BLOCK_BITS).unpadder()
             return unpadder.update(padded) + unpadder.finalize()
-        except ValueError as error:
-            raise SignalError(f"malformed ciphertext: {error}") from None
+        except ValueError as exc:
+            raise SignalError(f"malformed ciphertext: {exc}") from None
 
     def authenticate(self, sender: bytes, receiver: bytes, message: bytes) -> bytes:
         """The 8 bytes that follow a message between two identities (32-byte public keys)."""
@@ -83,8 +83,8 @@ def pad(plaintext: bytes, size: int) -> bytes:
 
 
 def unpad(plaintext: bytes) -> bytes:
-    """Take off what `pad` appended; SignalError if it is not there."""
+    """Remove the padding of `pad`; SignalError if it is invalid."""
     size = plaintext[-1] if plaintext else 0
     if not 0 < size <= len(plaintext) or plaintext[-size:] != bytes((size,)) * size:
-        raise SignalError("the plaintext is not padded as it should be")
+        raise SignalError("the padding of the plaintext is invalid")
     return plaintext[:-size]

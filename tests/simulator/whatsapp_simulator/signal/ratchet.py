@@ -1,4 +1,4 @@
-"""One double ratchet: the state that two devices share after X3DH."""
+"""The double ratchet: the state that two devices share after X3DH."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_RECEIVING = 5
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """The public keys with which a session with a device is started."""
+    """The public keys that are needed to start a session with a device."""
 
     registration_id: int
     identity: bytes
@@ -28,7 +28,7 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What a "pkmsg" repeats until the other side has answered."""
+    """The data that every "pkmsg" contains until the other side has answered."""
 
     registration_id: int
     prekey_id: int | None
@@ -38,7 +38,7 @@ class Opening:
 
 @dataclass(slots=True)
 class ReceivingChain:
-    """The messages that the other side encrypts under one of its ratchet keys; skipped: counter → key seed."""
+    """The chain of messages that the other side encrypts with one ratchet key; skipped: counter → key seed."""
 
     ratchet: bytes
     key: bytes
@@ -48,7 +48,7 @@ class ReceivingChain:
 
 @dataclass(slots=True)
 class Ratchet:
-    """The state of one session. `base_key` tells sessions with the same device apart."""
+    """The state of one session. `base_key` distinguishes sessions with the same device."""
 
     base_key: bytes
     local_identity: bytes
@@ -62,7 +62,7 @@ class Ratchet:
     opening: Opening | None = None
 
     def encrypt(self, plaintext: bytes) -> tuple[str, bytes]:
-        """Encrypt the next message: ("msg" or "pkmsg", its bytes)."""
+        """Encrypt the next message; returns ("msg" or "pkmsg", bytes)."""
         keys = MessageKeys.from_seed(message_seed(self.sending_key))
         body = messages.body(self.sender.public, self.sending_index, self.previous_index, keys.encrypt(plaintext))
         message = body + keys.authenticate(self.local_identity, self.remote_identity, body)
@@ -82,7 +82,7 @@ class Ratchet:
         return "pkmsg", wrapped.serialized
 
     def decrypt(self, message: messages.SignalMessage, random: Random) -> bytes:
-        """Decrypt a message of this session; SignalError if it is none, and then nothing has changed."""
+        """Decrypt a message of this session. On SignalError the state is unchanged."""
         chain = next((chain for chain in self.receiving if chain.ratchet == message.ratchet), None)
         root = b""
         if chain is None:
@@ -91,7 +91,7 @@ class Ratchet:
         index, key, skipped = self._advance(chain, message.counter)
         seed = skipped.pop(message.counter, None)
         if seed is None:
-            raise SignalError(f"the key of message {message.counter} was used before")
+            raise SignalError(f"the key of message {message.counter} was already used")
         keys = MessageKeys.from_seed(seed)
         expected = keys.authenticate(self.remote_identity, self.local_identity, message.body)
         if not hmac.compare_digest(expected, message.mac):
@@ -150,7 +150,7 @@ def initiate(identity: KeyPair, registration_id: int, bundle: Bundle, random: Ra
 def respond(
     identity: KeyPair, signed_prekey: KeyPair, prekey: KeyPair | None, message: messages.PreKeyMessage
 ) -> Ratchet:
-    """The session that somebody else started with this "pkmsg"."""
+    """The session that another device started with this "pkmsg"."""
     secrets = [
         signed_prekey.agree(message.identity),
         identity.agree(message.base_key),

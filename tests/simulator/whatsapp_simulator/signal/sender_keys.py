@@ -1,4 +1,4 @@
-"""Sender keys: in a group, a device encrypts once for everybody with a chain that it handed to each of them."""
+"""Sender keys: a device encrypts a group message once, with a chain that it has sent to every member."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_SKIP = 2000
 
 @dataclass(slots=True)
 class OwnSenderKey:
-    """The chain with which a phone writes to a group. shared: the addresses of the devices that have it."""
+    """A phone's own chain for a group. shared: the addresses of the devices that have it."""
 
     id: int
     chain: bytes
@@ -33,11 +33,11 @@ class OwnSenderKey:
 
     @classmethod
     def create(cls, random: Random) -> OwnSenderKey:
-        """A new chain."""
+        """Create a chain."""
         return cls(int.from_bytes(random(4), "big") >> 1, random(32), key_pair(random(32)))
 
     def distribution(self) -> bytes:
-        """What others need to read from here on."""
+        """The message that lets others decrypt from the current iteration on."""
         fields = wire.encode((1, self.id), (2, self.iteration), (3, self.chain), (4, self.signing.serialized))
         return _VERSION + fields
 
@@ -51,7 +51,7 @@ class OwnSenderKey:
 
 @dataclass(slots=True)
 class ReceivedSenderKey:
-    """Somebody else's chain; skipped: iteration → seed of the keys of a message that did not come yet."""
+    """The chain of another device; skipped: iteration → key seed of a message that has not arrived yet."""
 
     id: int
     chain: bytes
@@ -61,15 +61,15 @@ class ReceivedSenderKey:
 
     @classmethod
     def parse(cls, distribution: bytes) -> ReceivedSenderKey:
-        """Read what `OwnSenderKey.distribution` made; SignalError if it is malformed."""
+        """Parse the result of `OwnSenderKey.distribution`; SignalError if it is malformed."""
         fields = _fields(distribution)
         key = fields.raw(4)
         if len(key) != 33 or key[:1] != KEY_TYPE or len(fields.raw(3)) != 32:
-            raise SignalError("a sender key does not have the expected form")
+            raise SignalError("a sender key does not have the expected format")
         return cls(fields.number(1), fields.raw(3), fields.number(2), key[1:])
 
     def decrypt(self, data: bytes) -> bytes:
-        """Decrypt a "skmsg"; SignalError if it is of another chain or was read before, and then nothing has changed."""
+        """Decrypt a "skmsg"; SignalError, without a state change, if it is from another chain or was already read."""
         body, signature = data[:-_SIGNATURE_SIZE], data[-_SIGNATURE_SIZE:]
         fields = _fields(body)
         if fields.number(1) != self.id:
@@ -82,7 +82,7 @@ class ReceivedSenderKey:
         if iteration < self.iteration:
             seed = self.skipped.pop(iteration, None)
             if seed is None:
-                raise SignalError(f"the key of message {iteration} was used before")
+                raise SignalError(f"the key of message {iteration} was already used")
             return seed
         if iteration - self.iteration > _MAX_SKIP:
             raise SignalError("too many messages are missing before this one")
@@ -106,5 +106,5 @@ def _fields(data: bytes) -> wire.Fields:
         raise SignalError("not a message of Signal version 3")
     try:
         return wire.decode(data[1:])
-    except wire.WireError as error:
-        raise SignalError(f"malformed message: {error}") from error
+    except wire.WireError as exc:
+        raise SignalError(f"malformed message: {exc}") from exc

@@ -1,6 +1,6 @@
-"""What the server does with each stanza of a client: one module per family, found through `registry`.
+"""The server's handlers for client stanzas: one module per family, registered in `registry`.
 
-To teach the simulator a new family, add a module here with `@on` or `@on_iq` handlers and import it below.
+To support a new family, add a module with `@on` or `@on_iq` handlers and import it below.
 """
 
 from whatsapp_simulator.stanzas import (

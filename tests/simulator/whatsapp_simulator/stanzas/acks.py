@@ -1,4 +1,4 @@
-"""Confirmations by the client of what it was sent."""
+"""Acks: the client confirms stanzas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from whatsapp_simulator.stanzas.registry import Context, on
 
 @on("ack")
 def ack(context: Context) -> None:
-    """A message is only done with a receipt: an ack alone also follows a message that could not be decrypted."""
+    """Confirm a stanza. Messages need a receipt: clients also ack messages that they could not decrypt."""
     kind = context.node.get("class")
     key = pending_key(kind, context.node)
     device = context.link.device

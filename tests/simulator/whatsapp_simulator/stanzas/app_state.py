@@ -1,4 +1,4 @@
-"""The app state: clients ask for what is new in a collection, and put changes there."""
+"""The app state: clients fetch the new patches of a collection and append their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from whatsapp_simulator.stanzas.registry import Context, IqError, on_iq
 
 @on_iq("w:sync:app:state", "set")
 def sync(context: Context) -> list[Node]:
-    """Each `collection` with a patch is changed; each without one gets the patches after the version it names."""
+    """Apply the patch of each `collection` that has one; for the others, return the patches after the given version."""
     request = context.node.child("sync")
     if request is None:
         raise IqError(400, "bad-request")

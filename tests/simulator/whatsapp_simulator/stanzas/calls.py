@@ -1,4 +1,4 @@
-"""Calls: what clients say of them."""
+"""Calls: clients reject them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from whatsapp_simulator.stanzas.registry import Context, on
 
 @on("call")
 def call(context: Context) -> None:
-    """The client rejects a call."""
+    """Reject a call."""
     node = context.node
     context.link.send(Node("ack", {"class": "call", "id": node.get("id"), "from": node.jid("to") or SERVER}))
     rejected = node.child("reject")

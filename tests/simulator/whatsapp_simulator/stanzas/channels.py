@@ -1,4 +1,4 @@
-"""Channels: clients read, react, post, and say what they have seen. Following and the like is in `mex`."""
+"""Channels: clients read, react, post and report viewed posts. Following and similar actions are in `mex`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COUNT = 100
 
 
 def message(context: Context, to: Jid) -> None:
-    """A client reacts to a post, or posts in its own channel."""
+    """Handle a reaction to a post, or a post in the client's own channel."""
     node, network = context.node, context.network
     person, _ = context.owner
     attrs: Attrs = {"class": "message", "id": node.get("id"), "from": to, "t": str(network.world.now())}
@@ -32,7 +32,7 @@ def message(context: Context, to: Jid) -> None:
 
 
 def viewed(context: Context, to: Jid) -> None:
-    """A client has shown posts to somebody."""
+    """Record that the client has viewed posts."""
     channel = context.network.world.channels.find(to)
     listed = context.node.child("list")
     if channel is None or listed is None or context.node.get("type") != "view":
@@ -43,12 +43,12 @@ def viewed(context: Context, to: Jid) -> None:
         if post is not None and phone not in post.viewers:
             post.viewers.append(phone)
     context.network.world.channels.touch(channel)
-    context.network.bell.ring(str(to))
+    context.network.notifier.notify(str(to))
 
 
 @on_iq("newsletter", "get")
 def read(context: Context) -> list[Node]:
-    """Posts of a channel (`messages`), or only their counts (`message_updates`)."""
+    """Return posts of a channel (`messages`), or only their counts (`message_updates`)."""
     if (asked := context.node.child("messages")) is not None:
         channel = _channel(context, asked.jid("jid"))
         before = int(asked.get("before") or 0)
@@ -66,14 +66,14 @@ def read(context: Context) -> list[Node]:
 
 @on_iq("newsletter", "set")
 def subscribe(context: Context) -> list[Node]:
-    """The client wants counts as they change; it is told how long that lasts, and asks for them all the same."""
+    """Subscribe to live counts: returns the duration of the subscription. Clients still poll the counts."""
     _channel(context, context.node.jid("to"))
     return [Node("live_updates", {"duration": str(_LIVE_SECONDS)})]
 
 
 @on_iq("tos", "set")
 def accept_terms(_: Context) -> list[Node]:
-    """Whoever creates a channel has agreed to something first."""
+    """Accept the terms that a client must agree to before it creates a channel."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Linked devices: linking by code, and unlinking by the client."""
+"""Linked devices: linking by pairing code, and logout by the client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from whatsapp_simulator.stanzas.registry import Context, IqError, on_iq
 
 @on_iq("md", "set")
 def companion(context: Context) -> list[Node]:
-    """Either a step of linking by code, or the client logs out."""
+    """Handle a step of linking by pairing code, or a logout."""
     step = context.node.child("link_code_companion_reg")
     if step is not None:
         return _link_code(context, step)

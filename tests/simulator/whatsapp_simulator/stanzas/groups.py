@@ -1,4 +1,4 @@
-"""Groups: clients list, read, create and change them."""
+"""Groups: clients list, query, create and change them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SETTINGS = {setting.value: setting for setting in Setting}
 
 @on_iq("w:g2", "get")
 def query(context: Context) -> list[Node]:
-    """The client's groups (`participating`), one of them (`query`), or something of one."""
+    """Return the client's groups (`participating`), one group (`query`), or a property of one."""
     world, node = context.network.world, context.node
     person, _ = context.owner
     if node.child("participating") is not None:
@@ -35,14 +35,14 @@ def query(context: Context) -> list[Node]:
 
 @on_iq("w:g2", "set")
 def change(context: Context) -> list[Node]:
-    """The client creates a group or changes one."""
+    """Create or change a group."""
     children = context.node.children
     if not children:
         raise IqError(400, "bad-request")
     try:
         return _change(context, children[0])
-    except GroupError as error:
-        raise IqError(error.status, error.code) from error
+    except GroupError as exc:
+        raise IqError(exc.status, exc.code) from exc
 
 
 def _change(context: Context, asked: Node) -> list[Node]:

@@ -1,4 +1,4 @@
-"""Messages of clients: to the phones of the simulator, and on to the devices of other clients."""
+"""Messages from clients: delivered to the simulated phones and to the devices of other clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from whatsapp_simulator.world.model import Device, Person
 
 @on("message")
 def message(context: Context) -> None:
-    """Confirm the message to the sender, and pass each encrypted copy on to its device."""
+    """Ack the message to the sender, and deliver each encrypted copy to its device."""
     sender, device = context.owner
     node, world = context.node, context.network.world
     to = node.jid("to")
@@ -44,7 +44,7 @@ def message(context: Context) -> None:
 
 
 def _readers(context: Context, sender: Person, to: Jid | None) -> list[Person] | int:
-    """Who a message is for, or the error for its sender."""
+    """The recipients of a message, or the error code for its sender."""
     world = context.network.world
     if to is not None and to.server == BROADCAST:
         return []
@@ -56,8 +56,8 @@ def _readers(context: Context, sender: Person, to: Jid | None) -> list[Person] |
             group.require_member(sender.phone)
             if group.announce:
                 group.require_admin(sender.phone)
-        except GroupError as error:
-            return error.status
+        except GroupError as exc:
+            return exc.status
         return [person for phone in group.members if (person := world.get(phone))]
     recipient = world.find(to)
     return 404 if recipient is None else [recipient]
@@ -70,7 +70,7 @@ def _to_one(context: Context, sender: Person, device: Device, recipient: Person)
         if owner is None:
             continue
         if address.device == 0:
-            incoming = receiving.Incoming(node.get("id"), sender, device, world.now(), "", encrypted, None)
+            incoming = receiving.EncryptedMessage(node.get("id"), sender, device, world.now(), "", encrypted, None)
             receiving.receive(context.network, owner, incoming)
         elif target := owner.devices.get(address.device):
             attrs = _relayed(context, sender, device)
@@ -83,7 +83,7 @@ def _to_one(context: Context, sender: Person, device: Device, recipient: Person)
 
 
 def _to_many(context: Context, sender: Person, device: Device, chat: Jid, readers: list[Person]) -> None:
-    """To a group or a status: what is encrypted for all, and with it the copies for single devices, if any."""
+    """Deliver to a group or status: the part that is encrypted for all, and the copies for single devices, if any."""
     network, node = context.network, context.node
     shared = next((part for part in node.walk("enc") if part.get("type") == "skmsg"), None)
     people = {person.phone: person for person in readers} if shared else {}
@@ -97,7 +97,7 @@ def _to_many(context: Context, sender: Person, device: Device, chat: Jid, reader
     for person in people.values():
         direct = copies.get((person.phone, 0))
         if direct or shared:
-            incoming = receiving.Incoming(
+            incoming = receiving.EncryptedMessage(
                 node.get("id"), sender, device, network.world.now(), str(chat), direct, shared
             )
             receiving.receive(network, person, incoming)
@@ -108,7 +108,7 @@ def _to_many(context: Context, sender: Person, device: Device, chat: Jid, reader
 
 
 def _copies(node: Node) -> Iterator[tuple[Jid, Node]]:
-    """The encrypted copies of a message by device; a retry has a single one, for `participant` or for `to`."""
+    """The encrypted copies of a message by device; a retry has only one, for `participant` or `to`."""
     participants = node.child("participants")
     for target in participants.walk("to") if participants else [node]:
         address = target.jid("jid") or target.jid("participant") or target.jid("to")
@@ -137,7 +137,7 @@ def _relayed(context: Context, sender: Person, device: Device) -> Attrs:
 
 
 def _devices_hash(people: list[Person]) -> str:
-    """A hash of all devices a message goes to; a client whose own differs asks for the devices again."""
+    """A hash of all recipient devices; a client with a different hash queries the devices again."""
     addresses = [
         (person.lid, number)
         for person in {person.phone: person for person in people}.values()

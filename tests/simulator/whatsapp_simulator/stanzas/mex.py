@@ -1,4 +1,4 @@
-"""GraphQL inside an iq: queries have numbers, and both variables and answers are JSON."""
+"""GraphQL inside an iq: queries are identified by number; variables and results are JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Query = Callable[[Context, dict[str, Any]], dict[str, Any]]
 
 @on_iq("w:mex", "get")
 def mex(context: Context) -> list[Node]:
-    """Answer a query by its number."""
+    """Run the query with this number."""
     asked = context.node.child("query")
     query = _QUERIES.get(asked.get("query_id")) if asked else None
     if asked is None or query is None:
@@ -26,16 +26,16 @@ def mex(context: Context) -> list[Node]:
     try:
         variables = json.loads(asked.data)["variables"]
         answer: dict[str, Any] = {"data": query(context, variables)}
-    except (ValueError, KeyError, TypeError) as error:
-        raise IqError(400, "bad-request") from error
-    except _NotFound:
+    except (ValueError, KeyError, TypeError) as exc:
+        raise IqError(400, "bad-request") from exc
+    except _NotFoundError:
         extensions = {"error_code": 404, "is_retryable": False, "severity": "CRITICAL"}
         answer = {"data": None, "errors": [{"message": "Not Found", "path": [], "extensions": extensions}]}
     return [Node("result", {}, json.dumps(answer).encode())]
 
 
-class _NotFound(Exception):
-    """There is no such channel."""
+class _NotFoundError(Exception):
+    """The channel does not exist."""
 
 
 def _one(context: Context, variables: dict[str, Any]) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def _one(context: Context, variables: dict[str, Any]) -> dict[str, Any]:
     else:
         channel = world.channels.find(parse(asked["key"]))
     if channel is None:
-        raise _NotFound
+        raise _NotFoundError
     return {"xwa2_newsletter": channels.to_json(channel, context.owner[0].phone)}
 
 
@@ -96,7 +96,7 @@ def _about(context: Context, variables: dict[str, Any]) -> dict[str, Any]:
 def _named(context: Context, variables: dict[str, Any]) -> Channel:
     channel = context.network.world.channels.find(parse(variables["newsletter_id"]))
     if channel is None:
-        raise _NotFound
+        raise _NotFoundError
     return channel
 
 

@@ -1,4 +1,4 @@
-"""Prekeys: clients put theirs on the server and fetch those of others."""
+"""Prekeys: clients upload their own and fetch those of others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whatsapp_simulator.stanzas.registry import Context, IqError, on_iq
 
 @on_iq("encrypt", "set")
 def upload(context: Context) -> list[Node]:
-    """The client uploads prekeys."""
+    """Store the client's prekeys."""
     person, device = context.owner
     keys, signed = context.node.child("list"), context.node.child("skey")
     if keys is None or signed is None:
@@ -27,7 +27,7 @@ def upload(context: Context) -> list[Node]:
 
 @on_iq("encrypt", "get")
 def query(context: Context) -> list[Node]:
-    """How many prekeys of the client are left (`count`), or the keys of others (`key`)."""
+    """Return the number of the client's remaining prekeys (`count`), or the keys of others (`key`)."""
     if context.node.child("count") is not None:
         return [Node("count", {"value": str(len(context.owner[1].prekeys))})]
     wanted = context.node.child("key")

@@ -9,7 +9,7 @@ from whatsapp_simulator.world.groups import GroupError
 
 @on("presence")
 def online(context: Context) -> None:
-    """The client comes online or goes, or wants to be told when somebody does."""
+    """Set the client online or offline, or subscribe it to a person's presence."""
     node, network = context.node, context.network
     person, _ = context.owner
     if node.get("type") != "subscribe":
@@ -25,7 +25,7 @@ def online(context: Context) -> None:
 
 @on("chatstate")
 def typing(context: Context) -> None:
-    """The client types, records or stops."""
+    """Show the client as typing, recording or paused."""
     network, to = context.network, context.node.jid("to")
     person, _ = context.owner
     state = next((child for child in context.node.children), None)
@@ -35,5 +35,5 @@ def typing(context: Context) -> None:
     recording = state.tag == presence.COMPOSING and state.get("media") == "audio"
     try:
         presence.type_to(network, person, chat, presence.RECORDING if recording else state.tag)
-    except GroupError as error:
-        raise IqError(error.status, error.code) from error
+    except GroupError as exc:
+        raise IqError(exc.status, exc.code) from exc

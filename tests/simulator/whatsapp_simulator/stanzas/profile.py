@@ -1,4 +1,4 @@
-"""Profiles: pictures, "about", privacy settings, and who is blocked."""
+"""Profiles: profile picture, "about" text, privacy settings and block list."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PRIVACY = ("groupadd", "last", "status", "profile", "readreceipts", "online", "
 
 @on_iq("w:profile:picture", "get")
 def picture(context: Context) -> list[Node]:
-    """Where to get somebody's picture."""
+    """Return the location of a person's profile picture."""
     target = context.node.jid("target")
     person = context.network.world.find(target) if target else context.owner[0]
     if person is None or not person.profile.picture:
@@ -21,7 +21,7 @@ def picture(context: Context) -> list[Node]:
     asked = context.node.child("picture")
     if asked is not None and asked.get("id") == person.profile.picture_id:
         return []
-    where = profiles.picture_place(context.network, person)
+    where = profiles.picture_location(context.network, person)
     kind = (asked.get("type") if asked else "") or "image"
     attrs = {"id": person.profile.picture_id, "type": kind, "url": where["url"], "direct_path": where["direct_path"]}
     return [Node("picture", attrs)]
@@ -29,7 +29,7 @@ def picture(context: Context) -> list[Node]:
 
 @on_iq("w:profile:picture", "set")
 def set_picture(context: Context) -> list[Node]:
-    """The client sets (or without a picture, removes) its own picture, or that of a group, which is not kept."""
+    """Set or remove the client's profile picture. A profile picture for a group is accepted, but not stored."""
     world = context.network.world
     target, new = context.node.jid("target"), context.node.child("picture")
     picture_id = str(int.from_bytes(world.random(4), "big"))
@@ -40,32 +40,32 @@ def set_picture(context: Context) -> list[Node]:
 
 @on_iq("status", "set")
 def about(context: Context) -> list[Node]:
-    """The client sets its "about" text."""
+    """Set the client's "about" text."""
     set_about(context, context.node.child_data("status").decode(errors="replace"))
     return []
 
 
 @on_iq("status", "get")
 def status_privacy(_: Context) -> list[Node]:
-    """Statuses go to all contacts."""
+    """Return the status privacy: statuses go to all contacts."""
     return [Node("privacy", {}, [Node("list", {"type": "contacts", "default": "true"})])]
 
 
 @on_iq("w:biz", "get")
 def business_profile(_: Context) -> list[Node]:
-    """Nobody is a business."""
+    """Report that there is no business profile."""
     raise IqError(404, "item-not-found")
 
 
 @on_iq("privacy", "get")
 def privacy_settings(context: Context) -> list[Node]:
-    """Everything is open to everybody, but for what the client changed."""
+    """Return the privacy settings: visible to all, except for settings that the client changed."""
     return [_settings(context.owner[0])]
 
 
 @on_iq("privacy", "set")
 def change_privacy(context: Context) -> list[Node]:
-    """Either the client changes a setting, or it hands a token for a contact, which nothing here ever asks for."""
+    """Change a privacy setting. Clients also send tokens for contacts here; the simulator ignores them."""
     changed = context.node.child("privacy")
     if changed is None:
         return []
@@ -77,13 +77,13 @@ def change_privacy(context: Context) -> list[Node]:
 
 @on_iq("blocklist", "get")
 def block_list(context: Context) -> list[Node]:
-    """Whom the client blocked."""
+    """Return the block list of the client."""
     return [_blocked(context, context.owner[0])]
 
 
 @on_iq("blocklist", "set")
 def block(context: Context) -> list[Node]:
-    """The client blocks or unblocks somebody; it is kept, and has no effect."""
+    """Block or unblock a person; this is stored, but has no effect on messages."""
     person, _ = context.owner
     item = context.node.child("item")
     other = context.network.world.find(item.jid("jid")) if item else None
@@ -97,7 +97,7 @@ def block(context: Context) -> list[Node]:
 
 @on_iq("disappearing_mode", "set")
 def disappearing_mode(_: Context) -> list[Node]:
-    """Messages never disappear here."""
+    """Accept the default timer for disappearing messages; messages never disappear here."""
     return []
 
 

@@ -1,4 +1,4 @@
-"""Receipts of clients: delivered, read, seen, and "send it again"."""
+"""Receipts from clients: delivered, read, viewed, and retry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from whatsapp_simulator.stanzas.registry import Context, on
 
 @on("receipt")
 def receipt(context: Context) -> None:
-    """Confirm it, and pass it on to whom it is for."""
+    """Ack the receipt and forward it to the author of the message."""
     node, network = context.node, context.network
     to = node.jid("to")
     kind = node.get("type")
@@ -34,7 +34,7 @@ def receipt(context: Context) -> None:
 
 
 def _pass_on(context: Context, author: Jid, chat: Jid | None) -> None:
-    """To the author of the messages that the receipt is for; chat: the group or status they were in."""
+    """Forward a receipt to the author of its messages; chat: their group or `status@broadcast`."""
     reader, device = context.owner
     node, network = context.node, context.network
     kind = node.get("type")

@@ -1,4 +1,4 @@
-"""Which function handles which stanza."""
+"""The registry of stanza handlers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """Where a stanza came from."""
+    """A stanza and its origin."""
 
     network: Network
     pairing: Pairing
@@ -28,14 +28,14 @@ class Context:
 
     @property
     def owner(self) -> tuple[Person, Device]:
-        """Whose stanza it is; IqError for a client that is not logged in."""
+        """The person and device that sent the stanza; IqError for a client that is not logged in."""
         if self.link.person is None or self.link.device is None:
             raise IqError(401, "not-authorized")
         return self.link.person, self.link.device
 
 
 class IqError(Exception):
-    """Answer an iq with this error."""
+    """Respond to an iq with this error."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(f"{code} {text}")
@@ -52,7 +52,7 @@ _iq_handlers: dict[tuple[str, str], IqHandler] = {}
 
 
 def on(*tags: str) -> Callable[[Handler], Handler]:
-    """Register the handler of stanzas with these tags."""
+    """Register a handler for stanzas with these tags."""
 
     def register(handler: Handler) -> Handler:
         for tag in tags:
@@ -63,7 +63,7 @@ def on(*tags: str) -> Callable[[Handler], Handler]:
 
 
 def on_iq(namespace: str, kind: str) -> Callable[[IqHandler], IqHandler]:
-    """Register the handler of iqs of a namespace and type ("get" or "set"); it returns the result's content."""
+    """Register a handler for iqs of a namespace and type ("get" or "set"); it returns the content of the result."""
 
     def register(handler: IqHandler) -> IqHandler:
         _iq_handlers[namespace, kind] = handler
@@ -73,17 +73,17 @@ def on_iq(namespace: str, kind: str) -> Callable[[IqHandler], IqHandler]:
 
 
 def dispatch(network: Network, pairing: Pairing, link: Link, node: Node) -> None:
-    """Handle one stanza of a client."""
+    """Handle one stanza from a client."""
     context = Context(network, pairing, link, node)
     if node.tag == "iq":
         _iq(context)
     elif handler := _handlers.get(node.tag):
         try:
             handler(context)
-        except IqError as error:
-            logger.warning("%s sent <%s>: %s", link.label, node.tag, error)
+        except IqError as exc:
+            logger.warning("%s sent <%s>: %s", link.label, node.tag, exc)
     else:
-        logger.warning("%s sent <%s>, which the simulator does not know", link.label, node.tag)
+        logger.warning("%s sent an unsupported stanza: <%s>", link.label, node.tag)
 
 
 def _iq(context: Context) -> None:
@@ -98,11 +98,11 @@ def _iq(context: Context) -> None:
     try:
         handler = _iq_handlers.get((node.get("xmlns"), kind))
         if handler is None:
-            logger.warning("%s asked %s %s, which the simulator does not know", link.label, kind, node.get("xmlns"))
+            logger.warning("%s sent an unsupported iq: %s %s", link.label, kind, node.get("xmlns"))
             raise IqError(501, "feature-not-implemented")
         content = handler(context)
-    except IqError as error:
-        refusal = Node("error", {"code": str(error.code), "text": error.text})
+    except IqError as exc:
+        refusal = Node("error", {"code": str(exc.code), "text": exc.text})
         link.send(Node("iq", {**attrs, "type": "error"}, [refusal]))
         return
     link.send(Node("iq", {**attrs, "type": "result"}, content or None))

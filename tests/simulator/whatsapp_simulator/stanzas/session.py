@@ -1,4 +1,4 @@
-"""The life of a session: keep-alive, becoming active, and what a client asks for or tells of itself."""
+"""Sessions: keep-alive, activation, media hosts and client information."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _MEDIA_SECONDS = 3600
 
 @on_iq("w:p", "get")
 def keep_alive(_: Context) -> list[Node]:
-    """Every 20 to 30 seconds."""
+    """Respond to a keep-alive, which clients send every 20 to 30 seconds."""
     return []
 
 
 @on_iq("passive", "set")
 def passive(context: Context) -> list[Node]:
-    """`active`: the client wants its stanzas; they follow the answer."""
+    """`active`: the client requests its pending stanzas; they follow the response."""
     if context.node.child("active") is not None:
         asyncio.get_running_loop().call_soon(_activate, context)
     else:
@@ -29,7 +29,7 @@ def passive(context: Context) -> list[Node]:
 
 @on_iq("w:m", "set")
 def media_hosts(context: Context) -> list[Node]:
-    """Where files go, and the word that lets the client put them there."""
+    """Return the media host, and the token that authorizes uploads."""
     attrs = {
         "auth": context.network.media_auth,
         "ttl": str(_MEDIA_SECONDS),
@@ -41,7 +41,7 @@ def media_hosts(context: Context) -> list[Node]:
 
 @on("ib")
 def client_information(_: Context) -> None:
-    """What the client tells of itself."""
+    """Ignore what the client reports about itself."""
 
 
 def _activate(context: Context) -> None:

@@ -1,4 +1,4 @@
-"""usync: who is on WhatsApp, with which hidden address and which devices."""
+"""usync: which phone numbers are on WhatsApp, their hidden addresses and their devices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whatsapp_simulator.world.world import PhoneError, normalize_phone
 
 @on_iq("usync", "get")
 def usync(context: Context) -> list[Node]:
-    """Answer for each user of the list what the query asks."""
+    """Return the queried properties for each user in the list."""
     request = context.node.child("usync")
     query = request.child("query") if request else None
     users = request.child("list") if request else None

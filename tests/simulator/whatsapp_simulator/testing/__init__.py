@@ -1,4 +1,4 @@
-"""For tests that need a WhatsApp: a simulator process, a client of its control API, and a plain neonize bot."""
+"""Helpers for tests: a simulator process, a client for its control API, and a plain neonize bot."""
 
 from whatsapp_simulator.testing.bot import BotError, BotProcess
 from whatsapp_simulator.testing.client import SimulatorClient, SimulatorError

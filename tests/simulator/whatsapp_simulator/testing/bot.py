@@ -1,4 +1,4 @@
-"""A plain neonize bot in a process of its own, driven and watched line by line."""
+"""A plain neonize bot in a separate process, controlled and observed through JSON lines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCRIPT = Path(__file__).with_name("bot_script.py")
 
 
 class BotError(Exception):
-    """A call of the neonize client raised; the message is its error's."""
+    """A call of the neonize client raised an exception; the message contains its type and text."""
 
 
 def jid(address: str) -> dict[str, str]:
@@ -29,7 +29,7 @@ def blob(data: bytes) -> dict[str, str]:
 
 
 class BotProcess:
-    """A running bot; make one with `start`. `events` is all it has said so far, oldest first."""
+    """A running bot; create it with `start`. events: all its events so far, oldest first."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.events: list[dict[str, Any]] = []
@@ -40,7 +40,7 @@ class BotProcess:
 
     @classmethod
     async def start(cls, session: Path, environment: Mapping[str, str], *options: str) -> BotProcess:
-        """Start a bot with its session in this file. Options: "echo" answers each text with "pong " and the text."""
+        """Start a bot with its session in this file. Option "echo": reply to each text with "pong " and the text."""
         with session.with_suffix(".log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -55,27 +55,27 @@ class BotProcess:
             )
         return cls(process)
 
-    async def wait_for(self, event: str, *, deadline: float = 20, **fields: Any) -> dict[str, Any]:
-        """The next event of this name with these fields, after the one that the last call of `wait_for` returned."""
-        position, found = await self._find(event, fields, self._seen, deadline)
+    async def wait_for(self, event: str, *, timeout_seconds: float = 20, **fields: Any) -> dict[str, Any]:
+        """The next event of this name with these fields, after the one that the previous `wait_for` returned."""
+        position, found = await self._find(event, fields, self._seen, timeout_seconds)
         self._seen = position
         return found
 
     async def send(self, to: str, text: str) -> dict[str, Any]:
         """Send a text to an address (`user@server`); returns the "sent" event, with `id` or `error`."""
-        # What the bot sees meanwhile is still to be waited for, so this leaves the position alone.
+        # Events that arrive in the meantime must remain available to `wait_for`, so the position stays unchanged.
         start = len(self.events)
         self.command(send=text, to=to)
         return (await self._find("sent", {"text": text}, start, 20))[1]
 
-    async def call(self, method: str, *args: Any, deadline: float = 20, **kwargs: Any) -> Any:
+    async def call(self, method: str, *args: Any, timeout_seconds: float = 20, **kwargs: Any) -> Any:
         """Call a method of the neonize client and return its result; BotError with its error.
 
-        Arguments that JSON has no form for: see bot_script.py; `jid` and `blob` here make two of them.
+        bot_script.py describes arguments that JSON cannot represent; `jid` and `blob` create two kinds of them.
         """
         start = len(self.events)
         self.command(call=method, args=args, kwargs=kwargs)
-        _, called = await self._find("called", {"call": method}, start, deadline)
+        _, called = await self._find("called", {"call": method}, start, timeout_seconds)
         if "error" in called:
             raise BotError(called["error"])
         return called["result"]
@@ -85,12 +85,12 @@ class BotProcess:
         return [found for found in self.events if found["event"] == event]
 
     def command(self, **fields: Any) -> None:
-        """Tell the bot to do something; see bot_script.py."""
+        """Send the bot a command; see bot_script.py."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(fields).encode() + b"\n")
 
     async def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill the process with SIGKILL."""
         if self._process.returncode is None:
             self._process.kill()
         await self._process.wait()
@@ -99,15 +99,17 @@ class BotProcess:
             self._process.stdin.close()
 
     async def _find(
-        self, event: str, fields: Mapping[str, Any], start: int, deadline: float
+        self, event: str, fields: Mapping[str, Any], start: int, timeout_seconds: float
     ) -> tuple[int, dict[str, Any]]:
-        """The first such event from a position on, and the position after it."""
+        """The position after the first matching event at or after `start`, and the event."""
         try:
-            async with asyncio.timeout(deadline):
+            async with asyncio.timeout(timeout_seconds):
                 return await self._next(event, fields, start)
         except TimeoutError:
             unseen = self.events[start:]
-            raise TimeoutError(f"no {event} {fields or ''} within {deadline} s; since the last one: {unseen}") from None
+            raise TimeoutError(
+                f"no {event} {fields or ''} within {timeout_seconds} s; since the last one: {unseen}"
+            ) from None
 
     async def _next(self, event: str, fields: Mapping[str, Any], position: int) -> tuple[int, dict[str, Any]]:
         while True:
@@ -116,7 +118,7 @@ class BotProcess:
                 if found["event"] == event and fields.items() <= found.items():
                     return position, found
             if self._reading.done():
-                raise RuntimeError(f"the bot ended while it was waited for {event!r}")
+                raise RuntimeError(f"the bot exited before the event {event!r}")
             self._changed.clear()
             await self._changed.wait()
 

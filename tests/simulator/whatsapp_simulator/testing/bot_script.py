@@ -1,9 +1,9 @@
-"""Run by `BotProcess`: a neonize client that tells its events as JSON lines and takes commands the same way.
+"""Run by `BotProcess`: a neonize client that writes its events as JSON lines and reads commands in the same format.
 
 Commands: `{"send": text, "to": address}`, `{"pairCode": phone}`, `{"logout": true}`, and `{"call": method, "args": […],
-"kwargs": {…}}`, which calls any method of the client and tells what it returned. What JSON has no form for is given as
-an object with one key: `jid` (text), `bytes` (base64), `enum` ("Presence.AVAILABLE"), `e2e` (a message as JSON),
-`event`, `content` and `info` (of an earlier message, by id), `last` (what the last call returned).
+"kwargs": {…}}`, which calls any method of the client and reports the result. Arguments that JSON cannot represent are
+objects with one key: `jid` (text), `bytes` (base64), `enum` ("Presence.AVAILABLE"), `e2e` (a message as JSON), `event`,
+`content` and `info` (of an earlier message, by id), `last` (the result of the previous call).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _PLAIN = {
     events.ConnectFailureEv: "connect-failure",
     events.StreamErrorEv: "stream-error",
 }
-#: Told with all that they say, under `data`.
-_WHOLE = {
+#: Events that are reported with their complete content as `data`.
+_WITH_DATA = {
     events.PresenceEv: "presence",
     events.ChatPresenceEv: "chat-presence",
     events.GroupInfoEv: "group-info",
@@ -52,63 +52,63 @@ _WHOLE = {
     events.CallTerminateEv: "call-terminate",
     events.PictureEv: "picture",
 }
-#: A message to a group comes twice when its sender also hands out its key, first with nothing but that.
+#: neonize reports a group message that also distributes a sender key twice, first with only these fields.
 _KEYS_ONLY = {"senderKeyDistributionMessage", "messageContextInfo"}
 _RECEIPTS = {1: "delivered", 4: "read", 6: "played"}
 _print_lock = threading.Lock()
-#: Standard output is the driver's alone: what the library prints there goes to standard error (see `main`).
-_told = os.fdopen(os.dup(1), "w")
-# neonize forgets to turn the answer of this one into bytes.
+#: Standard output is reserved for events; the library's own output is redirected to standard error (see `main`).
+_events_out = os.fdopen(os.dup(1), "w")
+# neonize does not convert the result of this function to bytes.
 _binder.gocode.DecryptPollVote.errcheck = _binder.consume_bytes_struct
 
 
-def tell(event: str, **fields: Any) -> None:
+def emit(event: str, **fields: Any) -> None:
     """Write one event."""
     with _print_lock:
-        _told.write(json.dumps({"event": event, "time": time.time(), **fields}) + "\n")
-        _told.flush()
+        _events_out.write(json.dumps({"event": event, "time": time.time(), **fields}) + "\n")
+        _events_out.flush()
 
 
 class Client(NewClient):  # type: ignore[misc]
-    """A client that also tells how waiting to be linked ended, which neonize only prints."""
+    """A client that also reports the login status, which neonize only prints."""
 
     def _NewClient__onLoginStatus(self, _: int, status: int) -> None:  # noqa: N802
-        tell("login-status", status=ctypes.string_at(status).decode())
+        emit("login-status", status=ctypes.string_at(status).decode())
 
 
 def main() -> None:
-    """Connect and stay."""
+    """Connect and run until the connection ends for good."""
     os.dup2(2, 1)
     session, options = sys.argv[1], sys.argv[2:]
     client = Client(session, uuid=session)
-    kept = [_watch(client, kind, name) for kind, name in _PLAIN.items()]
-    kept += [_watch(client, kind, name, whole=True) for kind, name in _WHOLE.items()]
-    calls = Calls(client)
+    handlers = [_watch(client, kind, name) for kind, name in _PLAIN.items()]
+    handlers += [_watch(client, kind, name, with_data=True) for kind, name in _WITH_DATA.items()]
+    calls = MethodCalls(client)
 
     def qr(_: NewClient, data: bytes) -> None:
-        tell("qr", qr=data.decode())
+        emit("qr", qr=data.decode())
 
     def paired(_: NewClient, event: Any) -> None:
-        tell("paired", phone=event.ID.User)
+        emit("paired", phone=event.ID.User)
 
     def logged_out(_: NewClient, event: Any) -> None:
-        tell("logged-out", onConnect=event.OnConnect)
+        emit("logged-out", onConnect=event.OnConnect)
 
     def receipt(_: NewClient, event: Any) -> None:
         kind, source = _RECEIPTS.get(event.Type, str(event.Type)), event.MessageSource
         chat = f"{source.Chat.User}@{source.Chat.Server}"
-        tell("receipt", ids=list(event.MessageIDs), kind=kind, sender=source.Sender.User, chat=chat)
+        emit("receipt", ids=list(event.MessageIDs), kind=kind, sender=source.Sender.User, chat=chat)
 
     def message(_: NewClient, event: Any) -> None:
         text, source, info = extract_text(event.Message), event.Info.MessageSource, event.Info
         calls.messages[info.ID] = event
         if info.Category == "peer":
-            tell("peer-message", id=info.ID)
+            emit("peer-message", id=info.ID)
             return
         if {field.name for field, _ in event.Message.ListFields()} <= _KEYS_ONLY:
-            tell("sender-key", id=info.ID)
+            emit("sender-key", id=info.ID)
             return
-        tell(
+        emit(
             "message",
             text=text,
             id=info.ID,
@@ -134,13 +134,13 @@ def main() -> None:
     client.event(events.ReceiptEv)(receipt)
     client.event(events.MessageEv)(message)
     threading.Thread(target=_commands, args=(client, calls), daemon=True).start()
-    tell("started")
+    emit("started")
     client.connect()
-    del kept
-    tell("ended")
+    del handlers
+    emit("ended")
 
 
-class Calls:
+class MethodCalls:
     """Calls methods of the client. messages: id → event."""
 
     def __init__(self, client: NewClient) -> None:
@@ -149,13 +149,13 @@ class Calls:
         self._last: Any = None
 
     def run(self, method: str, arguments: list[Any], named: dict[str, Any]) -> None:
-        """Call a method and tell what came of it."""
+        """Call a method and report its result or error."""
         try:
             values = {name: self._value(item) for name, item in named.items()}
             self._last = operator.attrgetter(method)(self._client)(*map(self._value, arguments), **values)
-            tell("called", call=method, result=_shown(self._last))
-        except Exception as error:
-            tell("called", call=method, error=f"{type(error).__name__}: {error}")
+            emit("called", call=method, result=_to_json(self._last))
+        except Exception as exc:
+            emit("called", call=method, error=f"{type(exc).__name__}: {exc}")
 
     def _value(self, item: Any) -> Any:
         if isinstance(item, list):
@@ -182,22 +182,22 @@ class Calls:
                 return self.messages[value].Info
             case "last":
                 return self._last
-        raise ValueError(f"unknown kind of argument: {kind}")
+        raise ValueError(f"unknown argument kind: {kind}")
 
 
-def _shown(result: Any) -> Any:
+def _to_json(result: Any) -> Any:
     if isinstance(result, Protobuf):
         return MessageToDict(result)
     if isinstance(result, bytes):
         return {"size": len(result), "sha256": hashlib.sha256(result).hexdigest()}
     if result is None or isinstance(result, str | int | float | bool):
         return result
-    return [_shown(item) for item in result]
+    return [_to_json(item) for item in result]
 
 
-def _watch(client: NewClient, kind: Any, name: str, *, whole: bool = False) -> Any:
+def _watch(client: NewClient, kind: Any, name: str, *, with_data: bool = False) -> Any:
     def handler(_: NewClient, event: Any) -> None:
-        tell(name, **({"data": MessageToDict(event)} if whole else {}))
+        emit(name, **({"data": MessageToDict(event)} if with_data else {}))
 
     client.event(kind)(handler)
     return handler
@@ -206,24 +206,24 @@ def _watch(client: NewClient, kind: Any, name: str, *, whole: bool = False) -> A
 def _send(client: NewClient, to: Any, text: str) -> None:
     began = time.time()
     try:
-        tell("sent", text=text, id=client.send_message(to, text).ID, began=began)
-    except Exception as error:
-        tell("sent", text=text, error=str(error), began=began)
+        emit("sent", text=text, id=client.send_message(to, text).ID, began=began)
+    except Exception as exc:
+        emit("sent", text=text, error=str(exc), began=began)
 
 
-def _commands(client: NewClient, calls: Calls) -> None:
+def _commands(client: NewClient, calls: MethodCalls) -> None:
     for line in sys.stdin:
         command = json.loads(line)
         if "send" in command:
             user, _, server = command["to"].partition("@")
             _send(client, build_jid(user, server), command["send"])
         elif "pairCode" in command:
-            tell("code", code=client.PairPhone(command["pairCode"], True))
+            emit("code", code=client.PairPhone(command["pairCode"], True))
         elif "call" in command:
             calls.run(command["call"], command.get("args", []), command.get("kwargs", {}))
         elif "logout" in command:
             client.logout()
-            tell("done")
+            emit("done")
 
 
 main()

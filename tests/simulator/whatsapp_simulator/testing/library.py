@@ -1,4 +1,4 @@
-"""The neonize of this environment with the simulator's root key in it, as another folder for PYTHONPATH."""
+"""A copy of the installed neonize with the simulator's root key, as a folder for PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from whatsapp_simulator import keys, patch, tokens
 
 
 def patched_neonize(folder: Path) -> Path:
-    """Make a folder for PYTHONPATH whose neonize trusts the simulator: links to the installed one, but its library."""
+    """Create a folder for PYTHONPATH with a neonize that trusts the simulator: links, and a patched library."""
     library = tokens.installed_library()
     if library is None:
         raise RuntimeError("neonize is not installed in this environment")
@@ -22,7 +22,7 @@ def patched_neonize(folder: Path) -> Path:
 
 
 def client_environment(folder: Path, proxy_port: int) -> dict[str, str]:
-    """What a client process needs in its environment to reach a simulator on this machine; files go to `folder`."""
+    """The environment variables for a client process of a simulator on this machine; files are written to `folder`."""
     keys.write_public(folder / "keys")
     path = folder / "path"
     if not path.exists():

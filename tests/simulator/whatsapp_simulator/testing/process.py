@@ -1,4 +1,4 @@
-"""A simulator in a process of its own, on free ports."""
+"""A simulator in a separate process, on free ports."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STOP_SECONDS = 15.0
 
 
 class SimulatorProcess:
-    """A running simulator; make one with `start`. Its log goes to `log`."""
+    """A running simulator; create it with `start`. log: its log file."""
 
     def __init__(self, process: asyncio.subprocess.Process, proxy_port: int, control_port: int, log: Path) -> None:
         self._process = process
@@ -27,7 +27,7 @@ class SimulatorProcess:
     async def start(
         cls, folder: Path, *, state_file: Path | None = None, proxy_port: int = 0, host: str = "127.0.0.1"
     ) -> SimulatorProcess:
-        """Start a simulator and wait until it is there; RuntimeError with its log if it does not come up."""
+        """Start a simulator and wait until it is ready; RuntimeError with its log if it does not start."""
         command = [sys.executable, "-m", "whatsapp_simulator", "serve", "--host", host, "--control-port", "0"]
         command += ["--proxy-port", str(proxy_port)]
         if state_file is not None:
@@ -50,7 +50,7 @@ class SimulatorProcess:
         return cls(process, ports["proxyPort"], ports["controlPort"], log)
 
     async def stop(self) -> int:
-        """End it with SIGTERM; returns its exit status."""
+        """Stop the process with SIGTERM; returns its exit status."""
         if self._process.returncode is None:
             self._process.terminate()
         async with asyncio.timeout(_STOP_SECONDS):
@@ -58,7 +58,7 @@ class SimulatorProcess:
         return self._process.returncode or 0
 
     async def kill(self) -> None:
-        """End it with SIGKILL."""
+        """Kill the process with SIGKILL."""
         if self._process.returncode is None:
             self._process.kill()
         await self._process.communicate()

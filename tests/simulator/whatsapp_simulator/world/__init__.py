@@ -1,1 +1,1 @@
-"""Who lives in the simulated network: people with phones, their linked devices, and what is kept of them."""
+"""The state of the simulated network: people, their phones and linked devices, groups, channels and files."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from whatsapp_simulator.protocol.jid import NEWSLETTER, Jid
 
-_KEPT_POSTS = 1000
+_MAX_POSTS = 1000
 
 
 @dataclass(slots=True)
@@ -53,12 +53,12 @@ class Channel:
         post = Post(self.next_server_id, post_id, plaintext, kind, media_type, timestamp)
         self.next_server_id += 1
         self.posts.append(post)
-        del self.posts[:-_KEPT_POSTS]
+        del self.posts[:-_MAX_POSTS]
         return post
 
 
 class Channels:
-    """All channels; whoever changes one says so with `touch`."""
+    """All channels; call `touch` after changing one."""
 
     def __init__(self, channels: Iterable[Channel] = ()) -> None:
         self._channels = {channel.id: channel for channel in channels}
@@ -68,7 +68,7 @@ class Channels:
         return iter(list(self._channels.values()))
 
     def find(self, address: Jid | None) -> Channel | None:
-        """The channel at an address."""
+        """The channel with this address."""
         return self._channels.get(address.user) if address and address.server == NEWSLETTER else None
 
     def by_invite(self, code: str) -> Channel | None:
@@ -80,15 +80,15 @@ class Channels:
         return [channel for channel in self._channels.values() if phone in (channel.owner, *channel.followers)]
 
     def add(self, channel: Channel) -> None:
-        """A new channel."""
+        """Create a channel."""
         self._channels[channel.id] = channel
         self.touch(channel)
 
     def touch(self, channel: Channel) -> None:
-        """Remember that this channel changed."""
+        """Mark a channel as changed."""
         self._touched[channel.id] = channel
 
     def take_touched(self) -> list[Channel]:
-        """Those that changed since the last call."""
+        """The channels that changed since the last call."""
         touched, self._touched = self._touched, {}
         return list(touched.values())

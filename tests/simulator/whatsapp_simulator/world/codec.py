@@ -1,4 +1,4 @@
-"""Dataclasses to JSON and back, by their type hints; bytes as base64. For the state file."""
+"""Convert dataclasses to JSON and back by their type hints, for the state file; bytes become base64."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _HANDLED_AS_IS = (str, int, float, bool, type(None))
 
 
 def to_json(value: Any) -> Any:
-    """A value made of dataclasses, lists, dicts, bytes and plain values as JSON data."""
+    """Convert dataclasses, lists, dicts, bytes and plain values to JSON data."""
     if dataclasses.is_dataclass(value):
         return {item.name: to_json(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, bytes):
@@ -25,11 +25,11 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if isinstance(value, _HANDLED_AS_IS):
         return value
-    raise TypeError(f"{type(value).__name__} has no form in the state file")
+    raise TypeError(f"{type(value).__name__} cannot be stored in the state file")
 
 
 def from_json(kind: Any, data: Any) -> Any:
-    """The reverse of `to_json` for a value of type `kind`; fields that are missing take their defaults."""
+    """The reverse of `to_json` for a value of type `kind`; missing fields get their defaults."""
     if dataclasses.is_dataclass(kind):
         made = typing.cast("Any", kind)
         hints = _hints(made)

@@ -1,4 +1,4 @@
-"""Failures on demand: which one is in force for whom, and for how long."""
+"""Injected failures: which one is active for which account, and for how long."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class FailureKind(StrEnum):
-    """What can be made to go wrong; see the control API for what each one does."""
+    """The kinds of failures; the control API documents what each one does."""
 
     DROP = "drop"
     UNAVAILABLE = "unavailable"
@@ -21,39 +21,41 @@ class FailureKind(StrEnum):
     REFUSE = "refuse"
 
 
-#: Over when they have struck the open connections, unless a time or a count is given.
-ONE_STRIKE = {FailureKind.DROP, FailureKind.REPLACED, FailureKind.LOGGED_OUT}
+#: These affect one connection, unless a duration or a count is given.
+ONE_CONNECTION = {FailureKind.DROP, FailureKind.REPLACED, FailureKind.LOGGED_OUT}
 
 
 @dataclass(slots=True)
 class Failure:
-    """A failure in force. `until`: Unix seconds; `strikes`: connections it may still hit; None means no limit."""
+    """An active failure. until: Unix seconds; remaining_connections: how many it may still affect; None: no limit."""
 
     kind: FailureKind
     until: float | None
-    strikes: int | None
-    delay: float
+    remaining_connections: int | None
+    delay_seconds: float
 
     def in_force(self, now: float) -> bool:
-        """Whether it still strikes."""
-        return (self.until is None or now < self.until) and (self.strikes is None or self.strikes > 0)
+        """Whether the failure is still active."""
+        return (self.until is None or now < self.until) and (
+            self.remaining_connections is None or self.remaining_connections > 0
+        )
 
 
-class FailureBoard:
-    """One failure per account at most, and one for everybody; an account's own goes before that."""
+class FailureRegistry:
+    """At most one failure per account and one for all clients; the account's own takes precedence."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._by_phone: dict[str, Failure] = {}
         self._everybody: Failure | None = None
 
-    def put(
-        self, phone: str | None, kind: FailureKind, *, seconds: float | None, count: int | None, delay: float
+    def set(
+        self, phone: str | None, kind: FailureKind, *, seconds: float | None, count: int | None, delay_seconds: float
     ) -> Failure:
-        """Put a failure in force for an account, or for everybody (None), in place of the one before."""
-        if kind in ONE_STRIKE and seconds is None and count is None:
+        """Activate a failure for an account or for all clients (None); replaces the previous one."""
+        if kind in ONE_CONNECTION and seconds is None and count is None:
             count = 1
-        failure = Failure(kind, None if seconds is None else self._clock() + seconds, count, delay)
+        failure = Failure(kind, None if seconds is None else self._clock() + seconds, count, delay_seconds)
         if phone is None:
             self._everybody = failure
         else:
@@ -61,26 +63,26 @@ class FailureBoard:
         return failure
 
     def clear(self, phone: str | None) -> None:
-        """End the failure of an account, or of everybody."""
+        """Clear the failure of an account, or the one for all clients (None)."""
         if phone is None:
             self._everybody = None
         else:
             self._by_phone.pop(phone, None)
 
-    def own(self, phone: str | None) -> Failure | None:
-        """The failure in force that was put for exactly this account, or for everybody (None)."""
+    def get(self, phone: str | None) -> Failure | None:
+        """The active failure that was set for exactly this account, or for all clients (None)."""
         failure = self._everybody if phone is None else self._by_phone.get(phone)
         return failure if failure and failure.in_force(self._clock()) else None
 
     def current(self, phone: str | None) -> Failure | None:
-        """The failure that a connection of this account (None: not linked yet) meets now."""
-        return (self.own(phone) if phone else None) or self.own(None)
+        """The failure that currently applies to connections of this account (None: unlinked client)."""
+        return (self.get(phone) if phone else None) or self.get(None)
 
-    def strike(self, phone: str | None, *kinds: FailureKind) -> Failure | None:
-        """Like `current`, but only one of these kinds, and it counts as a connection hit."""
+    def consume(self, phone: str | None, *kinds: FailureKind) -> Failure | None:
+        """Like `current`, but only for these kinds; counts as one affected connection."""
         failure = self.current(phone)
         if failure is None or failure.kind not in kinds:
             return None
-        if failure.strikes is not None:
-            failure.strikes -= 1
+        if failure.remaining_connections is not None:
+            failure.remaining_connections -= 1
         return failure

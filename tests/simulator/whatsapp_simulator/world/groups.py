@@ -10,7 +10,7 @@ from whatsapp_simulator.protocol.jid import GROUP, Jid
 
 
 class Role(StrEnum):
-    """What somebody may do in a group."""
+    """The role of a member in a group."""
 
     MEMBER = "member"
     ADMIN = "admin"
@@ -18,7 +18,7 @@ class Role(StrEnum):
 
 
 class GroupError(Exception):
-    """Something that a group does not allow; `status` is both the iq's and the control API's, `code` is stable."""
+    """An action is not allowed in a group. status: for the iq and the control API; code: a stable error code."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -28,10 +28,10 @@ class GroupError(Exception):
 
 @dataclass(slots=True)
 class Group:
-    """A group. members: phone number → role; people are phone numbers, times Unix seconds.
+    """A group. members: phone number → role; people are phone numbers, times are Unix seconds.
 
-    announce: only admins write; locked: only admins change subject and description; ephemeral: seconds until messages
-    disappear, 0 for never.
+    announce: only admins may write; locked: only admins may change subject and description; ephemeral: seconds until
+    messages disappear, 0 for never.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Group:
 
 
 class Groups:
-    """All groups; whoever changes one says so with `touch`."""
+    """All groups; call `touch` after changing one."""
 
     def __init__(self, groups: Iterable[Group] = ()) -> None:
         self._groups = {group.id: group for group in groups}
@@ -82,7 +82,7 @@ class Groups:
         return iter(list(self._groups.values()))
 
     def find(self, address: Jid | None) -> Group | None:
-        """The group at an address."""
+        """The group with this address."""
         return self._groups.get(address.user) if address and address.server == GROUP else None
 
     def by_invite(self, code: str) -> Group | None:
@@ -90,19 +90,19 @@ class Groups:
         return next((group for group in self._groups.values() if group.invite == code), None)
 
     def of(self, phone: str) -> list[Group]:
-        """The groups that somebody is in."""
+        """The groups that a person is in."""
         return [group for group in self._groups.values() if phone in group.members]
 
     def add(self, group: Group) -> None:
-        """A new group."""
+        """Create a group."""
         self._groups[group.id] = group
         self.touch(group)
 
     def touch(self, group: Group) -> None:
-        """Remember that this group changed."""
+        """Mark a group as changed."""
         self._touched[group.id] = group
 
     def take_touched(self) -> list[Group]:
-        """Those that changed since the last call."""
+        """The groups that changed since the last call."""
         touched, self._touched = self._touched, {}
         return list(touched.values())

@@ -1,4 +1,4 @@
-"""The people of the simulated network and what belongs to them."""
+"""The people of the simulated network and their devices, messages and settings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from whatsapp_simulator.protocol.client_payload import SignedPreKey
 from whatsapp_simulator.protocol.jid import LID, USER, Jid
 from whatsapp_simulator.signal.device import SignalDevice
 
-#: How many items an inbox or a list of receipts holds at most, and of how many messages a phone knows more.
-KEPT_ITEMS = 5000
-KEPT_MESSAGES = 1000
+#: The maximum number of items in an inbox or a list of receipts, and of messages that a phone stores for retries.
+MAX_ITEMS = 5000
+MAX_MESSAGES = 1000
 
 
 @dataclass(slots=True)
 class Pending:
-    """An encoded stanza that a device has not confirmed yet. ack_confirms: an ack is enough, also for a message."""
+    """An encoded stanza that a device has not confirmed yet. ack_confirms: an ack is sufficient, even for a message."""
 
     stanza: bytes
     deliveries: int = 0
@@ -28,7 +28,7 @@ class Pending:
 class Device:
     """A linked device (a bot). prekeys: id → public key; pending: key → stanza, in order; times in Unix seconds.
 
-    welcomed: it was given the keys of the app state.
+    welcomed: it has received the app state key.
     """
 
     number: int
@@ -45,10 +45,10 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class InboxItem:
-    """A message that arrived on a phone; `sender` is a phone number, `timestamp` Unix seconds.
+    """A message received by a phone. sender: a phone number; timestamp: Unix seconds.
 
-    chat: a group or `status@broadcast`, empty for a message to this person alone. media_error: what is wrong with its
-    file, if anything.
+    chat: a group or `status@broadcast`, empty for a one-to-one chat; media_error: why its file is invalid, or
+    empty.
     """
 
     index: int
@@ -62,13 +62,13 @@ class InboxItem:
 
     @property
     def kind(self) -> Kind:
-        """What kind of message it is."""
+        """The kind of the message."""
         return self.content.kind if self.content else Kind.TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptItem:
-    """A receipt for a message of this person; kind: delivered, read or played. chat: as in `InboxItem`."""
+    """A receipt for a message of this person. kind: delivered, read or played; chat: as in `InboxItem`."""
 
     index: int
     id: str
@@ -80,7 +80,7 @@ class ReceiptItem:
 
 @dataclass(frozen=True, slots=True)
 class ChatStateItem:
-    """Somebody types (composing), records (recording) or stopped (paused) where this person sees it."""
+    """A typing state that this person sees: composing, recording or paused."""
 
     index: int
     sender: str
@@ -91,7 +91,7 @@ class ChatStateItem:
 
 @dataclass(slots=True)
 class Call:
-    """A call of this person to somebody; state: ringing, rejected or ended."""
+    """A call from this person. state: ringing, rejected or ended."""
 
     id: str
     to: str
@@ -102,10 +102,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message that this phone sent, kept for retries; `plaintext` is the protobuf message.
+    """A message that this phone sent, stored for retries. plaintext: the protobuf message.
 
-    to: a phone number; in a group or status empty, and `chat` is its address. kind, edit, media_type: of the stanza.
-    peer: only for the client itself; viewers: phone numbers of those who see a status.
+    to: a phone number, empty for groups and statuses; chat: the address of the group or status; kind, edit, media_type:
+    attributes of the stanza; peer: only for the client itself; viewers: phone numbers of the recipients of a status.
     """
 
     to: str
@@ -121,7 +121,7 @@ class SentMessage:
 
 @dataclass(slots=True)
 class Profile:
-    """What others see of somebody. presence: available, unavailable or unknown; picture: its bytes, if any."""
+    """A profile. presence: available, unavailable or unknown; picture: the bytes of the profile picture, if any."""
 
     about: str = ""
     picture: bytes = b""
@@ -134,7 +134,7 @@ class Profile:
 
 @dataclass(slots=True)
 class AppState:
-    """The settings that an account's devices share: collection → encrypted patches, the first one makes version 1."""
+    """The settings that an account's devices share: collection → encrypted patches; the first patch is version 1."""
 
     key: bytes = b""
     patches: dict[str, list[bytes]] = field(default_factory=dict)
@@ -142,7 +142,7 @@ class AppState:
 
 @dataclass(slots=True)
 class Person:
-    """Somebody with a phone: an account that bots are linked to, a contact that writes to them, or both."""
+    """A person with a phone: an account that bots are linked to, a contact that writes to them, or both."""
 
     phone: str
     name: str
@@ -157,7 +157,7 @@ class Person:
     next_index: int = 1
     sent: dict[str, SentMessage] = field(default_factory=dict)
     retries: dict[str, int] = field(default_factory=dict)
-    #: Phone numbers of the accounts that asked for the devices and are to be told when they change.
+    #: Phone numbers of the accounts that queried the device list and are notified when it changes.
     watchers: list[str] = field(default_factory=list)
     chat_states: list[ChatStateItem] = field(default_factory=list)
     calls: dict[str, Call] = field(default_factory=dict)
@@ -166,11 +166,11 @@ class Person:
 
     @property
     def lid(self) -> str:
-        """The user part of this person's hidden address: 15 digits that depend on the phone number only."""
+        """The user part of this person's hidden address: 15 digits that depend only on the phone number."""
         return lid_of(self.phone)
 
     def phone_jid(self, device: int = 0) -> Jid:
-        """The address by phone number."""
+        """The phone-number address."""
         return Jid(self.phone, USER, device)
 
     def lid_jid(self, device: int = 0) -> Jid:

@@ -1,4 +1,4 @@
-"""The state file: an SQLite database with one row per person, group, channel and file, written when that changed."""
+"""The state file: an SQLite database with one row per person, group, channel and file. Only changes are written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Item = TypeVar("Item", Person, Group, Channel)
 
 
 class StoreError(Exception):
-    """The state file cannot be used; the message says why."""
+    """The state file cannot be used; the message states the reason."""
 
 
 class Store:
@@ -51,13 +51,13 @@ class Store:
                 self._database.execute(f"CREATE TABLE IF NOT EXISTS {table}")
             version = self._database.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _FORMAT):
-                raise StoreError(f"{path}: a state file of another version ({version})")
+                raise StoreError(f"{path}: unsupported state file version {version}")
             self._database.execute(f"PRAGMA user_version = {_FORMAT}")
-        except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"{path}: {error}") from error
+        except (OSError, sqlite3.Error) as exc:
+            raise StoreError(f"{path}: {exc}") from exc
 
     def load(self) -> list[Person]:
-        """Everybody in the file."""
+        """All people in the file."""
         return self._all(Person)
 
     def load_groups(self) -> list[Group]:
@@ -69,7 +69,7 @@ class Store:
         return self._all(Channel)
 
     def load_files(self) -> list[StoredFile]:
-        """All media files in the file, the oldest first."""
+        """All media files in the file, oldest first."""
         return [StoredFile(*row) for row in self._database.execute("SELECT path, data FROM files ORDER BY rowid")]
 
     def save(
@@ -79,7 +79,7 @@ class Store:
         channels: Iterable[Channel] = (),
         files: Mapping[str, StoredFile | None] | None = None,
     ) -> None:
-        """Write these in one transaction; a file that is None is deleted."""
+        """Write changes in one transaction; files that are None are deleted."""
         with self._database:
             self._put(Person, [(person.phone, codec.to_json(person)) for person in people])
             self._put(Group, [(group.id, codec.to_json(group)) for group in groups])

@@ -1,4 +1,4 @@
-"""Everybody in the network, found by phone number or hidden address, and the groups, channels and files they share."""
+"""All people in the network, by phone number or hidden address, and their groups, channels and files."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class PhoneError(ValueError):
 
 
 def normalize_phone(text: str) -> str:
-    """A phone number as digits only; PhoneError unless it is an international one (7 to 15 digits)."""
+    """A phone number reduced to its digits; PhoneError unless it is an international number (7 to 15 digits)."""
     digits = re.sub(r"[ ()./-]", "", text.strip()).removeprefix("+")
     if not _PHONE.fullmatch(digits):
-        raise PhoneError(f"{text!r} is no international phone number (7 to 15 digits, not starting with 0)")
+        raise PhoneError(f"{text!r} is not an international phone number (7 to 15 digits, not starting with 0)")
     return digits
 
 
 class World:
-    """The people; `clock` gives Unix seconds, and whoever changes a person says so with `touch`."""
+    """The people; call `touch` after changing one. clock: returns Unix seconds."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class World:
         return self._people.get(phone)
 
     def find(self, address: Jid | None) -> Person | None:
-        """The person at an address, by phone number or hidden."""
+        """The person with this phone-number or hidden address."""
         if address is None:
             return None
         if address.server == LID:
@@ -66,36 +66,36 @@ class World:
         return self._people.get(address.user) if address.server in (USER, "c.us") else None
 
     def account(self, phone: str, name: str | None = None) -> Person:
-        """The person with this number, who is from now on an account that bots can be linked to."""
+        """The person with this number as an account that bots can be linked to; created if necessary."""
         person = self._person(phone, name)
         person.account = True
         return person
 
     def contact(self, phone: str, name: str | None = None) -> Person:
-        """The person with this number, who is from now on a contact."""
+        """The person with this number as a contact; created if necessary."""
         person = self._person(phone, name)
         person.contact = True
         return person
 
     def touch(self, person: Person) -> None:
-        """Remember that this person changed."""
+        """Mark a person as changed."""
         self._touched[person.phone] = person
 
     def take_touched(self) -> list[Person]:
-        """Those who changed since the last call."""
+        """The people who changed since the last call."""
         touched, self._touched = self._touched, {}
         return list(touched.values())
 
     def now(self) -> int:
-        """The time in whole Unix seconds, as stanzas carry it."""
+        """The time in whole Unix seconds, the format of stanzas."""
         return int(self.clock())
 
     def message_id(self) -> str:
-        """A new message id."""
+        """Generate a message id."""
         return "3EB0" + self.random(9).hex().upper()
 
-    def place_id(self) -> str:
-        """The user part of the address of a new group or channel: 18 digits."""
+    def chat_id(self) -> str:
+        """Generate the user part of the address of a new group or channel: 18 digits."""
         return "120363" + str(int.from_bytes(self.random(8), "big") % 10**12).zfill(12)
 
     def _person(self, phone: str, name: str | None) -> Person:

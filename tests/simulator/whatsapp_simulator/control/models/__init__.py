@@ -1,4 +1,4 @@
-"""The JSON of the control API, by resource. Field names are camelCase on the wire."""
+"""The JSON models of the control API, by resource. Field names are camelCase on the wire."""
 
 from whatsapp_simulator.control.models.accounts import (
     Account,
@@ -67,7 +67,7 @@ from whatsapp_simulator.control.models.messages import (
     NewMessage,
     NewPoll,
     NewReaction,
-    NewRepeat,
+    NewRedelivery,
     NewRevocation,
     NewStatus,
     NewVote,
@@ -119,7 +119,7 @@ __all__ = [
     "NewPresence",
     "NewReaction",
     "NewReceipt",
-    "NewRepeat",
+    "NewRedelivery",
     "NewRevocation",
     "NewRole",
     "NewStatus",

@@ -1,4 +1,4 @@
-"""Accounts, and the failures they meet."""
+"""Accounts, their profiles and failures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from whatsapp_simulator.world.failures import FailureKind
 
 
 class NewPerson(Model):
-    """Somebody with a phone."""
+    """An account or contact to create."""
 
     phone: Phone
     name: str | None = Field(default=None, min_length=1, max_length=100)
@@ -28,11 +28,11 @@ class LinkedDevice(Model):
 
 
 class FailureState(Model):
-    """A failure in force. until: when it ends by itself; strikes: how many connections it may still hit."""
+    """An active failure. until: when it expires; remainingConnections: how many connections it may still affect."""
 
     kind: FailureKind
     until: datetime.datetime | None
-    strikes: int | None
+    remaining_connections: int | None
 
 
 class Account(Model):
@@ -46,7 +46,7 @@ class Account(Model):
 
 
 class Accounts(Model):
-    """All accounts."""
+    """A list of accounts."""
 
     items: list[Account]
 
@@ -64,20 +64,20 @@ class EnterCode(Model):
 
 
 class NewFailure(Model):
-    """What is to go wrong, for how long (seconds) and how often (count: connections hit)."""
+    """A failure to inject. seconds: how long it stays active; count: how many connections it affects."""
 
     kind: FailureKind
     seconds: float | None = Field(default=None, gt=0, le=86_400)
     count: int | None = Field(default=None, ge=1, le=100_000)
-    delay_seconds: float = Field(default=2.0, gt=0, le=300, description="Of `slow`: how long each stanza is held back")
+    delay_seconds: float = Field(default=2.0, gt=0, le=300, description="`slow` only: delay of each stanza")
 
 
 class Profile(Model):
-    """What others see of somebody. presence: available, unavailable or unknown; picture: whether there is one."""
+    """A profile. presence: available, unavailable or unknown; profilePicture: whether there is one."""
 
     name: str
     about: str
-    picture: bool
+    profile_picture: bool
     presence: str
     last_seen: datetime.datetime | None
     blocked: list[Phone]
@@ -85,8 +85,8 @@ class Profile(Model):
 
 
 class ProfileChange(Model):
-    """What is to change; the rest stays. picture: base64, empty for none."""
+    """Changes to a profile; missing fields stay unchanged. profilePicture: base64, empty to remove it."""
 
     name: str | None = Field(default=None, min_length=1, max_length=100)
     about: str | None = Field(default=None, max_length=1000)
-    picture: Base64 | None = None
+    profile_picture: Base64 | None = None

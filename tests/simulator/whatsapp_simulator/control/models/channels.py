@@ -12,7 +12,7 @@ from whatsapp_simulator.control.models.messages import File
 
 
 class NewChannel(Model):
-    """A channel. followers: accounts that follow it from the start."""
+    """A channel to create. followers: accounts that follow it from the start."""
 
     name: str = Field(min_length=1, max_length=100)
     description: str = ""
@@ -20,15 +20,15 @@ class NewChannel(Model):
 
 
 class NewPost(Model):
-    """A post: a text or a file (with the text as its caption)."""
+    """A post to publish: a text, or a file with the text as its caption."""
 
     text: str = ""
     media: File | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_content(self) -> Self:
         if not self.text and self.media is None:
-            raise ValueError("a post has a text or media")
+            raise ValueError("a post needs text or media")
         return self
 
 
@@ -40,7 +40,7 @@ class Reaction(Model):
 
 
 class Post(Model):
-    """A post. serverId: its number in the channel; viewers: who has said that it was seen."""
+    """A post. serverId: its number in the channel; viewers: who reported it as viewed."""
 
     server_id: int
     id: str
@@ -52,7 +52,7 @@ class Post(Model):
 
 
 class Channel(Model):
-    """A channel. invite: the link; owner: the account that made it, null if the control API did."""
+    """A channel. invite: the invite link; owner: the account that created it, null if the control API did."""
 
     id: str
     name: str
@@ -66,6 +66,6 @@ class Channel(Model):
 
 
 class Channels(Model):
-    """All channels."""
+    """A list of channels."""
 
     items: list[Channel]

@@ -11,13 +11,13 @@ from whatsapp_simulator.control.models.base import Index, Model, Phone, Time
 
 
 class NewContact(NewPerson):
-    """A contact. readReceipts: whether the contact reads at once what arrives, and says so; unchanged when missing."""
+    """A contact to create. readReceipts: send a read receipt for each message on arrival; unchanged if missing."""
 
     read_receipts: bool | None = None
 
 
 class Contact(Model):
-    """Somebody who writes to bots."""
+    """A person who writes to bots."""
 
     phone: Phone
     lid: str
@@ -26,7 +26,7 @@ class Contact(Model):
 
 
 class ReceiptKind(StrEnum):
-    """What became of a message."""
+    """The state that a receipt reports."""
 
     DELIVERED = "delivered"
     READ = "read"
@@ -34,14 +34,14 @@ class ReceiptKind(StrEnum):
 
 
 class NewReceipt(Model):
-    """The contact reads a message, or plays it. message: its id; kind: a `ReceiptKind`, or a word that nobody knows."""
+    """A receipt to send. message: its id; kind: a `ReceiptKind`, or any other word to test unknown kinds."""
 
     message: str
     kind: str = Field(default=ReceiptKind.READ, pattern="^[a-z_-]{1,32}$")
 
 
 class ReceiptItem(Model):
-    """A receipt by a bot for a message of the contact. chat: the group or `status@broadcast`; null in a chat of two."""
+    """A bot's receipt for a message of the contact. chat: a group or `status@broadcast`; null in a one-to-one chat."""
 
     index: Index
     id: str
@@ -52,27 +52,27 @@ class ReceiptItem(Model):
 
 
 class Receipts(Model):
-    """Receipts after an index, oldest first."""
+    """Receipts after an index, oldest first. next: pass it as `after` to continue."""
 
     items: list[ReceiptItem]
     next: int
 
 
 class PresenceState(StrEnum):
-    """Whether somebody is online."""
+    """Whether a person is online."""
 
     AVAILABLE = "available"
     UNAVAILABLE = "unavailable"
 
 
 class NewPresence(Model):
-    """The contact comes online, or goes."""
+    """The new presence of the contact."""
 
     state: PresenceState
 
 
 class TypingState(StrEnum):
-    """What somebody does in a chat."""
+    """What a person does in a chat."""
 
     COMPOSING = "composing"
     RECORDING = "recording"
@@ -80,14 +80,14 @@ class TypingState(StrEnum):
 
 
 class NewTyping(Model):
-    """The contact types, records or stops. to: a phone number or a group."""
+    """The new typing state of the contact. to: a phone number or a group."""
 
     to: str
     state: TypingState = TypingState.COMPOSING
 
 
 class ChatStateItem(Model):
-    """Somebody types, records or stops where the contact sees it. chat: the group, null in a chat of two."""
+    """A typing state that the contact sees. chat: the group; null in a one-to-one chat."""
 
     index: Index
     sender: Phone = Field(alias="from")
@@ -97,14 +97,14 @@ class ChatStateItem(Model):
 
 
 class ChatStates(Model):
-    """Chat states after an index, oldest first."""
+    """Chat states after an index, oldest first. next: pass it as `after` to continue."""
 
     items: list[ChatStateItem]
     next: int
 
 
 class NewCall(Model):
-    """The contact calls an account."""
+    """A call to start."""
 
     to: Phone
     video: bool = False
@@ -121,6 +121,6 @@ class Call(Model):
 
 
 class Calls(Model):
-    """All calls of a contact, oldest first."""
+    """The calls of a contact, oldest first."""
 
     items: list[Call]

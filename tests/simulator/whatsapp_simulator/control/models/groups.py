@@ -9,7 +9,7 @@ from whatsapp_simulator.world.groups import Role
 
 
 class NewGroup(Model):
-    """A group. creator owns it, and is a member without being listed."""
+    """A group to create. creator: its owner, who becomes a member without being listed."""
 
     creator: Phone
     subject: str = Field(min_length=1, max_length=100)
@@ -18,14 +18,14 @@ class NewGroup(Model):
 
 
 class Member(Model):
-    """Somebody in a group. role: member, admin or superadmin (the owner)."""
+    """A member of a group. role: member, admin or superadmin (the owner)."""
 
     phone: Phone
     role: Role
 
 
 class Group(Model):
-    """A group. invite: the link; ephemeralSeconds: when messages disappear, 0 for never."""
+    """A group. invite: the invite link; ephemeralSeconds: when messages disappear, 0 for never."""
 
     id: str
     subject: str
@@ -40,13 +40,13 @@ class Group(Model):
 
 
 class Groups(Model):
-    """All groups."""
+    """A list of groups."""
 
     items: list[Group]
 
 
 class GroupChange(Model):
-    """What is to change; the rest stays. by: who does it, the creator when missing."""
+    """Changes to a group; missing fields stay unchanged. by: who makes the change, default: the creator."""
 
     by: Phone | None = None
     subject: str | None = Field(default=None, min_length=1, max_length=100)
@@ -57,14 +57,14 @@ class GroupChange(Model):
 
 
 class NewMembers(Model):
-    """People to add. by: who does it, the creator when missing."""
+    """Members to add. by: who adds them, default: the creator."""
 
     phones: list[Phone] = Field(min_length=1)
     by: Phone | None = None
 
 
 class NewRole(Model):
-    """Make somebody an admin, or a member again. by: who does it, the creator when missing."""
+    """The new role of a member. by: who changes it, default: the creator."""
 
     admin: bool
     by: Phone | None = None

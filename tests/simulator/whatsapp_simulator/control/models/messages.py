@@ -1,4 +1,4 @@
-"""Messages: what a contact sends, and what is in its inbox."""
+"""Messages: what a contact sends, and what its inbox contains."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pydantic import Field, model_validator
 from whatsapp_simulator.content.model import MEDIA_KINDS, Kind
 from whatsapp_simulator.control.models.base import Base64, Index, Model, Phone, Time
 
-Chat = Annotated[str, Field(description="A phone number, or a group's id", examples=["491701234567", "1203…@g.us"])]
-Quoted = Annotated[str | None, Field(description="The id of the message that is replied to")]
-MessageId = Annotated[str, Field(description="The id of a message that the contact sent or got", min_length=1)]
+Chat = Annotated[str, Field(description="A phone number or a group id", examples=["491701234567", "1203…@g.us"])]
+Quoted = Annotated[str | None, Field(description="The id of the message to reply to")]
+MessageId = Annotated[str, Field(description="The id of a message that the contact sent or received", min_length=1)]
 Text = Annotated[str, Field(min_length=1, max_length=65_536)]
 
 
 class NewMessage(Model):
-    """A text. mentions: phone numbers."""
+    """A text to send. mentions: phone numbers."""
 
     to: Chat
     text: Text
@@ -25,9 +25,9 @@ class NewMessage(Model):
 
 
 class File(Model):
-    """A file of a kind: image, video, audio, document or sticker. data: base64; mimetype: a usual one when missing.
+    """A file. kind: image, video, audio, document or sticker; data: base64; mimetype: default depends on the kind.
 
-    voice: an audio that is a voice message; animated: a video that plays like a GIF, or a moving sticker.
+    voice: audio as a voice message; animated: a video that plays like a GIF, or an animated sticker.
     """
 
     kind: Kind
@@ -46,7 +46,7 @@ class File(Model):
 
 
 class NewMedia(File):
-    """A file that is sent. withheld (with viewOnce): linked devices get a placeholder, as WhatsApp does it today."""
+    """A file to send. withheld (with viewOnce): linked devices get a placeholder, as with WhatsApp today."""
 
     to: Chat
     caption: str = ""
@@ -56,7 +56,7 @@ class NewMedia(File):
 
 
 class Location(Model):
-    """A place, in degrees."""
+    """A location, in degrees."""
 
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
@@ -65,7 +65,7 @@ class Location(Model):
 
 
 class NewLocation(Location):
-    """A place that is sent."""
+    """A location to send."""
 
     to: Chat
     quote: Quoted = None
@@ -79,7 +79,7 @@ class Card(Model):
 
 
 class NewCards(Model):
-    """Contact cards that are sent."""
+    """Contact cards to send."""
 
     to: Chat
     cards: list[Card] = Field(min_length=1)
@@ -87,7 +87,7 @@ class NewCards(Model):
 
 
 class Poll(Model):
-    """A question; selectable: how many options may be chosen, 0 for any number."""
+    """A poll. selectable: how many options may be chosen, 0 for any number."""
 
     question: str = Field(min_length=1)
     options: list[str] = Field(min_length=2, max_length=12)
@@ -95,66 +95,66 @@ class Poll(Model):
 
 
 class NewPoll(Poll):
-    """A poll that is sent."""
+    """A poll to send."""
 
     to: Chat
 
 
 class NewVote(Model):
-    """A vote in a poll; no options take the vote back."""
+    """A vote in a poll; an empty list of options withdraws the vote."""
 
     message: MessageId
     options: list[str]
 
 
 class NewReaction(Model):
-    """A reaction; an empty emoji takes it back."""
+    """A reaction; an empty emoji removes it."""
 
     message: MessageId
     emoji: str
 
 
 class NewEdit(Model):
-    """Another text for a message of the contact."""
+    """A new text for a message of the contact."""
 
     message: MessageId
     text: Text
 
 
 class NewRevocation(Model):
-    """Delete a message for everybody: the contact's own, or in a group as its admin somebody else's."""
+    """A message to delete for everyone: the contact's own, or another member's if the contact is a group admin."""
 
     message: MessageId
 
 
-class NewRepeat(Model):
-    """Deliver a message of the contact to somebody once more."""
+class NewRedelivery(Model):
+    """A message of the contact to deliver again."""
 
     message: MessageId
 
 
 class NewStatus(Model):
-    """A status for these accounts: a text or a file (with the text as its caption)."""
+    """A status for these accounts: a text, or a file with the text as its caption."""
 
     to: list[Phone] = Field(min_length=1)
     text: str = ""
     media: File | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_content(self) -> Self:
         if not self.text and self.media is None:
-            raise ValueError("a status has a text or media")
+            raise ValueError("a status needs text or media")
         return self
 
 
 class SentMessage(Model):
-    """A message that was sent."""
+    """The message that was sent."""
 
     id: str
 
 
 class Media(Model):
-    """A file that arrived. sha256: hex; url: where to get it decrypted; error: what is wrong with it."""
+    """A received file. sha256: hex; url: where to download it decrypted; error: why it is invalid, if it is."""
 
     mimetype: str
     size: int
@@ -168,7 +168,7 @@ class Media(Model):
 
 
 class Quote(Model):
-    """The message that is replied to."""
+    """The quoted message."""
 
     id: str
     sender: str = Field(alias="from")
@@ -176,10 +176,10 @@ class Quote(Model):
 
 
 class InboxItem(Model):
-    """A message that arrived. from: a phone number; chat: a group's id or `status@broadcast`, null in a chat of two.
+    """A received message. from: a phone number; chat: a group id or `status@broadcast`, null in a one-to-one chat.
 
-    text: the text, the caption, the question or the emoji; target: the message that a reaction, an edit, a revocation
-    or a vote is about; selected: the options of a vote, null if the poll is not known.
+    text: the text, caption, question or emoji; target: the message that a reaction, edit, revocation or vote refers to;
+    selected: the options of a vote, null if the poll is unknown.
     """
 
     index: Index
@@ -201,7 +201,7 @@ class InboxItem(Model):
 
 
 class Inbox(Model):
-    """Messages after an index, oldest first. next: pass it as `after` to go on."""
+    """Messages after an index, oldest first. next: pass it as `after` to continue."""
 
     items: list[InboxItem]
     next: int

@@ -1,4 +1,4 @@
-"""A typed client of the control API, one file per resource."""
+"""A typed client for the control API, with one file per resource."""
 
 from whatsapp_simulator.testing.client.base import SimulatorError
 from whatsapp_simulator.testing.client.simulator import SimulatorClient

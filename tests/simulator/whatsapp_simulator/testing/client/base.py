@@ -1,4 +1,4 @@
-"""What all parts of the client share: HTTP, errors, and waiting."""
+"""The shared part of the client: HTTP, errors and waiting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Found = TypeVar("Found")
 
 
 class SimulatorError(Exception):
-    """The simulator refused a call: HTTP status and stable code."""
+    """The simulator rejected a request; has the HTTP status and a stable error code."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"{status} {code}: {message}")
@@ -25,18 +25,18 @@ class SimulatorError(Exception):
 
 
 class Numbered(Protocol):
-    """An item of a list that grows."""
+    """An item with an index."""
 
     @property
     def index(self) -> int:
-        """Higher than that of the item before."""
+        """Higher than the index of the previous item."""
 
 
 Item = TypeVar("Item", bound=Numbered)
 
 
-class Base:
-    """The connection to a simulator at `url`. Deadlines are in seconds; missing one is a TimeoutError."""
+class BaseClient:
+    """A connection to the simulator at `url`. Methods with `timeout_seconds` raise TimeoutError."""
 
     def __init__(self, url: str) -> None:
         self._http = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
@@ -63,28 +63,28 @@ class Base:
     @staticmethod
     async def _first(
         read: Callable[[int, float], Awaitable[list[Item]]],
-        wanted: Callable[[Item], bool],
+        matches: Callable[[Item], bool],
         what: str,
         *,
         after: int = 0,
-        deadline: float,
+        timeout_seconds: float,
     ) -> Item:
-        """The first item after an index that is wanted, out of a list that is read by (after, wait)."""
-        end = time.monotonic() + deadline
+        """The first matching item after an index, from a list that is read by `read(after, wait)`."""
+        end = time.monotonic() + timeout_seconds
         while (left := end - time.monotonic()) > 0:
             for item in await read(after, min(left, LONG_POLL_SECONDS)):
                 after = item.index
-                if wanted(item):
+                if matches(item):
                     return item
-        raise TimeoutError(f"no {what} within {deadline} s")
+        raise TimeoutError(f"no {what} within {timeout_seconds} s")
 
     @staticmethod
-    async def _until(read: Callable[[], Awaitable[Found | None]], what: str, *, deadline: float) -> Found:
-        """What `read` gives as soon as that is something."""
-        end = time.monotonic() + deadline
+    async def _until(read: Callable[[], Awaitable[Found | None]], what: str, *, timeout_seconds: float) -> Found:
+        """The first result of `read` that is not None."""
+        end = time.monotonic() + timeout_seconds
         while time.monotonic() < end:
             found = await read()
             if found is not None:
                 return found
             await asyncio.sleep(POLL_SECONDS)
-        raise TimeoutError(f"{what} within {deadline} s")
+        raise TimeoutError(f"{what} within {timeout_seconds} s")

@@ -7,14 +7,14 @@ from typing import Any
 
 from whatsapp_simulator.control.models import Channel, Post
 from whatsapp_simulator.control.models import Channels as ChannelList
-from whatsapp_simulator.testing.client.base import Base
+from whatsapp_simulator.testing.client.base import BaseClient
 
 
-class Channels(Base):
-    """Calls about channels."""
+class ChannelsClient(BaseClient):
+    """Requests for channels."""
 
     async def create_channel(self, name: str, *, description: str = "", followers: Sequence[str] = ()) -> Channel:
-        """Create a channel that these accounts follow."""
+        """Create a channel with these followers."""
         body = {"name": name, "description": description, "followers": list(followers)}
         return Channel.model_validate(await self._call("POST", "/channels", body))
 
@@ -27,19 +27,19 @@ class Channels(Base):
         return Channel.model_validate(await self._call("GET", f"/channels/{channel_id}"))
 
     async def post_to_channel(self, channel_id: str, text: str = "", *, media: dict[str, Any] | None = None) -> Post:
-        """Post something. media: what `client.messages.file` makes."""
+        """Publish a post. media: the result of `client.messages.file`."""
         body = {"text": text, "media": media}
         return Post.model_validate(await self._call("POST", f"/channels/{channel_id}/posts", body))
 
     async def follow(self, channel_id: str, phone: str, *, following: bool = True) -> Channel:
-        """An account follows a channel, or does not any more."""
+        """Let an account follow or unfollow a channel."""
         method = "PUT" if following else "DELETE"
         return Channel.model_validate(await self._call(method, f"/channels/{channel_id}/followers/{phone}"))
 
     async def wait_for_channel_reaction(
-        self, channel_id: str, server_id: int, emoji: str | None = None, *, deadline: float = 10
+        self, channel_id: str, server_id: int, emoji: str | None = None, *, timeout_seconds: float = 10
     ) -> Post:
-        """The post as soon as somebody reacted to it (with this emoji)."""
+        """Wait until a post has a reaction (with this emoji)."""
 
         async def read() -> Post | None:
             for post in (await self.channel(channel_id)).posts:
@@ -49,4 +49,4 @@ class Channels(Base):
             return None
 
         what = f"nobody reacted with {emoji or 'anything'} to {server_id} in {channel_id}"
-        return await self._until(read, what, deadline=deadline)
+        return await self._until(read, what, timeout_seconds=timeout_seconds)

@@ -1,4 +1,4 @@
-"""Messages of contacts. `to` is a phone number or a group's id; all calls return the id of what was sent."""
+"""Messages of contacts. `to` is a phone number or a group id; all methods return the id of the sent message."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Sequence
 from typing import Any
 
 from whatsapp_simulator.content.model import Kind
-from whatsapp_simulator.testing.client.base import Base
+from whatsapp_simulator.testing.client.base import BaseClient
 
 
 def file(data: bytes, kind: Kind | str, mimetype: str = "", file_name: str = "", **more: Any) -> dict[str, Any]:
-    """A file in the JSON of the API; more: `seconds`, `voice`, `animated`."""
+    """A file in the JSON format of the API; more: `seconds`, `voice`, `animated`."""
     encoded = base64.b64encode(data).decode()
     return {"kind": kind, "data": encoded, "mimetype": mimetype, "fileName": file_name, **more}
 
 
-class Messages(Base):
-    """Calls that send something as a contact."""
+class MessagesClient(BaseClient):
+    """Requests that send messages as a contact."""
 
     async def send(
         self, phone: str, to: str, text: str, *, quote: str | None = None, mentions: Sequence[str] = ()
     ) -> str:
-        """A contact writes to somebody, or to a group. quote: the id of the message it replies to."""
+        """Send a text. quote: the id of the message to reply to; mentions: phone numbers."""
         return await self._sent(phone, "messages", to=to, text=text, quote=quote, mentions=list(mentions))
 
     async def send_media(
@@ -42,7 +42,7 @@ class Messages(Base):
         withheld: bool = False,
         quote: str | None = None,
     ) -> str:
-        """A contact sends a file. withheld (with view_once): linked devices get a placeholder only."""
+        """Send a file. withheld (with view_once): linked devices only get a placeholder."""
         sent = file(data, kind, mimetype, file_name, seconds=seconds, voice=voice, animated=animated)
         more = {"caption": caption, "viewOnce": view_once, "withheld": withheld, "quote": quote}
         return await self._sent(phone, "media", to=to, **sent, **more)
@@ -50,44 +50,44 @@ class Messages(Base):
     async def send_location(
         self, phone: str, to: str, latitude: float, longitude: float, *, name: str = "", address: str = ""
     ) -> str:
-        """A contact sends a place."""
-        place = {"latitude": latitude, "longitude": longitude, "name": name, "address": address}
-        return await self._sent(phone, "locations", to=to, **place)
+        """Send a location."""
+        location = {"latitude": latitude, "longitude": longitude, "name": name, "address": address}
+        return await self._sent(phone, "locations", to=to, **location)
 
     async def send_card(self, phone: str, to: str, name: str, vcard: str) -> str:
-        """A contact sends a contact card."""
+        """Send a contact card."""
         return await self._sent(phone, "cards", to=to, cards=[{"name": name, "vcard": vcard}])
 
     async def send_poll(
         self, phone: str, to: str, question: str, options: Sequence[str], *, selectable: int = 1
     ) -> str:
-        """A contact asks a question. selectable: how many options may be chosen, 0 for any number."""
+        """Send a poll. selectable: how many options may be chosen, 0 for any number."""
         return await self._sent(phone, "polls", to=to, question=question, options=list(options), selectable=selectable)
 
     async def vote(self, phone: str, message_id: str, options: Sequence[str]) -> str:
-        """A contact votes in a poll that it sent or got."""
+        """Vote in a poll that the contact sent or received."""
         return await self._sent(phone, "votes", message=message_id, options=list(options))
 
     async def react(self, phone: str, message_id: str, emoji: str) -> str:
-        """A contact reacts to a message; an empty emoji takes the reaction back."""
+        """React to a message; an empty emoji removes the reaction."""
         return await self._sent(phone, "reactions", message=message_id, emoji=emoji)
 
     async def edit(self, phone: str, message_id: str, text: str) -> str:
-        """A contact changes the text of its message."""
+        """Edit the text of the contact's own message."""
         return await self._sent(phone, "edits", message=message_id, text=text)
 
     async def revoke(self, phone: str, message_id: str) -> str:
-        """A contact deletes a message for everybody."""
+        """Delete a message for everyone."""
         return await self._sent(phone, "revocations", message=message_id)
 
-    async def repeat(self, phone: str, message_id: str) -> str:
-        """A contact's message to somebody is delivered once more under its id."""
-        return await self._sent(phone, "repeats", message=message_id)
+    async def redeliver(self, phone: str, message_id: str) -> str:
+        """Deliver the contact's message to a person again under the same id."""
+        return await self._sent(phone, "redeliveries", message=message_id)
 
     async def post_status(
         self, phone: str, to: Sequence[str], text: str = "", *, media: dict[str, Any] | None = None
     ) -> str:
-        """A contact puts up a status that these accounts see. media: what `file` makes."""
+        """Post a status for these accounts. media: the result of `file`."""
         return await self._sent(phone, "statuses", to=list(to), text=text, media=media)
 
     async def _sent(self, phone: str, what: str, **body: Any) -> str:

@@ -1,14 +1,14 @@
-"""The whole client."""
+"""The complete client."""
 
 from __future__ import annotations
 
-from whatsapp_simulator.testing.client.accounts import Accounts
-from whatsapp_simulator.testing.client.calls import Calls
-from whatsapp_simulator.testing.client.channels import Channels
-from whatsapp_simulator.testing.client.contacts import Contacts
-from whatsapp_simulator.testing.client.groups import Groups
-from whatsapp_simulator.testing.client.messages import Messages
+from whatsapp_simulator.testing.client.accounts import AccountsClient
+from whatsapp_simulator.testing.client.calls import CallsClient
+from whatsapp_simulator.testing.client.channels import ChannelsClient
+from whatsapp_simulator.testing.client.contacts import ContactsClient
+from whatsapp_simulator.testing.client.groups import GroupsClient
+from whatsapp_simulator.testing.client.messages import MessagesClient
 
 
-class SimulatorClient(Accounts, Contacts, Messages, Groups, Channels, Calls):
-    """Plays the phones of a simulator at `url`. Deadlines are in seconds; missing one is a TimeoutError."""
+class SimulatorClient(AccountsClient, ContactsClient, MessagesClient, GroupsClient, ChannelsClient, CallsClient):
+    """Controls the phones of the simulator at `url`. Methods with `timeout_seconds` raise TimeoutError."""

@@ -1,8 +1,8 @@
-"""Run by test_many.py: many neonize clients in one process, each linked by its own phone; they answer every text.
+"""Run by test_many_accounts.py: many neonize clients in one process, each with its own phone; they answer every text.
 
-Arguments: the folder for their sessions, the control API, and the phones' numbers. A client is started when the one
-before shows its code: neonize keeps them in a map that it does not guard, and ends the process when two are put there
-at once.
+Arguments: the folder for the sessions, the URL of the control API, and the phone numbers. A client is started once the
+previous one shows its QR code: neonize stores clients in a map without a lock, and the process crashes when two clients
+are added at the same time.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from neonize.utils.message import extract_text
 
 
 def run(folder: Path, url: str, phone: str, started: threading.Event) -> None:
-    """One client, until the process is killed."""
+    """Run one client until the process is killed."""
     client = NewClient(str(folder / f"{phone}.db"), uuid=phone)
 
     def scan(_: NewClient, code: bytes) -> None:
         started.set()
         body = json.dumps({"qr": code.decode()}).encode()
         headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{url}/accounts/{phone}/scan", body, headers)  # noqa: S310 - it is http
+        request = urllib.request.Request(f"{url}/accounts/{phone}/scan", body, headers)  # noqa: S310 - always http
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=60).close()
 
     def message(_: NewClient, event: Any) -> None:
@@ -41,7 +41,7 @@ def run(folder: Path, url: str, phone: str, started: threading.Event) -> None:
 
 
 def main() -> None:
-    """All clients, each in a thread."""
+    """Start all clients, each in its own thread."""
     folder, url, *phones = sys.argv[1:]
     for phone in phones:
         started = threading.Event()

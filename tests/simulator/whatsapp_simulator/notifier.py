@@ -1,4 +1,4 @@
-"""Waiting for something to happen to somebody, with a deadline."""
+"""Wait for an event by name, with a timeout."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import asyncio
 from collections import defaultdict
 
 
-class Bell:
-    """`ring(name)` wakes everybody who is in `wait(name, …)` at that moment."""
+class Notifier:
+    """`notify(name)` wakes every task that is currently in `wait(name, …)`."""
 
     def __init__(self) -> None:
         self._waiting: defaultdict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
-    def ring(self, name: str) -> None:
-        """Wake those who wait for `name`."""
+    def notify(self, name: str) -> None:
+        """Wake all tasks that wait for `name`."""
         for future in self._waiting.pop(name, ()):
             if not future.done():
                 future.set_result(None)
 
-    async def wait(self, name: str, seconds: float) -> None:
-        """Return when the bell rings for `name`, or after that many seconds."""
+    async def wait(self, name: str, timeout_seconds: float) -> None:
+        """Return when `name` is notified, or after the timeout."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[name].add(future)
         try:
-            await asyncio.wait_for(future, seconds)
+            await asyncio.wait_for(future, timeout_seconds)
         except TimeoutError:
             return
         finally:

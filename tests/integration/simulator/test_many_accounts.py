@@ -1,6 +1,6 @@
-"""Many accounts at once, each with a real neonize client that is online and answers.
+"""Many accounts at the same time, each with a real neonize client that is online and answers.
 
-A hundred, because so many clients keep a small machine busy; BOTDOCK_TEST_ACCOUNTS=500 takes two minutes.
+The default of 100 suits small machines; BOTDOCK_TEST_ACCOUNTS=500 takes two minutes.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 ACCOUNTS = int(os.environ.get("BOTDOCK_TEST_ACCOUNTS", "100"))
 PROCESSES = 10
 SECONDS = 600.0
-SCRIPT = Path(__file__).with_name("many_script.py")
+SCRIPT = Path(__file__).with_name("many_accounts_script.py")
 PHONES = [f"4915200{number:06}" for number in range(ACCOUNTS)]
 CONTACT = "491529999999"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def network(clients_folder: Path, tmp_path: Path) -> AsyncIterator[SimulatorProcess]:
-    """A simulator with as many clients, some of them in each process."""
+    """A simulator with one client per account, spread over several processes."""
     simulator = await SimulatorProcess.start(tmp_path)
     environment = {**os.environ, **client_environment(clients_folder, simulator.proxy_port)}
     share = -(-ACCOUNTS // PROCESSES)
@@ -51,7 +51,7 @@ async def network(clients_folder: Path, tmp_path: Path) -> AsyncIterator[Simulat
 
 async def test_all_accounts_are_online_and_answer(network: SimulatorProcess) -> None:
     async with SimulatorClient(network.url) as client, asyncio.timeout(SECONDS):
-        while (await client.health()).connections < ACCOUNTS:  # noqa: ASYNC110 - other processes set no event of ours
+        while (await client.health()).connections < ACCOUNTS:  # noqa: ASYNC110 - other processes cannot set an event
             await asyncio.sleep(0.2)
         await client.create_contact(CONTACT, "Anna")
         for phone in PHONES:
