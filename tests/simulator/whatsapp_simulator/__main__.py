@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--proxy-port", type=int, default=8443, help="proxy port for clients; 0: any free port")
     serve.add_argument("--control-port", type=int, default=8090, help="port of the control API; 0: any free port")
     serve.add_argument("--state-file", type=Path, help="store accounts, devices, sessions and messages in this file")
-    serve.add_argument("--tokens", type=Path, help="token tables (default: tokens.json in the package, else neonize)")
+    serve.add_argument("--tokens", type=Path, help="token tables; if not given: tokens.json in the package, else neonize")
     serve.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"], help="log level")
     serve.set_defaults(command=_serve)
 
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("--out", type=Path, required=True, help="folder to write them to")
     keys.set_defaults(command=_keys)
 
-    patched = commands.add_parser("patch", help="copy a neonize library and replace its root key")
+    patched = commands.add_parser("patch", help="copy a neonize library and insert the simulator's root key")
     patch.add_arguments(patched, key_required=False)
     patched.set_defaults(command=_patch)
 
