@@ -62,8 +62,8 @@ async def test_channels_are_listed_followed_and_unfollowed(
 async def test_a_bot_runs_a_channel(bots: Bots, client: SimulatorClient, phone: Callable[[], str]) -> None:
     number, other = phone(), phone()
     owner, follower = await bots.start_linked(number), await bots.start_linked(other)
-    made = await owner.call("create_newsletter", "Mine", "by a bot", blob(b"an image"))
-    channel_id = f"{made['ID']['User']}@newsletter"
+    created = await owner.call("create_newsletter", "Mine", "by a bot", blob(b"an image"))
+    channel_id = f"{created['ID']['User']}@newsletter"
     await client.follow(channel_id, other)
 
     await owner.call("send_message", jid(channel_id), "first post")

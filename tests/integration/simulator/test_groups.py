@@ -35,9 +35,9 @@ async def test_a_contact_creates_a_group_and_both_write(pair: ChatPair) -> None:
 
 
 async def test_the_bot_creates_lists_and_queries_groups(pair: ChatPair, client: SimulatorClient) -> None:
-    made = await pair.bot.call("create_group", "Created by a bot", [jid(pair.contact_jid)])
+    created = await pair.bot.call("create_group", "Created by a bot", [jid(pair.contact_jid)])
     group = await client.wait_for_group("Created by a bot")
-    assert f"{made['JID']['User']}@g.us" == group.id
+    assert f"{created['JID']['User']}@g.us" == group.id
     assert [(member.phone, member.role) for member in group.members] == [
         (pair.number, "superadmin"),
         (pair.contact, "member"),
@@ -149,9 +149,9 @@ async def test_kinds_of_messages_in_a_group(pair: ChatPair, client: SimulatorCli
     item = await client.wait_for_message(pair.contact, kind="document", chat=group.id)
     assert await client.media(pair.contact, item.id) == b"text"
 
-    asked = await client.send_poll(pair.contact, group.id, "Where?", ["here", "there"])
-    await pair.bot.wait_for("message", id=asked)
-    await pair.bot.call("build_poll_vote", {"info": asked}, ["there"])
+    poll = await client.send_poll(pair.contact, group.id, "Where?", ["here", "there"])
+    await pair.bot.wait_for("message", id=poll)
+    await pair.bot.call("build_poll_vote", {"info": poll}, ["there"])
     await pair.bot.call("send_message", jid(group.id), {"last": True})
     vote = await client.wait_for_message(pair.contact, kind="poll-vote")
     assert (vote.selected, vote.chat) == (["there"], group.id)
@@ -170,13 +170,13 @@ async def test_a_burst_in_a_group_is_delivered_completely(
     await asyncio.gather(*(client.send(people[index % 3], group.id, text) for index, text in enumerate(texts)))
 
     for person in people:
-        wanted = {f"pong {text}" for text in texts}
+        expected = {f"pong {text}" for text in texts}
         after = 0
         async with asyncio.timeout(60):
-            while wanted:
+            while expected:
                 item = await client.wait_for_message(person, sender=number, after=after, timeout_seconds=60)
                 after = item.index
-                wanted.remove(item.text)
+                expected.remove(item.text)
 
 
 async def test_messages_to_an_offline_bot_are_delivered_later(
@@ -186,7 +186,7 @@ async def test_messages_to_an_offline_bot_are_delivered_later(
     await pair.bot.wait_for("joined-group")
     await pair.bot.kill()
     await client.wait_until_connected(pair.number, connected=False)
-    sent = [await client.send(pair.contact, group.id, f"while away {index}") for index in range(3)]
+    sent = [await client.send(pair.contact, group.id, f"while offline {index}") for index in range(3)]
     await client.change_group(group.id, subject="Very patient")
 
     again = await bots.start(pair.number)

@@ -129,11 +129,11 @@ async def test_contact_cards_both_ways(pair: ChatPair) -> None:
 async def test_the_bot_sends_a_poll_and_a_contact_votes(pair: ChatPair) -> None:
     await pair.bot.call("build_poll_vote_creation", "Tea?", ["yes", "no"], {"enum": "VoteType.SINGLE"})
     await pair.bot.call("send_message", jid(pair.contact_jid), {"last": True})
-    asked = await pair.client.wait_for_message(pair.contact, kind="poll")
-    assert asked.poll is not None
-    assert (asked.text, asked.poll.options, asked.poll.selectable) == ("Tea?", ["yes", "no"], 1)
+    poll = await pair.client.wait_for_message(pair.contact, kind="poll")
+    assert poll.poll is not None
+    assert (poll.text, poll.poll.options, poll.poll.selectable) == ("Tea?", ["yes", "no"], 1)
 
-    vote = await pair.client.vote(pair.contact, asked.id, ["yes"])
+    vote = await pair.client.vote(pair.contact, poll.id, ["yes"])
 
     await pair.bot.wait_for("message", id=vote)
     opened = await pair.bot.call("decrypt_poll_vote", {"event": vote})
@@ -141,16 +141,16 @@ async def test_the_bot_sends_a_poll_and_a_contact_votes(pair: ChatPair) -> None:
 
 
 async def test_a_contact_sends_a_poll_and_the_bot_votes(pair: ChatPair) -> None:
-    asked = await pair.client.send_poll(pair.contact, pair.number, "When?", ["now", "later", "never"], selectable=2)
-    got = await pair.bot.wait_for("message", id=asked)
+    poll = await pair.client.send_poll(pair.contact, pair.number, "When?", ["now", "later", "never"], selectable=2)
+    got = await pair.bot.wait_for("message", id=poll)
     poll = got["content"]["pollCreationMessage"]
     assert (poll["name"], [option["optionName"] for option in poll["options"]]) == ("When?", ["now", "later", "never"])
 
-    await pair.bot.call("build_poll_vote", {"info": asked}, ["now", "never"])
+    await pair.bot.call("build_poll_vote", {"info": poll}, ["now", "never"])
     await pair.bot.call("send_message", jid(pair.hello["chat"]), {"last": True})
 
     vote = await pair.client.wait_for_message(pair.contact, kind="poll-vote")
-    assert (vote.target, vote.selected) == (asked, ["now", "never"])
+    assert (vote.target, vote.selected) == (poll, ["now", "never"])
 
 
 async def test_the_phones_owner_writes_and_the_bot_sees_it(pair: ChatPair) -> None:

@@ -28,9 +28,9 @@ FIELDS = {
 
 def image(form: str) -> bytes:
     """A small image in this format (PNG, WEBP)."""
-    made = io.BytesIO()
-    Image.new("RGB", (64, 64), "teal").save(made, form)
-    return made.getvalue()
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(buffer, form)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("kind", FIELDS)
@@ -146,7 +146,7 @@ async def test_profile_pictures(pair: ChatPair, client: SimulatorClient) -> None
     assert (await client.profile(pair.number)).profile_picture
 
     found = await pair.bot.call("get_profile_picture", jid(own))
-    assert found["URL"].startswith("https://media.whatsapp.net/pictures/")
+    assert found["URL"].startswith("https://media.whatsapp.net/profile-photos/")
     with pytest.raises(BotError):
         await pair.bot.call("get_profile_picture", jid(pair.contact_jid))
 

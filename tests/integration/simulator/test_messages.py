@@ -85,13 +85,13 @@ async def test_a_burst_both_ways_is_delivered_completely(
 
     await asyncio.gather(*(client.send(contact, number, f"message {index}") for index in range(BURST)))
 
-    wanted = {f"pong message {index}" for index in range(BURST)}
+    expected = {f"pong message {index}" for index in range(BURST)}
     after = 0
     async with asyncio.timeout(60):
-        while wanted:
+        while expected:
             item = await client.wait_for_message(contact, after=after, timeout_seconds=30)
             after = item.index
-            wanted.remove(item.text)
+            expected.remove(item.text)
 
 
 async def test_messages_to_an_offline_bot_are_delivered_at_its_next_login(
@@ -104,7 +104,7 @@ async def test_messages_to_an_offline_bot_are_delivered_at_its_next_login(
     await bot.wait_for("message", text="before")
     await bot.kill()
     await client.wait_until_connected(number, connected=False)
-    texts = [f"while away {index}" for index in range(5)]
+    texts = [f"while offline {index}" for index in range(5)]
     ids = [await client.send(contact, number, text) for text in texts]
 
     again = await bots.start(number)

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--proxy-port", type=int, default=8443, help="proxy port for clients; 0: any free port")
     serve.add_argument("--control-port", type=int, default=8090, help="port of the control API; 0: any free port")
     serve.add_argument("--state-file", type=Path, help="store accounts, devices, sessions and messages in this file")
-    serve.add_argument("--tokens", type=Path, help="token tables; if not given: tokens.json in the package, else neonize")
+    serve.add_argument("--tokens", type=Path, help="token tables; without it: tokens.json in the package or neonize")
     serve.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"], help="log level")
     serve.set_defaults(command=_serve)
 

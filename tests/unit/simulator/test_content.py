@@ -126,9 +126,9 @@ def test_a_file_is_decrypted_and_verified(data: bytes, kind: Kind) -> None:
         (stored, replace(media, sha256=b"x" * 32), "SHA-256 of the decrypted file"),
         (stored, replace(media, size=len(data) + 1), f"has {len(data)} bytes"),
     ]
-    for found, said, reason in wrong:
+    for found, media, reason in wrong:
         with pytest.raises(files.FileError, match=reason):
-            files.decrypt(found, said, kind)
+            files.decrypt(found, media, kind)
 
 
 def test_files_of_channels_are_not_encrypted() -> None:

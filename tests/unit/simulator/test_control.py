@@ -80,9 +80,9 @@ async def test_failures_are_reported_and_cleared(api: httpx.AsyncClient) -> None
 
     assert failed["failure"] == {"kind": "refuse", "until": None, "remainingConnections": 3}
     assert cleared["failure"] is None
-    everybody = (await api.post("/failures", json={"kind": "deaf", "seconds": 60})).json()
-    assert everybody["kind"] == "deaf"
-    assert everybody["until"] is not None
+    failure = (await api.post("/failures", json={"kind": "deaf", "seconds": 60})).json()
+    assert failure["kind"] == "deaf"
+    assert failure["until"] is not None
     assert (await api.delete("/failures")).json() is None
 
 

@@ -28,7 +28,7 @@ class Api:
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 
-    async def say(self, what: str, phone: str = ANNA, **body: Any) -> str:
+    async def send(self, what: str, phone: str = ANNA, **body: Any) -> str:
         return str((await self.call("POST", f"/contacts/{phone}/{what}", body))["id"])
 
     async def inbox(self, phone: str = BERT) -> list[dict[str, Any]]:
@@ -49,12 +49,12 @@ async def api() -> AsyncIterator[Api]:
 
 
 async def test_an_inbox_item_has_the_fields_of_its_kind(api: Api) -> None:
-    await api.say("messages", to=BERT, text="text")
-    await api.say("locations", to=BERT, latitude=1.5, longitude=-2.5, name="there")
-    await api.say("cards", to=BERT, cards=[{"name": "Cleo", "vcard": "BEGIN:VCARD"}])
-    poll = await api.say("polls", to=BERT, question="Tea?", options=["yes", "no"])
-    await api.say("votes", message=poll, options=["no"])
-    await api.say("media", to=BERT, kind="image", data=DATA, caption="look", viewOnce=True)
+    await api.send("messages", to=BERT, text="text")
+    await api.send("locations", to=BERT, latitude=1.5, longitude=-2.5, name="there")
+    await api.send("cards", to=BERT, cards=[{"name": "Cleo", "vcard": "BEGIN:VCARD"}])
+    poll = await api.send("polls", to=BERT, question="Tea?", options=["yes", "no"])
+    await api.send("votes", message=poll, options=["no"])
+    await api.send("media", to=BERT, kind="image", data=DATA, caption="look", viewOnce=True)
 
     text, location, card, question, vote, image = await api.inbox()
 
@@ -70,11 +70,11 @@ async def test_an_inbox_item_has_the_fields_of_its_kind(api: Api) -> None:
 
 
 async def test_messages_that_refer_to_other_messages(api: Api) -> None:
-    first = await api.say("messages", to=BERT, text="first")
-    await api.say("reactions", BERT, message=first, emoji="👍")
-    await api.say("messages", BERT, to=ANNA, text="why?", quote=first)
-    await api.say("edits", message=first, text="changed")
-    await api.say("revocations", message=first)
+    first = await api.send("messages", to=BERT, text="first")
+    await api.send("reactions", BERT, message=first, emoji="👍")
+    await api.send("messages", BERT, to=ANNA, text="why?", quote=first)
+    await api.send("edits", message=first, text="changed")
+    await api.send("revocations", message=first)
 
     reaction, reply = await api.inbox(ANNA)
     _, edit, revocation = await api.inbox()
@@ -87,9 +87,12 @@ async def test_messages_that_refer_to_other_messages(api: Api) -> None:
 
 async def test_only_an_own_one_to_one_message_can_be_redelivered(api: Api) -> None:
     group = await api.call("POST", "/groups", {"creator": ANNA, "subject": "Choir", "members": [BERT]})
-    own, shared = await api.say("messages", to=BERT, text="own"), await api.say("messages", to=group["id"], text="all")
+    own, shared = (
+        await api.send("messages", to=BERT, text="own"),
+        await api.send("messages", to=group["id"], text="all"),
+    )
 
-    assert await api.say("redeliveries", message=own) == own
+    assert await api.send("redeliveries", message=own) == own
     for phone, message, status in ((BERT, own, 409), (ANNA, shared, 409), (CLEO, own, 404)):
         answer = await api.http.post(f"/contacts/{phone}/redeliveries", json={"message": message})
         assert answer.status_code == status
@@ -98,7 +101,7 @@ async def test_only_an_own_one_to_one_message_can_be_redelivered(api: Api) -> No
 async def test_the_lifecycle_of_a_group(api: Api) -> None:
     group = await api.call("POST", "/groups", {"creator": ANNA, "subject": "Choir", "members": [BERT]})
     path = f"/groups/{group['id']}"
-    sent = await api.say("messages", to=group["id"], text="hello", mentions=[BERT])
+    sent = await api.send("messages", to=group["id"], text="hello", mentions=[BERT])
     (item,) = await api.inbox()
     assert (item["id"], item["chat"], item["mentions"]) == (sent, group["id"], [BERT])
 
@@ -116,8 +119,8 @@ async def test_the_lifecycle_of_a_group(api: Api) -> None:
 
 
 async def test_statuses_are_delivered_only_to_their_recipients(api: Api) -> None:
-    posted = await api.say("statuses", to=[BERT], text="holiday")
-    await api.say("revocations", message=posted)
+    posted = await api.send("statuses", to=[BERT], text="holiday")
+    await api.send("revocations", message=posted)
 
     assert [(item["kind"], item["chat"]) for item in await api.inbox()] == [
         ("text", "status@broadcast"),
@@ -197,7 +200,7 @@ async def test_profiles_change_only_in_the_given_fields(api: Api) -> None:
 async def test_errors_have_a_code_and_a_message(
     api: Api, method: str, path: str, body: dict[str, Any] | None, status: int, code: str
 ) -> None:
-    text = await api.say("messages", to=BERT, text="a text")
+    text = await api.send("messages", to=BERT, text="a text")
     group = await api.call("POST", "/groups", {"creator": ANNA, "subject": "Choir", "members": [BERT]})
     filled = {name: {"TEXT": text, "GROUP": group["id"]}.get(str(value), value) for name, value in (body or {}).items()}
 

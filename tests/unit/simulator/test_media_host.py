@@ -42,7 +42,7 @@ def test_uploaded_files_are_available_until_they_are_deleted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("http_request", "status"),
     [
         (request("POST", f"/mms/image/{TOKEN}?auth=wrong", DATA), 401),
         (request("POST", f"/mms/image/{TOKEN}", DATA), 401),
@@ -50,15 +50,15 @@ def test_uploaded_files_are_available_until_they_are_deleted() -> None:
         (request("POST", "/mms/image/é?auth=word", DATA), 400),
     ],
 )
-def test_invalid_uploads_are_rejected(asked: HttpRequest, status: int) -> None:
-    answer = host()(asked)
+def test_invalid_uploads_are_rejected(http_request: HttpRequest, status: int) -> None:
+    answer = host()(http_request)
 
     assert answer is not None
     assert answer.status == status
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "http_request",
     [
         request("GET", "/v/none.enc"),
         request("PUT", f"/mms/image/{TOKEN}?auth=word", DATA),
@@ -66,8 +66,8 @@ def test_invalid_uploads_are_rejected(asked: HttpRequest, status: int) -> None:
         request("POST", f"/mms/image/{TOKEN}?auth=word", DATA, "mmg.whatsapp.net"),
     ],
 )
-def test_other_requests_return_nothing(asked: HttpRequest) -> None:
-    assert host()(asked) is None
+def test_other_requests_return_nothing(http_request: HttpRequest) -> None:
+    assert host()(http_request) is None
 
 
 def test_the_oldest_files_are_deleted_when_the_store_is_full() -> None:

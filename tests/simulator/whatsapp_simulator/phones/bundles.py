@@ -26,8 +26,8 @@ def _of_client(network: Network, person: Person, device: Device) -> PublishedKey
     prekey_id = next(iter(device.prekeys), None)
     prekey = None if prekey_id is None else device.prekeys.pop(prekey_id)
     network.world.touch(person)
-    asked = any(key.startswith("notification") and key.endswith("encrypt") for key in device.pending)
-    if len(device.prekeys) < _FEW and not asked:
+    requested = any(key.startswith("notification") and key.endswith("encrypt") for key in device.pending)
+    if len(device.prekeys) < _FEW and not requested:
         left = Node("count", {"value": str(len(device.prekeys))})
         network.notify(person, device, "encrypt", SERVER, [left])
     signed = device.signed_prekey

@@ -26,4 +26,4 @@ def picture_location(network: Network, person: Person) -> dict[str, str]:
 
 
 def _path(person: Person) -> str:
-    return f"/pictures/{person.profile.picture_id}.jpg"
+    return f"/profile-photos/{person.profile.picture_id}.jpg"

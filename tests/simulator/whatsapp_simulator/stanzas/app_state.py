@@ -13,13 +13,13 @@ def sync(context: Context) -> list[Node]:
     request = context.node.child("sync")
     if request is None:
         raise IqError(400, "bad-request")
-    return [Node("sync", {}, [_collection(context, asked) for asked in request.walk("collection")])]
+    return [Node("sync", {}, [_collection(context, collection) for collection in request.walk("collection")])]
 
 
-def _collection(context: Context, asked: Node) -> Node:
+def _collection(context: Context, collection: Node) -> Node:
     person, _ = context.owner
-    name, version = asked.get("name"), int(asked.get("version") or 0)
-    patch = asked.child("patch")
+    name, version = collection.get("name"), int(collection.get("version") or 0)
+    patch = collection.child("patch")
     attrs: Attrs = {"name": name}
     if patch is not None and app_state.push(context.network, person, name, version, patch.data):
         _tell_others(context, name, version + 1)

@@ -49,17 +49,17 @@ def viewed(context: Context, to: Jid) -> None:
 @on_iq("newsletter", "get")
 def read(context: Context) -> list[Node]:
     """Return posts of a channel (`messages`), or only their counts (`message_updates`)."""
-    if (asked := context.node.child("messages")) is not None:
-        channel = _channel(context, asked.jid("jid"))
-        before = int(asked.get("before") or 0)
+    if (request := context.node.child("messages")) is not None:
+        channel = _channel(context, request.jid("jid"))
+        before = int(request.get("before") or 0)
         posts = [post for post in channel.posts if not before or post.server_id < before]
-        nodes = channels.posts_to_nodes(posts[-int(asked.get("count") or _COUNT) :])
+        nodes = channels.posts_to_nodes(posts[-int(request.get("count") or _COUNT) :])
         return [Node("messages", {"jid": channel.jid, "t": str(context.network.world.now())}, nodes)]
-    if (asked := context.node.child("message_updates")) is not None:
+    if (request := context.node.child("message_updates")) is not None:
         channel = _channel(context, context.node.jid("to"))
-        after, since = int(asked.get("after") or 0), int(asked.get("since") or 0)
+        after, since = int(request.get("after") or 0), int(request.get("since") or 0)
         posts = [post for post in channel.posts if post.server_id > after and post.timestamp >= since]
-        nodes = channels.posts_to_nodes(posts[: int(asked.get("count") or _COUNT)])
+        nodes = channels.posts_to_nodes(posts[: int(request.get("count") or _COUNT)])
         return [Node("message_updates", {}, [Node("messages", {"jid": channel.jid}, nodes)])]
     raise IqError(400, "bad-request")
 

@@ -45,36 +45,36 @@ def change(context: Context) -> list[Node]:
         raise IqError(exc.status, exc.code) from exc
 
 
-def _change(context: Context, asked: Node) -> list[Node]:
+def _change(context: Context, request: Node) -> list[Node]:
     groups, world = Groups(context.network), context.network.world
     person, _ = context.owner
-    if asked.tag == "create":
-        group = groups.create(person, asked.get("subject"), _people(context, asked))
+    if request.tag == "create":
+        group = groups.create(person, request.get("subject"), _people(context, request))
         return [to_node(world, group)]
-    if asked.tag == "leave":
-        for left in asked.walk("group"):
+    if request.tag == "leave":
+        for left in request.walk("group"):
             address = left.jid("id") or parse(left.get("id"))
             if (found := world.groups.find(address)) is not None:
                 groups.leave(found, person)
-        return [asked]
-    if asked.tag == "invite" and asked.get("code"):
-        group = _invited(context, asked.get("code"))
+        return [request]
+    if request.tag == "invite" and request.get("code"):
+        group = _invited(context, request.get("code"))
         groups.join(group, person)
         return [Node("group", {"jid": group.jid})]
     group = _group(context)
-    if asked.tag in _CHANGES:
-        return [_change_members(context, group, person, asked)]
-    if asked.tag in _SETTINGS:
-        groups.switch(group, person, _SETTINGS[asked.tag])
+    if request.tag in _CHANGES:
+        return [_change_members(context, group, person, request)]
+    if request.tag in _SETTINGS:
+        groups.switch(group, person, _SETTINGS[request.tag])
         return []
-    match asked.tag:
+    match request.tag:
         case "subject":
-            groups.rename(group, person, asked.data.decode(errors="replace"))
+            groups.rename(group, person, request.data.decode(errors="replace"))
         case "description":
-            text = "" if asked.get("delete") else asked.child_data("body").decode(errors="replace")
-            groups.describe(group, person, text, asked.get("id"))
+            text = "" if request.get("delete") else request.child_data("body").decode(errors="replace")
+            groups.describe(group, person, text, request.get("id"))
         case "ephemeral" | "not_ephemeral":
-            groups.expire(group, person, int(asked.get("expiration") or 0))
+            groups.expire(group, person, int(request.get("expiration") or 0))
         case "invite":
             groups.reset_invite(group, person)
             return [Node("invite", {"code": group.invite})]
@@ -85,20 +85,20 @@ def _change(context: Context, asked: Node) -> list[Node]:
     return []
 
 
-def _change_members(context: Context, group: Group, actor: Person, asked: Node) -> Node:
-    people = _people(context, asked)
-    changed = Groups(context.network).change_members(group, actor, _CHANGES[asked.tag], people)
+def _change_members(context: Context, group: Group, actor: Person, request: Node) -> Node:
+    people = _people(context, request)
+    changed = Groups(context.network).change_members(group, actor, _CHANGES[request.tag], people)
     answers = []
     for person in people:
         attrs: Attrs = {"jid": person.lid_jid(), "phone_number": person.phone_jid()}
-        refused: Attrs = {} if person in changed else {"error": "409" if asked.tag == Change.ADD else "404"}
+        refused: Attrs = {} if person in changed else {"error": "409" if request.tag == Change.ADD else "404"}
         answers.append(Node("participant", attrs | refused))
-    return Node(asked.tag, {}, answers)
+    return Node(request.tag, {}, answers)
 
 
-def _people(context: Context, asked: Node) -> list[Person]:
+def _people(context: Context, request: Node) -> list[Person]:
     world = context.network.world
-    found = (world.find(item.jid("jid")) for item in asked.walk("participant"))
+    found = (world.find(item.jid("jid")) for item in request.walk("participant"))
     return [person for person in found if person]
 
 

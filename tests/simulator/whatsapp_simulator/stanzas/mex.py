@@ -19,12 +19,12 @@ Query = Callable[[Context, dict[str, Any]], dict[str, Any]]
 @on_iq("w:mex", "get")
 def mex(context: Context) -> list[Node]:
     """Run the query with this number."""
-    asked = context.node.child("query")
-    query = _QUERIES.get(asked.get("query_id")) if asked else None
-    if asked is None or query is None:
+    request = context.node.child("query")
+    query = _QUERIES.get(request.get("query_id")) if request else None
+    if request is None or query is None:
         raise IqError(501, "feature-not-implemented")
     try:
-        variables = json.loads(asked.data)["variables"]
+        variables = json.loads(request.data)["variables"]
         answer: dict[str, Any] = {"data": query(context, variables)}
     except (ValueError, KeyError, TypeError) as exc:
         raise IqError(400, "bad-request") from exc
@@ -39,12 +39,12 @@ class _NotFoundError(Exception):
 
 
 def _one(context: Context, variables: dict[str, Any]) -> dict[str, Any]:
-    asked = variables["input"]
+    request = variables["input"]
     world = context.network.world
-    if asked["type"] == "INVITE":
-        channel = world.channels.by_invite(asked["key"])
+    if request["type"] == "INVITE":
+        channel = world.channels.by_invite(request["key"])
     else:
-        channel = world.channels.find(parse(asked["key"]))
+        channel = world.channels.find(parse(request["key"]))
     if channel is None:
         raise _NotFoundError
     return {"xwa2_newsletter": channels.to_json(channel, context.owner[0].phone)}
@@ -57,8 +57,8 @@ def _subscribed(context: Context, _: dict[str, Any]) -> dict[str, Any]:
 
 
 def _create(context: Context, variables: dict[str, Any]) -> dict[str, Any]:
-    wanted, phone = variables["newsletter_input"], context.owner[0].phone
-    channel = channels.create(context.network, wanted["name"], wanted.get("description", ""), phone)
+    newsletter, phone = variables["newsletter_input"], context.owner[0].phone
+    channel = channels.create(context.network, newsletter["name"], newsletter.get("description", ""), phone)
     return {"xwa2_newsletter_create": channels.to_json(channel, phone)}
 
 

@@ -30,10 +30,10 @@ def query(context: Context) -> list[Node]:
     """Return the number of the client's remaining prekeys (`count`), or the keys of others (`key`)."""
     if context.node.child("count") is not None:
         return [Node("count", {"value": str(len(context.owner[1].prekeys))})]
-    wanted = context.node.child("key")
-    if wanted is None:
+    keys = context.node.child("key")
+    if keys is None:
         raise IqError(400, "bad-request")
-    return [Node("list", {}, [_user(context.network, user) for user in wanted.walk("user")])]
+    return [Node("list", {}, [_user(context.network, user) for user in keys.walk("user")])]
 
 
 def _user(network: Network, user: Node) -> Node:

@@ -18,11 +18,11 @@ def picture(context: Context) -> list[Node]:
     person = context.network.world.find(target) if target else context.owner[0]
     if person is None or not person.profile.picture:
         raise IqError(404, "item-not-found")
-    asked = context.node.child("picture")
-    if asked is not None and asked.get("id") == person.profile.picture_id:
+    request = context.node.child("picture")
+    if request is not None and request.get("id") == person.profile.picture_id:
         return []
     where = profiles.picture_location(context.network, person)
-    kind = (asked.get("type") if asked else "") or "image"
+    kind = (request.get("type") if request else "") or "image"
     attrs = {"id": person.profile.picture_id, "type": kind, "url": where["url"], "direct_path": where["direct_path"]}
     return [Node("picture", attrs)]
 

@@ -17,35 +17,35 @@ def usync(context: Context) -> list[Node]:
     users = request.child("list") if request else None
     if request is None or query is None or users is None:
         raise IqError(400, "bad-request")
-    wanted = [child.tag for child in query.children]
-    answers = [_user(context, user, wanted) for user in users.walk("user")]
+    properties = [child.tag for child in query.children]
+    answers = [_user(context, user, properties) for user in users.walk("user")]
     attrs = {name: request.get(name) for name in ("sid", "index", "last", "mode", "context") if request.get(name)}
     return [Node("usync", attrs, [Node("list", {}, answers)])]
 
 
-def _user(context: Context, user: Node, wanted: list[str]) -> Node:
+def _user(context: Context, user: Node, properties: list[str]) -> Node:
     address = user.jid("jid")
-    asked = user.child_data("contact")
-    if address is None and asked:
-        address = _asked_phone(asked)
+    contact = user.child_data("contact")
+    if address is None and contact:
+        address = _phone_address(contact)
     person = context.network.world.find(address)
     if address is None:
-        return Node("user", {"jid": SERVER}, [Node("contact", {"type": "out"}, asked)])
+        return Node("user", {"jid": SERVER}, [Node("contact", {"type": "out"}, contact)])
     if person is None:
-        unknown = [Node("contact", {"type": "out"}, asked)] if "contact" in wanted else []
+        unknown = [Node("contact", {"type": "out"}, contact)] if "contact" in properties else []
         return Node("user", {"jid": address}, unknown)
-    if "devices" in wanted:
+    if "devices" in properties:
         _watch(context, person)
-    shown = person.lid_jid() if asked or address.server == LID else person.phone_jid()
+    shown = person.lid_jid() if contact or address.server == LID else person.phone_jid()
     attrs: Attrs = {"jid": shown, "pn_jid": person.phone_jid()}
     parts = {
-        "contact": lambda: Node("contact", {"type": "in"}, asked),
+        "contact": lambda: Node("contact", {"type": "in"}, contact),
         "lid": lambda: Node("lid", {"val": person.lid_jid()}),
         "devices": lambda: _devices(person),
         "status": lambda: Node("status", {"t": "0"}, person.profile.about.encode()),
         "picture": lambda: Node("picture", {"id": person.profile.picture_id} if person.profile.picture_id else {}),
     }
-    return Node("user", attrs, [parts[tag]() for tag in wanted if tag in parts])
+    return Node("user", attrs, [parts[tag]() for tag in properties if tag in parts])
 
 
 def _watch(context: Context, person: Person) -> None:
@@ -55,9 +55,9 @@ def _watch(context: Context, person: Person) -> None:
         context.network.world.touch(person)
 
 
-def _asked_phone(asked: bytes) -> Jid | None:
+def _phone_address(contact: bytes) -> Jid | None:
     try:
-        text = asked.decode()
+        text = contact.decode()
         return Jid(normalize_phone(parse(text).user or text), "s.whatsapp.net")
     except (PhoneError, ValueError):
         return None

@@ -50,7 +50,7 @@ _WITH_DATA = {
     events.JoinedGroupEv: "joined-group",
     events.CallOfferEv: "call-offer",
     events.CallTerminateEv: "call-terminate",
-    events.PictureEv: "picture",
+    events.PictureEv: "profile-photo",
 }
 #: neonize reports a group message that also distributes a sender key twice, first with only these fields.
 _KEYS_ONLY = {"senderKeyDistributionMessage", "messageContextInfo"}

@@ -31,9 +31,9 @@ def to_json(value: Any) -> Any:
 def from_json(kind: Any, data: Any) -> Any:
     """The reverse of `to_json` for a value of type `kind`; missing fields get their defaults."""
     if dataclasses.is_dataclass(kind):
-        made = typing.cast("Any", kind)
-        hints = _hints(made)
-        return made(**{name: from_json(hints[name], item) for name, item in data.items()})
+        cls = typing.cast("Any", kind)
+        hints = _hints(cls)
+        return cls(**{name: from_json(hints[name], item) for name, item in data.items()})
     if kind is bytes:
         return base64.b64decode(data)
     if isinstance(kind, type) and issubclass(kind, Enum):

@@ -121,7 +121,7 @@ class SentMessage:
 
 @dataclass(slots=True)
 class Profile:
-    """A profile. presence: available, unavailable or unknown; picture: the bytes of the profile picture, if any."""
+    """A profile with the bytes of its profile picture, if any. presence: available, unavailable or unknown."""
 
     about: str = ""
     picture: bytes = b""

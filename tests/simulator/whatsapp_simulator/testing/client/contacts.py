@@ -48,8 +48,8 @@ class ContactsClient(BaseClient):
         """Wait for a message after an index with this text, sender, kind and chat (None: any)."""
 
         def matches(item: InboxItem) -> bool:
-            asked = ((text, item.text), (sender, item.sender), (kind, item.kind), (chat, item.chat))
-            return all(value in (None, found) for value, found in asked)
+            expected = ((text, item.text), (sender, item.sender), (kind, item.kind), (chat, item.chat))
+            return all(value in (None, found) for value, found in expected)
 
         what = f"message {kind or ''} {text!r} from {sender or 'anybody'} on {phone}"
         return await self._first(
