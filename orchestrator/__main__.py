@@ -1,4 +1,4 @@
-"""The command line: `python -m orchestrator api | controller | all | migrate | key`.
+"""The command line: `botdock api | controller | all | migrate | key`, or `python -m orchestrator …` without installing.
 
 Each process imports only what it runs: the api never loads the Docker library.
 """
@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import Any
 
-from orchestrator import logs, settings
+from orchestrator import __version__, logs, settings
 from orchestrator.errors import BotdockError, UnavailableError
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
@@ -25,10 +25,11 @@ log = logging.getLogger("orchestrator")
 def main() -> int:
     """Run the command; the exit code is 0 after a clean stop and 2 when it could not start."""
     parser = argparse.ArgumentParser(
-        prog="python -m orchestrator",
-        description="Runs a fleet of WhatsApp bots, one Docker container per approved bot. "
+        prog="botdock",
+        description="Run a fleet of WhatsApp bots, one Docker container per approved bot. "
         "Settings come from the environment; see docs/settings.md.",
     )
+    parser.add_argument("--version", action="version", version=f"botdock {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("api", help="serve the REST API")
     commands.add_parser("controller", help="run the bots of one server (needs the Docker socket)")
