@@ -56,7 +56,8 @@ def badly_named_handlers(tree: ast.Module) -> list[tuple[int, str]]:
 def durations_without_unit(tree: ast.Module) -> list[tuple[int, str]]:
     """Constants of modules and classes that hold a duration as a bare number and do not end in its unit."""
     found = []
-    for scope in [tree, *classes(tree)]:
+    scopes: list[ast.Module | ast.ClassDef] = [tree, *classes(tree)]
+    for scope in scopes:
         for node in scope.body:
             target = node.target if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [None])[0]
             if not isinstance(target, ast.Name) or not target.id.isupper():
