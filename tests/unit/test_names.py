@@ -17,6 +17,7 @@ DURATION = re.compile(
 
 # What does not follow yet: class names that occur twice, and folders that the other rules do not look at.
 SHARED = {
+    *("EventPage", "Remembered"),
     *(
         "Ack",
         "Action",
