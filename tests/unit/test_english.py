@@ -21,7 +21,7 @@ ADVICE = {
     r"films?": "video",
     r"sounds?": "audio",
     r"places?": "location; for data, where it is stored",
-    r"(make|makes|made|making) ([\w-]+ ){0,2}bots?": "create a bot",
+    r"(make|makes|made|making) (?!ps )([\w-]+ ){0,2}bots?": "create a bot",
     r"wanted": "desired or requested",
     r"moments": "timestamps or points in time",
     r"in the (very )?moment": "while or when",
@@ -53,10 +53,19 @@ PROTOCOL_NAMES: dict[str, set[str]] = {}
 
 DOCUMENTS = ["*.md", "*.toml", "*.yaml", "*.yml", "*.hcl", "*.sh", "*.sql", "*.svg", "Makefile", "Dockerfile", "run"]
 SKIPPED_FOLDERS = {".venv", ".git", ".build", ".botdock", "__pycache__", "requirements"}
-UNCHECKED = [  # rewritten one after the other; see the test below
-    "docs", "images", "orchestrator", "bot_runtime", "tests", "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
-    ".github", "Makefile", "compose.yaml", "docker-bake.hcl", "pyproject.toml", ".pre-commit-config.yaml",
-]  # fmt: skip
+# Files and folders that are not rewritten yet.
+UNCHECKED = [
+    *("docs/api.md", "docs/architecture.md", "docs/commands.md", "docs/demo.md", "docs/images.md", "docs/operating.md"),
+    *("docs/real-phones.md", "docker-bake.hcl", "images", "bot_runtime", "tests"),
+    *("orchestrator/clients", "orchestrator/controller", "orchestrator/db", "orchestrator/engine"),
+    *(
+        "orchestrator/outbox",
+        "orchestrator/reconcile",
+        "orchestrator/logs.py",
+        "orchestrator/serving.py",
+        "orchestrator/settings.py",
+    ),
+]
 
 
 def findings(text: str) -> Iterator[tuple[int, str, str]]:
