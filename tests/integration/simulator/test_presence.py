@@ -67,9 +67,9 @@ async def test_the_bot_types(pair: ChatPair) -> None:
 
 async def test_a_contact_types(pair: ChatPair) -> None:
     group = await pair.client.create_group(pair.contact, "Typing", [pair.number])
-    await pair.client.type_to(pair.contact, pair.number, "composing")
-    await pair.client.type_to(pair.contact, pair.number, "recording")
-    await pair.client.type_to(pair.contact, group.id, "paused")
+    await pair.client.set_typing(pair.contact, pair.number, "composing")
+    await pair.client.set_typing(pair.contact, pair.number, "recording")
+    await pair.client.set_typing(pair.contact, group.id, "paused")
 
     data = [(await pair.bot.wait_for("chat-presence"))["data"] for _ in range(3)]
 

@@ -97,7 +97,7 @@ class Network:
         """Unlink a device from an account."""
         person.devices.pop(device.number, None)
         for other in self.world:
-            other.signal.forget(person.lid_jid(device.number))
+            other.signal.delete_sessions(person.lid_jid(device.number))
         self.world.touch(person)
         self.announce_devices(person, device.number)
 

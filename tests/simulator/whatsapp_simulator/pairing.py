@@ -177,7 +177,7 @@ class Pairing:
         except (TimeoutError, ConnectionError) as exc:
             raise PairingError(504, "no-answer", f"the device did not answer: {exc}") from None
         signed = answer.child("pair-device-sign", "device-identity")
-        if signed is None or not self._right(signed.data, person, registration.identity_key):
+        if signed is None or not self._has_valid_signature(signed.data, person, registration.identity_key):
             raise PairingError(502, "device-refused", f"the device refused to be linked ({_reason(answer)})")
         person.devices[number] = Device(
             number,
@@ -194,7 +194,7 @@ class Pairing:
         return person
 
     @staticmethod
-    def _right(identity: bytes, person: Person, device_key: bytes) -> bool:
+    def _has_valid_signature(identity: bytes, person: Person, device_key: bytes) -> bool:
         # The client's answer omits the account key, but the signature covers it.
         try:
             return adv.device_signed(identity, person.signal.identity, device_key)

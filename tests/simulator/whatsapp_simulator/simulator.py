@@ -42,7 +42,7 @@ class Simulator:
         """Listen for clients; returns the port of the proxy."""
         bound = await self._proxy.start(host, port)
         if self._store is not None:
-            self._saving = asyncio.create_task(self._keep_saving(self._store))
+            self._saving = asyncio.create_task(self._save_periodically(self._store))
         return bound
 
     async def stop(self) -> None:
@@ -90,7 +90,7 @@ class Simulator:
                 for device in list(person.devices.values()):
                     self.network.remove_device(person, device)
 
-    async def _keep_saving(self, store: Store) -> None:
+    async def _save_periodically(self, store: Store) -> None:
         while True:
             await asyncio.sleep(_SAVE_SECONDS)
             self._save(store)

@@ -73,10 +73,10 @@ def test_the_depth_of_wrapping_is_limited() -> None:
 
 
 def test_messages_for_clients_only_have_no_content() -> None:
-    handed = writing.with_sender_key(b"", "1@g.us", b"key")
+    distribution = writing.with_sender_key(b"", "1@g.us", b"key")
 
-    assert reading.read(handed) is None
-    assert reading.sender_key(handed) == b"key"
+    assert reading.read(distribution) is None
+    assert reading.sender_key(distribution) == b"key"
     assert reading.read(writing.app_state_key(b"id", b"key", 1)) is None
     assert reading.read(b"") is None
 
@@ -86,8 +86,8 @@ def test_an_unknown_kind_is_reported_as_other() -> None:
 
 
 def test_requests_for_app_state_keys_are_recognized() -> None:
-    assert reading.asks_for_app_state_keys(wire.encode((12, wire.encode((2, 7)))))
-    assert not reading.asks_for_app_state_keys(wire.encode((1, "text")))
+    assert reading.requests_app_state_keys(wire.encode((12, wire.encode((2, 7)))))
+    assert not reading.requests_app_state_keys(wire.encode((1, "text")))
 
 
 @pytest.mark.parametrize(

@@ -64,18 +64,18 @@ def test_malformed_keys_are_rejected(distribution: bytes) -> None:
 
 def test_skipped_keys_survive_a_repeated_distribution() -> None:
     phone, key = SignalDevice.create(os.urandom), OwnSenderKey.create(os.urandom)
-    phone.take_sender_key(CHAT, ANNA, key.distribution())
+    phone.store_sender_key(CHAT, ANNA, key.distribution())
     first, second = key.encrypt(b"first", os.urandom), key.encrypt(b"second", os.urandom)
 
     assert phone.decrypt_for_group(CHAT, ANNA, second) == b"second"
-    phone.take_sender_key(CHAT, ANNA, key.distribution())
+    phone.store_sender_key(CHAT, ANNA, key.distribution())
     assert phone.decrypt_for_group(CHAT, ANNA, first) == b"first"
 
 
 def test_a_phone_decrypts_with_old_and_new_keys_of_a_sender() -> None:
     phone, old, new = SignalDevice.create(os.urandom), OwnSenderKey.create(os.urandom), OwnSenderKey.create(os.urandom)
-    phone.take_sender_key(CHAT, ANNA, old.distribution())
-    phone.take_sender_key(CHAT, ANNA, new.distribution())
+    phone.store_sender_key(CHAT, ANNA, old.distribution())
+    phone.store_sender_key(CHAT, ANNA, new.distribution())
 
     assert phone.decrypt_for_group(CHAT, ANNA, old.encrypt(b"old", os.urandom)) == b"old"
     assert phone.decrypt_for_group(CHAT, ANNA, new.encrypt(b"new", os.urandom)) == b"new"
@@ -88,7 +88,7 @@ def test_a_removed_device_receives_the_key_again_when_it_returns() -> None:
     key = phone.sender_key(CHAT, os.urandom)
     key.shared.append(str(ANNA))
 
-    phone.forget(ANNA)
+    phone.delete_sessions(ANNA)
 
     assert phone.sender_key(CHAT, os.urandom) is key
     assert key.shared == []

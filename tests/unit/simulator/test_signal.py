@@ -107,7 +107,7 @@ def test_a_lost_session_is_replaced_by_a_new_one() -> None:
     pair = Pair()
     pair.decrypt(BERT, *pair.encrypt(ANNA, b"hello"))
     pair.decrypt(ANNA, *pair.encrypt(BERT, b"answer"))
-    pair.phones[BERT].forget(ANNA)
+    pair.phones[BERT].delete_sessions(ANNA)
     with pytest.raises(SignalError, match="no session"):
         pair.decrypt(BERT, *pair.encrypt(ANNA, b"lost"))
 

@@ -25,7 +25,7 @@ def sender_key(plaintext: bytes) -> bytes | None:
     return fields.message(at.SENDER_KEY).raw(2) if at.SENDER_KEY in fields else None
 
 
-def asks_for_app_state_keys(plaintext: bytes) -> bool:
+def requests_app_state_keys(plaintext: bytes) -> bool:
     """Whether the message is a client's request to its phone for the app state keys."""
     protocol = wire.decode(plaintext).message(at.PROTOCOL)
     return protocol.number(at.TYPE) == at.TYPE_KEY_REQUEST

@@ -11,7 +11,7 @@ from whatsapp_simulator.protocol import app_state
 from whatsapp_simulator.world.model import Device, Person
 
 
-def welcome(network: Network, person: Person, device: Device) -> None:
+def share_key_once(network: Network, person: Person, device: Device) -> None:
     """Share the key with a newly linked device, once. The device needs it to learn the name of its account."""
     if not device.welcomed:
         device.welcomed = True

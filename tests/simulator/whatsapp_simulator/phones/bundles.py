@@ -10,7 +10,7 @@ from whatsapp_simulator.signal.device import PublishedKeys
 from whatsapp_simulator.signal.ratchet import Bundle
 from whatsapp_simulator.world.model import Device, Person
 
-_FEW = 5
+_MIN_PREKEYS = 5
 
 
 def of_device(network: Network, person: Person, number: int) -> PublishedKeys | None:
@@ -27,7 +27,7 @@ def _of_client(network: Network, person: Person, device: Device) -> PublishedKey
     prekey = None if prekey_id is None else device.prekeys.pop(prekey_id)
     network.world.touch(person)
     requested = any(key.startswith("notification") and key.endswith("encrypt") for key in device.pending)
-    if len(device.prekeys) < _FEW and not requested:
+    if len(device.prekeys) < _MIN_PREKEYS and not requested:
         left = Node("count", {"value": str(len(device.prekeys))})
         network.notify(person, device, "encrypt", SERVER, [left])
     signed = device.signed_prekey

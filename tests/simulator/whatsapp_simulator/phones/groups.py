@@ -125,19 +125,19 @@ class Groups:
             else:
                 group.members[person.phone] = Role.MEMBER
         if change is Change.REMOVE:
-            self._new_keys(group)
+            self._renew_keys(group)
         listed = [Node("participant", _participant(person)) for person in people]
         attrs: Attrs = {"v_id": world.message_id(), **({"reason": reason} if reason else {})}
-        gone = people if change is Change.REMOVE else []
+        removed = people if change is Change.REMOVE else []
         if change is not Change.ADD:
-            self._notify(group, actor, Node(change.value, attrs, listed), gone)
+            self._notify(group, actor, Node(change.value, attrs, listed), removed)
             return
         # New members receive the whole group; the others receive the list of new members.
         new = {person.phone for person in people}
         self._notify(group, actor, Node("create", {"type": "invite"}, [to_node(world, group)]), only=new)
         self._notify(group, actor, Node("add", attrs, listed), only=set(group.members) - new)
 
-    def _new_keys(self, group: Group) -> None:
+    def _renew_keys(self, group: Group) -> None:
         """Renew everyone's sender key, so that people who left cannot read new messages."""
         for phone in group.members:
             if (person := self.network.world.get(phone)) is not None:
@@ -149,12 +149,17 @@ class Groups:
         group.require_member(actor.phone)
 
     def _notify(
-        self, group: Group, actor: Person, node: Node, gone: list[Person] | None = None, only: set[str] | None = None
+        self,
+        group: Group,
+        actor: Person,
+        node: Node,
+        removed: list[Person] | None = None,
+        only: set[str] | None = None,
     ) -> None:
         world = self.network.world
         world.groups.touch(group)
         phones = group.members if only is None else only
-        people = [*filter(None, map(world.get, phones)), *(gone or ())]
+        people = [*filter(None, map(world.get, phones)), *(removed or ())]
         more: Attrs = {
             "participant": actor.lid_jid(),
             "participant_pn": actor.phone_jid(),

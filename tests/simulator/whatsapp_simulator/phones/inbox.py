@@ -23,9 +23,9 @@ class DecryptedMessage:
 
 def store(network: Network, phone: Person, message: DecryptedMessage) -> None:
     """Store a message in the inbox of a phone."""
-    content = _opened(network, phone, message)
+    content = _decrypt_vote(network, phone, message)
     item = InboxItem(
-        phone.take_index(),
+        phone.assign_index(),
         message.id,
         message.sender.phone,
         content.text,
@@ -58,7 +58,7 @@ def _media_error(network: Network, content: Content) -> str:
     return ""
 
 
-def _opened(network: Network, phone: Person, message: DecryptedMessage) -> Content:
+def _decrypt_vote(network: Network, phone: Person, message: DecryptedMessage) -> Content:
     content = message.content
     if content.vote is None or content.target is None:
         return content

@@ -32,26 +32,26 @@ def presence_of(person: Person) -> Node:
     return Node("presence", attrs)
 
 
-def type_to(network: Network, person: Person, to: Person | Group, state: str) -> None:
+def set_typing(network: Network, person: Person, to: Person | Group, state: str) -> None:
     """Show a person as typing, recording or paused in a one-to-one chat or a group."""
     media: Attrs = {"media": "audio"} if state == RECORDING else {}
     content = [Node(COMPOSING if state == RECORDING else state, media)]
     if isinstance(to, Person):
-        _show(network, person, to, state, "")
+        _store_chat_state(network, person, to, state, "")
         network.send_to_connected(to, Node("chatstate", {"from": person.lid_jid()}, content))
         return
     to.require_member(person.phone)
     for phone in to.members:
         member = network.world.get(phone)
         if member is not None and member is not person:
-            _show(network, person, member, state, str(to.jid))
+            _store_chat_state(network, person, member, state, str(to.jid))
             network.send_to_connected(
                 member, Node("chatstate", {"from": to.jid, "participant": person.lid_jid()}, content)
             )
 
 
-def _show(network: Network, person: Person, to: Person, state: str, chat: str) -> None:
-    item = ChatStateItem(to.take_index(), person.phone, state, network.world.now(), chat)
+def _store_chat_state(network: Network, person: Person, to: Person, state: str, chat: str) -> None:
+    item = ChatStateItem(to.assign_index(), person.phone, state, network.world.now(), chat)
     to.chat_states.append(item)
     del to.chat_states[:-MAX_ITEMS]
     network.world.touch(to)

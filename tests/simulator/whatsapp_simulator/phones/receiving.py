@@ -40,11 +40,11 @@ class EncryptedMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _Decrypted:
     """The decrypted contents of a message, and whether it asks the phone for the app state keys."""
 
     contents: list[Content]
-    wants_app_state: bool
+    requests_app_state_keys: bool
 
 
 def receive(network: Network, phone: Person, message: EncryptedMessage) -> None:
@@ -54,25 +54,25 @@ def receive(network: Network, phone: Person, message: EncryptedMessage) -> None:
         return
     network.world.touch(phone)
     try:
-        opened = _open(network, phone, message)
+        decrypted = _open(network, phone, message)
     except (SignalError, wire.WireError) as exc:
         address = message.sender.lid_jid(message.device.number)
         logger.info("%s cannot decrypt %s from %s: %s", phone.phone, message.id, address, exc)
-        _ask_again(network, phone, message)
+        _request_retry(network, phone, message)
         return
     phone.retries.pop(message.id, None)
     if phone is message.sender:
-        if opened.wants_app_state:
+        if decrypted.requests_app_state_keys:
             app_state.share_key(network, phone, message.device)
         return
-    for content in opened.contents:
+    for content in decrypted.contents:
         inbox.store(network, phone, inbox.DecryptedMessage(message.id, message.sender, message.chat, content))
     _send_receipt(network, phone, message, _DELIVERED)
     if phone.read_receipts:
         _send_receipt(network, phone, message, _READ)
 
 
-def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node, chat: str) -> None:
+def store_receipt(network: Network, phone: Person, reader: Person, receipt: Node, chat: str) -> None:
     """Store a client's receipt for messages of this phone; chat: as in `EncryptedMessage`."""
     kind = _KINDS.get(receipt.get("type"))
     if kind is None:
@@ -80,7 +80,7 @@ def take_receipt(network: Network, phone: Person, reader: Person, receipt: Node,
     listed = receipt.child("list")
     ids = [receipt.get("id"), *(item.get("id") for item in (listed.walk("item") if listed else ()))]
     for message_id in ids:
-        item = ReceiptItem(phone.take_index(), message_id, reader.phone, kind, network.world.now(), chat)
+        item = ReceiptItem(phone.assign_index(), message_id, reader.phone, kind, network.world.now(), chat)
         phone.receipts.append(item)
     del phone.receipts[:-MAX_ITEMS]
     network.world.touch(phone)
@@ -103,19 +103,19 @@ def _type(kind: str) -> Attrs:
     return {} if kind == _DELIVERED else {"type": kind}
 
 
-def _open(network: Network, phone: Person, message: EncryptedMessage) -> _Opened:
+def _open(network: Network, phone: Person, message: EncryptedMessage) -> _Decrypted:
     address, random = message.sender.lid_jid(message.device.number), network.world.random
     plaintexts = []
     if message.direct is not None:
         kind = message.direct.get("type")
         plaintext = phone.signal.decrypt(address, kind, message.direct.data, random)
         plaintexts.append(plaintext)
-        if message.chat and (handed := reading.sender_key(plaintext)):
-            phone.signal.take_sender_key(message.chat, address, handed)
+        if message.chat and (distribution := reading.sender_key(plaintext)):
+            phone.signal.store_sender_key(message.chat, address, distribution)
     if message.shared is not None:
         plaintexts.append(phone.signal.decrypt_for_group(message.chat, address, message.shared.data))
     contents = [content for plaintext in plaintexts if (content := reading.read(plaintext))]
-    return _Opened(contents, any(reading.asks_for_app_state_keys(plaintext) for plaintext in plaintexts))
+    return _Decrypted(contents, any(reading.requests_app_state_keys(plaintext) for plaintext in plaintexts))
 
 
 def _receipt(network: Network, phone: Person, message_id: str, chat: str) -> Attrs:
@@ -125,7 +125,7 @@ def _receipt(network: Network, phone: Person, message_id: str, chat: str) -> Att
     return attrs | {"from": parse(chat), "participant": phone.lid_jid()}
 
 
-def _ask_again(network: Network, phone: Person, message: EncryptedMessage) -> None:
+def _request_retry(network: Network, phone: Person, message: EncryptedMessage) -> None:
     count = phone.retries.get(message.id, 0) + 1
     if count > _MAX_RETRIES:
         logger.warning("%s cannot decrypt %s from %s: no retries left", phone.phone, message.id, message.sender.phone)

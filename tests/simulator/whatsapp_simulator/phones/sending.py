@@ -19,7 +19,7 @@ _MAX_RETRIES = 5
 
 def send(network: Network, sender: Person, to: Person, content: Content, *, withheld: bool = False) -> str:
     """Send a message from a phone to a person; returns its id. withheld: see `_placeholder`."""
-    message_id = _remember(network, sender, _message(network, content, to=to.phone))
+    message_id = _store_sent(network, sender, _message(network, content, to=to.phone))
     if to is not sender:
         inbox.store(network, to, inbox.DecryptedMessage(message_id, sender, "", content))
     for device in list(to.devices.values()):
@@ -58,7 +58,7 @@ def post_status(network: Network, sender: Person, viewers: Iterable[Person], con
 def send_peer(network: Network, phone: Person, device: Device, plaintext: bytes) -> None:
     """Send a message from a phone to its own device that is meant for the client only."""
     message = SentMessage(phone.phone, plaintext, network.world.now(), peer=True)
-    _send(network, phone, phone, device, _remember(network, phone, message), retry=0)
+    _send(network, phone, phone, device, _store_sent(network, phone, message), retry=0)
 
 
 def send_again(network: Network, sender: Person, to: Person, device: Device, receipt: Node) -> None:
@@ -88,7 +88,7 @@ def _message(network: Network, content: Content, *, to: str = "", chat: str = ""
     )
 
 
-def _remember(network: Network, sender: Person, message: SentMessage) -> str:
+def _store_sent(network: Network, sender: Person, message: SentMessage) -> str:
     message_id = network.world.message_id()
     sender.sent[message_id] = message
     while len(sender.sent) > MAX_MESSAGES:
@@ -119,9 +119,9 @@ def _share(network: Network, sender: Person, chat: Jid, readers: list[Person], c
     """Encrypt a message once for all devices in a chat, and send the key to those that do not have it yet."""
     random = network.world.random
     message = _message(network, content, chat=str(chat))
-    message_id = _remember(network, sender, message)
+    message_id = _store_sent(network, sender, message)
     key = sender.signal.sender_key(message.chat, random)
-    handed = writing.with_sender_key(b"", message.chat, key.distribution())
+    distribution = writing.with_sender_key(b"", message.chat, key.distribution())
     attrs = _encryption("skmsg", message)
     shared = Node("enc", attrs, key.encrypt(message.plaintext, random))
     decrypted = inbox.DecryptedMessage(message_id, sender, message.chat, reading.read(message.plaintext) or content)
@@ -132,7 +132,7 @@ def _share(network: Network, sender: Person, chat: Jid, readers: list[Person], c
             parts = [shared]
             address = str(reader.lid_jid(device.number))
             if address not in key.shared:
-                parts = [_encrypt(network, sender, reader, device, handed, message), shared]
+                parts = [_encrypt(network, sender, reader, device, distribution, message), shared]
                 key.shared.append(address)
             network.deliver(reader, device, Node("message", _attrs(network, sender, reader, message_id), parts))
     return message_id

@@ -29,7 +29,7 @@ def normalize(code: str) -> str:
     """The code in upper case without dashes and spaces; CodeError if it is malformed."""
     plain = code.replace("-", "").replace(" ", "").upper()
     if len(plain) != LENGTH or not set(plain) <= set(ALPHABET):
-        raise CodeError("a linking code must have eight letters and digits, such as ABCD-1234")
+        raise CodeError("a pairing code must have eight letters and digits, such as ABCD-1234")
     return plain
 
 

@@ -72,7 +72,7 @@ class SignalDevice:
         """Start a new session with a device and use it for sending from now on."""
         self._promote(address, ratchet.initiate(self.identity, self.registration_id, bundle, random))
 
-    def forget(self, address: Jid) -> None:
+    def delete_sessions(self, address: Jid) -> None:
         """Delete the sessions with a device that no longer exists."""
         self.sessions.pop(str(address), None)
         for key in self.sender_keys.values():
@@ -85,7 +85,7 @@ class SignalDevice:
             self.sender_keys[chat] = OwnSenderKey.create(random)
         return self.sender_keys[chat]
 
-    def take_sender_key(self, chat: str, address: Jid, distribution: bytes) -> None:
+    def store_sender_key(self, chat: str, address: Jid, distribution: bytes) -> None:
         """Store the chain that a device distributed for a group; SignalError if it is malformed."""
         received = ReceivedSenderKey.parse(distribution)
         chains = self.received_keys.setdefault(f"{chat} {address}", [])

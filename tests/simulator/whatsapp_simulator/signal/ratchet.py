@@ -99,7 +99,7 @@ class Ratchet:
         plaintext = keys.decrypt(message.ciphertext)
         chain.index, chain.key, chain.skipped = index, key, skipped
         if root:
-            self._turn(root, chain, random)
+            self._dh_step(root, chain, random)
         self.opening = None
         return plaintext
 
@@ -116,7 +116,7 @@ class Ratchet:
             del skipped[next(iter(skipped))]
         return index, key, skipped
 
-    def _turn(self, root: bytes, chain: ReceivingChain, random: Random) -> None:
+    def _dh_step(self, root: bytes, chain: ReceivingChain, random: Random) -> None:
         self.receiving = [chain, *self.receiving][:_MAX_RECEIVING]
         self.sender = key_pair(random(32))
         self.root, self.sending_key = next_root(root, self.sender.agree(chain.ratchet))

@@ -22,7 +22,7 @@ def _collection(context: Context, collection: Node) -> Node:
     patch = collection.child("patch")
     attrs: Attrs = {"name": name}
     if patch is not None and app_state.push(context.network, person, name, version, patch.data):
-        _tell_others(context, name, version + 1)
+        _notify_others(context, name, version + 1)
         return Node("collection", attrs | {"version": str(version + 1)})
     news = [Node("patch", {}, data) for data in app_state.patches_after(person, name, version)]
     content = [Node("patches", {}, news)] if news else []
@@ -32,7 +32,7 @@ def _collection(context: Context, collection: Node) -> Node:
     return Node("collection", attrs | {"version": str(version + len(news))}, content)
 
 
-def _tell_others(context: Context, name: str, version: int) -> None:
+def _notify_others(context: Context, name: str, version: int) -> None:
     person, device = context.owner
     changed = Node("collection", {"name": name, "version": str(version)})
     for other in person.devices.values():

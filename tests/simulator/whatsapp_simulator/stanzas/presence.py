@@ -34,6 +34,6 @@ def typing(context: Context) -> None:
         return
     recording = state.tag == presence.COMPOSING and state.get("media") == "audio"
     try:
-        presence.type_to(network, person, chat, presence.RECORDING if recording else state.tag)
+        presence.set_typing(network, person, chat, presence.RECORDING if recording else state.tag)
     except GroupError as exc:
         raise IqError(exc.status, exc.code) from exc

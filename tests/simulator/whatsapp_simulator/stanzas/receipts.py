@@ -28,12 +28,12 @@ def receipt(context: Context) -> None:
         channels.viewed(context, to)
     elif to.server in (GROUP, BROADCAST):
         if (author := node.jid("participant")) is not None:
-            _pass_on(context, author, to)
+            _forward(context, author, to)
     else:
-        _pass_on(context, to, None)
+        _forward(context, to, None)
 
 
-def _pass_on(context: Context, author: Jid, chat: Jid | None) -> None:
+def _forward(context: Context, author: Jid, chat: Jid | None) -> None:
     """Forward a receipt to the author of its messages; chat: their group or `status@broadcast`."""
     reader, device = context.owner
     node, network = context.node, context.network
@@ -46,7 +46,7 @@ def _pass_on(context: Context, author: Jid, chat: Jid | None) -> None:
     elif person is reader:
         return
     elif author.device == 0:
-        receiving.take_receipt(network, person, reader, node, str(chat or ""))
+        receiving.store_receipt(network, person, reader, node, str(chat or ""))
     elif target := person.devices.get(author.device):
         own = reader.lid_jid(device.number)
         forwarded: Attrs = {"from": chat, "participant": own} if chat else {"from": own}

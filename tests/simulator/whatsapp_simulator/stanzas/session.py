@@ -47,4 +47,4 @@ def client_information(_: Context) -> None:
 def _activate(context: Context) -> None:
     context.network.activate(context.link)
     if context.link.active:
-        app_state.welcome(context.network, *context.owner)
+        app_state.share_key_once(context.network, *context.owner)

@@ -49,9 +49,9 @@ def _user(context: Context, user: Node, properties: list[str]) -> Node:
 
 
 def _watch(context: Context, person: Person) -> None:
-    asking, _ = context.owner
-    if asking is not person and asking.phone not in person.watchers:
-        person.watchers.append(asking.phone)
+    watcher, _ = context.owner
+    if watcher is not person and watcher.phone not in person.watchers:
+        person.watchers.append(watcher.phone)
         context.network.world.touch(person)
 
 

@@ -177,8 +177,8 @@ class Person:
         """The hidden address."""
         return Jid(self.lid, LID, device)
 
-    def take_index(self) -> int:
-        """The next number for an inbox item or a receipt."""
+    def assign_index(self) -> int:
+        """Assign the index of a new inbox item, receipt or chat state."""
         index = self.next_index
         self.next_index += 1
         return index

@@ -84,7 +84,7 @@ class ContactsClient(BaseClient):
         """Set the contact online ("available") or offline ("unavailable")."""
         await self._call("POST", f"/contacts/{phone}/presence", {"state": state})
 
-    async def type_to(self, phone: str, to: str, state: str = "composing") -> None:
+    async def set_typing(self, phone: str, to: str, state: str = "composing") -> None:
         """Show the contact as typing ("composing"), recording ("recording") or stopped ("paused")."""
         await self._call("POST", f"/contacts/{phone}/typing", {"to": to, "state": state})
 
