@@ -49,14 +49,40 @@ ALLOWED = re.compile(
     re.IGNORECASE,
 )
 # Whole string literals that are names of WhatsApp's protocol or of a library, by file.
-PROTOCOL_NAMES: dict[str, set[str]] = {}
+PROTOCOL_NAMES: dict[str, set[str]] = {
+    "tests/simulator/whatsapp_simulator/phones/channels.py": {"picture"},
+    "tests/simulator/whatsapp_simulator/stanzas/profile.py": {"picture", "w:profile:picture"},
+    "tests/simulator/whatsapp_simulator/stanzas/usync.py": {"picture"},
+}
 
 DOCUMENTS = ["*.md", "*.toml", "*.yaml", "*.yml", "*.hcl", "*.sh", "*.sql", "*.svg", "Makefile", "Dockerfile", "run"]
 SKIPPED_FOLDERS = {".venv", ".git", ".build", ".botdock", "__pycache__", "requirements"}
 # Files and folders that are not rewritten yet.
 UNCHECKED = [
     *("docs/api.md", "docs/architecture.md", "docs/commands.md", "docs/demo.md", "docs/images.md", "docs/operating.md"),
-    *("docs/real-phones.md", "docker-bake.hcl", "images", "bot_runtime", "tests"),
+    *("docs/real-phones.md", "docker-bake.hcl", "images", "bot_runtime"),
+    *(
+        "tests/__init__.py",
+        "tests/benchmarks",
+        "tests/chaos",
+        "tests/conftest.py",
+        "tests/demo",
+        "tests/e2e",
+        "tests/integration/api",
+        "tests/integration/bot_runtime",
+        "tests/integration/db",
+        "tests/integration/engine",
+        "tests/integration/outbox",
+        "tests/integration/reconcile",
+        "tests/integration/test_command_line.py",
+        "tests/integration/test_migrations.py",
+        "tests/support",
+        "tests/unit/api",
+        "tests/unit/bot_runtime",
+        "tests/unit/engine",
+        "tests/unit/outbox",
+        "tests/unit/reconcile",
+    ),
     *("orchestrator/clients", "orchestrator/controller", "orchestrator/db", "orchestrator/engine"),
     *(
         "orchestrator/outbox",
