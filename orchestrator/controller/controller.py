@@ -1,6 +1,6 @@
-"""The controller process: waits for its turn, acts for its server, and stands back when it loses the lock.
+"""The controller process: becomes the leader of its server or waits as a standby, and steps down without the lock.
 
-Bots never depend on it: a controller that stops leaves their containers running, and the next one adopts them.
+Bots never depend on it: a controller that stops leaves their containers running, and the next leader adopts them.
 """
 
 import asyncio
@@ -28,13 +28,13 @@ from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
 
-SEEN_INTERVAL = 10.0
-PRUNE_INTERVAL = 3600.0
-RETRY_DELAY = 1.0
+SEEN_INTERVAL_SECONDS = 10.0
+PRUNE_INTERVAL_SECONDS = 3600.0
+RETRY_DELAY_SECONDS = 1.0
 
 
 class Controller:
-    """Runs the fleet of one server whenever this process holds the server's lock."""
+    """Runs the reconciler and the dispatcher of one server while this process holds the server's lock."""
 
     def __init__(self, *, settings: Settings, database: Database, engine: Engine, owner: str, metrics: Metrics) -> None:
         self._settings = settings
@@ -42,48 +42,48 @@ class Controller:
         self._engine = engine
         self._owner = owner
         self._metrics = metrics
-        self.fleet: Reconciler | None = None
-        """The fleet while this process acts, None while it stands by."""
-        self._standing_by = False
+        self.reconciler: Reconciler | None = None
+        """Set while this process is the leader."""
+        self._is_standby = False
 
     @property
     def ready(self) -> bool:
-        """Acting, and the first sweep has adopted what runs."""
-        return self.fleet is not None and self.fleet.swept.is_set()
+        """Leader, and the first sweep has adopted the running containers."""
+        return self.reconciler is not None and self.reconciler.swept.is_set()
 
     @property
-    def standing_by(self) -> bool:
-        """Connected to Postgres, and another controller acts."""
-        return self._standing_by
+    def is_standby(self) -> bool:
+        """Connected to Postgres, and another controller is the leader."""
+        return self._is_standby
 
     async def run(self) -> None:
-        """Act or stand by until cancelled."""
+        """Lead or stand by until cancelled."""
         while True:
             try:
-                async with leadership(self._settings, on_standby=self._on_standby) as lease:
-                    self._standing_by = False
-                    await self._lead(lease)
+                async with leadership(self._settings, on_standby=self._on_standby) as lock:
+                    self._is_standby = False
+                    await self._lead(lock)
             except* (psycopg.Error, OSError) as group:
-                log.warning("Postgres is away: %s", type(group.exceptions[0]).__name__)
+                log.warning("Postgres is unavailable: %s", type(group.exceptions[0]).__name__)
             except* LeadershipLostError as group:
-                log.warning("standing back: %s", group.exceptions[0])
+                log.warning("stepping down: %s", group.exceptions[0])
             except* Exception as group:
-                # The bots' containers run on; another try is better than a controller that is gone.
+                # The bots' containers keep running; retrying is better than a controller that has exited.
                 log.exception("the controller failed", exc_info=group)
-            self._standing_by = False
-            await asyncio.sleep(RETRY_DELAY)
+            self._is_standby = False
+            await asyncio.sleep(RETRY_DELAY_SECONDS)
 
     def _on_standby(self) -> None:
-        log.info("another controller acts for server %s; standing by", self._settings.server_name)
-        self._standing_by = True
+        log.info("another controller is the leader for server %s; standing by", self._settings.server_name)
+        self._is_standby = True
 
-    async def _lead(self, lease: LeaderLock) -> None:
+    async def _lead(self, lock: LeaderLock) -> None:
         settings = self._settings
         epoch = await begin_epoch(self._database, server=settings.server_name, default_max_bots=settings.botcount)
         store = StatusStore(self._database, server=settings.server_name, epoch=epoch)
         outbox = OutboxStore(self._database, server=settings.server_name, epoch=epoch)
         dispatcher = Dispatcher(bots=self, store=outbox, settings=settings, on_result=self._metrics.count_message)
-        fleet = Reconciler(
+        reconciler = Reconciler(
             engine=self._engine,
             store=store,
             settings=settings,
@@ -94,57 +94,60 @@ class Controller:
             metrics=self._metrics,
             on_online=dispatcher.online,
         )
-        log.info("acting for server %s, epoch %d", settings.server_name, epoch)
-        self.fleet = fleet
+        log.info("leader for server %s, epoch %d", settings.server_name, epoch)
+        self.reconciler = reconciler
         self._metrics.leader.set(1)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_until_lost(lease), name="lease")
+                tasks.create_task(_until_lost(lock), name="leader-lock")
                 changes = listen(
-                    settings, on_change=fleet.on_change, on_message=dispatcher.wake, on_gap=_both(fleet, dispatcher)
+                    settings,
+                    on_change=reconciler.on_change,
+                    on_message=dispatcher.wake,
+                    on_gap=_both(reconciler, dispatcher),
                 )
                 tasks.create_task(changes, name="changes")
                 tasks.create_task(self._housekeeping(store, outbox), name="housekeeping")
-                tasks.create_task(fleet.run(), name="fleet")
+                tasks.create_task(reconciler.run(), name="reconciler")
                 tasks.create_task(dispatcher.run(), name="outbox")
         finally:
-            self.fleet = None
+            self.reconciler = None
             self._metrics.leader.set(0)
 
     def endpoint(self, bot_id: str) -> BotEndpoint | None:
-        """Where a bot can be asked to send, while this process acts and the bot is online."""
-        return None if self.fleet is None else self.fleet.endpoint(bot_id)
+        """Where to call a bot, while this process is the leader and the bot is online."""
+        return None if self.reconciler is None else self.reconciler.endpoint(bot_id)
 
     async def _housekeeping(self, store: StatusStore, outbox: OutboxStore) -> None:
-        """Say that we are here, and drop old events and messages. Trouble with Postgres is left to the next round."""
+        """Record that the leader is alive, and delete old events and messages. Errors are left to the next round."""
         address = f"{_own_address(self._settings)}:{self._settings.controller_port}"
         next_prune = 0.0
         while True:
             try:
                 await store.seen(address)
                 if time.monotonic() >= next_prune:
-                    dropped = await store.prune_events(days=self._settings.event_retention_days)
-                    next_prune = time.monotonic() + PRUNE_INTERVAL
+                    deleted = await store.prune_events(days=self._settings.event_retention_days)
+                    next_prune = time.monotonic() + PRUNE_INTERVAL_SECONDS
                     await outbox.prune(days=self._settings.message_retention_days)
-                    log.info("dropped %d events older than %d days", dropped, self._settings.event_retention_days)
+                    log.info("deleted %d events older than %d days", deleted, self._settings.event_retention_days)
             except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100
-                log.warning("housekeeping: %s", type(exc).__name__)
-            await asyncio.sleep(SEEN_INTERVAL)
+                log.warning("housekeeping failed: %s", type(exc).__name__)
+            await asyncio.sleep(SEEN_INTERVAL_SECONDS)
 
 
-def _both(fleet: Reconciler, dispatcher: Dispatcher) -> Callable[[], None]:
+def _both(reconciler: Reconciler, dispatcher: Dispatcher) -> Callable[[], None]:
     def on_gap() -> None:
-        fleet.request_sweep()
+        reconciler.request_sweep()
         dispatcher.request_sweep()
 
     return on_gap
 
 
-async def _until_lost(lease: LeaderLock) -> None:
-    await lease.lost.wait()
-    raise LeadershipLostError("the leader lock is lost")
+async def _until_lost(lock: LeaderLock) -> None:
+    await lock.lost.wait()
+    raise LeadershipLostError("lost the leader lock")
 
 
 def _own_address(settings: Settings) -> str:

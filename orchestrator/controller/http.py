@@ -1,10 +1,10 @@
 """The controller's own HTTP port.
 
-GET /livez                          200 while the event loop turns, also on standby
-GET /readyz                         200 while it acts and has adopted what runs, or stands by; else 503
-GET /metrics                        Prometheus; with any API key
-GET /internal/bots/{id}/logs        a bot's last lines, for the api, which has no Docker socket; with the bot's own
-                                    runtime token, which only Postgres, the bot, the api and we have
+GET /livez                          200 while the event loop runs, on a standby too
+GET /readyz                         200 for a standby, and for a leader after its first sweep; else 503
+GET /metrics                        Prometheus; needs any API key
+GET /internal/bots/{id}/logs        a bot's last log lines, for the api, which has no Docker socket; needs the bot's
+                                    runtime token, which only Postgres, the bot, the api and the controller hold
 """
 
 import hmac
@@ -27,16 +27,16 @@ MAX_TAIL = 1000
 
 
 def create_app(*, controller: Controller, engine: Engine, verifier: KeyVerifier, metrics: Metrics) -> Starlette:
-    """The application; it only reads."""
+    """The application. All endpoints are read-only."""
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok")
 
     async def readyz(_request: Request) -> Response:
         if controller.ready:
-            return PlainTextResponse("acting")
-        if controller.standing_by:
-            return PlainTextResponse("standing by")
+            return PlainTextResponse("leader")
+        if controller.is_standby:
+            return PlainTextResponse("standby")
         return PlainTextResponse("not ready", status_code=503)
 
     async def prometheus(request: Request) -> Response:
@@ -47,22 +47,24 @@ def create_app(*, controller: Controller, engine: Engine, verifier: KeyVerifier,
         except Exception as exc:
             if not is_unavailable(exc):
                 raise
-            return JSONResponse({"code": "unavailable", "message": "Postgres is away"}, status_code=503)
+            return JSONResponse({"code": "unavailable", "message": "Postgres is unavailable"}, status_code=503)
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     async def logs(request: Request) -> Response:
-        fleet = controller.fleet
-        record = None if fleet is None else fleet.record(request.path_params["bot_id"])
+        reconciler = controller.reconciler
+        state = None if reconciler is None else reconciler.state(request.path_params["bot_id"])
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if record is None or record.bot is None or not hmac.compare_digest(token, record.bot.runtime_token):
-            return JSONResponse({"code": "unauthorized", "message": "no such bot here"}, status_code=401)
+        if state is None or not hmac.compare_digest(token, state.bot.runtime_token):
+            return JSONResponse({"code": "unauthorized", "message": "unknown bot or wrong token"}, status_code=401)
         tail = request.query_params.get("tail", str(DEFAULT_TAIL))
         if not tail.isascii() or not tail.isdigit() or not 1 <= int(tail) <= MAX_TAIL:
-            return JSONResponse({"code": "invalid-input", "message": "tail: 1 to 1000"}, status_code=422)
-        if record.container is None:
+            return JSONResponse(
+                {"code": "invalid-input", "message": "tail must be a number from 1 to 1000"}, status_code=422
+            )
+        if state.container is None:
             return JSONResponse({"lines": []})
         try:
-            return JSONResponse({"lines": await engine.logs(record.container.id, tail=int(tail))})
+            return JSONResponse({"lines": await engine.logs(state.container.id, tail=int(tail))})
         except EngineError as exc:
             return JSONResponse({"code": exc.code, "message": str(exc)}, status_code=503)
 

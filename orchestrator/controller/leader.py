@@ -1,8 +1,8 @@
-"""One acting controller per server: a session-level advisory lock in Postgres.
+"""Leader election, one leader per server: a session-level advisory lock in Postgres.
 
-The lock lives exactly as long as its connection, so a controller that dies, or is cut off from Postgres, loses it
-without anybody's help. The holder looks after the connection every two seconds and stops acting as soon as it cannot
-be sure any more; the epoch (`store.begin_epoch`) refuses whatever it might still write.
+The lock lives exactly as long as its connection, so a controller that dies or is disconnected from Postgres loses it.
+The leader checks the connection every two seconds and steps down as soon as it fails; the epoch (`begin_epoch` in
+`reconcile/status_store.py`) fences whatever it might still write.
 """
 
 import asyncio
@@ -16,34 +16,34 @@ from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CHECK_INTERVAL = 2.0
-CHECK_TIMEOUT = 5.0
-STANDBY_POLL = 0.25
-"""Seconds between two tries of a standby. Not a blocking lock: a cancelled wait would leave its backend queueing."""
+CHECK_INTERVAL_SECONDS = 2.0
+CHECK_TIMEOUT_SECONDS = 5.0
+STANDBY_POLL_SECONDS = 0.25
+"""Between two attempts of a standby. Not a blocking lock: a cancelled wait would leave its backend in the queue."""
 
 
 class LeaderLock:
-    """A held lock. `lost` is set when it can no longer be relied on."""
+    """A held lock. `lost` is set once its connection has failed."""
 
     def __init__(self, connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
         self.lost = asyncio.Event()
         self._connection = connection
 
     async def watch(self) -> None:
-        """Look after the lock's connection until it fails."""
+        """Check the lock's connection until it fails."""
         try:
             while True:
-                await asyncio.sleep(CHECK_INTERVAL)
-                async with asyncio.timeout(CHECK_TIMEOUT):
+                await asyncio.sleep(CHECK_INTERVAL_SECONDS)
+                async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
                     await self._connection.execute("SELECT 1")
         except (psycopg.Error, TimeoutError, OSError) as exc:
-            log.warning("the leader lock is lost: %s", type(exc).__name__)
+            log.warning("lost the leader lock: %s", type(exc).__name__)
         finally:
             self.lost.set()
 
 
 async def connect(settings: Settings) -> psycopg.AsyncConnection[tuple[object, ...]]:
-    """A connection of its own, outside the pool, that notices a vanished server within about ten seconds."""
+    """A dedicated connection, outside the pool, that detects a vanished server within about ten seconds."""
     return await psycopg.AsyncConnection.connect(
         settings.libpq_url,
         autocommit=True,
@@ -57,9 +57,9 @@ async def connect(settings: Settings) -> psycopg.AsyncConnection[tuple[object, .
 
 @asynccontextmanager
 async def leadership(settings: Settings, *, on_standby: Callable[[], None]) -> AsyncIterator[LeaderLock]:
-    """Wait for the server's lock (`on_standby` is called once when another has it), hold it for the block.
+    """Wait for the server's lock (`on_standby` is called once if another controller holds it); hold it in the block.
 
-    Raises psycopg.Error when Postgres cannot be reached; the caller tries again.
+    Raises psycopg.Error when Postgres is unavailable; the caller retries.
     """
     connection = await connect(settings)
     try:
@@ -68,11 +68,11 @@ async def leadership(settings: Settings, *, on_standby: Callable[[], None]) -> A
             if not waiting:
                 waiting = True
                 on_standby()
-            await asyncio.sleep(STANDBY_POLL)
-        lease = LeaderLock(connection)
-        watch = asyncio.create_task(lease.watch(), name="lease-watch")
+            await asyncio.sleep(STANDBY_POLL_SECONDS)
+        lock = LeaderLock(connection)
+        watch = asyncio.create_task(lock.watch(), name="leader-lock")
         try:
-            yield lease
+            yield lock
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)

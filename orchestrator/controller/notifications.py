@@ -1,4 +1,4 @@
-"""Listens for what triggers tell: changes of bots (`NOTIFY botdock_bots`), new messages (`NOTIFY botdock_messages`)."""
+"""Listens to notifications of Postgres: changed bots (`botdock_bots`) and new messages (`botdock_messages`)."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RECONNECT_DELAY = 0.5
+RECONNECT_DELAY_SECONDS = 0.5
 
 
 async def listen(
@@ -25,8 +25,8 @@ async def listen(
     """Call `on_change` with the id of each bot of this server whose row is written, until cancelled.
 
     `on_message` is called with the id of each bot that has a new message to send. `on_gap` is called after every
-    (re)connection, because what happened before it was not heard and has to be looked for, and when a process of the
-    stack has started (`orchestrator/db/announce.py`).
+    (re)connection, because earlier notifications may have been missed, and when a process of the stack has started
+    (`orchestrator/db/announce.py`).
     """
     mine = f"{settings.server_name}/"
     while True:
@@ -35,22 +35,22 @@ async def listen(
                 await connection.execute(f"LISTEN {CHANGES_CHANNEL}")
                 await connection.execute(f"LISTEN {MESSAGES_CHANNEL}")
                 on_gap()
-                async for channel, payload in _heard(connection):
+                async for channel, payload in _notifications(connection):
                     if payload == EVERYTHING:
                         on_gap()
                     elif payload.startswith(mine):
-                        tell = on_message if channel == MESSAGES_CHANNEL else on_change
-                        tell(payload.removeprefix(mine))
+                        callback = on_message if channel == MESSAGES_CHANNEL else on_change
+                        callback(payload.removeprefix(mine))
         except (psycopg.Error, OSError) as exc:
-            log.warning("notifications of Postgres are interrupted: %s", type(exc).__name__)
-        await asyncio.sleep(RECONNECT_DELAY)
+            log.warning("lost the notification connection to Postgres: %s", type(exc).__name__)
+        await asyncio.sleep(RECONNECT_DELAY_SECONDS)
 
 
-async def _heard(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> AsyncIterator[tuple[str, str]]:
-    """Channel and payload of what is notified on an idle connection, until it breaks (psycopg.OperationalError).
+async def _notifications(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> AsyncIterator[tuple[str, str]]:
+    """Channel and payload of each notification on an idle connection, until it breaks (psycopg.OperationalError).
 
-    `connection.notifies()` wakes up ten times a second to look whether it is being cancelled; that alone costs as much
-    as probing dozens of bots.
+    `connection.notifies()` wakes up ten times a second to check for cancellation, which costs as much as probing dozens
+    of bots.
     """
     pgconn = connection.pgconn
     readable = asyncio.Event()
@@ -59,7 +59,7 @@ async def _heard(connection: psycopg.AsyncConnection[tuple[object, ...]]) -> Asy
     loop.add_reader(descriptor, readable.set)
     try:
         while True:
-            # Looked at before the first wait, too: some may have come along with an earlier answer.
+            # Before the first wait, too: some may have arrived with an earlier response.
             while (notification := pgconn.notifies()) is not None:
                 yield notification.relname.decode(), notification.extra.decode()
             await readable.wait()

@@ -1,4 +1,4 @@
-"""Puts the controller process together: engine, database, controller and its HTTP port."""
+"""Assembles the controller process: engine, database, controller and its HTTP port."""
 
 import asyncio
 
@@ -27,12 +27,12 @@ async def run_controller(settings: Settings) -> None:
             metrics = Metrics()
             controller = Controller(settings=settings, database=database, engine=engine, owner=owner, metrics=metrics)
             app = create_app(controller=controller, engine=engine, verifier=KeyVerifier.on(database), metrics=metrics)
-            acting = asyncio.create_task(controller.run(), name="controller")
+            running = asyncio.create_task(controller.run(), name="controller")
             try:
                 await serve(app, host=settings.controller_host, port=settings.controller_port)
             finally:
-                acting.cancel()
-                await asyncio.gather(acting, return_exceptions=True)
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
         finally:
             await engine.close()
     finally:

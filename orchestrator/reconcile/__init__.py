@@ -1,1 +1,1 @@
-"""Makes what runs equal to what is wanted: facts are observed, decisions are pure, actions go through the engine."""
+"""Brings the running containers to the desired state: facts are observed, decisions are pure, the engine acts."""

@@ -1,6 +1,7 @@
-"""What a worker does: each action of the plan, carried out on the engine and kept in the bot's record.
+"""Carries out each action of the plan on the engine, and records the result in the bot's state.
 
-All methods raise EngineError and its kinds, LeadershipLostError, and what SQLAlchemy raises when Postgres is away.
+All methods raise EngineError and its subclasses, LeadershipLostError, and what SQLAlchemy raises when Postgres is
+unavailable.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from random import Random
 
 from bot_runtime.contract import EventType
 from orchestrator.engine.base import ContainerSpec, Engine, Label, NameTakenError, NetworkMissingError
-from orchestrator.reconcile.bot_state import BotState, moment
+from orchestrator.reconcile.bot_state import BotState, from_unix
 from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.exit_recorder import record_exit
 from orchestrator.reconcile.plan import Action, Decision, ProbeResult
@@ -28,7 +29,7 @@ class Actions:
         store: StatusStore,
         owner: str,
         policy: RestartPolicy,
-        stop_timeout: float,
+        stop_timeout_seconds: float,
         clock: Callable[[], float],
         random: Random,
     ) -> None:
@@ -36,70 +37,70 @@ class Actions:
         self._store = store
         self._owner = owner
         self._policy = policy
-        self._stop_timeout = stop_timeout
+        self._stop_timeout_seconds = stop_timeout_seconds
         self._clock = clock
         self._random = random
 
-    async def do(self, record: BotState, decision: Decision, spec: ContainerSpec | None) -> None:
-        """Carry out a decision other than NOTHING; `spec` is there for whatever starts the bot."""
+    async def do(self, state: BotState, decision: Decision, spec: ContainerSpec | None) -> None:
+        """Carry out a decision other than NOTHING; `spec` is not None for an action that starts the bot."""
         match decision.action:
             case Action.CREATE:
-                assert spec is not None  # noqa: S101 - a bot without one is not wanted up
-                await self._create(record, spec)
+                assert spec is not None  # noqa: S101 - a bot without a specification is never started
+                await self._create(state, spec)
             case Action.START:
-                assert record.container is not None  # noqa: S101 - the plan starts only what is there
-                _begin_run(record)
-                await self._store.write([record])
-                await self._start(record, record.container.id)
+                assert state.container is not None  # noqa: S101 - the plan starts only an existing container
+                _begin_run(state)
+                await self._store.write([state])
+                await self._start(state, state.container.id)
             case Action.STOP:
-                await self._signal(record, "SIGTERM")
-                record.known = replace(record.known, stop_deadline=self._clock() + self._stop_timeout)
+                await self._signal(state, "SIGTERM")
+                deadline = self._clock() + self._stop_timeout_seconds
+                state.remembered = replace(state.remembered, stop_deadline=deadline)
             case Action.KILL:
-                await self._kill(record, decision)
+                await self._kill(state, decision)
             case Action.REMOVE:
-                assert record.container is not None  # noqa: S101 - the plan removes only what is there
-                await self._engine.remove(record.container.id)
-                record.container = None
-                record.known = replace(record.known, run_open=False)
+                assert state.container is not None  # noqa: S101 - the plan removes only an existing container
+                await self._engine.remove(state.container.id)
+                state.container = None
+                state.remembered = replace(state.remembered, run_open=False)
             case Action.CLEAR_SESSION | Action.PURGE:
-                await self._remove_volume(record, decision.action)
+                await self._remove_volume(state, decision.action)
             case Action.RECORD_EXIT:
-                await record_exit(record, self._engine, self._policy, now=self._clock(), random=self._random.random())
+                await record_exit(state, self._engine, self._policy, now=self._clock(), random=self._random.random())
 
-    async def inspect(self, record: BotState) -> None:
-        """Look at the bot's container, by its id or else by its name."""
-        assert record.bot is not None  # noqa: S101 - callers have looked
+    async def inspect(self, state: BotState) -> None:
+        """Look up the bot's container, by its id or else by its name."""
         found = None
-        if record.container is not None:
-            # By id first: a container that somebody renamed is still the one that holds this bot's session.
-            found = await self._engine.inspect(record.container.id)
+        if state.container is not None:
+            # By id first: a renamed container still holds this bot's session.
+            found = await self._engine.inspect(state.container.id)
             if found is not None and found.labels.get(Label.OWNER) != self._owner:
-                # A stranger's in our place: it may have been renamed out of the way.
+                # A foreign container under the bot's name: the bot's own may have been renamed.
                 found = None
         if found is None:
-            found = await self._engine.inspect(resource_name(record.bot.server_name, record.bot_id))
-        if record.container is not None and (found is None or found.id != record.container.id):
-            record.probed = record.health = None
-        record.container = found
+            found = await self._engine.inspect(resource_name(state.bot.server_name, state.bot_id))
+        if state.container is not None and (found is None or found.id != state.container.id):
+            state.probe = state.health = None
+        state.container = found
 
-    async def _create(self, record: BotState, spec: ContainerSpec) -> None:
-        _begin_run(record)
-        # At once, because both wait for a disk: a container that is only created does nothing yet, and whoever finds it
-        # starts it or takes it away.
+    async def _create(self, state: BotState, spec: ContainerSpec) -> None:
+        _begin_run(state)
+        # Concurrently, because both wait for a disk: a container that is only created does nothing yet, and a later
+        # round starts or removes it.
         written, container = await asyncio.gather(
-            self._store.write([record]), self._create_in_network(spec), return_exceptions=True
+            self._store.write([state]), self._create_in_network(spec), return_exceptions=True
         )
         if isinstance(written, BaseException):
             raise written
         if isinstance(container, NameTakenError):
-            # Ours from a controller that died after creating it, or a stranger's: the plan decides when it sees it.
-            await self.inspect(record)
-            if record.container is None:
+            # Created by a controller that died afterwards, or a foreign one: the plan decides once it is inspected.
+            await self.inspect(state)
+            if state.container is None:
                 raise container
             return
         if isinstance(container, BaseException):
             raise container
-        await self._start(record, container)
+        await self._start(state, container)
 
     async def _create_in_network(self, spec: ContainerSpec) -> str:
         try:
@@ -108,15 +109,15 @@ class Actions:
             await self._engine.ensure_network(spec.network)
             return await self._engine.create(spec)
 
-    async def _start(self, record: BotState, container: str) -> None:
-        record.own_start = container
+    async def _start(self, state: BotState, container: str) -> None:
+        state.own_start = container
         await self._engine.start(container)
         now = self._clock()
-        again = record.known.next_start_at is not None and record.known.refusals == 0
-        record.container = await self._engine.inspect(container)
-        record.kill_reason = None
-        record.known = replace(
-            record.known,
+        again = state.remembered.next_start_at is not None and state.remembered.refusals == 0
+        state.container = await self._engine.inspect(container)
+        state.kill_reason = None
+        state.remembered = replace(
+            state.remembered,
             run_open=True,
             replace=False,
             refusals=0,
@@ -124,44 +125,37 @@ class Actions:
             next_start_at=None,
             stop_deadline=None,
         )
-        record.restarts += again
-        record.started_at = moment(now)
-        record.health = None
-        record.probed = ProbeResult(since=now)
-        record.add_event(EventType.CONTAINER_START, {"containerId": container, "restarts": record.restarts}, now=now)
+        state.restarts += again
+        state.started_at = from_unix(now)
+        state.health = None
+        state.probe = ProbeResult(since=now)
+        state.add_event(EventType.CONTAINER_START, {"containerId": container, "restarts": state.restarts}, now=now)
 
-    async def _remove_volume(self, record: BotState, action: Action) -> None:
-        """What cannot be taken back is done only by the acting controller, and if it is wanted at this moment."""
-        bot = record.bot
-        assert bot is not None  # noqa: S101 - callers have looked
-        if not await self._store.confirm(bot):
-            record.bot_dirty = True
-            return
+    async def _remove_volume(self, state: BotState, action: Action) -> None:
+        bot = state.bot
         await self._engine.remove_volume(resource_name(bot.server_name, bot.id))
         if action is Action.PURGE:
             await self._store.forget(bot.id)
-            record.bot = None
             return
-        record.paired_number = None
-        record.known = replace(record.known, session_generation=bot.session_generation, run_open=False)
+        state.paired_number = None
+        state.remembered = replace(state.remembered, session_generation=bot.session_generation, run_open=False)
 
-    async def _kill(self, record: BotState, decision: Decision) -> None:
-        # Looked at once more: one that has ended by itself keeps its own reason.
-        before = record.container
-        await self.inspect(record)
-        if before is None or record.container is None or record.container.id != before.id or not record.container.up:
+    async def _kill(self, state: BotState, decision: Decision) -> None:
+        # Inspected once more: a container that has exited by itself keeps its own reason.
+        before = state.container
+        await self.inspect(state)
+        if before is None or state.container is None or state.container.id != before.id or not state.container.up:
             return
-        if record.known.stop_deadline is None:
-            record.kill_reason = (decision.reason, decision.message)
-        await self._signal(record, "SIGKILL")
+        if state.remembered.stop_deadline is None:
+            state.kill_reason = (decision.reason, decision.message)
+        await self._signal(state, "SIGKILL")
 
-    async def _signal(self, record: BotState, signal: str) -> None:
-        assert record.container is not None  # noqa: S101 - the plan signals only what runs
-        await self._engine.kill(record.container.id, signal)
+    async def _signal(self, state: BotState, signal: str) -> None:
+        assert state.container is not None  # noqa: S101 - the plan signals only a running container
+        await self._engine.kill(state.container.id, signal)
 
 
-def _begin_run(record: BotState) -> None:
-    """What has to be written before a container is started: a successor must neither take the run for the last one,
-    with its stop under way, nor restart it again; and a controller that was succeeded must not start anything."""
-    assert record.bot is not None  # noqa: S101 - callers have looked
-    record.known = replace(record.known, run_open=False, restart_generation=record.bot.restart_generation)
+def _begin_run(state: BotState) -> None:
+    """Set what must be written before a container is started: a new leader must neither take this run for the previous
+    one, with its stop in progress, nor restart it again; and a former leader must not start anything."""
+    state.remembered = replace(state.remembered, run_open=False, restart_generation=state.bot.restart_generation)

@@ -1,4 +1,4 @@
-"""What the controller holds of one bot in memory, and how that becomes its row in `bot_status`."""
+"""What the controller holds of one bot in memory, and how it becomes the bot's row in `bot_status`."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class PendingEvent:
-    """An event of the controller's own, written together with the status that it belongs to."""
+    """An event of the controller's own, written together with the status it belongs to."""
 
     type: EventType
     data: dict[str, Any]
@@ -28,29 +28,27 @@ class PendingEvent:
 
 @dataclass(slots=True)
 class BotState:
-    """One bot, as the controller knows it. Changed only by the bot's own worker, sweep and probe callbacks."""
+    """One bot that exists, as the controller knows it. Only its own worker, the sweep and probe callbacks change it."""
 
-    bot_id: str
-    bot: Bot | None = None
-    """None once the row is gone."""
-    bot_dirty: bool = False
-    """A notification said that the row changed: read it before deciding."""
-    just_loaded: bool = False
-    """No round has been done since the status was read: whatever happened before it, nobody was there to see."""
-    known: Remembered = field(default_factory=Remembered)
+    bot: Bot
+    """The row as last read."""
+    just_loaded: bool = True
+    """No round has finished since the status was read: no controller watched what happened before."""
+    remembered: Remembered = field(default_factory=Remembered)
     observed_generation: int = 0
     container: ObservedContainer | None = None
     observed_dirty: bool = True
-    """The engine hinted at a change: look before deciding."""
+    """The engine hinted at a change: inspect the container before deciding."""
     own_start: str | None = None
-    """The container that is being started here, until the engine has told of it."""
+    """The container that is being started here, until the engine reports it."""
     configured: int = 0
-    """The newest configuration that its watch was told to look after."""
-    probed: ProbeResult | None = None
+    """The newest configuration that its watch was asked to check."""
+    probe: ProbeResult | None = None
+    """None while no container of the bot runs."""
     health: Health | None = None
-    """The runtime's last answer, from the container that runs now."""
+    """The last answer of the runtime in the running container."""
     kill_reason: tuple[str, str] | None = None
-    """Reason code and sentence of a SIGKILL that we sent, for the exit that follows."""
+    """Reason code and sentence of a SIGKILL that the controller sent, for the exit that follows."""
     phase: Phase = Phase.PENDING
     reason: str = ""
     message: str = ""
@@ -63,62 +61,62 @@ class BotState:
     events: list[PendingEvent] = field(default_factory=list)
     paired_number: str | None = None
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by whoever writes the status row, so that an older value never overtakes a newer one."""
+    """Held while the status row is written, so that an older value never overwrites a newer one."""
     written: dict[str, Any] = field(default_factory=dict)
     """The columns as last written, so that only changes are."""
 
+    @classmethod
+    def from_rows(cls, bot: Bot, status: BotStatus) -> "BotState":
+        """The state that a controller starts with: what Postgres holds, and nothing observed yet."""
+        state = cls(
+            bot,
+            remembered=_remembered(bot, status),
+            observed_generation=status.observed_generation,
+            restarts=status.restarts,
+            last_exit=status.last_exit,
+            connected_at=status.connected_at,
+            started_at=status.started_at,
+            paired_number=status.paired_number,
+            spool_id=status.spool_id,
+            spool_seq=status.spool_seq,
+            written={name: getattr(status, name) for name in BotStatus.model_fields if name not in _NOT_OURS},
+        )
+        if status.phase in set(Phase):
+            state.phase, state.reason, state.message = Phase(status.phase), status.reason, status.message
+        return state
+
     @property
-    def loaded(self) -> bool:
-        """Whether the status in Postgres has been read; a bot announced by a notification starts without."""
-        return bool(self.written)
+    def bot_id(self) -> str:
+        """The bot's id."""
+        return self.bot.id
 
     def is_own_start(self, event: EngineEvent) -> bool:
-        """Whether a hint of the engine says no more than that it did what it was told here."""
+        """Whether an engine event only reports a start that this controller requested."""
         own = event.kind is EngineEventKind.START and event.container_id == self.own_start
         self.own_start = None
         return own
 
-    def load(self, bot: Bot, status: BotStatus) -> None:
-        """Take over the rows in Postgres: all of them the first time, from then on only what is wanted."""
-        if self.bot is not None and self.bot.created_at != bot.created_at:
-            # Deleted and made again in one transaction: another bot, with another past.
-            self.written = {}
-        self.bot = bot
-        if self.loaded:
-            return
-        self.just_loaded = True
-        self.known = _remembered(bot, status)
-        self.observed_generation = status.observed_generation
-        if status.phase in set(Phase):
-            self.phase, self.reason, self.message = Phase(status.phase), status.reason, status.message
-        self.restarts = status.restarts
-        self.last_exit = status.last_exit
-        self.connected_at = status.connected_at
-        self.started_at = status.started_at
-        self.paired_number = status.paired_number
-        self.spool_id, self.spool_seq = status.spool_id, status.spool_seq
-        self.written = {name: getattr(status, name) for name in BotStatus.model_fields if name not in _NOT_OURS}
-
     def settle(self, decision: Decision, *, now: float) -> None:
-        """Take over what a decision says of the bot; a change of phase or reason becomes an event."""
+        """Take phase, reason and message from a decision; a change of phase or reason becomes an event."""
         before = (self.phase, self.reason)
         self.phase, self.reason, self.message = decision.phase, decision.reason, decision.message
         if before == (self.phase, self.reason):
             return
         if self.phase is Phase.ONLINE:
-            self.connected_at = moment(now)
+            self.connected_at = from_unix(now)
         data = {"from": before[0], "to": self.phase, "reason": self.reason, "message": self.message}
         self.add_event(EventType.PHASE_CHANGE, data, now=now)
 
     def add_event(self, kind: EventType, data: dict[str, Any], *, now: float) -> None:
-        """Remember an event of the controller's own until the next write."""
-        self.events.append(PendingEvent(kind, data, moment(now)))
+        """Queue an event of the controller's own for the next write."""
+        self.events.append(PendingEvent(kind, data, from_unix(now)))
 
     def columns(self) -> dict[str, Any]:
-        """The status row, less key and fence."""
+        """The status row without its key and its epoch."""
         health = self.health
         container = self.container
         ours = container is not None and self.reason != "name-taken"
+        next_start_at = self.remembered.next_start_at
         columns: dict[str, Any] = {
             "phase": str(self.phase),
             "reason": self.reason,
@@ -127,18 +125,18 @@ class BotState:
             "container_name": container.name if container is not None and ours else None,
             "container_state": str(container.state) if container is not None and ours else None,
             "address": container.address if container is not None and ours else None,
-            "healthy": health is not None and self.probed is not None and not self.probed.failure,
+            "healthy": health is not None and self.probe is not None and not self.probe.failure,
             "connection": None if health is None else str(health.connection),
             "restarts": self.restarts,
             "last_exit": self.last_exit,
-            "memory": msgspec.to_builtins(self.known),
+            "memory": msgspec.to_builtins(self.remembered),
             "observed_generation": self.observed_generation,
             "paired_number": self.paired_number,
             "connection_attempts": 0 if health is None else health.connection_attempts,
             "event_history_size": 0 if health is None else health.event_history_size,
             "started_at": self.started_at,
             "connected_at": self.connected_at if self.phase is Phase.ONLINE else None,
-            "next_start_at": None if self.known.next_start_at is None else moment(self.known.next_start_at),
+            "next_start_at": None if next_start_at is None else from_unix(next_start_at),
         }
         if health is not None:
             columns["last_heartbeat"] = health.last_heartbeat
@@ -151,14 +149,33 @@ class BotState:
         return {key: value for key, value in self.columns().items() if self.written.get(key, _UNSET) != value}
 
 
+@dataclass(frozen=True, slots=True)
+class BotStates:
+    """The bots of a server that the controller knows, shared by the reconciler, its sweep, workers and probes."""
+
+    by_id: dict[str, BotState] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+    """Ids whose row was written, perhaps for the first or last time: the next round reads it before it decides."""
+
+    def reload(self, bot: Bot, status: BotStatus) -> BotState:
+        """The bot's state with its row as just read. The status is read only once: later, memory is newer."""
+        state = self.by_id.get(bot.id)
+        if state is None or state.bot.created_at != bot.created_at:
+            # Also when it was deleted and created again in one transaction: another bot, with another past.
+            state = self.by_id[bot.id] = BotState.from_rows(bot, status)
+        else:
+            state.bot = bot
+        return state
+
+
 def _remembered(bot: Bot, status: BotStatus) -> Remembered:
     if not status.memory:
         return Remembered()
     try:
         return msgspec.convert(status.memory, Remembered)
     except msgspec.ValidationError as exc:
-        # Written by another version. Nothing may be taken for outstanding then: that would cost the bot its session.
-        log.warning("bot %s: what was remembered is lost: %s", bot.id, exc)
+        # Written by another version. Nothing may count as outstanding then: that would cost the bot its session.
+        log.warning("bot %s: discarding the stored reconcile state: %s", bot.id, exc)
         return Remembered(restart_generation=bot.restart_generation, session_generation=bot.session_generation)
 
 
@@ -170,6 +187,6 @@ _NOT_OURS = {
 """Columns that are written elsewhere (`status_store.py`)."""
 
 
-def moment(unix: float) -> datetime:
-    """A Unix time as Postgres keeps it."""
-    return datetime.fromtimestamp(unix, UTC)
+def from_unix(seconds: float) -> datetime:
+    """A Unix time as Postgres stores it."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,7 +1,7 @@
 """From a row of `bots` to the specification of its container. Pure.
 
-Nothing that a caller of the API wrote freely gets here: ids and server names match strict patterns, limits are numbers
-in fixed ranges, and the bot's settings travel over HTTP (`PUT /config`), not in the container's options.
+No free text from a caller of the API gets here: ids and server names match strict patterns, limits are numbers in fixed
+ranges, and the bot's settings are sent over HTTP (`PUT /config`), not in the container's options.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from orchestrator.states import Approval, DesiredState
 
 
 class InvalidBotError(Exception):
-    """A row of `bots` holds something from which no container can be made."""
+    """A row of `bots` holds values from which no container can be created."""
 
 
 class ContainerLimits(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """What one bot may take of its host."""
+    """The resources that one bot may use."""
 
     memory_bytes: Annotated[int, msgspec.Meta(ge=64 << 20, le=4 << 30)] = 256 << 20
     cpus: Annotated[float, msgspec.Meta(ge=0.05, le=8)] = 0.5
@@ -45,7 +45,7 @@ def network_name(server: str) -> str:
 def runtime_config(bot: Bot, settings: Settings, commands: Sequence[CustomCommand] = ()) -> RuntimeConfig:
     """The configuration that the bot's runtime should have: the bot's own settings over the installation's defaults.
 
-    Raises InvalidBotError when the row's settings are not of the runtime's form.
+    Raises InvalidBotError when the row's settings do not match the runtime's schema.
     """
     defaults: dict[str, Any] = {
         "prefix": settings.bot_prefix,
@@ -100,21 +100,21 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
             Label.VERSION: VERSION,
         }
     )
-    # For the first seconds of a new volume: any other has its own, and every bot is given the present one, with its
-    # commands, as soon as it answers, because its generation is higher. It changes live: it is no part of the hash.
+    # For the first seconds of a new volume: any other has its own, and every bot is sent the current one, with its
+    # commands, as soon as it answers, because its generation is higher. It changes live, so it is not in the hash.
     first = msgspec.structs.replace(runtime_config(bot, settings), generation=0)
     spec.env[Env.CONFIG] = msgspec.json.encode(first).decode()
     return spec
 
 
 def spec_hash(spec: ContainerSpec) -> str:
-    """What tells two specifications apart: a change means that the container is replaced."""
+    """Identifies a specification: when it changes, the container is replaced."""
     parts = [spec.image, spec.network, spec.volume, spec.env, spec.memory_bytes, spec.cpus, spec.pids]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def wanted(bot: Bot, spec: ContainerSpec | None, *, owner: str) -> Desired:
-    """The bot's row as the plan reads it; without a specification it is only good for a bot that shall not run."""
+def desired(bot: Bot, spec: ContainerSpec | None, *, owner: str) -> Desired:
+    """The bot's row as the plan reads it. Without a specification it is valid only for a bot that must not run."""
     return Desired(
         container_name=resource_name(bot.server_name, bot.id),
         spec_hash="" if spec is None else spec.labels[Label.SPEC_HASH],

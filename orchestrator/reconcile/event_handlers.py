@@ -1,7 +1,7 @@
-"""What a bot's events change besides being kept: settings, groups, the states of messages, counters.
+"""The effects of a bot's events besides being stored: settings, groups, message states, counters.
 
-`apply` belongs into the transaction that inserts the events and gets only those that were inserted, so each event has
-its effect once. An event that cannot be understood has none, and is kept like any other.
+`apply` runs in the transaction that inserts the events and receives only those that were inserted, so each event takes
+effect exactly once. A malformed event has no effect, and is stored like any other.
 """
 
 import logging
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 BY_COMMAND = frozenset(
     {"prefix", "owners", "autoView", "typing", "antiDelete", "antiViewOnce", "chatgpt", "channelReactions"}
 )
-"""The settings that a bot's owner may change by command, and a bot may therefore report."""
+"""The settings that a bot's owner can change by command, so that the bot may report them."""
 
 _STATES = {"delivered": MessageState.DELIVERED, "read": MessageState.READ, "played": MessageState.READ}
 
@@ -42,7 +42,7 @@ class AckData(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class GroupUpdate(msgspec.Struct, frozen=True, rename="camel"):
-    """Data of `group-update`: a group, or the id of one that the account has left."""
+    """Data of `group-update`: a group, or the id of a group that the account has left."""
 
     group: contract.Group | None = None
     left: str | None = None
@@ -55,7 +55,7 @@ class SettingsUpdate(msgspec.Struct, frozen=True, rename="camel"):
 
 
 async def apply(session: AsyncSession, *, server: str, bot_id: str, events: Sequence[Event]) -> None:
-    """Make the changes that follow from these events of one bot, oldest first."""
+    """Apply the effects of these events of one bot, oldest first."""
     for event in events:
         try:
             match event.type:
@@ -67,7 +67,7 @@ async def apply(session: AsyncSession, *, server: str, bot_id: str, events: Sequ
                     await _settings(session, bot_id, event)
         except msgspec.ValidationError as exc:
             log.warning("bot %s: event %d (%s) has no effect: %s", bot_id, event.seq, event.type, exc)
-    # Last, like everywhere: receipts are locked before the bot's status.
+    # Last, as everywhere: receipts are locked before the bot's status.
     await _count(session, bot_id, events)
 
 

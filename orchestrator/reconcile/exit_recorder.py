@@ -1,34 +1,34 @@
-"""Keeps what is known of a container's end, and asks the restart policy what follows from it."""
+"""Records the end of a container, and asks the restart policy what follows."""
 
 import logging
 from dataclasses import replace
 
 from bot_runtime.contract import EventType
 from orchestrator.engine.base import Engine, EngineError, EngineUnavailableError, ObservedContainer
-from orchestrator.reconcile.bot_state import BotState, moment
+from orchestrator.reconcile.bot_state import BotState, from_unix
 from orchestrator.reconcile.exits import classify
 from orchestrator.reconcile.restart_policy import RestartDecision, RestartPolicy, Verdict, decide, record_failure
 
 log = logging.getLogger(__name__)
 
 LOG_LINES = 20
-"""How many of a container's last lines are kept with its end."""
+"""How many of a container's last log lines are stored with its exit."""
 
 
-async def record_exit(record: BotState, engine: Engine, policy: RestartPolicy, *, now: float, random: float) -> None:
+async def record_exit(state: BotState, engine: Engine, policy: RestartPolicy, *, now: float, random: float) -> None:
     """Record that the bot's container ended, or is gone, although it should run.
 
-    Raises EngineUnavailableError, and ContainerNotFoundError when the container goes while it is looked at.
+    Raises EngineUnavailableError, and ContainerNotFoundError when the container is removed meanwhile.
     """
-    container = record.container
+    container = state.container
     if container is not None and container.exit_code is None:
-        container = record.container = await engine.inspect(container.id)
-    ended = classify(container, record.kill_reason)
-    finished = container.finished_at if container is not None and container.finished_at else moment(now)
+        container = state.container = await engine.inspect(container.id)
+    ended = classify(container, state.kill_reason)
+    finished = container.finished_at if container is not None and container.finished_at else from_unix(now)
     logs = [] if container is None else await _last_lines(engine, container.id)
-    healthy_since, history = record.known.healthy_since, record.known.history
-    if container is None and record.just_loaded:
-        # Removed while no controller acted (`make down`): that was a person, and says nothing about the bot.
+    healthy_since, history = state.remembered.healthy_since, state.remembered.history
+    if container is None and state.just_loaded:
+        # Removed while there was no leader (`make down`): an operator did that, and it says nothing about the bot.
         restart = RestartDecision(Verdict.RESTART, now, "starting again")
     else:
         history = record_failure(
@@ -40,10 +40,10 @@ async def record_exit(record: BotState, engine: Engine, policy: RestartPolicy, *
         )
         restart = decide(policy, history, now=now, random=random)
     skipped = restart.verdict is Verdict.SKIP
-    record.known = replace(
-        record.known,
+    state.remembered = replace(
+        state.remembered,
         run_open=False,
-        replace=record.kill_reason is not None,
+        replace=state.kill_reason is not None,
         healthy_since=None,
         history=history,
         next_start_at=restart.at,
@@ -54,12 +54,12 @@ async def record_exit(record: BotState, engine: Engine, policy: RestartPolicy, *
         last_failure_message=f"{ended.message}; {restart.message}",
     )
     facts = _facts(container, ended.reason, ended.message, finished.isoformat())
-    record.last_exit = {**facts, "logs": logs}
+    state.last_exit = {**facts, "logs": logs}
     if container is not None and container.oom_killed:
-        record.add_event(EventType.CONTAINER_OOM, {"containerId": container.id}, now=now)
-    record.add_event(EventType.CONTAINER_EXIT, facts, now=now)
-    record.kill_reason = None
-    log.warning("bot %s: %s", record.bot_id, record.known.last_failure_message)
+        state.add_event(EventType.CONTAINER_OOM, {"containerId": container.id}, now=now)
+    state.add_event(EventType.CONTAINER_EXIT, facts, now=now)
+    state.kill_reason = None
+    log.warning("bot %s: %s", state.bot_id, state.remembered.last_failure_message)
 
 
 def _facts(container: ObservedContainer | None, reason: str, message: str, finished_at: str) -> dict[str, object]:
@@ -79,5 +79,5 @@ async def _last_lines(engine: Engine, container: str) -> list[str]:
     except EngineUnavailableError:
         raise
     except EngineError as exc:
-        # A log that cannot be read (full disk, rotated away) must not keep a bot from being restarted.
+        # An unreadable log (disk full, rotated away) must not prevent the bot's restart.
         return [f"(the log could not be read: {exc})"]

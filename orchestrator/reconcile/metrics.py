@@ -1,24 +1,26 @@
-"""What the controller counts (Prometheus)."""
+"""Prometheus metrics of the controller."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class Metrics:
-    """One controller's numbers, in a registry of their own. Figures of single bots come from Postgres, by the api."""
+    """One controller's metrics, in a registry of its own. Metrics of single bots are exported by the api."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.reconciles = Counter(
-            "botdock_reconcile", "Rounds of reconciling one bot.", ["result"], registry=self.registry
+            "botdock_reconcile", "Reconcile rounds, each for one bot.", ["result"], registry=self.registry
         )
-        self.queue_depth = Gauge("botdock_workqueue_depth", "Bots that wait for a worker.", registry=self.registry)
+        self.queue_depth = Gauge("botdock_workqueue_depth", "Bots waiting for a worker.", registry=self.registry)
         self.probes = Counter("botdock_probes", "Probes of bots.", ["result"], registry=self.registry)
-        self.events = Counter("botdock_events_ingested", "Events taken over from bots.", registry=self.registry)
+        self.events = Counter("botdock_events_ingested", "Events ingested from bots.", registry=self.registry)
         self.messages = Counter(
-            "botdock_messages", "Attempts to send a message, by what came of it.", ["result"], registry=self.registry
+            "botdock_messages", "Attempts to send a message, by result.", ["result"], registry=self.registry
         )
         self.orphans = Counter("botdock_orphans_removed", "Containers removed as orphans.", registry=self.registry)
-        self.leader = Gauge("botdock_leader", "1 while this controller acts for its server.", registry=self.registry)
+        self.leader = Gauge(
+            "botdock_leader", "1 while this controller is the leader for its server.", registry=self.registry
+        )
 
     def count_message(self, result: str) -> None:
         """An attempt to send a message ended."""

@@ -1,10 +1,10 @@
-"""What to do next for one bot: facts in, one decision with its reason out. Pure: no I/O, no clock of its own.
+"""The next step for one bot: facts in, one decision with its reason out. Pure: no I/O, no clock of its own.
 
-`plan` is asked again after every action, until it answers NOTHING; so each decision is one small step, and a controller
-that dies between two of them is followed by one that is asked the same question. What comes first wins:
+`plan` is called again after every action, until it returns NOTHING. Each decision is one small step, so a new leader
+continues where a controller died. In order of precedence:
 
-    deletion > a foreign container in our place > not approved or stopped > replacement (drift, restart, new session)
-    > recording an exit > waiting for the restart's time > start > probes > the runtime's own state
+    deletion > a foreign container under the bot's name > not approved or stopped > replacement (drift, restart, new
+    session) > recording an exit > waiting for the restart's time > start > probes > the runtime's own state
 """
 
 from dataclasses import dataclass, field
@@ -16,9 +16,9 @@ from orchestrator.reconcile.restart_policy import RestartHistory
 from orchestrator.states import Phase
 
 PROBE_REASONS = frozenset({"liveness-failed", "startup-timeout"})
-"""Reasons of a KILL that rest on probes alone."""
-REMOVING_POLL = 0.5
-"""Seconds until an engine that is busy removing a container is looked at again."""
+"""Reasons of a KILL that are based on probes alone."""
+REMOVING_POLL_SECONDS = 0.5
+"""Until a container that the engine is removing is inspected again."""
 
 
 class Action(StrEnum):
@@ -26,29 +26,34 @@ class Action(StrEnum):
 
     NOTHING = "nothing"
     CREATE = "create"
-    """Make the container and start it."""
+    """Create the container and start it."""
     START = "start"
     STOP = "stop"
-    """SIGTERM, and be asked again at the deadline."""
+    """Send SIGTERM, and plan again at the deadline."""
     KILL = "kill"
+    """Send SIGKILL."""
     REMOVE = "remove"
     CLEAR_SESSION = "clear-session"
     """Remove the volume, with the session in it."""
     PURGE = "purge"
-    """Remove the volume and forget the bot."""
+    """Remove the volume and the bot's row."""
     RECORD_EXIT = "record-exit"
-    """Keep exit code and last log lines, and let the restart policy decide."""
+    """Store exit code and last log lines, and apply the restart policy."""
+
+
+IRREVERSIBLE = frozenset({Action.CLEAR_SESSION, Action.PURGE})
+"""Actions before which the row is confirmed once more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What people want of the bot (`bots`)."""
+    """The desired state of a bot (from its row in `bots`)."""
 
     container_name: str
     spec_hash: str
     identity: tuple[tuple[str, str], ...]
-    """Labels and values that make a container this bot's: owner, server and bot id. The name alone does not: bot
-    `b-c` of server `a` and bot `c` of server `a-b` have the same one."""
+    """Labels and values that make a container this bot's: owner, server and bot id. The name alone is ambiguous: bot
+    `b-c` of server `a` and bot `c` of server `a-b` share one."""
     approved: bool
     rejected: bool
     running: bool
@@ -62,25 +67,25 @@ class Remembered:
     """What the controller remembers of the bot (`bot_status`, and the stop under way)."""
 
     run_open: bool = False
-    """A container was started and its end has not been recorded."""
+    """A container was started, and its exit has not been recorded."""
     restart_generation: int = 0
     session_generation: int = 0
     history: RestartHistory = field(default_factory=RestartHistory)
     next_start_at: float | None = None
     crash_loop: bool = False
     halted: str | None = None
-    """Reason code for which only a person (or a new spec) may start the bot again."""
+    """Reason code for which only an operator (or a new specification) may start the bot again."""
     halted_message: str = ""
     spec_hash: str = ""
-    """The specification for which `history` and `halted` hold: it also changes with the installation's settings."""
+    """The specification to which `history` and `halted` apply; it also changes with the installation's settings."""
     stop_deadline: float | None = None
-    """When a SIGTERM under way becomes a SIGKILL."""
+    """When a pending SIGTERM is followed by a SIGKILL."""
     refusals: int = 0
-    """Times in a row that the engine refused to start the bot."""
+    """How many times in a row the engine refused to start the bot."""
     replace: bool = False
-    """The last run hung or never answered: only a new container is trusted, not another start of the same one."""
+    """The last run hung or never answered: create a new container instead of starting the same one again."""
     healthy_since: float | None = None
-    """When the container that runs now first answered."""
+    """When the running container first answered."""
     last_failure: str = ""
     """Reason code of the last recorded exit."""
     last_failure_message: str = ""
@@ -88,202 +93,211 @@ class Remembered:
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What probes have found out about the container that runs now."""
+    """What probes have found out about the running container."""
 
     since: float
     """When this container was started or adopted."""
     seen: bool = False
-    """It has answered at least once since then."""
+    """Whether it has answered since then."""
     failures: int = 0
-    """Probes in a row that got no answer."""
+    """Consecutive probes without an answer."""
     failing: bool = False
-    """Liveness failed as often in a row as the threshold says."""
+    """Whether consecutive failures have reached the liveness threshold."""
     failure: str = ""
     connection: ConnectionState | None = None
     connection_message: str = ""
     previous: tuple[Phase, str, str] | None = None
-    """Phase, reason and message to keep for an adopted container until it answers."""
+    """Phase, reason and message to show for an adopted container until it answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times of the plan in seconds."""
+    """Time limits of the plan."""
 
-    startup_timeout: float
+    startup_timeout_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One step, and what the bot's status says from now on."""
+    """One step, and the bot's phase, reason and message from now on."""
 
     action: Action
     phase: Phase
     reason: str = ""
     message: str = ""
-    requeue_after: float | None = None
-    """Seconds after which to ask again although nothing happened."""
+    requeue_after_seconds: float | None = None
+    """When to plan again even if nothing happens; None: not before something does."""
 
 
 _CONNECTION_PHASES: dict[ConnectionState, tuple[Phase, str, str]] = {
     ConnectionState.CONNECTING: (Phase.STARTING, "connecting", "connecting to WhatsApp"),
     ConnectionState.PAIRING: (Phase.PAIRING, "waiting-for-scan", "scan the QR code or enter the pairing code"),
-    ConnectionState.PAIRING_EXPIRED: (Phase.PAIRING, "pairing-expired", "nobody scanned; ask for the QR code again"),
+    ConnectionState.PAIRING_EXPIRED: (Phase.PAIRING, "pairing-expired", "the QR code expired; request a new one"),
     ConnectionState.ONLINE: (Phase.ONLINE, "", ""),
     ConnectionState.RECONNECTING: (Phase.DEGRADED, "reconnecting", "the connection to WhatsApp was lost"),
-    ConnectionState.DEAF: (Phase.DEGRADED, "deaf", "connected, but WhatsApp does not answer"),
+    ConnectionState.DEAF: (Phase.DEGRADED, "deaf", "connected, but WhatsApp does not respond"),
     ConnectionState.CONFLICT: (Phase.DEGRADED, "conflict", "another client uses this session; restart to take it back"),
     ConnectionState.LOGGED_OUT: (Phase.LOGGED_OUT, "logged-out", "unlinked from the phone; restart to pair again"),
-    ConnectionState.BANNED: (Phase.BANNED, "banned", "WhatsApp refuses this account"),
+    ConnectionState.BANNED: (Phase.BANNED, "banned", "WhatsApp has banned this account"),
     ConnectionState.OUTDATED: (
         Phase.OUTDATED,
         "outdated",
         "WhatsApp refuses this client version; update the bot image",
     ),
-    ConnectionState.RECONNECT_FAILED: (Phase.DEGRADED, "reconnect-failed", "WhatsApp could not be reached"),
+    ConnectionState.RECONNECT_FAILED: (Phase.DEGRADED, "reconnect-failed", "WhatsApp is unreachable"),
     ConnectionState.CLOSING: (Phase.STOPPING, "closing", "the bot is closing its connection"),
 }
 
 
 def plan(
-    wanted: Desired,
-    known: Remembered,
+    desired: Desired,
+    remembered: Remembered,
     container: ObservedContainer | None,
-    probed: ProbeResult | None,
+    probe: ProbeResult | None,
     limits: Limits,
     *,
     now: float,
 ) -> Decision:
-    """The next step for one bot. `probed` is None while no container runs; `now` is a Unix time."""
-    if container is not None and not is_ours(wanted, container):
-        if wanted.deleting:
+    """The next step for one bot. `probe` is None while no container runs; `now` is a Unix time."""
+    if container is not None and not is_ours(desired, container):
+        if desired.deleting:
             return Decision(Action.PURGE, Phase.STOPPING, "deleting")
-        if not (wanted.approved and wanted.running):
-            return _at_rest(wanted)
-        message = f"a container named {container.name} exists and is not ours; remove or rename it"
+        if not (desired.approved and desired.running):
+            return _at_rest(desired)
+        message = f"a container named {container.name} exists but does not belong to this bot; remove or rename it"
         return Decision(Action.NOTHING, Phase.BACKING_OFF, "name-taken", message)
-    if wanted.deleting:
+    if desired.deleting:
         return _take_down(
-            known, container, now, Decision(Action.PURGE, Phase.STOPPING, "deleting", "removing container and session")
+            remembered,
+            container,
+            now,
+            Decision(Action.PURGE, Phase.STOPPING, "deleting", "removing container and session"),
         )
-    if not (wanted.approved and wanted.running):
-        return _take_down(known, container, now, _at_rest(wanted))
-    if container is not None and (reason := _replace_reason(wanted, known, container)):
-        return _replace(wanted, known, container, reason, now)
+    if not (desired.approved and desired.running):
+        return _take_down(remembered, container, now, _at_rest(desired))
+    if container is not None and (reason := _replace_reason(desired, remembered, container)):
+        return _replace(desired, remembered, container, reason, now)
     if container is None or not container.up:
-        return _bring_up(wanted, known, container, now)
-    assert probed is not None  # noqa: S101 - the worker makes one for every container that runs
-    return _watch(known, probed, limits, now)
+        return _bring_up(desired, remembered, container, now)
+    assert probe is not None  # noqa: S101 - the worker sets one for every running container
+    return _watch(remembered, probe, limits, now)
 
 
-def is_ours(wanted: Desired, container: ObservedContainer) -> bool:
-    """Whether a container is this bot's, by its labels."""
-    return all(container.labels.get(label) == value for label, value in wanted.identity)
+def is_ours(desired: Desired, container: ObservedContainer) -> bool:
+    """Whether a container belongs to this bot, by its labels."""
+    return all(container.labels.get(label) == value for label, value in desired.identity)
 
 
-def _at_rest(wanted: Desired) -> Decision:
-    if wanted.rejected:
+def _at_rest(desired: Desired) -> Decision:
+    if desired.rejected:
         return Decision(Action.NOTHING, Phase.PENDING, "rejected", "approval was refused")
-    if not wanted.approved:
+    if not desired.approved:
         return Decision(Action.NOTHING, Phase.PENDING, "not-approved", "waiting for approval")
     return Decision(Action.NOTHING, Phase.STOPPED)
 
 
-def _take_down(known: Remembered, container: ObservedContainer | None, now: float, afterwards: Decision) -> Decision:
+def _take_down(
+    remembered: Remembered, container: ObservedContainer | None, now: float, afterwards: Decision
+) -> Decision:
     """Stop and remove the container, then do `afterwards`."""
     if container is None:
         return afterwards
     reason, message = afterwards.reason or "stop-requested", afterwards.message
     if container.up:
-        return _stop(known, reason, message, now)
+        return _stop(remembered, reason, message, now)
     return _remove(container, Phase.STOPPING, reason, message)
 
 
-def _stop(known: Remembered, reason: str, message: str, now: float) -> Decision:
-    if known.stop_deadline is None:
+def _stop(remembered: Remembered, reason: str, message: str, now: float) -> Decision:
+    if remembered.stop_deadline is None:
         return Decision(Action.STOP, Phase.STOPPING, reason, message)
-    if now >= known.stop_deadline:
+    if now >= remembered.stop_deadline:
         return Decision(Action.KILL, Phase.STOPPING, reason, message)
-    return Decision(Action.NOTHING, Phase.STOPPING, reason, message, requeue_after=known.stop_deadline - now)
+    return Decision(
+        Action.NOTHING, Phase.STOPPING, reason, message, requeue_after_seconds=remembered.stop_deadline - now
+    )
 
 
 def _remove(container: ObservedContainer, phase: Phase, reason: str, message: str) -> Decision:
     if container.state is ContainerState.REMOVING:
-        return Decision(Action.NOTHING, phase, reason, message, requeue_after=REMOVING_POLL)
+        return Decision(Action.NOTHING, phase, reason, message, requeue_after_seconds=REMOVING_POLL_SECONDS)
     return Decision(Action.REMOVE, phase, reason, message)
 
 
-def _replace_reason(wanted: Desired, known: Remembered, container: ObservedContainer) -> str:
+def _replace_reason(desired: Desired, remembered: Remembered, container: ObservedContainer) -> str:
     """Why this container cannot stay, or an empty string."""
-    if wanted.session_generation > known.session_generation:
+    if desired.session_generation > remembered.session_generation:
         return "session-reset"
-    if container.labels.get("botdock.spec-hash") != wanted.spec_hash or container.name != wanted.container_name:
+    if container.labels.get("botdock.spec-hash") != desired.spec_hash or container.name != desired.container_name:
         return "spec-changed"
     if container.state in {ContainerState.DEAD, ContainerState.REMOVING}:
         return "container-dead"
-    if container.up and wanted.restart_generation > known.restart_generation:
+    if container.up and desired.restart_generation > remembered.restart_generation:
         return "restart-requested"
     return ""
 
 
-def _replace(wanted: Desired, known: Remembered, container: ObservedContainer, reason: str, now: float) -> Decision:
+def _replace(
+    desired: Desired, remembered: Remembered, container: ObservedContainer, reason: str, now: float
+) -> Decision:
     message = {
         "session-reset": "starting over with a new session",
         "spec-changed": "replacing the container because its specification changed",
-        "container-dead": "replacing a container that the engine gave up",
+        "container-dead": "replacing a dead container",
         "restart-requested": "restarting as requested",
     }[reason]
     if container.up:
-        return _stop(known, reason, message, now)
+        return _stop(remembered, reason, message, now)
     return _remove(container, Phase.STARTING, reason, message)
 
 
-def _bring_up(wanted: Desired, known: Remembered, container: ObservedContainer | None, now: float) -> Decision:
-    """The container is not there or does not run, and should."""
-    if wanted.session_generation > known.session_generation:
+def _bring_up(desired: Desired, remembered: Remembered, container: ObservedContainer | None, now: float) -> Decision:
+    """The container does not exist or does not run, and should."""
+    if desired.session_generation > remembered.session_generation:
         return Decision(Action.CLEAR_SESSION, Phase.STARTING, "session-reset", "starting over with a new session")
-    asked_for = wanted.restart_generation > known.restart_generation
-    if known.run_open and not asked_for:
+    asked_for = desired.restart_generation > remembered.restart_generation
+    if remembered.run_open and not asked_for:
         return Decision(Action.RECORD_EXIT, Phase.BACKING_OFF)
     if not asked_for:
-        if known.halted is not None:
-            return Decision(Action.NOTHING, Phase.SKIPPED, known.halted, known.halted_message)
-        if known.next_start_at is not None and now < known.next_start_at:
-            phase = Phase.CRASH_LOOP if known.crash_loop else Phase.BACKING_OFF
+        if remembered.halted is not None:
+            return Decision(Action.NOTHING, Phase.SKIPPED, remembered.halted, remembered.halted_message)
+        if remembered.next_start_at is not None and now < remembered.next_start_at:
+            phase = Phase.CRASH_LOOP if remembered.crash_loop else Phase.BACKING_OFF
             return Decision(
                 Action.NOTHING,
                 phase,
-                known.last_failure,
-                known.last_failure_message,
-                requeue_after=known.next_start_at - now,
+                remembered.last_failure,
+                remembered.last_failure_message,
+                requeue_after_seconds=remembered.next_start_at - now,
             )
     if container is not None and asked_for:
-        # A new container, because the image behind the same name may be a newer one by now.
+        # A new container, because the image tag may point to a newer image by now.
         return _remove(container, Phase.STARTING, "restart-requested", "restarting as requested")
-    if container is not None and known.replace:
-        return _remove(container, Phase.STARTING, known.last_failure, "replacing the container")
+    if container is not None and remembered.replace:
+        return _remove(container, Phase.STARTING, remembered.last_failure, "replacing the container")
     action = Action.CREATE if container is None else Action.START
     return Decision(action, Phase.STARTING, "starting", "starting the container")
 
 
-def _watch(known: Remembered, probed: ProbeResult, limits: Limits, now: float) -> Decision:
-    """The container runs and should."""
-    if known.stop_deadline is not None:
-        # A stop was under way and people changed their minds; the process has its SIGTERM and will end.
-        return _stop(known, "stop-requested", "", now)
-    if probed.failing:
-        return Decision(Action.KILL, Phase.DEGRADED, "liveness-failed", f"does not answer: {probed.failure}")
-    if not probed.seen:
-        deadline = probed.since + limits.startup_timeout
+def _watch(remembered: Remembered, probe: ProbeResult, limits: Limits, now: float) -> Decision:
+    """The container runs, and should."""
+    if remembered.stop_deadline is not None:
+        # A stop was in progress when the bot was started again; the process has received SIGTERM and will exit.
+        return _stop(remembered, "stop-requested", "", now)
+    if probe.failing:
+        return Decision(Action.KILL, Phase.DEGRADED, "liveness-failed", f"does not answer: {probe.failure}")
+    if not probe.seen:
+        deadline = probe.since + limits.startup_timeout_seconds
         if now >= deadline:
             return Decision(
                 Action.KILL,
                 Phase.STARTING,
                 "startup-timeout",
-                f"did not become healthy within {limits.startup_timeout:g} s",
+                f"did not become healthy within {limits.startup_timeout_seconds:g} s",
             )
-        phase, reason, message = probed.previous or (Phase.STARTING, "starting", "waiting for the first answer")
-        return Decision(Action.NOTHING, phase, reason, message, requeue_after=deadline - now)
-    if probed.connection is None:
-        return Decision(Action.NOTHING, Phase.DEGRADED, "unhealthy", probed.failure)
-    phase, reason, message = _CONNECTION_PHASES[probed.connection]
-    return Decision(Action.NOTHING, phase, reason, probed.connection_message or message)
+        phase, reason, message = probe.previous or (Phase.STARTING, "starting", "waiting for the first answer")
+        return Decision(Action.NOTHING, phase, reason, message, requeue_after_seconds=deadline - now)
+    if probe.connection is None:
+        return Decision(Action.NOTHING, Phase.DEGRADED, "unhealthy", probe.failure)
+    phase, reason, message = _CONNECTION_PHASES[probe.connection]
+    return Decision(Action.NOTHING, phase, reason, probe.connection_message or message)

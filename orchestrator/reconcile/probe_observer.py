@@ -1,4 +1,4 @@
-"""What probes and events of running bots mean for their records: the `Observer` of `probes.py`."""
+"""Applies probe results and events of running bots to their states: the `Observer` of `probes.py`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import msgspec
 
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
-from orchestrator.reconcile.bot_state import BotState
+from orchestrator.reconcile.bot_state import BotStates
 from orchestrator.reconcile.container_spec import InvalidBotError, runtime_config
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probes import FailedProbe, ProbeTarget
@@ -15,18 +15,18 @@ from orchestrator.settings import Settings
 
 BLIND_BOTS = 3
 BLIND_PROBES = 2
-"""So many bots, and not one answer in the time of so many probes: then it is us."""
+"""When at least so many bots are probed, and not one has answered for so many probe periods, the fault is ours."""
 _CALM = {ConnectionState.ONLINE, ConnectionState.CONNECTING, ConnectionState.PAIRING, ConnectionState.CLOSING}
-"""States in which an earlier error of the connection is no news."""
+"""States in which an earlier error of the connection is no longer relevant."""
 
 
 class ProbeObserver:
-    """Shares the records with the fleet; `wake` has a bot reconciled, `on_online` tells that one has come online."""
+    """Shares the states with the reconciler. `wake` requeues a bot, `on_online` reports that one came online."""
 
     def __init__(
         self,
         *,
-        records: dict[str, BotState],
+        states: BotStates,
         store: StatusStore,
         settings: Settings,
         clock: Callable[[], float],
@@ -34,7 +34,7 @@ class ProbeObserver:
         wake: Callable[[str], None],
         on_online: Callable[[str], None],
     ) -> None:
-        self._records = records
+        self._states = states
         self._store = store
         self._settings = settings
         self._clock = clock
@@ -44,18 +44,18 @@ class ProbeObserver:
         self._last_answer = clock()
 
     def on_probe(self, target: ProbeTarget, result: Health | FailedProbe) -> None:
-        """Take a probe's result over; have the bot reconciled when it changes anything but a heartbeat."""
-        record = self._records.get(target.bot_id)
-        if record is None or record.probed is None or record.container is None:
+        """Apply a probe's result; requeue the bot when more than its heartbeat changed."""
+        state = self._states.by_id.get(target.bot_id)
+        if state is None or state.probe is None or state.container is None:
             return
-        if (record.container.id, record.probed.since) != (target.container_id, target.run):
+        if (state.container.id, state.probe.since) != (target.container_id, target.run):
             return
-        before = record.probed
+        before = state.probe
         if isinstance(result, FailedProbe):
             self._metrics.probes.labels(result="failed").inc()
             failures = 0 if result.alive else before.failures + 1
             connection = None if result.alive else before.connection
-            record.probed = replace(
+            state.probe = replace(
                 before,
                 failures=failures,
                 failing=failures >= self._settings.probe_failure_threshold,
@@ -65,13 +65,14 @@ class ProbeObserver:
         else:
             self._metrics.probes.labels(result="ok").inc()
             self._last_answer = self._clock()
-            record.health = result
+            state.health = result
             if result.connection is not ConnectionState.CONNECTING:
-                record.paired_number = result.phone_number
+                state.paired_number = result.phone_number
             if not before.seen:
-                record.known = replace(record.known, healthy_since=record.known.healthy_since or self._clock())
+                healthy_since = state.remembered.healthy_since or self._clock()
+                state.remembered = replace(state.remembered, healthy_since=healthy_since)
             fault = result.last_error
-            record.probed = replace(
+            state.probe = replace(
                 before,
                 seen=True,
                 failing=False,
@@ -82,23 +83,23 @@ class ProbeObserver:
             )
             if result.connection is ConnectionState.ONLINE is not before.connection:
                 self._on_online(target.bot_id)
-        if replace(record.probed, failures=0) != replace(before, failures=0):
+        if replace(state.probe, failures=0) != replace(before, failures=0):
             self._wake(target.bot_id)
 
     def blind(self) -> bool:
-        """Whether not one of several bots has answered for so long that the fault is on our side."""
-        watched = sum(1 for record in self._records.values() if record.probed is not None)
+        """Whether none of several bots has answered for so long that the fault is on our side."""
+        watched = sum(1 for state in self._states.by_id.values() if state.probe is not None)
         silence = self._clock() - self._last_answer
         return watched >= BLIND_BOTS and silence > BLIND_PROBES * (
             self._settings.probe_interval + self._settings.probe_timeout
         )
 
-    def wanted_generation(self, bot_id: str) -> int:
+    def desired_generation(self, bot_id: str) -> int:
         """The generation of the configuration that a bot's runtime should have."""
-        record = self._records.get(bot_id)
-        return 0 if record is None or record.bot is None else record.bot.config_generation
+        state = self._states.by_id.get(bot_id)
+        return 0 if state is None else state.bot.config_generation
 
-    async def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
+    async def desired_config(self, bot_id: str) -> RuntimeConfig | None:
         """The configuration that a bot's runtime should have, read when it is needed."""
         found = await self._store.config(bot_id)
         if found is None:
@@ -111,7 +112,7 @@ class ProbeObserver:
         return msgspec.structs.replace(config, taken_over=taken_over)
 
     def secrets(self) -> Secrets | None:
-        """What is pushed to every new process of a bot and written nowhere."""
+        """What is pushed to every new process of a bot and never written to disk."""
         settings = self._settings
         if settings.openai_api_key is None:
             return None
@@ -120,10 +121,10 @@ class ProbeObserver:
         )
 
     async def take_events(self, bot_id: str, page: EventPage) -> None:
-        """Keep a page of a bot's events."""
-        record = self._records[bot_id]
-        # One transaction per bot at a time: whoever follows its events by id must never see a later id first.
-        async with record.writing:
+        """Store a page of a bot's events."""
+        state = self._states.by_id[bot_id]
+        # One transaction per bot at a time: a reader that follows events by id must never see a later id first.
+        async with state.writing:
             await self._store.ingest(bot_id, page)
-        record.spool_id, record.spool_seq = page.spool_id, page.next
+        state.spool_id, state.spool_seq = page.spool_id, page.next
         self._metrics.events.inc(len(page.items))

@@ -1,11 +1,11 @@
-"""Probes of running bots and the take-over of their events.
+"""Probes running bots and ingests their events.
 
-For every container that runs there is one watch with two tasks. The probe task asks `GET /health` quickly until the
-first answer (startup), then every interval; any HTTP answer is a sign of life, only `Health` says ready. The event task
-long-polls `GET /events` and hands pages over to be kept; an event that tells of the connection makes the probe task ask
-at once, so a bot is seen online within milliseconds without being polled fast.
+Every running container has one watch with two tasks. The probe task calls `GET /health` in quick succession until the
+first answer (startup), then once per interval; any HTTP response counts as alive, only `Health` as ready. The event
+task long-polls `GET /events` and passes pages on to be stored; an event about the connection triggers a probe at once,
+so a bot is seen online within milliseconds without being polled quickly.
 
-A watch belongs to one container run: results carry that run, so that a late answer is never taken for another.
+A watch belongs to one run of a container: results carry that run, so that a late answer is never attributed to another.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnr
 
 log = logging.getLogger(__name__)
 
-STARTUP_FIRST_DELAY = 0.05
-STARTUP_MAX_DELAY = 0.5
-EVENT_WAIT = 58.0
+STARTUP_FIRST_DELAY_SECONDS = 0.05
+STARTUP_MAX_DELAY_SECONDS = 0.5
+EVENT_WAIT_SECONDS = 58.0
 EVENT_LIMIT = 200
-RETRY_DELAY = 1.0
+RETRY_DELAY_SECONDS = 1.0
 
 _OWN_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
-_TELLING = {
+_CONNECTION_EVENTS = {
     EventType.CONNECTION_UPDATE,
     EventType.CONNECTED,
     EventType.LOGOUT,
@@ -40,29 +40,29 @@ _TELLING = {
 
 @dataclass(frozen=True, slots=True)
 class FailedProbe:
-    """A probe that failed. `alive` when something answered, although not with its health."""
+    """A probe that failed. `alive` if the bot responded, although not with its health."""
 
     message: str
     alive: bool
 
 
 class Observer(Protocol):
-    """Who is told what the watches find out."""
+    """Receives what the watches find out."""
 
     def on_probe(self, target: "ProbeTarget", result: Health | FailedProbe) -> None:
-        """A probe ended. Called in the event loop; must not block."""
+        """Called in the event loop with the result of a probe; must not block."""
 
-    def wanted_generation(self, bot_id: str) -> int:
-        """The generation of the configuration that the bot should have; 0 when none is known."""
+    def desired_generation(self, bot_id: str) -> int:
+        """The generation of the configuration that the bot should have; 0 for an unknown bot."""
 
-    async def wanted_config(self, bot_id: str) -> RuntimeConfig | None:
-        """The configuration that the bot should have; raises when Postgres is away."""
+    async def desired_config(self, bot_id: str) -> RuntimeConfig | None:
+        """The configuration that the bot should have; raises when Postgres is unavailable."""
 
     def secrets(self) -> Secrets | None:
-        """What every process of a bot is to be given once; None: nothing."""
+        """What every process of a bot is sent once; None: nothing."""
 
     async def take_events(self, bot_id: str, page: EventPage) -> None:
-        """Keep a page of events; raises when it could not be kept, then it is fetched again."""
+        """Store a page of events. Raises when that failed; the page is fetched again then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,28 +73,36 @@ class ProbeTarget:
     container_id: str
     address: str
     run: float
-    """When this run began, to tell two runs of one container apart."""
+    """When this run began; distinguishes two runs of one container."""
     token: str
 
 
 class Monitor:
-    """All watches. `sync` and `drop` are cheap and may be called as often as wanted."""
+    """All watches. `sync` and `drop` are cheap and may be called at any rate."""
 
-    def __init__(self, observer: Observer, *, interval: float, timeout: float, random: Random) -> None:
+    def __init__(self, observer: Observer, *, interval_seconds: float, timeout_seconds: float, random: Random) -> None:
         self._observer = observer
-        self._interval = interval
-        self._timeout = timeout
+        self._interval_seconds = interval_seconds
+        self._timeout_seconds = timeout_seconds
         self._random = random
         self._watches: dict[str, tuple[_Watch, asyncio.Task[None]]] = {}
 
     def sync(self, target: ProbeTarget, *, spool: str | None, after: int) -> None:
-        """Watch this run of the bot's container, and no earlier one."""
+        """Watch this run of the bot's container, and stop watching an earlier one."""
         present = self._watches.get(target.bot_id)
         if present is not None:
             if present[0].target == target and not present[1].done():
                 return
             self.drop(target.bot_id)
-        watch = _Watch(self._observer, target, self._interval, self._timeout, self._random, spool, after)
+        watch = _Watch(
+            self._observer,
+            target,
+            interval_seconds=self._interval_seconds,
+            timeout_seconds=self._timeout_seconds,
+            random=self._random,
+            spool=spool,
+            after=after,
+        )
         task = asyncio.create_task(watch.run(), name=f"watch-{target.bot_id}")
         self._watches[target.bot_id] = (watch, task)
 
@@ -105,13 +113,13 @@ class Monitor:
             present[0].ask_now.set()
 
     def drop(self, bot_id: str) -> None:
-        """Watch the bot no more."""
+        """Stop watching the bot."""
         present = self._watches.pop(bot_id, None)
         if present is not None:
             present[1].cancel()
 
     async def close(self) -> None:
-        """End all watches."""
+        """Stop all watches."""
         tasks = [task for _, task in self._watches.values()]
         self._watches.clear()
         for task in tasks:
@@ -124,27 +132,28 @@ class _Watch:
         self,
         observer: Observer,
         target: ProbeTarget,
-        interval: float,
-        timeout: float,
+        *,
+        interval_seconds: float,
+        timeout_seconds: float,
         random: Random,
         spool: str | None,
         after: int,
     ) -> None:
         self._observer = observer
         self.target = target
-        self._interval = interval
-        self._timeout = timeout
+        self._interval_seconds = interval_seconds
+        self._timeout_seconds = timeout_seconds
         self._random = random
         self._spool = spool
         self._after = after
         self.ask_now = asyncio.Event()
         self._configured: str | None = None
-        """The boot that was given a configuration by this controller."""
-        self._told: str | None = None
-        """The boot that was given the secrets."""
+        """The boot that this controller has sent a configuration."""
+        self._has_secrets: str | None = None
+        """The boot that this controller has sent the secrets."""
 
     async def run(self) -> None:
-        client = RuntimeClient(self.target.address, self.target.token, timeout=self._timeout)
+        client = RuntimeClient(self.target.address, self.target.token, timeout=self._timeout_seconds)
         try:
             await self._startup(client)
             async with asyncio.TaskGroup() as tasks:
@@ -154,7 +163,7 @@ class _Watch:
             await client.close()
 
     async def _startup(self, client: RuntimeClient) -> None:
-        delay = STARTUP_FIRST_DELAY
+        delay = STARTUP_FIRST_DELAY_SECONDS
         while True:
             if await client.listens():
                 result = await self._probe(client.health)
@@ -162,11 +171,11 @@ class _Watch:
                     await self._report(client, result)
                     return
             await asyncio.sleep(delay)
-            delay = min(delay * 1.3, STARTUP_MAX_DELAY)
+            delay = min(delay * 1.3, STARTUP_MAX_DELAY_SECONDS)
 
     async def _probes(self, client: RuntimeClient) -> None:
-        # The first wait is a random part of the interval: bots started together are not probed together for ever.
-        delay = self._interval * self._random.random()
+        # The first wait is a random part of the interval, so that bots started together are not always probed together.
+        delay = self._interval_seconds * self._random.random()
         while True:
             try:
                 async with asyncio.timeout(delay):
@@ -174,13 +183,13 @@ class _Watch:
             except TimeoutError:
                 pass
             self.ask_now.clear()
-            delay = self._interval
+            delay = self._interval_seconds
             result = await self._probe(client.health)
             if result is not None:
                 await self._report(client, result)
 
     async def _probe(self, ask: Callable[[], Awaitable[Health]]) -> Health | FailedProbe | None:
-        """One probe; None when it says nothing about the bot because the prober itself was in trouble."""
+        """One probe; None if it is inconclusive because of an error of the prober itself."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -188,7 +197,7 @@ class _Watch:
         except RuntimeCallError as exc:
             return FailedProbe(f"answered {exc.status} {exc.code}: {exc.message}", alive=True)
         except RuntimeUnreachableError as exc:
-            if _own_trouble(exc) or loop.time() - began > self._timeout + 1:
+            if _is_own_error(exc) or loop.time() - began > self._timeout_seconds + 1:
                 log.warning("a probe of bot %s was inconclusive: %s", self.target.bot_id, exc)
                 return None
             return FailedProbe(str(exc), alive=False)
@@ -199,52 +208,54 @@ class _Watch:
             return
         try:
             await self._configure(client, result)
-            await self._tell(client, result)
+            await self._send_secrets(client, result)
         except (RuntimeCallError, RuntimeUnreachableError) as exc:
-            log.warning("bot %s did not take its configuration: %s", self.target.bot_id, exc)
-        except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is away: the next probe tries again
-            log.warning("bot %s was not configured yet: %s", self.target.bot_id, type(exc).__name__)
+            log.warning("bot %s did not accept its configuration: %s", self.target.bot_id, exc)
+        except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is unavailable: the next probe retries
+            log.warning("configuring bot %s failed: %s", self.target.bot_id, type(exc).__name__)
 
     async def _configure(self, client: RuntimeClient, health: Health) -> None:
-        if health.config_generation >= self._observer.wanted_generation(self.target.bot_id):
-            # The installation's own settings, which no generation counts, may be others than when the bot was told
-            # last. It is told again once it has said all that its owner changed by command meanwhile.
-            told_all = (self._spool, self._after) == (health.events.spool_id, health.events.last_seq)
-            if self._configured == health.boot_id or not told_all:
+        if health.config_generation >= self._observer.desired_generation(self.target.bot_id):
+            # The installation's own settings, which no generation covers, may have changed since the bot was last
+            # configured. It is configured again once all changes that its owner made by command were ingested.
+            caught_up = (self._spool, self._after) == (health.events.spool_id, health.events.last_seq)
+            if self._configured == health.boot_id or not caught_up:
                 return
-        config = await self._observer.wanted_config(self.target.bot_id)
+        config = await self._observer.desired_config(self.target.bot_id)
         if config is not None:
             await client.configure(config)
             self._configured = health.boot_id
 
-    async def _tell(self, client: RuntimeClient, health: Health) -> None:
+    async def _send_secrets(self, client: RuntimeClient, health: Health) -> None:
         secrets = self._observer.secrets()
-        if secrets is None or self._told == health.boot_id:
+        if secrets is None or self._has_secrets == health.boot_id:
             return
         await client.put_secrets(secrets)
-        self._told = health.boot_id
+        self._has_secrets = health.boot_id
 
     async def _events(self, client: RuntimeClient) -> None:
         while True:
             try:
-                page = await client.events(spool=self._spool, after=self._after, limit=EVENT_LIMIT, wait=EVENT_WAIT)
+                page = await client.events(
+                    spool=self._spool, after=self._after, limit=EVENT_LIMIT, wait=EVENT_WAIT_SECONDS
+                )
                 if page.items or page.spool_id != self._spool:
                     await self._observer.take_events(self.target.bot_id, page)
             except (RuntimeCallError, RuntimeUnreachableError) as exc:
                 log.debug("events of bot %s: %s", self.target.bot_id, exc)
-                await asyncio.sleep(RETRY_DELAY)
+                await asyncio.sleep(RETRY_DELAY_SECONDS)
                 continue
-            except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is away, or refused: the page stays in the spool
-                log.warning("events of bot %s were not kept yet: %s", self.target.bot_id, type(exc).__name__)
-                await asyncio.sleep(RETRY_DELAY)
+            except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is unavailable, or refused: the page stays in the spool
+                log.warning("storing events of bot %s failed: %s", self.target.bot_id, type(exc).__name__)
+                await asyncio.sleep(RETRY_DELAY_SECONDS)
                 continue
             self._spool, self._after = page.spool_id, page.next
-            if any(event.type in _TELLING for event in page.items):
+            if any(event.type in _CONNECTION_EVENTS for event in page.items):
                 self.ask_now.set()
 
 
-def _own_trouble(exc: BaseException) -> bool:
-    """Whether somewhere down the chain of causes stands a lack of our own resources."""
+def _is_own_error(exc: BaseException) -> bool:
+    """Whether the chain of causes contains a lack of this process's own resources."""
     cause: BaseException | None = exc
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _OWN_ERRNOS:

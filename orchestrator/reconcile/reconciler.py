@@ -1,8 +1,8 @@
-"""One server's bots under one controller: what wakes a bot up, who works on it, and what probes say of it.
+"""Reconciles the bots of one server: what wakes a bot up, which worker handles it, and which of them are probed.
 
-Wake-ups are notifications of Postgres, hints of the engine, results of probes, timers, and a full sweep every
-`resync_interval`, which alone is enough to be right: it reads all rows and lists all containers, and everything else
-only makes things happen sooner.
+Bots are woken by notifications of Postgres, engine events, probe results, timers, and a full sweep every
+`resync_interval`. The sweep alone is enough for correctness: it reads all rows and lists all containers, and everything
+else only makes things happen sooner.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from orchestrator.engine.base import (
     EngineEventKind,
     EngineUnavailableError,
 )
-from orchestrator.reconcile.bot_state import BotState
+from orchestrator.reconcile.bot_state import BotState, BotStates
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probe_observer import ProbeObserver
 from orchestrator.reconcile.probes import Monitor, ProbeTarget
@@ -33,14 +33,15 @@ from orchestrator.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-FLUSH_INTERVAL = 5.0
-"""Seconds between two writes of heartbeats and other values that change without a change of phase."""
-ERROR_FIRST_DELAY = 0.5
-ERROR_MAX_DELAY = 30.0
+FLUSH_INTERVAL_SECONDS = 5.0
+"""Between two writes of heartbeats and other values that change without a change of phase."""
+ERROR_FIRST_DELAY_SECONDS = 0.5
+ERROR_MAX_DELAY_SECONDS = 30.0
+SWEEP_RETRY_SECONDS = 1.0
 
 
 class Reconciler:
-    """All bots of a server. `run` until cancelled; raises LeadershipLostError when another controller took over."""
+    """All bots of a server. `run` until cancelled; raises LeadershipLostError when there is a new leader."""
 
     def __init__(
         self,
@@ -59,15 +60,15 @@ class Reconciler:
         self._store = store
         self._settings = settings
         self._metrics = metrics
-        self._records: dict[str, BotState] = {}
+        self._states = BotStates()
         self._errors: dict[str, int] = {}
-        self._engine_away = False
+        self._engine_unavailable = False
         self._sweep_now = asyncio.Event()
         self.queue = WorkQueue()
         self.swept = asyncio.Event()
-        """Set once the first sweep has adopted what runs."""
+        """Set once the first sweep has adopted the running containers."""
         self.observer = ProbeObserver(
-            records=self._records,
+            states=self._states,
             store=store,
             settings=settings,
             clock=clock,
@@ -76,7 +77,10 @@ class Reconciler:
             on_online=on_online,
         )
         self._monitor = Monitor(
-            self.observer, interval=settings.probe_interval, timeout=settings.probe_timeout, random=random
+            self.observer,
+            interval_seconds=settings.probe_interval,
+            timeout_seconds=settings.probe_timeout,
+            random=random,
         )
         self._worker = Worker(
             engine=engine,
@@ -86,27 +90,28 @@ class Reconciler:
             epoch=epoch,
             clock=clock,
             random=random,
+            states=self._states,
             blind=self.observer.blind,
         )
         self._sweeper = Sweeper(
-            engine=engine, store=store, settings=settings, clock=clock, records=self._records, metrics=metrics
+            engine=engine, store=store, settings=settings, clock=clock, states=self._states, metrics=metrics
         )
 
-    def record(self, bot_id: str) -> BotState | None:
-        """What is held of one bot."""
-        return self._records.get(bot_id)
+    def state(self, bot_id: str) -> BotState | None:
+        """The state of one bot; None when it does not exist, or its row has not been read yet."""
+        return self._states.by_id.get(bot_id)
 
     def endpoint(self, bot_id: str) -> BotEndpoint | None:
-        """Where a bot can be asked to send; None while it is not online, or shall not be (for `outbox/`)."""
-        record = self._records.get(bot_id)
-        if record is None or record.bot is None or record.bot.deleting:
+        """Where to call a bot to send messages (for `outbox/`); None while it is not online, or is being deleted."""
+        state = self._states.by_id.get(bot_id)
+        if state is None or state.bot.deleting:
             return None
-        container, health = record.container, record.health
+        container, health = state.container, state.health
         if container is None or not container.up or container.address is None or health is None:
             return None
         if health.connection is not ConnectionState.ONLINE:
             return None
-        return BotEndpoint(container.address, record.bot.runtime_token, health.events.spool_id)
+        return BotEndpoint(container.address, state.bot.runtime_token, health.events.spool_id)
 
     async def run(self) -> None:
         """Reconcile until cancelled."""
@@ -125,12 +130,11 @@ class Reconciler:
 
     def on_change(self, bot_id: str) -> None:
         """A notification of Postgres: the bot's row was written."""
-        record = self._records.setdefault(bot_id, BotState(bot_id=bot_id))
-        record.bot_dirty = True
+        self._states.stale.add(bot_id)
         self._wake(bot_id)
 
     def request_sweep(self) -> None:
-        """Have everything looked at now: something may have been missed."""
+        """Sweep now: something may have been missed."""
         self._sweep_now.set()
 
     def _wake(self, bot_id: str) -> None:
@@ -143,14 +147,14 @@ class Reconciler:
 
     def _on_engine_event(self, event: EngineEvent) -> None:
         if event.kind is EngineEventKind.CONNECTED:
-            self._engine_away = False
+            self._engine_unavailable = False
             self.request_sweep()
             return
-        record = self._records.get(event.bot_id or "")
-        if record is None or record.is_own_start(event):
+        state = self._states.by_id.get(event.bot_id or "")
+        if state is None or state.is_own_start(event):
             return
-        record.observed_dirty = True
-        self._wake(record.bot_id)
+        state.observed_dirty = True
+        self._wake(state.bot_id)
 
     # Work
 
@@ -164,62 +168,61 @@ class Reconciler:
                 self.queue.done(bot_id)
 
     async def _reconcile(self, bot_id: str) -> None:
-        record = self._records.get(bot_id)
-        if record is None:
-            return
         try:
-            requeue_after = await self._worker.reconcile(record)
+            requeue_after = await self._worker.reconcile(bot_id)
         except LeadershipLostError:
             raise
         except EngineUnavailableError as exc:
-            self._failed(record, "engine-unavailable", exc)
+            self._failed(bot_id, "engine-unavailable", exc)
         except EngineError as exc:
-            self._failed(record, exc.code, exc)
-        except Exception as exc:  # noqa: BLE001, RUF100 - one bot's trouble must not end the controller
-            self._failed(record, "error", exc)
+            self._failed(bot_id, exc.code, exc)
+        except Exception as exc:  # noqa: BLE001, RUF100 - one bot's error must not end the controller
+            self._failed(bot_id, "error", exc)
         else:
             self._errors.pop(bot_id, None)
             self._metrics.reconciles.labels(result="ok").inc()
             if requeue_after is not None:
                 self.queue.add_later(bot_id, requeue_after)
-        self._sync_watch(record)
-        if record.bot is None and not record.bot_dirty:
-            self._records.pop(bot_id, None)
+        self._sync_watch(bot_id)
 
-    def _failed(self, record: BotState, result: str, exc: Exception) -> None:
-        failures = self._errors[record.bot_id] = self._errors.get(record.bot_id, 0) + 1
-        delay = min(ERROR_FIRST_DELAY * 2.0 ** min(failures - 1, 16), ERROR_MAX_DELAY)
+    def _failed(self, bot_id: str, result: str, exc: Exception) -> None:
+        failures = self._errors[bot_id] = self._errors.get(bot_id, 0) + 1
+        delay = min(ERROR_FIRST_DELAY_SECONDS * 2.0 ** min(failures - 1, 16), ERROR_MAX_DELAY_SECONDS)
         self._metrics.reconciles.labels(result=result).inc()
         detail = exc if isinstance(exc, EngineError) else type(exc).__name__
         level = logging.WARNING
         if isinstance(exc, EngineUnavailableError):
-            self._say_engine_away(exc)
+            self._log_engine_unavailable(exc)
             level = logging.DEBUG
-        log.log(level, "bot %s: %s: %s; again in %.1f s", record.bot_id, result, detail, delay)
+        log.log(level, "bot %s: %s: %s; retrying in %.1f s", bot_id, result, detail, delay)
         if result == "error":
-            log.debug("bot %s", record.bot_id, exc_info=exc)
-        record.bot_dirty = record.observed_dirty = True
-        self.queue.add_later(record.bot_id, delay)
+            log.debug("bot %s", bot_id, exc_info=exc)
+        self._states.stale.add(bot_id)
+        state = self._states.by_id.get(bot_id)
+        if state is not None:
+            state.observed_dirty = True
+        self.queue.add_later(bot_id, delay)
 
-    def _say_engine_away(self, exc: EngineUnavailableError) -> None:
-        """Once for all bots and attempts, until the engine is back."""
-        if not self._engine_away:
-            self._engine_away = True
-            log.warning("%s; the bots are looked at again as soon as it answers", exc)
+    def _log_engine_unavailable(self, exc: EngineUnavailableError) -> None:
+        """Once for all bots and attempts, until the engine answers again."""
+        if not self._engine_unavailable:
+            self._engine_unavailable = True
+            log.warning("%s; reconciling resumes as soon as it answers", exc)
 
-    def _sync_watch(self, record: BotState) -> None:
-        container, probed = record.container, record.probed
-        if record.bot is None or container is None or probed is None or not container.up:
-            self._monitor.drop(record.bot_id)
+    def _sync_watch(self, bot_id: str) -> None:
+        state = self._states.by_id.get(bot_id)
+        if state is None or state.container is None or state.probe is None or not state.container.up:
+            self._monitor.drop(bot_id)
             return
+        container = state.container
         if container.address is None:
-            # Cut off from its network: a watch that exists finds out, and so does the startup deadline.
+            # Disconnected from its network: an existing watch notices, and so does the startup deadline.
             return
-        target = ProbeTarget(record.bot_id, container.id, container.address, probed.since, record.bot.runtime_token)
-        self._monitor.sync(target, spool=record.spool_id, after=record.spool_seq)
-        if record.configured < record.bot.config_generation:
-            record.configured = record.bot.config_generation
-            self._monitor.ask(record.bot_id)
+        target = ProbeTarget(bot_id, container.id, container.address, state.probe.since, state.bot.runtime_token)
+        self._monitor.sync(target, spool=state.spool_id, after=state.spool_seq)
+        if state.configured < state.bot.config_generation:
+            state.configured = state.bot.config_generation
+            self._monitor.ask(bot_id)
 
     # Sweeps
 
@@ -232,15 +235,15 @@ class Reconciler:
             except LeadershipLostError:
                 raise
             except EngineUnavailableError as exc:
-                self._say_engine_away(exc)
-                delay = 1.0
+                self._log_engine_unavailable(exc)
+                delay = SWEEP_RETRY_SECONDS
             except EngineError as exc:
-                log.warning("sweep: %s", exc)
-                delay = 1.0
-            except Exception as exc:  # noqa: BLE001, RUF100 - the next sweep tries again
-                log.warning("sweep: %s", type(exc).__name__)
-                log.debug("sweep", exc_info=exc)
-                delay = 1.0
+                log.warning("sweep failed: %s", exc)
+                delay = SWEEP_RETRY_SECONDS
+            except Exception as exc:  # noqa: BLE001, RUF100 - the next sweep retries
+                log.warning("sweep failed: %s", type(exc).__name__)
+                log.debug("sweep failed", exc_info=exc)
+                delay = SWEEP_RETRY_SECONDS
             try:
                 async with asyncio.timeout(delay):
                     await self._sweep_now.wait()
@@ -248,32 +251,32 @@ class Reconciler:
                 pass
 
     async def sweep(self) -> None:
-        """Look at everything once; see `sweep.py`."""
+        """Sweep once (see `sweep.py`) and queue every bot."""
         adopted = await self._sweeper.sweep()
-        for bot_id in self._records:
+        for bot_id in self._states.by_id:
             self._wake(bot_id)
         if not self.swept.is_set():
-            log.info("adopted %d running containers of %d bots", adopted, len(self._records))
+            log.info("adopted %d running containers of %d bots", adopted, len(self._states.by_id))
             self.swept.set()
 
     async def _flushes(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_INTERVAL)
+            await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
             try:
-                await self._store.write(list(self._records.values()))
+                await self._store.write(list(self._states.by_id.values()))
             except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
-                log.warning("status was not written: %s", type(exc).__name__)
+                log.warning("writing status failed: %s", type(exc).__name__)
                 if not is_unavailable(exc):
                     await self._flush_one_by_one()
 
     async def _flush_one_by_one(self) -> None:
-        """One bot's values that Postgres refuses must not keep back those of the others."""
-        for record in list(self._records.values()):
+        """Values of one bot that Postgres rejects must not hold up those of the others."""
+        for state in list(self._states.by_id.values()):
             try:
-                await self._store.write([record])
+                await self._store.write([state])
             except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
-                log.warning("status of bot %s was not written: %s", record.bot_id, type(exc).__name__)
+                log.warning("writing the status of bot %s failed: %s", state.bot_id, type(exc).__name__)

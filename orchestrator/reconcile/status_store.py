@@ -26,10 +26,10 @@ from orchestrator.reconcile.bot_state import BotState, PendingEvent
 _STATUS = SQLModel.metadata.tables["bot_status"]
 _EVENTS = SQLModel.metadata.tables["bot_events"]
 _INSERT_NEW_EVENTS = insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.seq)
-"""Given its rows when it is executed, it is compiled once; with the rows in it, it would be for every page."""
+"""Compiled once, because its rows are passed on execution; with the rows in it, it would be compiled for every page."""
 
 PRUNE_BATCH = 5_000
-"""Events dropped in one statement: few enough for its time-out, and for others who wait for the server's row."""
+"""Events deleted in one statement: few enough for its timeout, and for others that wait for the server's row."""
 
 
 class StatusStore:
@@ -41,7 +41,7 @@ class StatusStore:
         self._epoch = epoch
 
     async def bots(self) -> list[tuple[Bot, BotStatus]]:
-        """All bots of the server with their status; one that has none (its row was removed by hand) gets a new one."""
+        """All bots of the server with their status. A missing status row (removed manually) is created."""
         async with self._database.session() as session:
             without = select(col(Bot.id), col(Bot.server_name)).where(
                 col(Bot.server_name) == self._server,
@@ -61,7 +61,7 @@ class StatusStore:
             return [(bot, status) for bot, status in rows]
 
     async def bot(self, bot_id: str) -> tuple[Bot, BotStatus] | None:
-        """One bot with its status, None when it is gone or another server's."""
+        """One bot with its status; None when it does not exist or belongs to another server."""
         async with self._database.session() as session:
             rows = await session.execute(
                 select(Bot, BotStatus)
@@ -72,12 +72,12 @@ class StatusStore:
             return None if row is None else (row[0], row[1])
 
     async def config(self, bot_id: str) -> tuple[Bot, list[CustomCommand], TakenOver | None] | None:
-        """One bot with its commands, and how far its events were taken over, as they are at one moment.
+        """One bot with its commands, and how far its events were stored, in one snapshot.
 
-        None when the bot is gone or another server's.
+        None when the bot does not exist or belongs to another server.
         """
         async with self._database.session() as session:
-            # One snapshot for all: commands of a later moment must not go out under an earlier generation.
+            # One snapshot: newer commands must not be sent under an older generation.
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             query = (
                 select(Bot, BotStatus)
@@ -104,33 +104,32 @@ class StatusStore:
             )
         return generation == bot.generation
 
-    async def write(self, records: Sequence[BotState]) -> None:
-        """Write what changed of these bots' status, and the events that belong to it, in one transaction."""
-        mine = [record for record in records if record.bot is not None]
+    async def write(self, states: Sequence[BotState]) -> None:
+        """Write what changed in these bots' status, and the events that belong to it, in one transaction."""
         async with AsyncExitStack() as locks:
-            for record in sorted(mine, key=lambda record: record.bot_id):
-                await locks.enter_async_context(record.writing)
-            await self._write(mine)
+            for state in sorted(states, key=lambda state: state.bot_id):
+                await locks.enter_async_context(state.writing)
+            await self._write(states)
 
-    async def _write(self, records: Sequence[BotState]) -> None:
-        work = [(record, record.changes(), list(record.events)) for record in records]
+    async def _write(self, states: Sequence[BotState]) -> None:
+        work = [(state, state.changes(), list(state.events)) for state in states]
         work = [item for item in work if item[1] or item[2]]
         if not work:
             return
         async with self._database.session() as session:
             await self._fence(session)
-            await self._update(session, {record.bot_id: changes for record, changes, _ in work if changes})
-            own_events = [self._row(record.bot_id, event) for record, _, events in work for event in events]
+            await self._update(session, {state.bot_id: changes for state, changes, _ in work if changes})
+            own_events = [self._row(state.bot_id, event) for state, _, events in work for event in events]
             if own_events:
                 await self._insert_own_events(session, own_events)
             await session.commit()
-        for record, changes, events in work:
-            record.written.update(changes)
-            del record.events[: len(events)]
+        for state, changes, events in work:
+            state.written.update(changes)
+            del state.events[: len(events)]
 
     async def _update(self, session: AsyncSession, changes: Mapping[str, dict[str, Any]]) -> None:
-        """One round trip for all bots of which the same columns changed. The table, not the model, is written: the
-        session's book-keeping would cost several times as much, and this is most of what an idle controller writes."""
+        """One round trip for all bots with the same changed columns. Writes the table, not the model: the session's
+        bookkeeping would cost several times as much, and this is most of what an idle controller writes."""
         alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for bot_id, values in changes.items():
             alike.setdefault(tuple(sorted(values)), []).append({"changed_bot": bot_id, **storable(values)})
@@ -143,7 +142,7 @@ class StatusStore:
             await session.execute(statement, rows)
 
     async def ingest(self, bot_id: str, page: EventPage) -> None:
-        """Take over a page of a bot's events with what follows from them, and move its cursor: all of it or nothing.
+        """Store a page of a bot's events, apply their effects, and advance its cursor, all in one transaction.
 
         Repeating a page changes nothing.
         """
@@ -156,7 +155,7 @@ class StatusStore:
             await session.commit()
 
     async def _insert_events(self, session: AsyncSession, bot_id: str, page: EventPage) -> list[Event]:
-        """Add the events that are not there yet; which these are, oldest first."""
+        """Insert the events that are not stored yet; returns those, oldest first."""
         rows = [
             {
                 "server_name": self._server,
@@ -173,7 +172,7 @@ class StatusStore:
         return [event for event in page.items if event.seq in added]
 
     async def forget(self, bot_id: str) -> None:
-        """Remove a bot whose container and volume are gone, if its deletion is still wanted."""
+        """Delete the row of a bot whose container and volume are gone, if it is still marked as deleting."""
         async with self._database.session() as session:
             await self._fence(session)
             await session.execute(
@@ -184,7 +183,7 @@ class StatusStore:
             await session.commit()
 
     async def prune_events(self, *, days: int) -> int:
-        """Drop events older than the retention, in short transactions; how many."""
+        """Delete events older than the retention, in short transactions; returns how many."""
         old = (
             select(col(BotEvent.id))
             .where(
@@ -206,7 +205,7 @@ class StatusStore:
                 return dropped
 
     async def seen(self, address: str) -> None:
-        """Say that this controller acts for the server, and where it listens (`host:port`)."""
+        """Record that this controller is the server's leader, and where it listens (`host:port`)."""
         async with self._database.session() as session:
             result = await session.execute(
                 update(Server)
@@ -221,7 +220,7 @@ class StatusStore:
         await fence.hold(session, server=self._server, epoch=self._epoch)
 
     async def _insert_own_events(self, session: AsyncSession, events: list[dict[str, Any]]) -> None:
-        # SELECT … FROM bots: a bot that was deleted meanwhile takes its events with it instead of failing the write.
+        # Only of bots that still exist: events of one that was deleted meanwhile must not fail the write.
         known = set(
             await session.scalars(select(col(Bot.id)).where(col(Bot.id).in_({event["bot_id"] for event in events})))
         )
@@ -240,13 +239,13 @@ class StatusStore:
 
 
 async def installation_id(database: Database) -> str:
-    """Who we are on an engine that others may use too."""
+    """The id that marks this installation's resources on a shared engine."""
     async with database.session() as session:
         return str((await session.execute(select(col(Installation.id)))).scalar_one())
 
 
 async def begin_epoch(database: Database, *, server: str, default_max_bots: int) -> int:
-    """Start a new epoch for the server (making its row when missing), which fences all earlier controllers."""
+    """Start a new epoch for the server (creating its row if missing), which fences all earlier leaders."""
     async with database.session() as session:
         epoch = await session.execute(
             insert(Server)

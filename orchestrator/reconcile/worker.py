@@ -1,7 +1,8 @@
-"""Reconciles one bot: looks, asks `plan`, acts, until there is nothing left to do.
+"""Reconciles one bot: observes, asks `plan` for the next step, takes it, until nothing is left to do.
 
-Concurrency contract: the queue hands a bot to one worker at a time, so a record is changed by one worker; probes and
-notifications only set flags and values that the next round reads. A worker never sleeps: what has to wait is requeued.
+Concurrency contract: the queue hands a bot to one worker at a time, so a state is changed by one worker; probes and
+notifications only set flags and values that the next round reads. A worker never sleeps: a bot that has to wait is
+requeued.
 """
 
 import logging
@@ -20,9 +21,10 @@ from orchestrator.engine.base import (
     InvalidSpecError,
 )
 from orchestrator.reconcile.actions import Actions
-from orchestrator.reconcile.bot_state import BotState
-from orchestrator.reconcile.container_spec import InvalidBotError, container_spec, wanted
+from orchestrator.reconcile.bot_state import BotState, BotStates
+from orchestrator.reconcile.container_spec import InvalidBotError, container_spec, desired
 from orchestrator.reconcile.plan import (
+    IRREVERSIBLE,
     PROBE_REASONS,
     Action,
     Decision,
@@ -41,16 +43,16 @@ from orchestrator.states import Approval, DesiredState, Phase
 log = logging.getLogger(__name__)
 
 MAX_STEPS = 12
-"""More steps in one round than any bot needs: beyond that the round ends and the bot is asked again."""
-KILL_POLL = 0.5
-REFUSED_FIRST_DELAY = 5.0
-REFUSED_MAX_DELAY = 300.0
-"""Seconds until an engine that refused a bot is asked again; doubled with each refusal."""
-BLIND_POLL = 5.0
+"""More steps than any bot needs in one round: beyond that the round ends and the bot is requeued."""
+KILL_POLL_SECONDS = 0.5
+REFUSED_FIRST_DELAY_SECONDS = 5.0
+REFUSED_MAX_DELAY_SECONDS = 300.0
+"""Until an engine that refused a bot is asked again; doubled with each refusal."""
+BLIND_POLL_SECONDS = 5.0
 
 
 class Worker:
-    """Does one round for one bot at a time; any number may share a store and an engine."""
+    """Does one round for one bot at a time; any number may share the states, a store and an engine."""
 
     def __init__(
         self,
@@ -62,9 +64,10 @@ class Worker:
         epoch: int,
         clock: Callable[[], float],
         random: Random,
+        states: BotStates,
         blind: Callable[[], bool],
     ) -> None:
-        """`blind` says whether no bot at all can be reached, which is then not the fault of any of them."""
+        """`blind` returns whether no bot at all is reachable, which is then no single bot's fault."""
         self._blind = blind
         self._engine = engine
         self._store = store
@@ -72,151 +75,170 @@ class Worker:
         self._owner = owner
         self._epoch = epoch
         self._clock = clock
-        self._limits = Limits(startup_timeout=settings.startup_timeout)
+        self._states = states
+        self._limits = Limits(startup_timeout_seconds=settings.startup_timeout)
         self._actions = Actions(
             engine=engine,
             store=store,
             owner=owner,
             policy=RestartPolicy(start_failure_limit=settings.start_failure_limit),
-            stop_timeout=settings.stop_timeout,
+            stop_timeout_seconds=settings.stop_timeout,
             clock=clock,
             random=random,
         )
 
-    async def reconcile(self, record: BotState) -> float | None:
-        """One round. Returns the seconds after which the bot has to be looked at again, None when only on a hint.
+    async def reconcile(self, bot_id: str) -> float | None:
+        """One round. Returns the seconds until the next one, or None when only an event calls for one.
 
-        Raises EngineUnavailableError, LeadershipLostError and what SQLAlchemy raises when Postgres is away.
+        Raises EngineUnavailableError, LeadershipLostError and what SQLAlchemy raises when Postgres is unavailable.
         """
-        await self._refresh(record)
-        if record.bot is None:
+        state = await self._refresh(bot_id)
+        if state is None:
             return None
-        requeue_after = await self._steps(record)
-        await self._store.write([record])
-        record.just_loaded = False
+        requeue_after = await self._steps(state)
+        if self._states.by_id.get(bot_id) is state:
+            await self._store.write([state])
+            state.just_loaded = False
         return requeue_after
 
-    async def _refresh(self, record: BotState) -> None:
-        if record.bot_dirty:
-            record.bot_dirty = False
-            row = await self._store.bot(record.bot_id)
+    async def _refresh(self, bot_id: str) -> BotState | None:
+        """The bot's state with its row and container as they are now; None when there is no such bot."""
+        if bot_id in self._states.stale:
+            self._states.stale.discard(bot_id)
+            row = await self._store.bot(bot_id)
             if row is None:
-                record.bot = None
+                self._states.by_id.pop(bot_id, None)
             else:
-                record.load(*row)
-        if record.observed_dirty and record.bot is not None:
-            record.observed_dirty = False
-            await self._actions.inspect(record)
+                self._states.reload(*row)
+        state = self._states.by_id.get(bot_id)
+        if state is not None and state.observed_dirty:
+            state.observed_dirty = False
+            await self._actions.inspect(state)
+        return state
 
-    async def _steps(self, record: BotState) -> float | None:
-        bot = record.bot
-        assert bot is not None  # noqa: S101 - callers have looked
+    async def _steps(self, state: BotState) -> float | None:
+        bot = state.bot
         spec = None
         try:
             spec = container_spec(bot, self._settings, owner=self._owner, epoch=self._epoch)
         except InvalidBotError as exc:
-            # Whatever is wrong with it, it can be stopped and deleted.
-            if (
-                bot.approval_status == Approval.APPROVED
-                and bot.desired_state == DesiredState.RUNNING
-                and not bot.deleting
-            ):
-                self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, "invalid-config", str(exc)))
+            # Whatever is wrong with it, it can still be stopped and deleted.
+            up = bot.approval_status == Approval.APPROVED and bot.desired_state == DesiredState.RUNNING
+            if up and not bot.deleting:
+                self._settle(state, Decision(Action.NOTHING, Phase.SKIPPED, "invalid-config", str(exc)))
                 return None
-        want = wanted(bot, spec, owner=self._owner)
+        target = desired(bot, spec, owner=self._owner)
         for _ in range(MAX_STEPS):
-            self._absorb(record, want)
-            decision = plan(want, record.known, record.container, record.probed, self._limits, now=self._clock())
+            self._absorb(state, target)
+            decision = plan(target, state.remembered, state.container, state.probe, self._limits, now=self._clock())
             if spec is not None:
-                decision = await self._held_back(record, decision, spec)
+                decision = await self._hold_back(state, decision, spec)
             if decision.action is not Action.RECORD_EXIT:
-                self._settle(record, decision)
+                self._settle(state, decision)
             if decision.action is Action.NOTHING:
-                # What is decided after a wait is decided on what is there then, also when no hint tells of it.
-                record.observed_dirty |= decision.requeue_after is not None
-                return decision.requeue_after
-            log.info("bot %s: %s%s", record.bot_id, decision.action, f" ({decision.reason})" if decision.reason else "")
+                # After a wait the container is inspected again, even if no event reported a change.
+                state.observed_dirty |= decision.requeue_after_seconds is not None
+                return decision.requeue_after_seconds
+            if decision.action in IRREVERSIBLE and not await self._store.confirm(bot):
+                self._states.stale.add(bot.id)
+                return 0.0
+            log.info("bot %s: %s%s", bot.id, decision.action, f" ({decision.reason})" if decision.reason else "")
             try:
-                await self._actions.do(record, decision, spec)
+                await self._actions.do(state, decision, spec)
             except (EngineUnavailableError, ContainerNotFoundError):
                 raise
             except EngineError as exc:
-                return self._engine_failed(record, exc, decision)
+                return self._engine_failed(state, exc, decision)
             if decision.action is Action.KILL:
-                record.observed_dirty = True
-                return KILL_POLL
-            if record.bot is None:
+                state.observed_dirty = True
+                return KILL_POLL_SECONDS
+            if decision.action is Action.PURGE:
+                del self._states.by_id[bot.id]
                 return None
-            if record.bot_dirty:
+            if bot.id in self._states.stale:
                 return 0.0
         return 0.0
 
-    async def _held_back(self, record: BotState, decision: Decision, spec: ContainerSpec) -> Decision:
-        """The decision, unless it would take a bot down for a reason that is not its own."""
+    async def _hold_back(self, state: BotState, decision: Decision, spec: ContainerSpec) -> Decision:
+        """The decision, unless it would take a bot down for a reason that lies elsewhere."""
         if decision.action is Action.KILL and decision.reason in PROBE_REASONS and self._blind():
-            message = "none of the bots answers: the controller may be cut off from their network"
-            return Decision(Action.NOTHING, record.phase, record.reason, message, requeue_after=BLIND_POLL)
+            message = "no bot answers: the controller may be disconnected from their network"
+            return Decision(
+                Action.NOTHING, state.phase, state.reason, message, requeue_after_seconds=BLIND_POLL_SECONDS
+            )
         if decision.action is Action.STOP and decision.reason == "spec-changed":
             if await self._engine.has_image(spec.image):
                 return decision
-            message = f"the image {spec.image} is not there; the bot goes on in its present container"
-            return Decision(Action.NOTHING, Phase.DEGRADED, "image-missing", message, requeue_after=REFUSED_FIRST_DELAY)
+            message = f"image {spec.image} not found; the bot keeps running in its current container"
+            return Decision(
+                Action.NOTHING,
+                Phase.DEGRADED,
+                "image-missing",
+                message,
+                requeue_after_seconds=REFUSED_FIRST_DELAY_SECONDS,
+            )
         return decision
 
-    def _settle(self, record: BotState, decision: Decision) -> None:
-        record.settle(decision, now=self._clock())
+    def _settle(self, state: BotState, decision: Decision) -> None:
+        state.settle(decision, now=self._clock())
 
-    def _absorb(self, record: BotState, want: Desired) -> None:
-        """Draw the conclusions of what is now seen, before deciding."""
-        bot, known, container = record.bot, record.known, record.container
-        assert bot is not None  # noqa: S101 - callers have looked
+    def _absorb(self, state: BotState, target: Desired) -> None:
+        """Update what is remembered from what is observed now, before deciding."""
+        remembered, container = state.remembered, state.container
         up = container is not None and container.up
-        if bot.generation != record.observed_generation or want.spec_hash not in {"", known.spec_hash}:
-            # The spec changed or a person asked for something: old failures count no longer.
-            record.observed_generation = bot.generation
-            known = replace(known, history=RestartHistory(), next_start_at=None, crash_loop=False, halted=None)
-            known = replace(known, refusals=0, spec_hash=want.spec_hash)
-        if not up and known.stop_deadline is not None:
-            known = replace(known, stop_deadline=None, run_open=False, healthy_since=None)
-        if container is None and not (want.approved and want.running):
-            # It went while it was no longer wanted: no failure.
-            known = replace(known, run_open=False)
-        if up and container is not None and is_ours(want, container):
-            if not known.run_open:
-                # Started by a controller that died before it could say so.
-                known = replace(known, run_open=True, next_start_at=None)
-            if record.probed is None:
-                previous = (record.phase, record.reason, record.message)
-                keep = previous if known.healthy_since is not None else None
-                record.probed = ProbeResult(since=self._clock(), previous=keep)
+        if state.bot.generation != state.observed_generation or target.spec_hash not in {"", remembered.spec_hash}:
+            # The specification changed or an operator acted: earlier failures no longer count.
+            state.observed_generation = state.bot.generation
+            remembered = replace(
+                remembered,
+                history=RestartHistory(),
+                next_start_at=None,
+                crash_loop=False,
+                halted=None,
+                refusals=0,
+                spec_hash=target.spec_hash,
+            )
+        if not up and remembered.stop_deadline is not None:
+            remembered = replace(remembered, stop_deadline=None, run_open=False, healthy_since=None)
+        if container is None and not (target.approved and target.running):
+            # It ended when it was no longer supposed to run: not a failure.
+            remembered = replace(remembered, run_open=False)
+        if up and container is not None and is_ours(target, container):
+            if not remembered.run_open:
+                # Started by a controller that died before it could record the start.
+                remembered = replace(remembered, run_open=True, next_start_at=None)
+            if state.probe is None:
+                previous = (state.phase, state.reason, state.message)
+                keep = previous if remembered.healthy_since is not None else None
+                state.probe = ProbeResult(since=self._clock(), previous=keep)
         else:
-            record.probed = None
-            record.health = None
-        record.known = known
+            state.probe = None
+            state.health = None
+        state.remembered = remembered
 
-    def _engine_failed(self, record: BotState, exc: EngineError, decision: Decision) -> float | None:
-        """An engine that refuses one bot: its reason is kept, others are not affected."""
-        log.error("bot %s: %s", record.bot_id, exc)
-        record.observed_dirty = True
+    def _engine_failed(self, state: BotState, exc: EngineError, decision: Decision) -> float | None:
+        """The engine refused an action for this bot: store the reason; other bots are not affected."""
+        log.error("bot %s: %s", state.bot_id, exc)
+        state.observed_dirty = True
         if isinstance(exc, ImageMissingError | InvalidSpecError):
-            record.known = _halt(record.known, exc)
-            self._settle(record, Decision(Action.NOTHING, Phase.SKIPPED, exc.code, str(exc)))
+            state.remembered = _halt(state.remembered, exc)
+            self._settle(state, Decision(Action.NOTHING, Phase.SKIPPED, exc.code, str(exc)))
             return None
         message = str(exc) if not isinstance(exc, DiskFullError) else f"the engine's disk is full: {exc}"
-        known = record.known
-        delay = min(REFUSED_FIRST_DELAY * 2.0 ** min(known.refusals, 16), REFUSED_MAX_DELAY)
+        remembered = state.remembered
+        delay = min(REFUSED_FIRST_DELAY_SECONDS * 2.0 ** min(remembered.refusals, 16), REFUSED_MAX_DELAY_SECONDS)
         starting = decision.action in {Action.CREATE, Action.START}
-        record.known = replace(
-            known,
-            refusals=known.refusals + 1,
-            next_start_at=self._clock() + delay if starting else known.next_start_at,
+        state.remembered = replace(
+            remembered,
+            refusals=remembered.refusals + 1,
+            next_start_at=self._clock() + delay if starting else remembered.next_start_at,
             last_failure=exc.code,
             last_failure_message=message,
         )
         phase = Phase.STOPPING if decision.phase is Phase.STOPPING else Phase.BACKING_OFF
-        self._settle(record, Decision(Action.NOTHING, phase, exc.code, message))
+        self._settle(state, Decision(Action.NOTHING, phase, exc.code, message))
         return delay
 
 
-def _halt(known: Remembered, exc: EngineError) -> Remembered:
-    return replace(known, halted=exc.code, halted_message=str(exc), next_start_at=None)
+def _halt(remembered: Remembered, exc: EngineError) -> Remembered:
+    return replace(remembered, halted=exc.code, halted_message=str(exc), next_start_at=None)

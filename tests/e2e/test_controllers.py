@@ -93,7 +93,7 @@ def test_a_controller_that_was_suspended_finds_itself_replaced(bare_fleet: Fleet
     fleet.create("frozen-new")
     fleet.wait_phase("frozen-new", "pairing")
     acting.resume()
-    eventually(lambda: "standing by" in acting.tail(200) or "standing back" in acting.tail(200), what="it to step back")
+    eventually(lambda: "standing by" in acting.tail(200) or "stepping down" in acting.tail(200), what="it to step back")
     fleet.container("frozen").kill("KILL")
     fleet.wait_status("frozen", lambda status: status["restarts"] == 1 and status["phase"] == "online")
     assert fleet.containers() == [fleet.name("frozen"), fleet.name("frozen-new")]

@@ -130,7 +130,7 @@ def test_bots_go_on_while_postgres_is_away(postgres: tuple[Container, str], tmp_
         container.stop(timeout=2)
         assert fleet.request("GET", "/api/bots").status_code == 503
         assert fleet.request("GET", "/livez").status_code == 200
-        eventually(lambda: "standing back" in controller.tail(400), deadline=60, what="the controller to stand back")
+        eventually(lambda: "stepping down" in controller.tail(400), deadline=60, what="the controller to stand back")
         assert fleet.phones.ask("491511110520", BOTS["out-a"], ".ping") == "pong"
         fleet.container("out-b").kill("KILL")
         container.start()

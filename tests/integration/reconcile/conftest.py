@@ -63,7 +63,7 @@ class Acting:
         return self.controller.ready
 
     async def _standing_by(self) -> bool:
-        return self.controller.standing_by
+        return self.controller.is_standby
 
     async def stop(self) -> None:
         """End the process; its bots run on."""

@@ -7,7 +7,7 @@ import pytest
 
 from bot_runtime.contract import ConnectionState, EventType
 from orchestrator.engine.base import ContainerState
-from orchestrator.reconcile import reconciler as fleet_module
+from orchestrator.reconcile import reconciler as reconciler_module
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
 
 LONG: dict[str, Any] = {"resync_interval": 3600}
@@ -113,34 +113,34 @@ class TestRemoving:
         acting = await site.start(resync_interval=1)
         labels = {"botdock.owner": acting.engine._owner, "botdock.server": SERVER, "botdock.bot-id": "gone"}
         orphan = site.host.add_foreign("anything", labels)
-        fleet = acting.controller.fleet
-        assert fleet is not None
+        reconciler = acting.controller.reconciler
+        assert reconciler is not None
         for _ in range(2):
-            await fleet.sweep()
+            await reconciler.sweep()
             assert orphan.state is ContainerState.RUNNING
         await eventually(lambda: site.orphans("anything"), lambda left: not left)
 
     async def test_never_when_the_database_could_not_be_read(self, site: Site) -> None:
         acting = await site.start(**LONG)
-        fleet = acting.controller.fleet
-        assert fleet is not None
+        reconciler = acting.controller.reconciler
+        assert reconciler is not None
         await site.create("bot-1")
         await site.phase("bot-1", "online")
         await site.sql("ALTER TABLE bot_status RENAME TO elsewhere")
         for _ in range(3):
             with pytest.raises(Exception, match="bot_status"):
-                await fleet.sweep()
+                await reconciler.sweep()
         await site.sql("ALTER TABLE elsewhere RENAME TO bot_status")
-        await fleet.sweep()
+        await reconciler.sweep()
         assert site.host.containers[name("bot-1")].starts == 1
 
     async def test_containers_of_others_are_no_orphans(self, site: Site) -> None:
         acting = await site.start(**LONG)
         site.host.add_foreign("theirs", {"botdock.owner": "other", "botdock.server": SERVER, "botdock.bot-id": "x"})
         site.host.add_foreign("next-door", {"botdock.owner": acting.engine._owner, "botdock.server": "server2"})
-        assert acting.controller.fleet is not None
+        assert acting.controller.reconciler is not None
         for _ in range(3):
-            await acting.controller.fleet.sweep()
+            await acting.controller.reconciler.sweep()
         assert set(site.host.containers) == {"theirs", "next-door"}
 
 
@@ -197,7 +197,7 @@ class TestStatus:
     async def test_heartbeats_are_written_without_a_change_of_phase(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fleet_module, "FLUSH_INTERVAL", 0.1)
+        monkeypatch.setattr(reconciler_module, "FLUSH_INTERVAL_SECONDS", 0.1)
         await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -209,13 +209,13 @@ class TestStatus:
     async def test_one_bots_values_that_postgres_refuses_keep_back_no_others(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fleet_module, "FLUSH_INTERVAL", 0.1)
+        monkeypatch.setattr(reconciler_module, "FLUSH_INTERVAL_SECONDS", 0.1)
         acting = await site.start(**LONG)
         for bot in ("bot-1", "bot-2", "bot-3"):
             await site.create(bot)
             await site.phase(bot, "online")
-        assert acting.controller.fleet is not None
-        broken = acting.controller.fleet.record("bot-2")
+        assert acting.controller.reconciler is not None
+        broken = acting.controller.reconciler.state("bot-2")
         assert broken is not None
         broken.restarts = 1 << 40
         beat = datetime(2030, 1, 1, tzinfo=UTC)

@@ -29,7 +29,7 @@ async def test_one_acts_and_the_other_stands_by(site: Site) -> None:
     second = await site.start(wait=False)
     await second.standing_by()
     assert first.controller.ready
-    assert second.controller.fleet is None
+    assert second.controller.reconciler is None
     assert await epoch(site) == 1
 
 
@@ -50,17 +50,17 @@ async def test_one_whose_connection_is_cut_stands_back_and_writes_nothing_any_mo
     first = await site.start()
     await site.create("bot-1")
     await site.phase("bot-1", "online")
-    fleet = first.controller.fleet
-    assert fleet is not None
+    reconciler = first.controller.reconciler
+    assert reconciler is not None
     second = await site.start(wait=False)
     await second.standing_by()
     await site.sql(TERMINATE_HOLDER)
     await second.ready()
-    old = fleet.record("bot-1")
+    old = reconciler.state("bot-1")
     assert old is not None
     old.message = "written by the old one"
     with pytest.raises(LeadershipLostError):
-        await fleet._store.write([old])
+        await reconciler._store.write([old])
     status = await site.status("bot-1")
     assert status is not None
     assert status["message"] == ""
@@ -74,14 +74,13 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
     old = StatusStore(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
     row = await old.bot("bot-1")
     assert row is not None
-    record = BotState(bot_id="bot-1")
-    record.load(*row)
+    state = BotState.from_rows(*row)
     assert await old.confirm(row[0])
     await begin_epoch(database, server=SERVER, default_max_bots=1)
     await site.sql("UPDATE bots SET deleting = true")
-    record.restarts = 7
+    state.restarts = 7
     for write in (
-        old.write([record]),
+        old.write([state]),
         old.forget("bot-1"),
         old.prune_events(days=1),
         old.seen("somewhere:1"),

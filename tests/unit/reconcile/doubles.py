@@ -12,10 +12,10 @@ import msgspec
 from bot_runtime.contract import ConnectionState
 from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.models import Bot, BotStatus
-from orchestrator.engine.base import EngineError, EngineUnavailableError
+from orchestrator.engine.base import EngineError
 from orchestrator.engine.memory.engine import MemoryEngine
 from orchestrator.engine.memory.host import MemoryContainer, MemoryHost
-from orchestrator.reconcile.bot_state import BotState, PendingEvent
+from orchestrator.reconcile.bot_state import BotState, BotStates, PendingEvent
 from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.status_store import StatusStore
@@ -137,20 +137,20 @@ class MemoryStore:
         row = self._rows.bots.get(bot.id)
         return row is not None and (row.generation, row.created_at) == (bot.generation, bot.created_at)
 
-    async def write(self, records: Sequence[BotState]) -> None:
-        for record in records:
-            changes = record.changes()
-            if record.bot is None or not (changes or record.events):
+    async def write(self, states: Sequence[BotState]) -> None:
+        for state in states:
+            changes = state.changes()
+            if not (changes or state.events):
                 continue
             self._fence()
-            status = self._rows.status.get(record.bot_id)
+            status = self._rows.status.get(state.bot_id)
             if status is not None:
                 kept = msgspec.json.decode(msgspec.json.encode(changes["memory"])) if "memory" in changes else None
                 for name, value in changes.items():
                     setattr(status, name, kept if name == "memory" else value)
-                self._rows.events += [(record.bot_id, event) for event in record.events]
-            record.written.update(changes)
-            record.events.clear()
+                self._rows.events += [(state.bot_id, event) for event in state.events]
+            state.written.update(changes)
+            state.events.clear()
 
     async def forget(self, bot_id: str) -> None:
         self._fence()
@@ -177,7 +177,7 @@ class Driver:
         rows.epoch += 1
         self.settings = settings(**changes)
         self.crashes = Crashes()
-        self.records: dict[str, BotState] = {}
+        self.states = BotStates()
         self.rows = rows
         self.host = host
         self.blind = False
@@ -191,6 +191,7 @@ class Driver:
             epoch=rows.epoch,
             clock=rows.clock,
             random=Random(seed),
+            states=self.states,
             blind=lambda: self.blind,
         )
         self._sweeper = Sweeper(
@@ -198,13 +199,13 @@ class Driver:
             store=cast("StatusStore", self.store),
             settings=self.settings,
             clock=rows.clock,
-            records=self.records,
+            states=self.states,
             metrics=Metrics(),
         )
 
-    def record(self, bot_id: str) -> BotState:
+    def state(self, bot_id: str) -> BotState:
         """What this controller holds of a bot."""
-        return self.records[bot_id]
+        return self.states.by_id[bot_id]
 
     def container(self, bot_id: str) -> MemoryContainer | None:
         """What really is there under the bot's name."""
@@ -212,22 +213,17 @@ class Driver:
 
     def notice(self, bot_id: str) -> None:
         """A notification and a hint arrived."""
-        record = self.records.setdefault(bot_id, BotState(bot_id=bot_id))
-        record.bot_dirty = record.observed_dirty = True
+        self.states.stale.add(bot_id)
+        if bot_id in self.states.by_id:
+            self.state(bot_id).observed_dirty = True
 
     async def round(self, bot_id: str) -> float | None:
         """One round for a bot; what it asks to wait for. Errors of the engine ask for a second look soon."""
-        record = self.records.get(bot_id)
-        if record is None:
-            return None
         try:
-            wait = await self._worker.reconcile(record)
-        except (EngineUnavailableError, EngineError):
-            record.bot_dirty = record.observed_dirty = True
+            return await self._worker.reconcile(bot_id)
+        except EngineError:
+            self.notice(bot_id)
             return 0.5
-        if record.bot is None and not record.bot_dirty:
-            del self.records[bot_id]
-        return wait
 
     async def work(self, bot_id: str, *, rounds: int = 20) -> float | None:
         """Notice and do rounds until the bot has to wait; for how long. Fails when there is no end to them."""
@@ -241,27 +237,28 @@ class Driver:
     async def sweep(self) -> None:
         """Look at everything, and notice every bot."""
         await self._sweeper.sweep()
-        for bot_id in list(self.records):
+        for bot_id in list(self.states.by_id):
             self.notice(bot_id)
 
     def answers(self, bot_id: str, connection: ConnectionState = ConnectionState.ONLINE) -> bool:
         """A probe got an answer from the bot (what `ProbeObserver.on_probe` does); whether that is news."""
-        record = self.records.get(bot_id)
-        if record is None or record.probed is None:
+        state = self.states.by_id.get(bot_id)
+        if state is None or state.probe is None:
             return False
-        before = record.probed
-        record.known = replace(record.known, healthy_since=record.known.healthy_since or self.rows.clock())
-        record.probed = replace(before, seen=True, failing=False, failures=0, failure="", connection=connection)
-        return record.probed != before
+        before = state.probe
+        healthy_since = state.remembered.healthy_since or self.rows.clock()
+        state.remembered = replace(state.remembered, healthy_since=healthy_since)
+        state.probe = replace(before, seen=True, failing=False, failures=0, failure="", connection=connection)
+        return state.probe != before
 
     def hangs(self, bot_id: str) -> bool:
         """Probes failed as often as the threshold says; whether that is news."""
-        record = self.records.get(bot_id)
-        if record is None or record.probed is None:
+        state = self.states.by_id.get(bot_id)
+        if state is None or state.probe is None:
             return False
-        before = record.probed
-        record.probed = replace(before, failing=True, failure="no answer", connection=None)
-        return record.probed != before
+        before = state.probe
+        state.probe = replace(before, failing=True, failure="no answer", connection=None)
+        return state.probe != before
 
 
 class World:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.engine.base import ContainerState, ObservedContainer
-from orchestrator.reconcile.bot_state import BotState, moment
+from orchestrator.reconcile.bot_state import BotState, BotStates, from_unix
 from orchestrator.reconcile.plan import Action, Decision, Remembered
 from orchestrator.reconcile.restart_policy import RestartHistory
 from orchestrator.states import Phase
@@ -20,7 +20,7 @@ BOT = Bot(id="bot-1", server_name="server1", name="Bot", restart_generation=3, s
 ONLINE = Decision(Action.NOTHING, Phase.ONLINE)
 
 times = st.none() | st.floats(0, 4e9)
-known = st.builds(
+remembered = st.builds(
     Remembered,
     run_open=st.booleans(),
     restart_generation=st.integers(0, 2**53),
@@ -44,33 +44,31 @@ def status(**values: Any) -> BotStatus:
 
 
 def loaded(**values: Any) -> BotState:
-    record = BotState(bot_id="bot-1")
-    record.load(BOT, status(**values))
-    return record
+    return BotState.from_rows(BOT, status(**values))
 
 
-@given(known=known)
-def test_what_a_controller_remembers_survives_it(known: Remembered) -> None:
-    kept = msgspec.json.decode(msgspec.json.encode(replace_known(known)))
-    assert loaded(memory=kept).known == known
+@given(remembered=remembered)
+def test_what_a_controller_remembers_survives_it(remembered: Remembered) -> None:
+    kept = msgspec.json.decode(msgspec.json.encode(stored(remembered)))
+    assert loaded(memory=kept).remembered == remembered
 
 
-def replace_known(known: Remembered) -> object:
-    record = loaded()
-    record.known = known
-    return record.columns()["memory"]
+def stored(remembered: Remembered) -> object:
+    state = loaded()
+    state.remembered = remembered
+    return state.columns()["memory"]
 
 
 def test_a_new_bot_has_no_past() -> None:
-    assert loaded(memory={}).known == Remembered()
+    assert loaded(memory={}).remembered == Remembered()
 
 
 def test_memory_of_another_version_leaves_nothing_outstanding() -> None:
-    assert loaded(memory={"run_open": "perhaps"}).known == Remembered(restart_generation=3, session_generation=2)
+    assert loaded(memory={"run_open": "perhaps"}).remembered == Remembered(restart_generation=3, session_generation=2)
 
 
 def test_fields_of_a_newer_version_are_ignored() -> None:
-    assert loaded(memory={"run_open": True, "invented": 1}).known == Remembered(run_open=True)
+    assert loaded(memory={"run_open": True, "invented": 1}).remembered == Remembered(run_open=True)
 
 
 def test_a_phase_of_another_version_is_none() -> None:
@@ -78,60 +76,63 @@ def test_a_phase_of_another_version_is_none() -> None:
 
 
 def test_the_status_is_read_once_and_then_only_what_is_wanted() -> None:
-    record = loaded(phase="online", restarts=4)
-    record.load(Bot(**{**BOT.model_dump(), "name": "New"}), status(phase="stopped", restarts=9))
-    assert (record.bot is not None and record.bot.name, record.phase, record.restarts) == ("New", Phase.ONLINE, 4)
+    states = BotStates()
+    state = states.reload(BOT, status(phase="online", restarts=4))
+    assert states.reload(Bot(**{**BOT.model_dump(), "name": "New"}), status(phase="stopped", restarts=9)) is state
+    assert (state.bot.name, state.phase, state.restarts) == ("New", Phase.ONLINE, 4)
 
 
 def test_a_bot_made_anew_under_the_same_id_has_its_own_past() -> None:
-    record = loaded(phase="online", restarts=4, memory={"session_generation": 2})
+    states = BotStates()
+    states.reload(BOT, status(phase="online", restarts=4, memory={"session_generation": 2}))
     again = Bot(**{**BOT.model_dump(), "created_at": datetime(2026, 1, 1, tzinfo=UTC)})
-    record.load(again, status())
-    assert (record.phase, record.restarts, record.known) == (Phase.PENDING, 0, Remembered())
-    assert "memory" in record.written
+    state = states.reload(again, status())
+    assert states.by_id == {"bot-1": state}
+    assert (state.phase, state.restarts, state.remembered) == (Phase.PENDING, 0, Remembered())
+    assert "memory" in state.written
 
 
 def test_every_change_of_phase_or_reason_is_an_event_and_nothing_else_is() -> None:
-    record = loaded()
-    record.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "first words"), now=NOW)
-    record.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "other words"), now=NOW)
-    record.settle(Decision(Action.NOTHING, Phase.STARTING, "connecting"), now=NOW)
-    record.settle(ONLINE, now=NOW + 1)
-    assert [(event.data["from"], event.data["to"], event.data["reason"]) for event in record.events] == [
+    state = loaded()
+    state.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "first words"), now=NOW)
+    state.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "other words"), now=NOW)
+    state.settle(Decision(Action.NOTHING, Phase.STARTING, "connecting"), now=NOW)
+    state.settle(ONLINE, now=NOW + 1)
+    assert [(event.data["from"], event.data["to"], event.data["reason"]) for event in state.events] == [
         ("pending", "starting", "starting"),
         ("starting", "starting", "connecting"),
         ("starting", "online", ""),
     ]
-    assert record.events[-1].timestamp == datetime.fromtimestamp(NOW + 1, UTC)
+    assert state.events[-1].timestamp == datetime.fromtimestamp(NOW + 1, UTC)
 
 
 def test_connected_since_is_known_exactly_while_online() -> None:
-    record = loaded()
-    record.settle(ONLINE, now=NOW)
-    assert record.columns()["connected_at"] == moment(NOW)
-    record.settle(Decision(Action.NOTHING, Phase.DEGRADED, "reconnecting"), now=NOW + 5)
-    assert record.columns()["connected_at"] is None
+    state = loaded()
+    state.settle(ONLINE, now=NOW)
+    assert state.columns()["connected_at"] == from_unix(NOW)
+    state.settle(Decision(Action.NOTHING, Phase.DEGRADED, "reconnecting"), now=NOW + 5)
+    assert state.columns()["connected_at"] is None
 
 
 def test_only_what_changed_is_written() -> None:
-    record = loaded()
-    record.written.update(record.changes())
-    assert record.changes() == {}
-    record.restarts += 1
-    assert record.changes() == {"restarts": 1}
+    state = loaded()
+    state.written.update(state.changes())
+    assert state.changes() == {}
+    state.restarts += 1
+    assert state.changes() == {"restarts": 1}
 
 
 def test_a_strangers_container_is_not_shown_as_the_bots() -> None:
-    record = loaded()
-    record.container = ObservedContainer(id="c1", name="n", state=ContainerState.RUNNING, address="10.0.0.1")
-    assert record.columns()["container_id"] == "c1"
-    record.settle(Decision(Action.NOTHING, Phase.BACKING_OFF, "name-taken"), now=NOW)
-    shown = record.columns()
+    state = loaded()
+    state.container = ObservedContainer(id="c1", name="n", state=ContainerState.RUNNING, address="10.0.0.1")
+    assert state.columns()["container_id"] == "c1"
+    state.settle(Decision(Action.NOTHING, Phase.BACKING_OFF, "name-taken"), now=NOW)
+    shown = state.columns()
     assert [shown[name] for name in ("container_id", "container_name", "container_state", "address")] == [None] * 4
 
 
 def test_no_token_is_in_the_status() -> None:
-    record = loaded()
-    record.bot = Bot(**{**BOT.model_dump(), "runtime_token": "s3cret"})
-    record.known = replace(record.known, run_open=True)
-    assert "s3cret" not in str(record.columns())
+    state = loaded()
+    state.bot = Bot(**{**BOT.model_dump(), "runtime_token": "s3cret"})
+    state.remembered = replace(state.remembered, run_open=True)
+    assert "s3cret" not in str(state.columns())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.db.models import Bot
 from orchestrator.engine.base import ContainerSpec, Label
-from orchestrator.reconcile.container_spec import InvalidBotError, container_spec, runtime_config, wanted
+from orchestrator.reconcile.container_spec import InvalidBotError, container_spec, desired, runtime_config
 from tests.unit.reconcile.doubles import settings
 
 CONFIG = "BOTDOCK_CONFIG"
@@ -151,6 +151,6 @@ def test_the_token_is_the_only_secret_and_stands_in_no_label() -> None:
 
 
 def test_a_bot_without_a_specification_can_still_be_stopped() -> None:
-    want = wanted(bot(limits=[], deleting=True), None, owner="owner-1")
-    assert want.deleting
-    assert want.container_name == "botdock-server1-bot-1"
+    target = desired(bot(limits=[], deleting=True), None, owner="owner-1")
+    assert target.deleting
+    assert target.container_name == "botdock-server1-bot-1"

@@ -301,7 +301,7 @@ class Everything(RuleBasedStateMachine):
         row, container = self.world.rows.bots.get(bot), self.world.host.containers.get(name(bot))
         if row is None:
             assert container is None
-            assert bot not in self.world.controller.records
+            assert bot not in self.world.controller.states.by_id
             return
         assert not row.deleting
         phase, reason = self.world.phase(bot)
@@ -318,8 +318,8 @@ class Everything(RuleBasedStateMachine):
             assert container.state is ContainerState.RUNNING
             assert container.labels["botdock.owner"] == OWNER
             assert (row.restart_generation, row.session_generation) == (
-                self.world.controller.record(bot).known.restart_generation,
-                self.world.controller.record(bot).known.session_generation,
+                self.world.controller.state(bot).remembered.restart_generation,
+                self.world.controller.state(bot).remembered.session_generation,
             )
 
     def _probe(self, controller: Driver, bot: str) -> bool:

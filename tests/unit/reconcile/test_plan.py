@@ -1,4 +1,4 @@
-"""The plan, case by case: what is wanted, what is known and what is there, and the one step that follows."""
+"""The plan, case by case: the desired state, what is remembered and what is observed, and the step that follows."""
 
 from dataclasses import replace
 from typing import Any
@@ -11,14 +11,14 @@ from orchestrator.reconcile.plan import Action, Decision, Desired, Limits, Probe
 from orchestrator.states import Phase
 
 NOW = 1_000_000.0
-LIMITS = Limits(startup_timeout=60)
+LIMITS = Limits(startup_timeout_seconds=60)
 LABELS = {
     "botdock.owner": "owner-1",
     "botdock.server": "server1",
     "botdock.bot-id": "bot-1",
     "botdock.spec-hash": "hash-1",
 }
-WANTED = Desired(
+DESIRED = Desired(
     container_name="botdock-server1-bot-1",
     spec_hash="hash-1",
     identity=tuple(LABELS.items())[:3],
@@ -29,9 +29,9 @@ WANTED = Desired(
     restart_generation=0,
     session_generation=0,
 )
-STOPPED = replace(WANTED, running=False)
-PENDING = replace(WANTED, approved=False)
-DELETING = replace(WANTED, deleting=True)
+STOPPED = replace(DESIRED, running=False)
+PENDING = replace(DESIRED, approved=False)
+DELETING = replace(DESIRED, deleting=True)
 RUN = Remembered(run_open=True)
 STOPPING = Remembered(run_open=True, stop_deadline=NOW + 4)
 OVERDUE = Remembered(run_open=True, stop_deadline=NOW)
@@ -49,11 +49,14 @@ FOREIGN = container(labels={"botdock.owner": "owner-2"})
 
 
 def step(
-    wanted: Desired, known: Remembered = RUN, there: ObservedContainer | None = UP, probed: ProbeResult | None = None
+    desired: Desired,
+    remembered: Remembered = RUN,
+    there: ObservedContainer | None = UP,
+    probe: ProbeResult | None = None,
 ) -> Decision:
-    """The decision; a container that runs has been seen healthy unless `probed` says otherwise."""
+    """The decision; a container that runs has been seen healthy unless `probe` says otherwise."""
     up = there is not None and there.up
-    return plan(wanted, known, there, (probed or SEEN) if up else None, LIMITS, now=NOW)
+    return plan(desired, remembered, there, (probe or SEEN) if up else None, LIMITS, now=NOW)
 
 
 def brief(decision: Decision) -> tuple[Action, str, str]:
@@ -61,7 +64,7 @@ def brief(decision: Decision) -> tuple[Action, str, str]:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "there", "known", "expected"),
+    ("desired", "there", "remembered", "expected"),
     [
         (PENDING, None, Remembered(), (Action.NOTHING, "pending", "not-approved")),
         (replace(PENDING, rejected=True), None, Remembered(), (Action.NOTHING, "pending", "rejected")),
@@ -76,13 +79,13 @@ def brief(decision: Decision) -> tuple[Action, str, str]:
     ],
 )
 def test_a_bot_that_shall_not_run(
-    wanted: Desired, there: ObservedContainer | None, known: Remembered, expected: tuple[Action, str, str]
+    desired: Desired, there: ObservedContainer | None, remembered: Remembered, expected: tuple[Action, str, str]
 ) -> None:
-    assert brief(step(wanted, known, there)) == expected
+    assert brief(step(desired, remembered, there)) == expected
 
 
 @pytest.mark.parametrize(
-    ("there", "known", "action"),
+    ("there", "remembered", "action"),
     [
         (UP, RUN, Action.STOP),
         (UP, OVERDUE, Action.KILL),
@@ -91,70 +94,70 @@ def test_a_bot_that_shall_not_run(
     ],
 )
 def test_a_bot_that_is_deleted_ends_before_its_volume_and_row_go(
-    there: ObservedContainer | None, known: Remembered, action: Action
+    there: ObservedContainer | None, remembered: Remembered, action: Action
 ) -> None:
-    decision = step(DELETING, known, there)
+    decision = step(DELETING, remembered, there)
     assert brief(decision) == (action, "stopping", "deleting")
 
 
 def test_deletion_comes_before_everything_else() -> None:
-    wanted = replace(DELETING, approved=False, running=False, restart_generation=9, session_generation=9)
-    known = Remembered(halted="image-missing", next_start_at=NOW + 9, run_open=True)
-    assert step(wanted, known, None).action is Action.PURGE
+    desired = replace(DELETING, approved=False, running=False, restart_generation=9, session_generation=9)
+    remembered = Remembered(halted="image-missing", next_start_at=NOW + 9, run_open=True)
+    assert step(desired, remembered, None).action is Action.PURGE
 
 
 @pytest.mark.parametrize("label", ["botdock.owner", "botdock.server", "botdock.bot-id"])
 def test_a_container_is_ours_only_by_all_three_labels(label: str) -> None:
-    decision = step(WANTED, RUN, container(labels={label: "another"}))
+    decision = step(DESIRED, RUN, container(labels={label: "another"}))
     assert brief(decision) == (Action.NOTHING, "backing-off", "name-taken")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "expected"),
+    ("desired", "expected"),
     [
         (DELETING, (Action.PURGE, "stopping", "deleting")),
         (STOPPED, (Action.NOTHING, "stopped", "")),
         (PENDING, (Action.NOTHING, "pending", "not-approved")),
     ],
 )
-def test_a_foreign_container_is_never_touched(wanted: Desired, expected: tuple[Action, str, str]) -> None:
-    assert brief(step(wanted, RUN, FOREIGN)) == expected
+def test_a_foreign_container_is_never_touched(desired: Desired, expected: tuple[Action, str, str]) -> None:
+    assert brief(step(desired, RUN, FOREIGN)) == expected
 
 
 @pytest.mark.parametrize(
-    ("wanted", "there", "reason"),
+    ("desired", "there", "reason"),
     [
-        (replace(WANTED, session_generation=1, restart_generation=1), UP, "session-reset"),
-        (WANTED, container(labels={"botdock.spec-hash": "hash-0"}), "spec-changed"),
-        (WANTED, container(name="renamed"), "spec-changed"),
-        (replace(WANTED, restart_generation=1), UP, "restart-requested"),
+        (replace(DESIRED, session_generation=1, restart_generation=1), UP, "session-reset"),
+        (DESIRED, container(labels={"botdock.spec-hash": "hash-0"}), "spec-changed"),
+        (DESIRED, container(name="renamed"), "spec-changed"),
+        (replace(DESIRED, restart_generation=1), UP, "restart-requested"),
     ],
 )
-def test_a_container_that_cannot_stay_is_stopped_first(wanted: Desired, there: ObservedContainer, reason: str) -> None:
-    assert brief(step(wanted, RUN, there)) == (Action.STOP, "stopping", reason)
-    assert step(wanted, STOPPING, there).requeue_after == 4
-    assert step(wanted, OVERDUE, there).action is Action.KILL
+def test_a_container_that_cannot_stay_is_stopped_first(desired: Desired, there: ObservedContainer, reason: str) -> None:
+    assert brief(step(desired, RUN, there)) == (Action.STOP, "stopping", reason)
+    assert step(desired, STOPPING, there).requeue_after_seconds == 4
+    assert step(desired, OVERDUE, there).action is Action.KILL
 
 
 @pytest.mark.parametrize(
-    ("wanted", "there", "reason"),
+    ("desired", "there", "reason"),
     [
-        (replace(WANTED, session_generation=1), EXITED, "session-reset"),
-        (WANTED, container(ContainerState.EXITED, labels={"botdock.spec-hash": "hash-0"}), "spec-changed"),
-        (WANTED, container(ContainerState.DEAD), "container-dead"),
+        (replace(DESIRED, session_generation=1), EXITED, "session-reset"),
+        (DESIRED, container(ContainerState.EXITED, labels={"botdock.spec-hash": "hash-0"}), "spec-changed"),
+        (DESIRED, container(ContainerState.DEAD), "container-dead"),
     ],
 )
-def test_and_removed_when_it_does_not_run(wanted: Desired, there: ObservedContainer, reason: str) -> None:
-    assert brief(step(wanted, Remembered(), there)) == (Action.REMOVE, "starting", reason)
+def test_and_removed_when_it_does_not_run(desired: Desired, there: ObservedContainer, reason: str) -> None:
+    assert brief(step(desired, Remembered(), there)) == (Action.REMOVE, "starting", reason)
 
 
 def test_a_new_session_removes_the_volume_when_no_container_holds_it() -> None:
-    assert step(replace(WANTED, session_generation=1), Remembered(), None).action is Action.CLEAR_SESSION
-    assert step(replace(WANTED, session_generation=1), Remembered(session_generation=1), None).action is Action.CREATE
+    assert step(replace(DESIRED, session_generation=1), Remembered(), None).action is Action.CLEAR_SESSION
+    assert step(replace(DESIRED, session_generation=1), Remembered(session_generation=1), None).action is Action.CREATE
 
 
 @pytest.mark.parametrize(
-    ("known", "there", "action"),
+    ("remembered", "there", "action"),
     [
         (Remembered(), None, Action.CREATE),
         (Remembered(), EXITED, Action.START),
@@ -165,36 +168,42 @@ def test_a_new_session_removes_the_volume_when_no_container_holds_it() -> None:
         (Remembered(next_start_at=NOW), EXITED, Action.START),
     ],
 )
-def test_a_bot_that_does_not_run_and_shall(known: Remembered, there: ObservedContainer | None, action: Action) -> None:
-    assert step(WANTED, known, there).action is action
+def test_a_bot_that_does_not_run_and_shall(
+    remembered: Remembered, there: ObservedContainer | None, action: Action
+) -> None:
+    assert step(DESIRED, remembered, there).action is action
 
 
 @pytest.mark.parametrize(("crash_loop", "phase"), [(False, Phase.BACKING_OFF), (True, Phase.CRASH_LOOP)])
 def test_a_restart_waits_for_its_time(crash_loop: bool, phase: Phase) -> None:
-    known = Remembered(next_start_at=NOW + 7, crash_loop=crash_loop, last_failure="crashed", last_failure_message="why")
-    assert step(WANTED, known, EXITED) == Decision(Action.NOTHING, phase, "crashed", "why", requeue_after=7)
+    remembered = Remembered(
+        next_start_at=NOW + 7, crash_loop=crash_loop, last_failure="crashed", last_failure_message="why"
+    )
+    assert step(DESIRED, remembered, EXITED) == Decision(
+        Action.NOTHING, phase, "crashed", "why", requeue_after_seconds=7
+    )
 
 
 def test_one_that_is_halted_waits_for_a_person() -> None:
-    known = Remembered(halted="image-missing", halted_message="why")
-    assert step(WANTED, known, None) == Decision(Action.NOTHING, Phase.SKIPPED, "image-missing", "why")
+    remembered = Remembered(halted="image-missing", halted_message="why")
+    assert step(DESIRED, remembered, None) == Decision(Action.NOTHING, Phase.SKIPPED, "image-missing", "why")
 
 
-@pytest.mark.parametrize("known", [Remembered(next_start_at=NOW + 7), Remembered(halted="crashed"), RUN])
-def test_a_restart_that_a_person_asked_for_waits_for_nothing(known: Remembered) -> None:
-    asked = replace(WANTED, restart_generation=1)
-    assert step(asked, known, EXITED).action is Action.REMOVE, "the image behind the same name may be a newer one"
-    assert step(asked, known, None).action is Action.CREATE
+@pytest.mark.parametrize("remembered", [Remembered(next_start_at=NOW + 7), Remembered(halted="crashed"), RUN])
+def test_a_restart_that_a_person_asked_for_waits_for_nothing(remembered: Remembered) -> None:
+    asked = replace(DESIRED, restart_generation=1)
+    assert step(asked, remembered, EXITED).action is Action.REMOVE, "the image behind the same name may be a newer one"
+    assert step(asked, remembered, None).action is Action.CREATE
 
 
 def test_a_stop_under_way_is_seen_through_when_people_change_their_minds() -> None:
-    assert brief(step(WANTED, STOPPING)) == (Action.NOTHING, "stopping", "stop-requested")
-    assert step(WANTED, OVERDUE).action is Action.KILL
+    assert brief(step(DESIRED, STOPPING)) == (Action.NOTHING, "stopping", "stop-requested")
+    assert step(DESIRED, OVERDUE).action is Action.KILL
 
 
 def test_a_bot_that_does_not_answer_any_more_is_killed() -> None:
-    probed = replace(SEEN, failing=True, failure="ConnectTimeout")
-    decision = step(WANTED, probed=probed)
+    probe = replace(SEEN, failing=True, failure="ConnectTimeout")
+    decision = step(DESIRED, probe=probe)
     assert brief(decision) == (Action.KILL, "degraded", "liveness-failed")
     assert decision.message == "does not answer: ConnectTimeout"
 
@@ -203,15 +212,15 @@ def test_a_bot_that_does_not_answer_any_more_is_killed() -> None:
     ("age", "action"), [(0.0, Action.NOTHING), (59.9, Action.NOTHING), (60.0, Action.KILL), (99.0, Action.KILL)]
 )
 def test_a_bot_has_the_startup_timeout_to_answer_first(age: float, action: Action) -> None:
-    decision = step(WANTED, probed=ProbeResult(since=NOW - age))
+    decision = step(DESIRED, probe=ProbeResult(since=NOW - age))
     assert (decision.action, decision.phase) == (action, Phase.STARTING)
     assert decision.reason == ("starting" if action is Action.NOTHING else "startup-timeout")
-    assert action is Action.KILL or decision.requeue_after == pytest.approx(60 - age)
+    assert action is Action.KILL or decision.requeue_after_seconds == pytest.approx(60 - age)
 
 
 def test_an_adopted_bot_keeps_its_phase_until_it_answers() -> None:
-    probed = ProbeResult(since=NOW, previous=(Phase.ONLINE, "", ""))
-    assert brief(step(WANTED, probed=probed)) == (Action.NOTHING, "online", "")
+    probe = ProbeResult(since=NOW, previous=(Phase.ONLINE, "", ""))
+    assert brief(step(DESIRED, probe=probe)) == (Action.NOTHING, "online", "")
 
 
 @pytest.mark.parametrize(
@@ -235,11 +244,11 @@ def test_an_adopted_bot_keeps_its_phase_until_it_answers() -> None:
 def test_the_phase_of_a_running_bot_is_its_connection(
     connection: ConnectionState | None, phase: str, reason: str
 ) -> None:
-    decision = step(WANTED, probed=replace(SEEN, connection=connection))
+    decision = step(DESIRED, probe=replace(SEEN, connection=connection))
     assert brief(decision) == (Action.NOTHING, phase, reason)
-    assert decision.requeue_after is None
+    assert decision.requeue_after_seconds is None
 
 
 def test_every_state_of_the_connection_has_a_phase() -> None:
     for connection in ConnectionState:
-        assert step(WANTED, probed=replace(SEEN, connection=connection)).action is Action.NOTHING
+        assert step(DESIRED, probe=replace(SEEN, connection=connection)).action is Action.NOTHING

@@ -1,4 +1,4 @@
-"""What the fleet makes of probes, notifications and sweeps, without its tasks."""
+"""How the reconciler handles probes, notifications and sweeps, without its tasks."""
 
 from datetime import UTC, datetime
 from random import Random
@@ -26,7 +26,7 @@ REFUSAL = FailedProbe("answered 500", alive=True)
 
 
 @pytest.fixture
-def fleet(world: World) -> Reconciler:
+def reconciler(world: World) -> Reconciler:
     return Reconciler(
         engine=MemoryEngine(owner=OWNER, server=SERVER, host=world.host),
         store=cast("StatusStore", MemoryStore(world.rows, world.rows.epoch)),
@@ -40,29 +40,29 @@ def fleet(world: World) -> Reconciler:
 
 
 @pytest.fixture
-async def running(fleet: Reconciler, world: World) -> BotState:
+async def running(reconciler: Reconciler, world: World) -> BotState:
     """A bot that was started a while ago and has not answered yet."""
     world.rows.insert(BOT)
     await world.controller.work(BOT)
-    await fleet.sweep()
-    record = fleet.record(BOT)
-    assert record is not None
-    record.probed = ProbeResult(since=100.0)
-    await drain(fleet)
-    return record
+    await reconciler.sweep()
+    state = reconciler.state(BOT)
+    assert state is not None
+    state.probe = ProbeResult(since=100.0)
+    await drain(reconciler)
+    return state
 
 
-async def drain(fleet: Reconciler) -> int:
+async def drain(reconciler: Reconciler) -> int:
     """Empty the queue; how many bots were in it."""
-    waiting = fleet.queue.depth
+    waiting = reconciler.queue.depth
     for _ in range(waiting):
-        fleet.queue.done(await fleet.queue.get())
+        reconciler.queue.done(await reconciler.queue.get())
     return waiting
 
 
-def target(record: BotState, *, run: float = 100.0) -> ProbeTarget:
-    assert record.container is not None
-    return ProbeTarget(BOT, record.container.id, "10.0.0.1", run, "token")
+def target(state: BotState, *, run: float = 100.0) -> ProbeTarget:
+    assert state.container is not None
+    return ProbeTarget(BOT, state.container.id, "10.0.0.1", run, "token")
 
 
 def health(connection: ConnectionState = ConnectionState.ONLINE, **changes: Any) -> Health:
@@ -91,195 +91,199 @@ def health(connection: ConnectionState = ConnectionState.ONLINE, **changes: Any)
 
 class TestProbes:
     async def test_the_first_answer_makes_a_run_healthy(
-        self, fleet: Reconciler, running: BotState, world: World
+        self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
-        fleet.observer.on_probe(target(running), health())
-        assert running.probed == ProbeResult(since=100.0, seen=True, connection=ConnectionState.ONLINE)
-        assert running.known.healthy_since == world.clock.now
-        assert await drain(fleet) == 1
+        reconciler.observer.on_probe(target(running), health())
+        assert running.probe == ProbeResult(since=100.0, seen=True, connection=ConnectionState.ONLINE)
+        assert running.remembered.healthy_since == world.clock.now
+        assert await drain(reconciler) == 1
 
-    async def test_an_answer_like_the_last_one_wakes_nobody(self, fleet: Reconciler, running: BotState) -> None:
-        fleet.observer.on_probe(target(running), health())
-        await drain(fleet)
-        fleet.observer.on_probe(
+    async def test_an_answer_like_the_last_one_wakes_nobody(self, reconciler: Reconciler, running: BotState) -> None:
+        reconciler.observer.on_probe(target(running), health())
+        await drain(reconciler)
+        reconciler.observer.on_probe(
             target(running), health(last_heartbeat=datetime(2026, 1, 2, tzinfo=UTC), memory_bytes=2)
         )
-        assert await drain(fleet) == 0
+        assert await drain(reconciler) == 0
         assert running.health is not None
         assert running.health.memory_bytes == 2
 
     async def test_so_many_failures_in_a_row_make_it_fail_and_one_answer_makes_good(
-        self, fleet: Reconciler, running: BotState
+        self, reconciler: Reconciler, running: BotState
     ) -> None:
         for result in (health(), NO_ANSWER, NO_ANSWER, health(), NO_ANSWER, NO_ANSWER):
-            fleet.observer.on_probe(target(running), result)
-            assert not running.probed.failing  # type: ignore[union-attr]
-        fleet.observer.on_probe(target(running), NO_ANSWER)
-        assert running.probed is not None
-        assert running.probed.failing
-        assert running.probed.failure == "ConnectTimeout"
+            reconciler.observer.on_probe(target(running), result)
+            assert not running.probe.failing  # type: ignore[union-attr]
+        reconciler.observer.on_probe(target(running), NO_ANSWER)
+        assert running.probe is not None
+        assert running.probe.failing
+        assert running.probe.failure == "ConnectTimeout"
 
-    async def test_a_refusal_is_a_sign_of_life_and_not_of_health(self, fleet: Reconciler, running: BotState) -> None:
-        fleet.observer.on_probe(target(running), health())
+    async def test_a_refusal_is_a_sign_of_life_and_not_of_health(
+        self, reconciler: Reconciler, running: BotState
+    ) -> None:
+        reconciler.observer.on_probe(target(running), health())
         for _ in range(10):
-            fleet.observer.on_probe(target(running), REFUSAL)
-        assert running.probed is not None
-        assert (running.probed.failing, running.probed.failures) == (False, 0)
-        assert running.probed.connection is None
+            reconciler.observer.on_probe(target(running), REFUSAL)
+        assert running.probe is not None
+        assert (running.probe.failing, running.probe.failures) == (False, 0)
+        assert running.probe.connection is None
         assert running.columns()["healthy"] is False
 
     async def test_one_lost_answer_does_not_change_what_is_known_of_the_connection(
-        self, fleet: Reconciler, running: BotState
+        self, reconciler: Reconciler, running: BotState
     ) -> None:
-        fleet.observer.on_probe(target(running), health())
-        fleet.observer.on_probe(target(running), NO_ANSWER)
-        assert running.probed is not None
-        assert running.probed.connection is ConnectionState.ONLINE
+        reconciler.observer.on_probe(target(running), health())
+        reconciler.observer.on_probe(target(running), NO_ANSWER)
+        assert running.probe is not None
+        assert running.probe.connection is ConnectionState.ONLINE
 
     @pytest.mark.parametrize("result", [NO_ANSWER, health()], ids=["failure", "answer"])
     async def test_what_comes_late_from_an_earlier_run_of_the_container_counts_for_nothing(
-        self, fleet: Reconciler, running: BotState, result: FailedProbe | Health
+        self, reconciler: Reconciler, running: BotState, result: FailedProbe | Health
     ) -> None:
         for _ in range(5):
-            fleet.observer.on_probe(target(running, run=50.0), result)
-        assert running.probed == ProbeResult(since=100.0)
+            reconciler.observer.on_probe(target(running, run=50.0), result)
+        assert running.probe == ProbeResult(since=100.0)
         assert running.health is None
-        assert await drain(fleet) == 0
+        assert await drain(reconciler) == 0
 
     async def test_nor_does_what_comes_from_another_container_or_bot(
-        self, fleet: Reconciler, running: BotState
+        self, reconciler: Reconciler, running: BotState
     ) -> None:
-        fleet.observer.on_probe(ProbeTarget(BOT, "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
-        fleet.observer.on_probe(ProbeTarget("unheard-of", "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
-        assert running.probed == ProbeResult(since=100.0)
+        reconciler.observer.on_probe(ProbeTarget(BOT, "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
+        reconciler.observer.on_probe(ProbeTarget("unheard-of", "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
+        assert running.probe == ProbeResult(since=100.0)
 
     @pytest.mark.parametrize(
         ("connection", "message"), [(ConnectionState.RECONNECTING, "stream ended"), (ConnectionState.ONLINE, "")]
     )
     async def test_the_last_error_is_told_while_it_matters(
-        self, fleet: Reconciler, running: BotState, connection: ConnectionState, message: str
+        self, reconciler: Reconciler, running: BotState, connection: ConnectionState, message: str
     ) -> None:
         fault = Fault(code="stream", message="stream ended", at=NOW)
-        fleet.observer.on_probe(target(running), health(connection, last_error=fault))
-        assert running.probed is not None
-        assert running.probed.connection_message == message
+        reconciler.observer.on_probe(target(running), health(connection, last_error=fault))
+        assert running.probe is not None
+        assert running.probe.connection_message == message
 
-    async def test_the_paired_number_is_kept_while_the_bot_connects(self, fleet: Reconciler, running: BotState) -> None:
-        fleet.observer.on_probe(target(running), health())
-        fleet.observer.on_probe(target(running), health(ConnectionState.CONNECTING, phone_number=None))
+    async def test_the_paired_number_is_kept_while_the_bot_connects(
+        self, reconciler: Reconciler, running: BotState
+    ) -> None:
+        reconciler.observer.on_probe(target(running), health())
+        reconciler.observer.on_probe(target(running), health(ConnectionState.CONNECTING, phone_number=None))
         assert running.paired_number == "49170"
-        fleet.observer.on_probe(target(running), health(ConnectionState.LOGGED_OUT, phone_number=None))
+        reconciler.observer.on_probe(target(running), health(ConnectionState.LOGGED_OUT, phone_number=None))
         assert running.paired_number is None
 
 
 class TestSweeps:
     async def test_a_row_older_than_the_one_a_worker_has_read_is_not_taken_over(
-        self, fleet: Reconciler, running: BotState, world: World, monkeypatch: pytest.MonkeyPatch
+        self, reconciler: Reconciler, running: BotState, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        store = fleet._store
+        store = reconciler._store
         older = await store.bots()
         world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         newer = await store.bot(BOT)
         assert newer is not None
-        running.load(*newer)
-        running.bot_dirty = False
+        reconciler._states.reload(*newer)
 
         async def read_before_the_update() -> list[tuple[Bot, BotStatus]]:
             return older
 
         monkeypatch.setattr(store, "bots", read_before_the_update)
-        await fleet.sweep()
-        assert running.bot is not None
+        await reconciler.sweep()
         assert running.bot.desired_state == DesiredState.STOPPED
-        assert running.bot_dirty
+        assert BOT in reconciler._states.stale
 
     async def test_a_change_without_a_notification_is_found(
-        self, fleet: Reconciler, running: BotState, world: World
+        self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         world.rows.bots[BOT].runtime_token = "changed by hand"  # grows no generation
-        await fleet.sweep()
-        assert running.bot_dirty
+        await reconciler.sweep()
+        assert BOT in reconciler._states.stale
 
-    async def test_a_bot_as_it_was_is_not_read_again(self, fleet: Reconciler, running: BotState) -> None:
-        await fleet.sweep()
-        assert not running.bot_dirty
+    async def test_a_bot_as_it_was_is_not_read_again(self, reconciler: Reconciler, running: BotState) -> None:
+        await reconciler.sweep()
+        assert BOT not in reconciler._states.stale
         assert not running.observed_dirty
-        assert await drain(fleet) == 1
+        assert await drain(reconciler) == 1
 
     async def test_a_container_that_changed_is_looked_at(
-        self, fleet: Reconciler, running: BotState, world: World
+        self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         world.host.crash(f"botdock-{SERVER}-{BOT}", 1)
-        await fleet.sweep()
+        await reconciler.sweep()
         assert running.observed_dirty
 
     async def test_a_bot_whose_row_is_gone_is_read_again(
-        self, fleet: Reconciler, running: BotState, world: World
+        self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         world.rows.delete(BOT)
-        await fleet.sweep()
-        assert running.bot_dirty
+        await reconciler.sweep()
+        assert BOT in reconciler._states.stale
 
     async def test_an_orphan_is_removed_only_when_it_was_seen_for_ten_seconds(
-        self, fleet: Reconciler, running: BotState, world: World
+        self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         labels = {"botdock.owner": OWNER, "botdock.server": SERVER, "botdock.bot-id": "gone"}
         world.host.add_foreign("orphan", labels)
         for _ in range(3):
-            await fleet.sweep()
+            await reconciler.sweep()
         assert "orphan" in world.host.containers
         world.clock.now += 10
-        await fleet.sweep()
+        await reconciler.sweep()
         assert "orphan" not in world.host.containers
 
 
 class TestHints:
-    async def test_a_start_of_our_own_is_no_news(self, fleet: Reconciler, running: BotState) -> None:
+    async def test_a_start_of_our_own_is_no_news(self, reconciler: Reconciler, running: BotState) -> None:
         assert running.container is not None
         started = EngineEvent(EngineEventKind.START, BOT, running.container.id)
         running.own_start = running.container.id
-        fleet._on_engine_event(started)
+        reconciler._on_engine_event(started)
         assert not running.observed_dirty
-        fleet._on_engine_event(started)
+        reconciler._on_engine_event(started)
         assert running.observed_dirty
 
     async def test_an_end_between_our_start_and_the_next_is_news_with_what_follows(
-        self, fleet: Reconciler, running: BotState
+        self, reconciler: Reconciler, running: BotState
     ) -> None:
         assert running.container is not None
         running.own_start = running.container.id
-        fleet._on_engine_event(EngineEvent(EngineEventKind.DIE, BOT, running.container.id))
+        reconciler._on_engine_event(EngineEvent(EngineEventKind.DIE, BOT, running.container.id))
         assert running.observed_dirty
         running.observed_dirty = False
-        fleet._on_engine_event(EngineEvent(EngineEventKind.START, BOT, running.container.id))
+        reconciler._on_engine_event(EngineEvent(EngineEventKind.START, BOT, running.container.id))
         assert running.observed_dirty
 
     async def test_an_engine_that_is_away_is_told_once_for_all_bots(
-        self, fleet: Reconciler, running: BotState, caplog: pytest.LogCaptureFixture
+        self, reconciler: Reconciler, running: BotState, caplog: pytest.LogCaptureFixture
     ) -> None:
         away = EngineUnavailableError("the engine does not answer")
         for _ in range(3):
-            fleet._failed(running, "engine-unavailable", away)
-        fleet._on_engine_event(EngineEvent(EngineEventKind.CONNECTED))
-        fleet._failed(running, "engine-unavailable", away)
+            reconciler._failed(BOT, "engine-unavailable", away)
+        reconciler._on_engine_event(EngineEvent(EngineEventKind.CONNECTED))
+        reconciler._failed(BOT, "engine-unavailable", away)
         told = [entry for entry in caplog.records if entry.levelname == "WARNING"]
         assert len(told) == 2
 
 
 class TestBlindness:
     async def test_one_bot_that_does_not_answer_is_its_own_trouble(
-        self, fleet: Reconciler, running: BotState, world: World
+        self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         world.clock.now += 3600
-        assert not fleet.observer.blind()
+        assert not reconciler.observer.blind()
 
-    async def test_many_that_all_fall_silent_are_ours(self, fleet: Reconciler, running: BotState, world: World) -> None:
+    async def test_many_that_all_fall_silent_are_ours(
+        self, reconciler: Reconciler, running: BotState, world: World
+    ) -> None:
         for number in range(3):
-            other = BotState(bot_id=f"other-{number}")
-            other.probed = ProbeResult(since=100.0, seen=True)
-            fleet._records[other.bot_id] = other
-        assert not fleet.observer.blind()
+            other = BotState(Bot(id=f"other-{number}", server_name=SERVER, name="Other"))
+            other.probe = ProbeResult(since=100.0, seen=True)
+            reconciler._states.by_id[other.bot_id] = other
+        assert not reconciler.observer.blind()
         world.clock.now += 3600
-        assert fleet.observer.blind()
-        fleet.observer.on_probe(target(running), health())
-        assert not fleet.observer.blind()
+        assert reconciler.observer.blind()
+        reconciler.observer.on_probe(target(running), health())
+        assert not reconciler.observer.blind()

@@ -48,7 +48,7 @@ def test_the_first_restart_comes_at_once() -> None:
     bot = Bot()
     restart = bot.fail()
     assert (restart.verdict, bot.delay(restart)) == (Verdict.RESTART, 0)
-    assert restart.message == "restarting at once"
+    assert restart.message == "restarting immediately"
 
 
 def test_from_the_second_failure_on_the_delay_doubles_from_one_second_to_five_minutes() -> None:
@@ -99,7 +99,7 @@ def test_two_starts_without_health_end_in_skipped_and_only_a_person_starts_it_ag
     assert bot.fail(healthy=None).verdict is Verdict.RESTART
     restart = bot.fail(healthy=None)
     assert (restart.verdict, restart.at) == (Verdict.SKIP, None)
-    assert restart.message == "failed to start 2 times in a row; start it again by hand"
+    assert restart.message == "failed to start 2 times in a row; start it again manually"
 
 
 def test_one_healthy_run_in_between_starts_the_count_of_failed_starts_again() -> None:

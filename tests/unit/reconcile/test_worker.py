@@ -83,14 +83,14 @@ class TestStartingAndStopping:
         assert not world.host.containers
         assert not world.host.volumes
         assert not world.rows.bots
-        assert not world.controller.records
+        assert not world.controller.states.by_id
 
     async def test_a_deletion_that_is_taken_back_in_the_last_moment_costs_no_volume(self, world: World) -> None:
         await online(world)
         world.rows.update(BOT, deleting=True)
         world.controller.notice(BOT)
-        world.controller.record(BOT).load(*(await world.controller.store.bot(BOT) or ()))
-        world.controller.record(BOT).bot_dirty = False
+        world.controller.states.reload(*(await world.controller.store.bot(BOT) or ()))
+        world.controller.states.stale.discard(BOT)
         world.rows.update(BOT, deleting=False)
         assert [await world.controller.round(BOT) for _ in range(2)] == [10, 0.0]
         assert set(world.host.volumes) == {NAME}
@@ -186,7 +186,7 @@ class TestFailures:
         await online(world)
         world.host.crash(NAME, 137, oom=True)
         world.controller.hangs(BOT)
-        world.controller.record(BOT).observed_dirty = False
+        world.controller.state(BOT).observed_dirty = False
         await world.controller.round(BOT)
         await world.run(BOT, 1)
         exit_ = last_exit(world)
