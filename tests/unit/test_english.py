@@ -66,7 +66,6 @@ UNCHECKED = [
     "docs/commands.md",
     "docs/demo.md",
     "docs/images.md",
-    "docs/operating.md",
     "images",
     "orchestrator/clients",
     "orchestrator/controller",
