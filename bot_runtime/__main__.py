@@ -6,8 +6,8 @@ from bot_runtime.lifecycle import block_stop_signals
 
 block_stop_signals()
 
-from bot_runtime.main import run  # noqa: E402 - the signals first: importing takes long enough for one to come
+from bot_runtime.main import run  # noqa: E402 - signals first: one may arrive while the rest is imported
 
 code = run()
-# Not sys.exit: threads may be inside Go, and an interpreter that shuts down under them crashes.
+# Not sys.exit: threads may be inside Go, and the interpreter crashes when it shuts down under them.
 os._exit(code)

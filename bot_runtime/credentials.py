@@ -1,4 +1,4 @@
-"""The session as credentials: whose they are, and when they changed. Saving and restoring them belongs here, too."""
+"""The credentials of the session: their account, and when they changed."""
 
 import asyncio
 import logging
@@ -10,57 +10,69 @@ from bot_runtime.contract import EventType
 from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import get_meta, set_meta
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
+from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address
 from bot_runtime.whatsapp.messages import Account
 
 log = logging.getLogger(__name__)
 
 EVENT_SECONDS = 300.0
-"""An active session changes with every message: one event in five minutes says enough."""
+"""An active session changes with every message: one event in five minutes is enough."""
 GONE_SECONDS = 2.0
 
 
 class Credentials:
-    """The account of the session file and the `creds-update` events. `account` is None while nobody has paired."""
+    """The account of the session file, and the `creds-update` events. `account` is None before pairing."""
 
     def __init__(self, database: Path, store: sqlite3.Connection, spool: Spool, account: Account | None) -> None:
         self._database = database
         self._store = store
         self._spool = spool
-        self._told = float(get_meta(store, "creds_told") or 0)
+        self._reported_at = float(get_meta(store, "creds_told") or 0)
         self.account = account
 
     @property
     def phone_number(self) -> str | None:
         return self.account.number if self.account else None
 
+    def own_address(self) -> Address | None:
+        """The account by its phone number, None before pairing."""
+        return Address(self.account.number, PERSON) if self.account else None
+
+    def own_addresses(self) -> frozenset[Address]:
+        """The account by its phone number and its hidden id, as far as they are known."""
+        if self.account is None:
+            return frozenset()
+        users = ((self.account.number, PERSON), (self.account.lid, HIDDEN))
+        return frozenset(Address(user, server) for user, server in users if user)
+
     def paired(self, account: Account) -> None:
-        """A phone has been paired just now."""
+        """A phone has just been paired."""
         self.account = account
-        self._tell()
+        self._report()
 
     def refresh(self) -> None:
-        """Read again whose session it is: the name may have changed."""
+        """Read the account again: its name may have changed."""
         try:
             self.account = read_account(self._database) or self.account
-        except SessionUnreadableError as error:  # being written: what was known before still holds
-            log.info("the account's name could not be read: %s", error)
+        except SessionUnreadableError as exc:  # being written: the old value remains valid
+            log.info("the account's name could not be read: %s", exc)
 
     def forget(self) -> None:
         """The phone has removed this device."""
         self.account = None
 
     async def wait_until_gone(self) -> None:
-        """Wait up to two seconds for a logout to reach the file.
+        """Wait up to two seconds until a logout has reached the file.
 
-        whatsmeow tells of a logout before it has deleted the device: a new process must not find it still there.
+        whatsmeow reports a logout before it deletes the device, and a new process must not find the device.
         """
         deadline = asyncio.get_running_loop().time() + GONE_SECONDS
         while asyncio.get_running_loop().time() < deadline:
             try:
                 if read_account(self._database) is None:
                     return
-            except SessionUnreadableError as error:
-                log.info("the session is being written: %s", error)
+            except SessionUnreadableError as exc:
+                log.info("the session is being written: %s", exc)
             await asyncio.sleep(0.02)
 
     def updated_at(self) -> datetime | None:
@@ -73,15 +85,15 @@ class Credentials:
             return None
 
     def notice_change(self) -> None:
-        """Tell that the session's keys have changed, at most once in five minutes."""
+        """Record an event when the session's keys have changed, at most one in five minutes."""
         changed = self.updated_at()
-        if changed is not None and changed.timestamp() - self._told >= EVENT_SECONDS:
-            self._tell()
+        if changed is not None and changed.timestamp() - self._reported_at >= EVENT_SECONDS:
+            self._report()
 
-    def _tell(self) -> None:
-        self._told = datetime.now(UTC).timestamp()
-        self._spool.append(EventType.CREDS_UPDATE, {"timestamp": int(self._told * 1000)})
+    def _report(self) -> None:
+        self._reported_at = datetime.now(UTC).timestamp()
+        self._spool.append(EventType.CREDS_UPDATE, {"timestamp": int(self._reported_at * 1000)})
         try:
-            set_meta(self._store, "creds_told", str(self._told))
-        except sqlite3.OperationalError as error:  # a full disk: after a restart it is told once more
-            log.warning("when the credentials changed could not be kept: %s", error)
+            set_meta(self._store, "creds_told", str(self._reported_at))
+        except sqlite3.OperationalError as exc:  # a full disk: after a restart it is reported again
+            log.warning("the time of the last creds-update event could not be stored: %s", exc)

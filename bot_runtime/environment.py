@@ -1,4 +1,4 @@
-"""The environment a runtime is started with, checked once at the start."""
+"""The environment variables of a runtime, validated once at the start. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ _LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class InvalidEnvironmentError(Exception):
-    """A variable is missing or malformed. The message names the variable and never holds its value."""
+    """A variable is missing or malformed. The message contains its name and never its value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Environment:
-    """What `Env` describes, in typed form."""
+    """The variables of `Env`, typed."""
 
     bot_id: str
     server_name: str
@@ -30,7 +30,7 @@ class Environment:
 
 
 def read_environment(environ: Mapping[str, str]) -> Environment:
-    """Raise `InvalidEnvironmentError` for the first variable that is not as the contract says."""
+    """Parse the variables. Raises `InvalidEnvironmentError` for the first one that violates the contract."""
     return Environment(
         bot_id=_matching(environ, Env.BOT_ID, BOT_ID_PATTERN),
         server_name=_matching(environ, Env.SERVER_NAME, SERVER_NAME_PATTERN),
@@ -76,5 +76,5 @@ def _config(environ: Mapping[str, str]) -> RuntimeConfig:
         return RuntimeConfig()
     try:
         return msgspec.json.decode(value, type=RuntimeConfig)
-    except msgspec.MsgspecError as error:
-        raise InvalidEnvironmentError(f"{Env.CONFIG} is not a valid configuration: {error}") from error
+    except msgspec.MsgspecError as exc:
+        raise InvalidEnvironmentError(f"{Env.CONFIG} is not a valid configuration: {exc}") from exc

@@ -1,24 +1,24 @@
-"""Errors that reach the caller of the HTTP endpoint."""
+"""Errors that the HTTP endpoint returns to its caller."""
 
 import errno
 
 
 class ApiError(Exception):
-    """Answered with `status` and a `contract.Error` of `code` and `message`; `retry_after` is in seconds."""
+    """Returned as `status` with a `contract.Error` of `code` and `message`."""
 
-    def __init__(self, status: int, code: str, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
-        self.retry_after = retry_after
+        self.retry_after_seconds = retry_after_seconds
 
 
 def wrong_state(message: str) -> ApiError:
-    """409: the bot is in no state to do this now."""
+    """409: the current state of the bot does not allow this."""
     return ApiError(409, "wrong-state", message)
 
 
 def is_full(error: OSError) -> bool:
-    """Whether a file could not be written for want of room."""
+    """Whether a file could not be written because the disk or the quota is full."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,4 +1,4 @@
-"""The groups the account is in, asked of WhatsApp when somebody wants to know."""
+"""The groups of the account, queried from WhatsApp on request."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,36 +14,36 @@ from bot_runtime.whatsapp.outgoing import Transport
 
 _T = TypeVar("_T")
 
-SECONDS = 30.0
-_NOT_IN_IT = ("not-authorized", "item-not-found", "forbidden", "you're not participating", "does not exist")
+ANSWER_SECONDS = 30.0
+_NOT_A_MEMBER = ("not-authorized", "item-not-found", "forbidden", "you're not participating", "does not exist")
 
 
 class Groups:
-    """Asks through `transport`; only while the bot is online. Raises `ApiError` 404, 502, 504."""
+    """Queries through `transport`, only while the bot is online. All methods raise `ApiError` 404, 502, 504."""
 
-    def __init__(self, transport: Transport, *, timeout: float = SECONDS) -> None:
+    def __init__(self, transport: Transport, *, timeout_seconds: float = ANSWER_SECONDS) -> None:
         self._transport = transport
-        self._timeout = timeout
+        self._timeout_seconds = timeout_seconds
 
     async def snapshot(self) -> list[Group]:
-        """All groups the account is in, with their members."""
-        return await self._ask(self._transport.groups)
+        """All groups of the account, with their members."""
+        return await self._query(self._transport.groups)
 
     async def info(self, group: Address) -> Group:
         """One group."""
-        return await self._ask(lambda: self._transport.group(group))
+        return await self._query(lambda: self._transport.group(group))
 
-    async def _ask(self, call: Callable[[], _T]) -> _T:
+    async def _query(self, call: Callable[[], _T]) -> _T:
         try:
-            return await asyncio.wait_for(asyncio.to_thread(call), self._timeout)
+            return await asyncio.wait_for(asyncio.to_thread(call), self._timeout_seconds)
         except TimeoutError:
-            raise ApiError(504, "timeout", "WhatsApp has not answered") from None
-        except WhatsAppError as error:
-            if any(words in str(error) for words in _NOT_IN_IT):
-                raise ApiError(404, "unknown-group", "the account is not in such a group") from error
-            raise ApiError(502, "groups-failed", f"WhatsApp told nothing about groups: {error}") from error
+            raise ApiError(504, "timeout", "WhatsApp did not answer in time") from None
+        except WhatsAppError as exc:
+            if any(words in str(exc) for words in _NOT_A_MEMBER):
+                raise ApiError(404, "unknown-group", "the account is not a member of this group") from exc
+            raise ApiError(502, "groups-failed", f"WhatsApp did not return the groups: {exc}") from exc
 
 
 def event_data(group: Group) -> dict[str, Any]:
-    """What a `group-update` event carries about a group."""
+    """The data of a `group-update` event."""
     return {"group": msgspec.to_builtins(group)}

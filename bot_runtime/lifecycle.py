@@ -1,8 +1,8 @@
-"""How the process ends: by a signal within five seconds whatever hangs, or by starting anew in place.
+"""How the process ends: within five seconds of a signal even if something hangs, or by restarting in place.
 
-SIGTERM and SIGINT are blocked in every thread and fetched by one thread that waits for nothing else. So a signal is
-never lost (not while the process replaces itself, when it stays pending, and not while Python waits inside Go), and the
-thread that fetched it is the watchdog too.
+SIGTERM and SIGINT are blocked in all threads and received by one thread that does nothing else. So a signal is never
+lost, neither during a restart in place, when it stays pending, nor while Python waits inside Go. The thread that
+received the signal is also the watchdog.
 """
 
 import os
@@ -19,7 +19,7 @@ import msgspec
 from bot_runtime.contract import ExitCode
 
 EXIT_SECONDS = 4.0
-"""How long a clean end may take before the process just ends."""
+"""How long a clean shutdown may take before the process exits anyway."""
 
 _STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
 _WITHDRAW = signal.SIGUSR1
@@ -27,12 +27,12 @@ _RESUME = "BOTDOCK_RESUME"
 
 
 def block_stop_signals() -> None:
-    """Call before any thread is started: threads inherit the mask, Go's as well."""
+    """Call before any thread is started: all threads inherit the mask, including Go's."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {*_STOP_SIGNALS, _WITHDRAW})
 
 
 class StopSignal:
-    """Waits for SIGTERM or SIGINT; `on_stop` is called once, from another thread."""
+    """Waits for SIGTERM or SIGINT; `on_stop` is called once, on another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,14 +42,14 @@ class StopSignal:
         self._thread.start()
 
     def notify(self, on_stop: Callable[[], object]) -> None:
-        """Call `on_stop` when the signal comes, or now if it came before."""
+        """Call `on_stop` when the signal arrives, or now if it has arrived before."""
         with self._lock:
             self._on_stop = on_stop
             if self._received:
                 on_stop()
 
     def withdraw(self) -> bool:
-        """Stop waiting; whether the signal has come. One that comes later stays pending, also through an exec."""
+        """Stop waiting; whether the signal has arrived. One that arrives later stays pending, also across an exec."""
         if not self._received and self._thread.ident is not None:
             signal.pthread_kill(self._thread.ident, _WITHDRAW)
             while self._thread.is_alive() and not self._received:
@@ -69,7 +69,7 @@ class StopSignal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
-    """What a process that replaces itself hands on: open descriptors and the numbers that go on."""
+    """What a process passes on in a restart in place: open descriptors, and values that continue."""
 
     lock: int
     listener: int
@@ -79,7 +79,7 @@ class Resume:
 
 
 def restart_in_place(resume: Resume) -> NoReturn:
-    """Replace this process by a new one with the same id, volume lock and listening socket."""
+    """Replace this process by a new one with the same pid, volume lock and listening socket."""
     for descriptor in (resume.lock, resume.listener):
         os.set_inheritable(descriptor, True)
     environment = {**os.environ, _RESUME: msgspec.json.encode(resume).decode()}
@@ -87,7 +87,7 @@ def restart_in_place(resume: Resume) -> NoReturn:
 
 
 def take_resume(environ: MutableMapping[str, str]) -> Resume | None:
-    """What the process before this one handed on, if any; removed from the environment."""
+    """What the previous process passed on, if anything; removed from the environment."""
     value = environ.pop(_RESUME, None)
     if value is None:
         return None

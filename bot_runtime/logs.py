@@ -1,7 +1,7 @@
-"""Logging: one line per thing on standard output, and nothing else there.
+"""Logging: one line per record on standard output, and nothing else there.
 
-neonize's Go code prints to file descriptor 1 on its own; the descriptor is turned to /dev/null and the log keeps a
-copy. Descriptor 2 stays: the trace of a Go panic must be seen.
+neonize's Go code prints to file descriptor 1; the descriptor is redirected to /dev/null and the log writes to a copy.
+Descriptor 2 is left alone: the trace of a Go panic must be visible.
 """
 
 import logging
@@ -14,7 +14,7 @@ _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s"
 
 
 def set_up_logging(level: str) -> TextIO:
-    """Send all logs to the present standard output; returns the stream they go to."""
+    """Send all logs to the current standard output; returns the stream they are written to."""
     stream = os.fdopen(os.dup(1), "w", buffering=1, errors="backslashreplace")
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
@@ -29,7 +29,7 @@ def set_up_logging(level: str) -> TextIO:
     return stream
 
 
-def give_back_stdout(stream: TextIO) -> None:
-    """Make descriptor 1 the log's stream again, for a process started in place of this one."""
+def restore_stdout(stream: TextIO) -> None:
+    """Point descriptor 1 to the stream of the log again, before a restart in place."""
     stream.flush()
     os.dup2(stream.fileno(), 1)

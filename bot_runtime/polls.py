@@ -1,7 +1,7 @@
-"""What the options of a poll are called, and so what a vote says.
+"""The options of polls, by which votes are read.
 
-A vote tells its choice only to those who have the poll, and only by the SHA-256 of each option's name. So the options
-of every poll that is seen or sent are kept on the volume. All methods belong to the event loop's thread.
+A vote contains only the SHA-256 digests of the names of the chosen options. So the options of every poll that is
+received or sent are stored on the volume. All methods must be called on the thread of the event loop.
 """
 
 import hashlib
@@ -16,38 +16,38 @@ from bot_runtime.whatsapp.messages import Incoming, Kind, WhatsAppError
 
 log = logging.getLogger(__name__)
 
-KEPT = 1000
+CAPACITY = 1000
 _SLACK = 100
 _TABLE = "CREATE TABLE IF NOT EXISTS polls (number INTEGER PRIMARY KEY, id TEXT UNIQUE, options BLOB)"
 
 
 class Polls:
-    """Remembers the options of the last `kept` polls."""
+    """Stores the options of the last `capacity` polls."""
 
-    def __init__(self, store: sqlite3.Connection, *, kept: int = KEPT) -> None:
+    def __init__(self, store: sqlite3.Connection, *, capacity: int = CAPACITY) -> None:
         self._store = store
-        self._kept = kept
+        self._capacity = capacity
         store.execute(_TABLE)
         (self._count,) = store.execute("SELECT count(*) FROM polls").fetchone()
 
     def remember(self, message_id: str, options: Sequence[str]) -> None:
-        """Keep the options of a poll; the first poll of an id counts. A full disk is logged, and otherwise ignored."""
+        """Store the options of a poll; the first poll of an id counts. A full disk is logged and otherwise ignored."""
         try:
             self._count += self._store.execute(
                 "INSERT OR IGNORE INTO polls (id, options) VALUES (?, ?)", (message_id, msgspec.json.encode(options))
             ).rowcount
-            if self._count >= self._kept + _SLACK:
+            if self._count >= self._capacity + _SLACK:
                 self._store.execute(
                     "DELETE FROM polls WHERE number <="
                     " (SELECT number FROM polls ORDER BY number DESC LIMIT 1 OFFSET ?)",
-                    (self._kept,),
+                    (self._capacity,),
                 )
-                self._count = self._kept
-        except sqlite3.OperationalError as error:
-            log.warning("the options of poll %s will not be known: %s", message_id, error)
+                self._count = self._capacity
+        except sqlite3.OperationalError as exc:
+            log.warning("the options of poll %s could not be stored: %s", message_id, exc)
 
     def names(self, message_id: str, digests: Sequence[bytes]) -> list[str] | None:
-        """The options with these SHA-256 digests, in the poll's order; None when not all of them are known."""
+        """The options with these SHA-256 digests, in the order of the poll; None when one of them is unknown."""
         row = self._store.execute("SELECT options FROM polls WHERE id = ?", (message_id,)).fetchone()
         if row is None:
             return [] if not digests else None
@@ -58,14 +58,14 @@ class Polls:
 
 
 class Votes:
-    """Tells what votes say. `open_vote` gives the digests that an encrypted vote carries, or raises `WhatsAppError`."""
+    """Reads votes. `open_vote` returns the digests in an encrypted vote, or raises `WhatsAppError`."""
 
     def __init__(self, polls: Polls, open_vote: Callable[[bytes], list[bytes]]) -> None:
         self._polls = polls
         self._open = open_vote
 
     def details(self, message: Incoming) -> dict[str, Any]:
-        """For the event of a vote: the choice. The options of a poll are remembered on the way."""
+        """For the event of a vote: the chosen options. For the event of a poll: nothing, but its options are stored."""
         content = message.content
         if message.kind is Kind.POLL:
             self._polls.remember(message.id, content.details["poll"]["options"])
@@ -74,7 +74,7 @@ class Votes:
         poll_id = content.details["poll"]["messageId"]
         try:
             names = self._polls.names(poll_id, self._open(content.sealed))
-        except WhatsAppError as error:
-            log.info("vote %s cannot be read: %s", message.id, error)
+        except WhatsAppError as exc:
+            log.info("vote %s cannot be decrypted: %s", message.id, exc)
             names = None
         return {"poll": {"messageId": poll_id, "options": names}}

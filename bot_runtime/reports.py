@@ -1,53 +1,55 @@
-"""How a bot is, and what it has done: the answers of `GET /health` and `GET /stats`."""
+"""The state of a bot as `GET /health` reports it."""
 
 import platform
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import datetime
 
-from bot_runtime.contract import VERSION, Health, Stats, Versions
+from bot_runtime.contract import VERSION, EventCursor, Health, Versions
 from bot_runtime.files.memory import anonymous_memory
+from bot_runtime.whatsapp.connection import ConnectionSnapshot
 from bot_runtime.whatsapp.library import package_version
-
-if TYPE_CHECKING:
-    from bot_runtime.bot import Bot
+from bot_runtime.whatsapp.messages import Account
 
 
-def health_of(bot: "Bot") -> Health:
-    """`GET /health`."""
-    connection, link, account = bot.connection, bot.connection.link, bot.credentials.account
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotIdentity:
+    """Which bot this is, and since when its process runs."""
+
+    bot_id: str
+    server_name: str
+    boot_id: str
+    started_at: datetime
+
+
+def health_of(
+    identity: BotIdentity,
+    connection: ConnectionSnapshot,
+    *,
+    account: Account | None,
+    creds_updated_at: datetime | None,
+    last_heartbeat: datetime | None,
+    events: EventCursor,
+    event_history_size: int,
+    config_generation: int,
+) -> Health:
+    """The health report, completed with the memory of this process and the versions that run in it."""
     return Health(
-        bot_id=bot.environment.bot_id,
-        server_name=bot.environment.server_name,
-        boot_id=bot.boot_id,
-        started_at=bot.started_at,
-        connection=link.state,
+        bot_id=identity.bot_id,
+        server_name=identity.server_name,
+        boot_id=identity.boot_id,
+        started_at=identity.started_at,
+        connection=connection.status.state,
         since=connection.since,
-        phone_number=bot.credentials.phone_number,
+        phone_number=account.number if account else None,
         push_name=account.push_name if account else None,
-        last_heartbeat=bot.last_heartbeat,
+        last_heartbeat=last_heartbeat,
         last_activity=connection.last_activity,
-        connection_attempts=link.attempts,
+        connection_attempts=connection.status.attempts,
         last_error=connection.fault,
-        events=bot.spool.cursor(),
-        event_history_size=len(bot.spool.history),
-        creds_updated_at=bot.credentials.updated_at(),
-        config_generation=bot.config.current.generation,
+        events=events,
+        event_history_size=event_history_size,
+        creds_updated_at=creds_updated_at,
+        config_generation=config_generation,
         memory_bytes=anonymous_memory(),
         versions=Versions(runtime=VERSION, neonize=package_version(), python=platform.python_version()),
-    )
-
-
-def stats_of(bot: "Bot") -> Stats:
-    """`GET /stats`."""
-    responder = bot.responder
-    return Stats(
-        bot_id=bot.environment.bot_id,
-        messages_received=responder.receiver.received,
-        messages_sent=bot.sender.sent,
-        send_failures=bot.sender.failed,
-        reconnects=bot.connection.reconnects,
-        messages_cached=len(responder.receiver.seen),
-        locks_held=len(responder.commands.locks),
-        commands_run=responder.commands.ran,
-        statuses_viewed=responder.auto_view.viewed,
-        rate_window=bot.sender.rate_window(),
     )

@@ -1,1 +1,1 @@
-"""How commands are found, guarded and run. The built-in ones are in `bot_runtime/commands/builtin`."""
+"""Finds, locks and runs commands. The built-in ones are in `bot_runtime/commands/builtin/`."""

@@ -1,4 +1,4 @@
-"""What a command is, and what it gets."""
+"""The types of commands."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from bot_runtime.whatsapp.messages import Incoming
 
 
 class CommandError(Exception):
-    """A command cannot do what was asked; the message is the answer."""
+    """A command failed; the message is its answer."""
 
 
 class Host(Protocol):
-    """What commands may ask of the bot."""
+    """What commands use of the bot."""
 
     @property
     def settings(self) -> RuntimeConfig:
-        """The present settings."""
+        """The current settings."""
 
     def health(self) -> Health:
-        """How the bot is."""
+        """The health report of the bot."""
 
-    def change_settings(self, **changes: Any) -> RuntimeConfig:
-        """Apply and keep new values of `RuntimeConfig`'s fields. Raises `CommandError` when one is not allowed."""
+    def change_settings(self, **values: Any) -> RuntimeConfig:
+        """Apply and store new values of fields of `RuntimeConfig`. Raises `CommandError` for an invalid value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Invocation:
 
     name: str
     args: str
-    """What follows the name, without blanks around it."""
+    """The text after the name, stripped."""
     message: Incoming
     by_owner: bool
     host: Host
@@ -40,12 +40,12 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """A command; `run` returns the answer, "" for none."""
+    """A command; `run` returns the answer, or "" for none."""
 
     name: str
     summary: str
     """One line for `help`."""
     run: Callable[[Invocation], Awaitable[str]]
     arguments: str = ""
-    """How its arguments look, for `help`."""
+    """The syntax of its arguments, for `help`."""
     owners_only: bool = False

@@ -1,4 +1,4 @@
-"""Commands made by operators: a text with placeholders, or a webhook that answers."""
+"""Commands defined by operators: a text with placeholders, or a webhook."""
 
 import re
 
@@ -13,23 +13,23 @@ MAX_ANSWER_BYTES = 65536
 _PLACEHOLDER = re.compile(r"\{(name|number|args|prefix|bot)\}")
 
 
-class _Answer(msgspec.Struct):
+class _WebhookAnswer(msgspec.Struct):
     text: str = ""
 
 
 def make_custom(custom: CustomCommand, bot_id: str, web: WebThreads) -> Command:
-    """The command as the runner wants it."""
+    """A command that the runner can run."""
 
     async def run(invocation: Invocation) -> str:
         if custom.webhook:
             return await ask_webhook(custom.webhook, invocation, bot_id, web)
         return fill(custom.response or "", invocation, bot_id)
 
-    return Command(name=custom.name, summary="made for this bot", run=run)
+    return Command(name=custom.name, summary="custom command", run=run)
 
 
 def fill(template: str, invocation: Invocation, bot_id: str) -> str:
-    """The template with its placeholders replaced, each once: what is put in is not looked at again."""
+    """The template with its placeholders replaced. Inserted values are not expanded again."""
     message, settings = invocation.message, invocation.host.settings
     values = {
         "name": message.push_name or message.sender_number or "",
@@ -42,7 +42,7 @@ def fill(template: str, invocation: Invocation, bot_id: str) -> str:
 
 
 async def ask_webhook(url: str, invocation: Invocation, bot_id: str, web: WebThreads) -> str:
-    """The answer of a webhook. Raises `CommandError` with a sentence for the chat."""
+    """The answer of a webhook. Raises `CommandError` with a message for the chat."""
     from bot_runtime.web.client import WebError, post_directly
 
     message = invocation.message
@@ -58,15 +58,15 @@ async def ask_webhook(url: str, invocation: Invocation, bot_id: str, web: WebThr
     )
     try:
         answer = await web.run(
-            WEBHOOK_SECONDS, post_directly, url, call, timeout=WEBHOOK_SECONDS, limit=MAX_ANSWER_BYTES
+            WEBHOOK_SECONDS, post_directly, url, call, timeout_seconds=WEBHOOK_SECONDS, limit=MAX_ANSWER_BYTES
         )
     except TimeoutError:
         raise CommandError(f"Sorry, {invocation.name} failed: the service did not answer in time.") from None
-    except WebError as error:
-        raise CommandError(f"Sorry, {invocation.name} failed: {error}.") from error
+    except WebError as exc:
+        raise CommandError(f"Sorry, {invocation.name} failed: {exc}.") from exc
     if answer.content_type != "application/json":
         return answer.body.decode(errors="replace").strip()
     try:
-        return msgspec.json.decode(answer.body, type=_Answer).text.strip()
-    except msgspec.MsgspecError as error:
-        raise CommandError(f"Sorry, {invocation.name} failed: its answer could not be understood.") from error
+        return msgspec.json.decode(answer.body, type=_WebhookAnswer).text.strip()
+    except msgspec.MsgspecError as exc:
+        raise CommandError(f"Sorry, {invocation.name} failed: the response of the service is invalid.") from exc

@@ -15,11 +15,11 @@ from bot_runtime.whatsapp.messages import Incoming, Kind
 log = logging.getLogger(__name__)
 
 CHATS = frozenset({"s.whatsapp.net", "lid", "g.us"})
-"""Where people talk to the bot; statuses and channels are read only."""
+"""Servers of chats in which commands work; statuses and channels are read only."""
 
 
 class CommandRunner:
-    """A handler of messages (see `receiver.py`). `ran` counts the commands."""
+    """A handler of messages (see `inbound/receiver.py`). `ran` counts the commands."""
 
     name = "command"
 
@@ -56,7 +56,7 @@ class CommandRunner:
         settings = self._host.settings
         name, args = split(message.text, settings.prefix)
         command = self._find(name, settings)
-        if command is None:  # it was taken away while the message waited
+        if command is None:  # removed while the message was queued
             return
         by_owner = is_owner(message, settings)
         invocation = Invocation(name, args, message, by_owner, self._host)
@@ -78,14 +78,14 @@ class CommandRunner:
 
     async def _run(self, command: Command, invocation: Invocation) -> str:
         if command.owners_only and not invocation.by_owner:
-            return f"Only an owner of this bot may use {invocation.host.settings.prefix}{command.name}."
+            return f"Only owners of this bot may use {invocation.host.settings.prefix}{command.name}."
         async with self.locks.hold(command.name):
             log.info("Acquired lock for command %s", command.name)
             try:
                 self.ran += 1
                 return await command.run(invocation)
-            except CommandError as error:
-                return str(error)
+            except CommandError as exc:
+                return str(exc)
             except Exception:
                 log.exception("command %s failed", command.name)
                 return f"Sorry, {invocation.host.settings.prefix}{command.name} failed."
@@ -101,7 +101,7 @@ class CommandRunner:
 
 
 def split(text: str, prefix: str) -> tuple[str, str]:
-    """The name of the command that a text calls, in small letters, and its arguments; ("", "") for none."""
+    """The command in a text, in lower case, and its arguments; ("", "") for none."""
     if not text.startswith(prefix):
         return "", ""
     words = text[len(prefix) :].split(maxsplit=1)

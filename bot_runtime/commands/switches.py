@@ -1,4 +1,4 @@
-"""Commands that show a setting and switch it on and off."""
+"""Commands that show a setting and switch it on or off."""
 
 from bot_runtime.commands.base import Command, CommandError, Invocation
 
@@ -6,7 +6,7 @@ _WORDS = {"on": True, "off": False}
 
 
 def switch(name: str, field: str, what: str) -> Command:
-    """A command for the boolean `field` of the settings; `what` says in a sentence what it does."""
+    """A command for the boolean `field` of the settings; `what` describes it in a sentence."""
 
     async def run(invocation: Invocation) -> str:
         if invocation.args:
@@ -17,8 +17,8 @@ def switch(name: str, field: str, what: str) -> Command:
 
 
 def on_or_off(text: str) -> bool:
-    """What a person wrote, as a boolean. Raises `CommandError`."""
+    """Parse "on" or "off". Raises `CommandError`."""
     value = _WORDS.get(text.lower())
     if value is None:
-        raise CommandError("Say on or off.")
+        raise CommandError("Expected on or off.")
     return value

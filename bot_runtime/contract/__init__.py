@@ -1,29 +1,28 @@
-"""The wire between a bot container and the orchestrator: the only module that both sides import.
+"""The protocol between a bot container and the orchestrator: the only package that both sides import.
 
-Everything here is data: the environment a container is started with, the exit codes it ends with, and the JSON bodies
-of its HTTP endpoint (port 8080, `Authorization: Bearer <token>` on every call but `GET /livez`). JSON is camelCase,
-timestamps are RFC 3339 in UTC. msgspec does the encoding because it validates, and weighs about 1 MB in a process of
-which there are hundreds.
+Everything here is data: the environment that a container is started with, its exit codes, and the JSON bodies of its
+HTTP endpoint (port 8080, `Authorization: Bearer <token>` on every call except `GET /livez`). JSON is camelCase,
+timestamps are RFC 3339 in UTC. msgspec encodes and validates; it takes about 1 MB in each of hundreds of processes.
 
-    GET  /livez                                   204 while the event loop turns
+    GET  /livez                                   204 while the event loop runs
     GET  /health                                  Health
     GET  /events?spool=&after=&limit=&wait=       EventPage
-    GET  /qr                                      Qr                     409 when none is shown
+    GET  /qr                                      Qr                     409 when there is none
     POST /pair-code          PairCodeRequest      PairCode               409 when the bot is not waiting for a phone
     PUT  /config             RuntimeConfig        RuntimeConfig
-    PUT  /secrets            Secrets              204                    kept in memory only
+    PUT  /secrets            Secrets              204                    held in memory only
     POST /messages           SendRequest          SendResult             409 when the bot is not online, 429 limited
     PUT  /uploads/{clientId} raw bytes            204                    the file of a media message, before sending it
-    GET  /media/{messageId}                       raw bytes              404 unknown here, 410 gone at WhatsApp
+    GET  /media/{messageId}                       raw bytes              404 unknown, 410 deleted by WhatsApp
     GET  /groups                                  list[Group]            409 when the bot is not online
-    GET  /groups/{id}                             Group                  404 when the account is not in it
-    POST /connection/reset                        Health                 a new connection, or a new QR when it expired
-    POST /logout                                  Health                 409 when no session is present
+    GET  /groups/{id}                             Group                  404 when the account is not a member
+    POST /connection/reset                        Health                 a new connection, or a new QR code
+    POST /logout                                  Health                 409 when there is no session
     GET  /stats                                   Stats
 
-Every error is an `Error` body: 400 malformed, 401 token, 404 unknown path, 408 the request did not arrive in time, 409
+Every error has an `Error` body: 400 malformed, 401 token, 404 unknown path, 408 the request did not arrive in time, 409
 wrong state, 413 too large, 429 too many messages (with `retryAfterMs`, and `Retry-After` in seconds), 502 WhatsApp
-refused, 504 WhatsApp did not answer, 507 the bot's volume is full.
+refused, 504 WhatsApp did not answer in time, 507 the volume of the bot is full.
 """
 
 from bot_runtime.contract.config import (

@@ -1,4 +1,4 @@
-"""What happened to a bot, numbered."""
+"""The numbered events of a bot."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +8,7 @@ from bot_runtime.contract.wire import Wire
 
 
 class EventType(StrEnum):
-    """The names under which things that happen to a bot are recorded."""
+    """The types of events."""
 
     CONNECTION_UPDATE = "connection-update"
     MESSAGE_UPSERT = "message-upsert"
@@ -24,7 +24,7 @@ class EventType(StrEnum):
     RECONNECT_FAILED = "reconnect-failed"
     HEALTH_CHECK_FAILED = "health-check-failed"
     SETTINGS_UPDATE = "settings-update"
-    """The bot's owner changed a setting by command: `{settings: {name: value}}`, to be kept in Postgres."""
+    """The owner of the bot changed a setting by command: `{settings: {name: value}}`, to be stored in Postgres."""
     # Written by the orchestrator, never by a runtime:
     PHASE_CHANGE = "phase-change"
     CONTAINER_START = "container-start"
@@ -33,7 +33,7 @@ class EventType(StrEnum):
 
 
 class Event(Wire, frozen=True):
-    """One numbered entry of a bot's history."""
+    """One numbered event."""
 
     seq: int
     type: EventType
@@ -44,12 +44,12 @@ class Event(Wire, frozen=True):
 class EventPage(Wire, frozen=True):
     """`GET /events`: events after the cursor, oldest first.
 
-    Asking with `after=N` and the spool's own id acknowledges all events up to N, which may then be forgotten. Another
-    spool id acknowledges nothing and starts at the oldest event kept. `wait` seconds hold the answer back until there
-    is at least one event.
+    A request with `after=N` and the id of the spool acknowledges all events up to N, which are then deleted. Another
+    spool id acknowledges nothing and starts at the oldest event. With `wait` the response is delayed up to that many
+    seconds until there is at least one event.
     """
 
     spool_id: str
     items: list[Event]
     next: int
-    """The `after` of the next call: the last `seq` in `items`, or the `after` that was asked with."""
+    """The `after` of the next request: the last `seq` in `items`, or the `after` of this request."""

@@ -7,19 +7,19 @@ from bot_runtime.contract.wire import Wire
 
 
 class ConnectionState(StrEnum):
-    """The state machine of one WhatsApp connection (`bot_runtime/whatsapp/state.py` holds the transitions)."""
+    """The states of a WhatsApp connection (the transitions are in `bot_runtime/whatsapp/state.py`)."""
 
     CONNECTING = "connecting"
     PAIRING = "pairing"
-    """A QR code, and on request a pairing code, waits for a phone."""
+    """Waiting for a phone, with a QR code and on request a pairing code."""
     PAIRING_EXPIRED = "pairing-expired"
-    """Nobody scanned in time. `POST /connection/reset` shows a new QR."""
+    """The QR code was not scanned in time. `POST /connection/reset` shows a new one."""
     ONLINE = "online"
     RECONNECTING = "reconnecting"
     DEAF = "deaf"
     """The socket is open but WhatsApp does not answer keep-alives."""
     CONFLICT = "conflict"
-    """Another client took this session over. Not retried by itself."""
+    """Another client is using this session. Not retried automatically."""
     LOGGED_OUT = "logged-out"
     BANNED = "banned"
     OUTDATED = "outdated"
@@ -29,7 +29,7 @@ class ConnectionState(StrEnum):
 
 
 class Fault(Wire, frozen=True):
-    """The last thing that went wrong with the connection."""
+    """The last fault of the connection."""
 
     code: str
     message: str
@@ -37,20 +37,20 @@ class Fault(Wire, frozen=True):
 
 
 class EventCursor(Wire, frozen=True):
-    """How far a bot's spool of events has come.
+    """The position of a bot's spool of events.
 
-    A spool numbers its events from 1 without gaps for as long as the volume lives; a new volume has a new `spool_id`.
+    A spool numbers its events from 1 without gaps as long as the volume exists; a new volume has a new `spool_id`.
     """
 
     spool_id: str
     last_seq: int
     acked_seq: int
     dropped: int = 0
-    """Events that were given up because the spool was full (nobody fetched them for very long)."""
+    """Events that were dropped because the spool was full (they were not fetched for a long time)."""
 
 
 class Versions(Wire, frozen=True):
-    """Versions of what runs in the container."""
+    """Versions of the software in the container."""
 
     runtime: str
     neonize: str
@@ -58,7 +58,7 @@ class Versions(Wire, frozen=True):
 
 
 class Health(Wire, frozen=True):
-    """`GET /health`: all that the orchestrator needs for probes and for `GET /api/bots/containers/health`."""
+    """`GET /health`: everything that probes and `GET /api/bots/containers/health` need."""
 
     bot_id: str
     server_name: str
@@ -72,15 +72,15 @@ class Health(Wire, frozen=True):
     """Digits only, once paired."""
     push_name: str | None
     last_heartbeat: datetime | None
-    """When the runtime last looked after its connection."""
+    """When the runtime last checked its connection."""
     last_activity: datetime | None
-    """When anything last arrived from WhatsApp."""
+    """When anything was last received from WhatsApp."""
     connection_attempts: int
     """Consecutive failed attempts; 0 while online."""
     last_error: Fault | None
     events: EventCursor
     event_history_size: int
-    """Events kept in memory, at most 100."""
+    """Events held in memory, at most 100."""
     creds_updated_at: datetime | None
     config_generation: int
     memory_bytes: int
@@ -89,15 +89,15 @@ class Health(Wire, frozen=True):
 
 
 class Qr(Wire, frozen=True):
-    """The code a phone has to scan."""
+    """A QR code to scan with the phone."""
 
     code: str
-    """Raw text to be drawn as a QR code."""
+    """The text to render as a QR code."""
     expires_at: datetime
 
 
 class PairCodeRequest(Wire, frozen=True):
-    """Ask for a code that is typed into the phone instead of scanning."""
+    """Requests a code to type into the phone instead of scanning."""
 
     phone_number: str
     """International form, digits only."""
@@ -107,7 +107,7 @@ class PairCode(Wire, frozen=True):
     """The code to type into the phone (Linked devices, Link with phone number)."""
 
     code: str
-    """Eight characters, as WhatsApp shows them: `ABCD-1234`."""
+    """Eight characters in WhatsApp's format: `ABCD-1234`."""
     expires_at: datetime
 
 
@@ -120,10 +120,10 @@ class Stats(Wire, frozen=True):
     send_failures: int
     reconnects: int
     messages_cached: int
-    """Ids held against duplicates."""
+    """Ids stored to detect duplicates."""
     locks_held: int
-    """Commands running now."""
+    """Commands that are running."""
     commands_run: int = 0
     statuses_viewed: int = 0
     rate_window: dict[str, int] = {}
-    """Messages sent to each recipient within the rate limit's window, recipients without any left out."""
+    """Messages sent to each recipient within the window of the rate limit, for recipients with at least one."""

@@ -1,4 +1,4 @@
-"""What a bot sends, and the groups it is in."""
+"""Messages to send, and groups."""
 
 from datetime import datetime
 from typing import Annotated
@@ -9,31 +9,31 @@ from bot_runtime.contract.wire import Wire
 
 
 class Text(Wire, frozen=True, tag_field="type", tag="text"):
-    """A text."""
+    """A text message."""
 
     text: Annotated[str, Meta(min_length=1, max_length=65536)]
 
 
 class Media(Wire, frozen=True):
-    """What all files have in common; their bytes are uploaded first (`PUT /uploads/{clientId}`)."""
+    """The base of all contents with a file, which is uploaded first (`PUT /uploads/{clientId}`)."""
 
     mimetype: Annotated[str, Meta(pattern=r"^[a-z0-9.+-]+/[A-Za-z0-9.+-]+(; ?codecs=[a-z0-9.]+)?$")]
 
 
 class Image(Media, frozen=True, tag_field="type", tag="image"):
-    """A picture (JPEG, PNG)."""
+    """An image (JPEG, PNG)."""
 
     caption: Annotated[str, Meta(max_length=4096)] = ""
 
 
 class Video(Media, frozen=True, tag_field="type", tag="video"):
-    """A film (MP4)."""
+    """A video (MP4)."""
 
     caption: Annotated[str, Meta(max_length=4096)] = ""
 
 
 class Audio(Media, frozen=True, tag_field="type", tag="audio"):
-    """A sound file, or a voice message (`audio/ogg; codecs=opus`)."""
+    """An audio file, or a voice message (`audio/ogg; codecs=opus`)."""
 
     voice: bool = False
 
@@ -50,7 +50,7 @@ class Sticker(Media, frozen=True, tag_field="type", tag="sticker"):
 
 
 class Location(Wire, frozen=True, tag_field="type", tag="location"):
-    """A place, in degrees."""
+    """A location, in degrees."""
 
     latitude: Annotated[float, Meta(ge=-90, le=90)]
     longitude: Annotated[float, Meta(ge=-180, le=180)]
@@ -66,16 +66,16 @@ class Contact(Wire, frozen=True, tag_field="type", tag="contact"):
 
 
 class Reaction(Wire, frozen=True, tag_field="type", tag="reaction"):
-    """A reaction to a message; an empty emoji takes it back."""
+    """A reaction to a message; an empty emoji removes it."""
 
     message_id: Annotated[str, Meta(min_length=1, max_length=128)]
     emoji: Annotated[str, Meta(max_length=16)]
     sender: str | None = None
-    """Who wrote the message, needed in groups; None: the chat's other side. `me` for the bot's own."""
+    """The author of the message, required in groups. None: the other side of the chat. `me`: the bot itself."""
 
 
 class Poll(Wire, frozen=True, tag_field="type", tag="poll"):
-    """A question with answers to choose from."""
+    """A poll: a question with options to choose from."""
 
     question: Annotated[str, Meta(min_length=1, max_length=255)]
     options: Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(min_length=2, max_length=12)]
@@ -84,24 +84,24 @@ class Poll(Wire, frozen=True, tag_field="type", tag="poll"):
 
 Content = Text | Image | Video | Audio | Document | Sticker | Location | Contact | Reaction | Poll
 FILES = (Image, Video, Audio, Document, Sticker)
-"""The contents whose bytes are uploaded first."""
+"""The contents with a file, which is uploaded first."""
 
 
 class Quote(Wire, frozen=True):
-    """The message that a message answers."""
+    """The message that a message quotes."""
 
     message_id: Annotated[str, Meta(min_length=1, max_length=128)]
     sender: str | None = None
-    """Who wrote it, needed in groups; None: the chat's other side. `me` for the bot's own."""
+    """Its author, required in groups. None: the other side of the chat. `me`: the bot itself."""
     text: Annotated[str, Meta(max_length=4096)] = ""
-    """What is shown of it; the bot fills it in when it still knows the message."""
+    """The quoted text; the bot fills it in if it has stored the message."""
 
 
 class SendRequest(Wire, frozen=True):
     """`POST /messages`: one message to one chat."""
 
     client_id: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,64}$")]
-    """Chosen by the caller; the same id is never sent twice. 1 to 64 of `A-Za-z0-9_-`."""
+    """Chosen by the caller; a message with the same id is never sent twice. 1 to 64 characters of `A-Za-z0-9_-`."""
     to: str
     """A phone number in international form, or a chat id (`…@s.whatsapp.net`, `…@c.us`, `…@lid`, `…@g.us`)."""
     content: Content
@@ -114,14 +114,14 @@ class SendResult(Wire, frozen=True):
     message_id: str
     timestamp: datetime
     repeated: bool
-    """True when `client_id` had been sent before and nothing was sent now."""
+    """True when `client_id` was sent before and nothing was sent now."""
     unconfirmed: bool = False
-    """True when the bot ended, or lost WhatsApp, between sending and WhatsApp's answer: the message has most probably
-    gone out under this id, and a `message-ack` for it proves it. It is never sent again."""
+    """True when the bot stopped, or lost the connection, after sending and before WhatsApp's answer: the message was
+    most probably sent with this id, and a `message-ack` for it proves that. It is never sent again."""
 
 
 class GroupMember(Wire, frozen=True):
-    """Somebody in a group."""
+    """A member of a group."""
 
     id: str
     """Chat id (`…@lid` or `…@s.whatsapp.net`)."""
@@ -130,7 +130,7 @@ class GroupMember(Wire, frozen=True):
 
 
 class Group(Wire, frozen=True):
-    """A group that the account is in. `group-update` events carry it as `{group: Group}`, or `{left: id}`."""
+    """A group of the account. `group-update` events have it as `{group: Group}`, or `{left: id}` after leaving."""
 
     id: str
     subject: str

@@ -1,4 +1,4 @@
-"""How a runtime is started and how it ends."""
+"""The environment variables, limits and exit codes of a runtime."""
 
 from enum import IntEnum, StrEnum
 
@@ -6,11 +6,11 @@ PORT = 8080
 BOT_ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,47}$"
 SERVER_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9-]{0,31}$"
 AUTH_ROOT = "/auth"
-"""Where the bot's volume is mounted. Files live in `/auth/{serverName}/bot_{botId}/`, directories are 0700."""
+"""The mount point of the volume. Files are in `/auth/{serverName}/bot_{botId}/`, directories have mode 0700."""
 
 MAX_BODY_BYTES = 1 << 20
 MAX_MEDIA_BYTES = 16 << 20
-"""What one media message may weigh, in either direction."""
+"""The maximum size of a file, in either direction."""
 MAX_EVENTS_PER_PAGE = 500
 MAX_WAIT_SECONDS = 60.0
 
@@ -22,18 +22,18 @@ class Env(StrEnum):
     SERVER_NAME = "BOTDOCK_SERVER_NAME"
     TOKEN = "BOTDOCK_TOKEN"
     CONFIG = "BOTDOCK_CONFIG"
-    """A `RuntimeConfig` in JSON for the first start; a configuration kept on the volume with a higher or equal
-    generation wins."""
+    """A `RuntimeConfig` in JSON for the first start; a stored configuration with the same or a higher generation takes
+    precedence."""
     LOG_LEVEL = "BOTDOCK_LOG_LEVEL"
     """debug, info (the default), warning or error."""
     AUTH_ROOT = "BOTDOCK_AUTH_ROOT"
-    """Where the volume is mounted when it is not `/auth` (a runtime outside a container)."""
+    """The mount point of the volume if it is not `/auth` (a runtime outside a container)."""
     PORT = "BOTDOCK_PORT"
-    """The port of the HTTP endpoint when it is not 8080; 0 takes a free one and logs it."""
+    """The port of the HTTP endpoint if it is not 8080; 0 selects a free port and logs it."""
 
 
 class ExitCode(IntEnum):
-    """What the exit of a runtime means. Anything else is a crash."""
+    """The exit codes of a runtime. Any other code is a crash."""
 
     STOPPED = 0
     INVALID_CONFIG = 64
@@ -41,6 +41,6 @@ class ExitCode(IntEnum):
     SESSION_IN_USE = 73
     """Another process holds `session.lock` on this volume."""
     RECONNECT_FAILED = 75
-    """WhatsApp could not be reached in `max_reconnect_attempts` tries."""
+    """WhatsApp could not be reached in `max_reconnect_attempts` attempts."""
     SESSION_UNREADABLE = 78
-    """The session file is corrupt or of an unknown version."""
+    """The session file is corrupt or has an unknown version."""

@@ -1,16 +1,16 @@
-"""The base of all bodies, and the body of errors."""
+"""The base class of all bodies, and the error body."""
 
 import msgspec
 
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Base of all bodies: immutable, camelCase on the wire, unknown fields ignored (either side may be newer)."""
+    """The base of all bodies: immutable, camelCase in JSON, unknown fields are ignored (either side may be newer)."""
 
 
 class Error(Wire, frozen=True):
-    """An error body: a stable `code` for programs and a sentence for people."""
+    """An error body: a stable `code` for programs and a `message` for people."""
 
     code: str
     message: str
     retry_after_ms: int | None = None
-    """With 429: when there is room again."""
+    """With 429: when the next message may be sent."""

@@ -1,1 +1,1 @@
-"""The HTTP endpoint of a bot container."""
+"""The HTTP endpoint of a bot container: server, routes, and what the calls do."""

@@ -1,7 +1,7 @@
 """A small HTTP/1.1 server: h11 reads and writes the protocol, asyncio the sockets.
 
-uvicorn would cost each of hundreds of bots 4 MiB and 50 ms of their start, for features this endpoint has no use for.
-Bodies are read when the application asks for them, so large ones pass through without being held in memory.
+uvicorn would cost each of hundreds of bots 4 MiB of memory and 50 ms at the start, for features that this endpoint does
+not use. Bodies are read when the application asks for them, so large ones are never held in memory as a whole.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ import h11
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
-"""How long a body that is read as a whole may take, and one piece of a body that is read in pieces."""
+"""The time limit of a body that is read as a whole, and of each piece of a body that is read in pieces."""
 BODY_SECONDS = 300.0
 IDLE_SECONDS = 120.0
 SEND_SECONDS = 30.0
-"""How long a client may take to receive one piece of an answer."""
+"""The time limit of a client for receiving one piece of a response."""
 MAX_CONNECTIONS = 64
 _READ_BYTES = 65536
 _LINGER_SECONDS = 2.0
 
 
 class RejectedError(Exception):
-    """A request that cannot be read to its end; answered with the status, then the connection is closed."""
+    """A request that cannot be read completely. It is answered with the status, then the connection is closed."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -36,43 +36,43 @@ class RejectedError(Exception):
 
 
 class Body(Protocol):
-    """The body of a request, to be read once. Both ways raise `RejectedError` when it does not arrive as it should."""
+    """The body of a request, which can be read once. Both methods raise `RejectedError`."""
 
     async def read(self, maximum: int) -> bytes:
-        """All of it; 413 when it is larger."""
+        """The whole body; 413 when it is larger than `maximum`."""
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """One piece after the other, as they come."""
+        """The pieces in the order they arrive."""
 
 
 class File(Protocol):
-    """A file to be answered with."""
+    """The file of a response."""
 
     size: int
 
     def read(self) -> bytes:
-        """The next bytes, none at the end."""
+        """The next bytes, empty at the end."""
 
     def close(self) -> None:
-        """Called once, whatever happened."""
+        """Always called exactly once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One request, as far as its head tells."""
+class HttpRequest:
+    """One request: its head, and the body to be read."""
 
     method: str
     path: str
     query: Mapping[str, str]
     authorization: bytes
     size: int | None
-    """The announced size of the body."""
+    """The `Content-Length`, if there is one."""
     body: Body
 
 
 @dataclass(frozen=True, slots=True)
-class Response:
-    """An answer: a body of JSON, or a file with the headers that describe it."""
+class HttpResponse:
+    """A response: a JSON body, or a file with the headers that describe it."""
 
     status: int
     body: bytes = b""
@@ -80,14 +80,14 @@ class Response:
     file: File | None = None
 
 
-Application = Callable[[Request], Awaitable[Response]]
+Application = Callable[[HttpRequest], Awaitable[HttpResponse]]
 
 
-class Server:
+class HttpServer:
     """Serves an application on a listening socket until `close`.
 
-    The socket itself stays open: after a restart in place its backlog still holds the clients that came meanwhile.
-    `reject` gives the body of the answer to a request that could not be read.
+    The socket itself stays open: after a restart in place its backlog still holds the clients that connected meanwhile.
+    `reject` returns the body of the response to a request that could not be read.
     """
 
     def __init__(self, application: Application, *, reject: Callable[[int], bytes]) -> None:
@@ -95,18 +95,18 @@ class Server:
         self._reject = reject
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._last_answers = False
+        self._last_responses = False
 
     async def start(self, listener: socket.socket) -> None:
-        """Begin to accept connections."""
+        """Start accepting connections."""
         self._server = await asyncio.start_server(self._accept, sock=listener.dup(), limit=_READ_BYTES)
 
     def announce_end(self) -> None:
-        """Tell clients with every further answer that their connection ends with it."""
-        self._last_answers = True
+        """Announce with every further response that its connection will be closed."""
+        self._last_responses = True
 
     def close(self) -> None:
-        """Stop accepting, and end the connections there are."""
+        """Stop accepting, and close all connections."""
         if self._server is not None:
             self._server.close()
         for task in self._connections:
@@ -119,31 +119,31 @@ class Server:
             return
         self._connections.add(task)
         try:
-            await self._serve(_Connection(reader, writer))
+            await self._serve(_HttpConnection(reader, writer))
         except (TimeoutError, ConnectionError, asyncio.CancelledError):
-            pass  # the client went away or fell silent, or the server is closing: either way this connection is over
+            pass  # the client is gone or silent, or the server is closing: the connection ends in any case
         finally:
             self._connections.discard(task)
             writer.close()
 
-    async def _serve(self, connection: "_Connection") -> None:
+    async def _serve(self, connection: "_HttpConnection") -> None:
         while True:
             try:
                 request = await connection.next_request()
                 if request is None:
                     return
                 response = await self._application(request)
-                close = self._last_answers or not connection.body_read
-            except RejectedError as rejected:
-                response, close = Response(rejected.status, self._reject(rejected.status)), True
+                close = self._last_responses or not connection.body_read
+            except RejectedError as exc:
+                response, close = HttpResponse(exc.status, self._reject(exc.status)), True
             await connection.write(response, close=close)
             if not connection.reusable():
                 await connection.linger()
                 return
 
 
-class _Connection:
-    """One client: requests in, responses out, one after the other. It is the body of the request being answered."""
+class _HttpConnection:
+    """One client: reads requests and writes responses, one after another. Also the body of the current request."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -152,10 +152,10 @@ class _Connection:
 
     @property
     def body_read(self) -> bool:
-        """Whether the request has arrived to its end."""
+        """Whether the request has arrived completely."""
         return self._h11.their_state is not h11.SEND_BODY
 
-    async def next_request(self) -> Request | None:
+    async def next_request(self) -> HttpRequest | None:
         """The head of the next request; None when the client has closed. Raises `RejectedError`."""
         async with asyncio.timeout(IDLE_SECONDS):
             head = await self._next_event()
@@ -165,8 +165,8 @@ class _Connection:
         headers = dict(head.headers)
         size = headers.get(b"content-length")
         if size in (None, b"0") and b"transfer-encoding" not in headers:
-            await self._next_event()  # a request without a body has come to its end
-        return Request(
+            await self._next_event()  # a request without a body is complete
+        return HttpRequest(
             method=head.method.decode("ascii"),
             path=path,
             query=dict(parse_qsl(query)),
@@ -212,21 +212,21 @@ class _Connection:
         while True:
             try:
                 event = self._h11.next_event()
-            except h11.RemoteProtocolError as error:
-                raise RejectedError(error.error_status_hint) from error
+            except h11.RemoteProtocolError as exc:
+                raise RejectedError(exc.error_status_hint) from exc
             if not isinstance(event, type) or event is h11.PAUSED:
                 return event
             self._h11.receive_data(await self._reader.read(_READ_BYTES))
 
-    async def write(self, response: Response, *, close: bool) -> None:
-        """Send an answer. A file that breaks off ends the connection, so that the client notices."""
+    async def write(self, response: HttpResponse, *, close: bool) -> None:
+        """Send a response. When a file fails midway the connection is closed, so that the client notices."""
         try:
             await self._write(response, close=close)
         finally:
             if response.file is not None:
                 response.file.close()
 
-    async def _write(self, response: Response, *, close: bool) -> None:
+    async def _write(self, response: HttpResponse, *, close: bool) -> None:
         size = response.file.size if response.file is not None else len(response.body)
         headers = [*response.headers]
         if response.status != 204:
@@ -244,14 +244,14 @@ class _Connection:
         await self._send(h11.EndOfMessage())
 
     def reusable(self) -> bool:
-        """Make ready for another request, if client and protocol allow one."""
+        """Prepare for another request, if client and protocol allow one."""
         if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
             return False
         self._h11.start_next_cycle()
         return True
 
     async def linger(self) -> None:
-        """Take what the client is still sending: closed at once, it would lose the answer together with the rest."""
+        """Read what the client is still sending: if closed at once, it could lose the response."""
         if self.body_read or self._h11.their_state is h11.ERROR:
             return
         self._writer.write_eof()
@@ -271,12 +271,12 @@ class _Connection:
 
 
 def listen(port: int) -> socket.socket:
-    """A listening socket on every address, IPv6 included where there is any."""
+    """A listening socket on every address, including IPv6 where available."""
     listener = socket.create_server(
         ("", port), family=socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET,
         dualstack_ipv6=socket.has_dualstack_ipv6(), backlog=64,
     )  # fmt: skip
     # Accepted connections inherit it. asyncio sets it only for sockets that name their protocol, which this one does
-    # not; without it every answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
+    # not; without it every response on a keep-alive connection waits 40 ms for the client's delayed acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

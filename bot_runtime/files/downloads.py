@@ -1,6 +1,6 @@
-"""The files of received messages: how to fetch them is kept on the volume, the files stay with WhatsApp.
+"""The files of received messages. References to them are stored on the volume, the files remain with WhatsApp.
 
-WhatsApp keeps files for about a month; a reference takes some 300 bytes, and the newest thousands are kept.
+WhatsApp stores files for about a month. A reference takes some 300 bytes, and the newest thousands are stored.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from bot_runtime.files.transfers import Transfers, TransferStoppedError
 from bot_runtime.whatsapp.messages import WhatsAppError
 from bot_runtime.whatsapp.outgoing import Transport
 
-KEPT_SECONDS = 30 * 86400.0
-KEPT_MESSAGES = 5000
+RETENTION_SECONDS = 30 * 86400.0
+MAX_REFERENCES = 5000
 MAX_REFERENCE_BYTES = 128 << 10
-"""A thumbnail may be in it; nobody needs a larger one."""
+"""A reference may include a thumbnail; larger references are not stored."""
 DOWNLOAD_SECONDS = 120.0
 _TIDY_EVERY = 100
 _READ_BYTES = 65536
@@ -31,7 +31,7 @@ _GONE = ("status code 403", "status code 404", "status code 410")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a received message says about its file; the size is the sender's word."""
+    """The file of a received message; the size is as the sender stated it."""
 
     mimetype: str
     size: int
@@ -40,15 +40,15 @@ class Reference:
 
 @dataclass(slots=True, kw_only=True)
 class _Fetch:
-    """A download, for everybody who wants this file now."""
+    """A download, shared by all current readers of the file."""
 
     task: asyncio.Task[int]
-    """Gives the descriptor of a file without a name."""
+    """Returns the descriptor of an unlinked file."""
     readers: int = 0
 
 
-class MediaFile:
-    """One reader of a fetched file; to be closed."""
+class DownloadedFile:
+    """One reader of a fetched file; must be closed."""
 
     def __init__(self, reference: Reference, descriptor: int, release: Callable[[], None]) -> None:
         self.mimetype = reference.mimetype
@@ -59,22 +59,22 @@ class MediaFile:
         self._at = 0
 
     def read(self) -> bytes:
-        """The next bytes, none at the end."""
+        """The next bytes, empty at the end."""
         data = os.pread(self._descriptor, _READ_BYTES, self._at)
         self._at += len(data)
         return data
 
     def close(self) -> None:
-        """Give the file up."""
+        """Release the file."""
         if self._release is not None:
             self._release()
             self._release = None
 
 
-class Media:
-    """Keeps references, and fetches files for as long as somebody reads them.
+class MediaDownloads:
+    """Stores references, and fetches files while somebody reads them.
 
-    `directory` takes files while they are read: without a name, so that nothing is left of them.
+    Files are stored in `directory` while they are read, unlinked so that nothing remains of them.
     """
 
     def __init__(
@@ -84,14 +84,14 @@ class Media:
         transport: Transport,
         transfers: Transfers,
         *,
-        timeout: float = DOWNLOAD_SECONDS,
+        timeout_seconds: float = DOWNLOAD_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._directory = directory
         self._transport = transport
         self._transfers = transfers
-        self._timeout = timeout
+        self._timeout_seconds = timeout_seconds
         self._now = now
         self._kept = 0
         self._fetches: dict[str, _Fetch] = {}
@@ -103,9 +103,9 @@ class Media:
         return bool(self._fetches)
 
     def keep(self, message_id: str, reference: bytes, *, mimetype: str, size: int, file_name: str | None) -> None:
-        """Remember how to fetch the file of a message: `reference` is the message in WhatsApp's own form.
+        """Store how to fetch the file of a message: `reference` is the serialised Message.
 
-        The first message of an id counts: nobody can put another file in its place.
+        The first message with an id counts: nobody can replace its file.
         """
         if len(reference) > MAX_REFERENCE_BYTES:
             return
@@ -119,20 +119,20 @@ class Media:
             self._tidy()
 
     def reference(self, message_id: str) -> Reference:
-        """What is known of a message's file. Raises `ApiError` 404 when nothing is."""
+        """The reference of the file of a message. Raises `ApiError` 404 when there is none."""
         row = self._store.execute(
             "SELECT mimetype, size, file_name FROM media WHERE message_id = ?", (message_id,)
         ).fetchone()
         if row is None:
-            raise ApiError(404, "unknown-media", "no message with a file and this id has arrived lately")
+            raise ApiError(404, "unknown-media", "no message with this id and a file was received in the last 30 days")
         mimetype, size, file_name = row
         safe = mimetype if _MIMETYPE.fullmatch(mimetype) else "application/octet-stream"
         return Reference(safe, size, file_name)
 
-    async def open(self, message_id: str) -> MediaFile:
-        """Fetch the file of a received message; it is fetched once for all who read it at the same time.
+    async def open(self, message_id: str) -> DownloadedFile:
+        """Fetch the file of a received message, once for all concurrent readers.
 
-        Raises `ApiError` 404, 410 when WhatsApp has thrown it away, 413, 502, 504, 507.
+        Raises `ApiError` 404, 410 when WhatsApp has deleted it, 413, 502, 504, 507.
         """
         reference = self.reference(message_id)
         if reference.size > MAX_MEDIA_BYTES:
@@ -149,24 +149,24 @@ class Media:
             self._tidy_fetch(message_id)
 
         try:
-            descriptor = await asyncio.wait_for(asyncio.shield(fetch.task), self._timeout)
-            return MediaFile(reference, descriptor, release)
-        except BaseException as error:
+            descriptor = await asyncio.wait_for(asyncio.shield(fetch.task), self._timeout_seconds)
+            return DownloadedFile(reference, descriptor, release)
+        except BaseException as exc:
             release()
-            if isinstance(error, TimeoutError):
+            if isinstance(exc, TimeoutError):
                 raise _late() from None
             raise
 
     async def _fetch(self, message_id: str, size: int) -> int:
         (message,) = self._store.execute("SELECT reference FROM media WHERE message_id = ?", (message_id,)).fetchone()
-        descriptor = _nameless_file(self._directory)
+        descriptor = _unlinked_file(self._directory)
         try:
             await self._transfers.run(size, lambda: self._transport.download(message, descriptor))
             if (fetched := os.fstat(descriptor).st_size) > MAX_MEDIA_BYTES:
                 raise _too_large(fetched)
-        except BaseException as error:
+        except BaseException as exc:
             os.close(descriptor)
-            raise _api_error(error) from error
+            raise _api_error(exc) from exc
         return descriptor
 
     def _tidy_fetch(self, message_id: str) -> None:
@@ -178,15 +178,15 @@ class Media:
             os.close(fetch.task.result())
 
     def _tidy(self) -> None:
-        self._store.execute("DELETE FROM media WHERE kept < ?", (self._now() - KEPT_SECONDS,))
+        self._store.execute("DELETE FROM media WHERE kept < ?", (self._now() - RETENTION_SECONDS,))
         self._store.execute(
             "DELETE FROM media WHERE kept < (SELECT kept FROM media ORDER BY kept DESC LIMIT 1 OFFSET ?)",
-            (KEPT_MESSAGES - 1,),
+            (MAX_REFERENCES - 1,),
         )
 
 
-def _nameless_file(directory: Path) -> int:
-    path = directory / f"{os.urandom(8).hex()}.part"  # what a crash right here leaves, the next start removes
+def _unlinked_file(directory: Path) -> int:
+    path = directory / f"{os.urandom(8).hex()}.part"  # if the process crashes here, the next start removes the file
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     path.unlink()
     return descriptor
@@ -194,11 +194,11 @@ def _nameless_file(directory: Path) -> int:
 
 def _api_error(error: BaseException) -> BaseException:
     if isinstance(error, OSError) and is_full(error):
-        return ApiError(507, "disk-full", "the bot's volume has no room for this file")
+        return ApiError(507, "disk-full", "the volume of the bot is full")
     if not isinstance(error, WhatsAppError):
         return error
     if isinstance(error, TransferStoppedError):
-        return _not_allowed("the file is larger than its message says") if error.too_large else _late()
+        return _not_allowed("the file is larger than its message states") if error.too_large else _late()
     if any(words in str(error) for words in _GONE):
         return ApiError(410, "media-gone", "WhatsApp no longer has this file")
     return ApiError(502, "download-failed", f"WhatsApp did not deliver the file: {error}")
@@ -209,8 +209,8 @@ def _too_large(size: int) -> ApiError:
 
 
 def _not_allowed(what: str) -> ApiError:
-    return ApiError(413, "too-large", f"{what}; at most {MAX_MEDIA_BYTES} bytes are fetched")
+    return ApiError(413, "too-large", f"{what}; the maximum is {MAX_MEDIA_BYTES} bytes")
 
 
 def _late() -> ApiError:
-    return ApiError(504, "timeout", "WhatsApp has not delivered the file in time; try again")
+    return ApiError(504, "timeout", "WhatsApp did not deliver the file in time; try again")

@@ -1,4 +1,4 @@
-"""How much memory this process uses."""
+"""The memory usage of this process."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def anonymous_memory() -> int:
-    """Bytes of resident memory that are backed by no file."""
+    """Resident memory that is not backed by a file, in bytes."""
     for line in _STATUS.read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024

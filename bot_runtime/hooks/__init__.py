@@ -1,1 +1,1 @@
-"""What a bot does about messages by itself, each a handler (see `inbound/receiver.py`) behind a setting."""
+"""Automatic reactions to messages, each a handler (see `inbound/receiver.py`) that a setting switches on."""

@@ -1,4 +1,4 @@
-"""How often a bot answers a chat by itself: two bots that answer everything would never come to an end."""
+"""Limits how often a bot answers a chat by itself: otherwise two bots could answer each other forever. Pure."""
 
 import time
 from collections import OrderedDict, deque
@@ -16,24 +16,24 @@ class _Chat:
 
 
 class AnswerLimit:
-    """Counts answers by chat within a sliding window, for the chats that were answered last."""
+    """Counts answers by chat within a sliding window, for the most recently answered chats."""
 
     def __init__(
-        self, *, window: float = WINDOW_SECONDS, chats: int = CHATS, clock: Callable[[], float] = time.monotonic
+        self, *, window_seconds: float = WINDOW_SECONDS, chats: int = CHATS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._window = window
-        self._most = chats
+        self._window_seconds = window_seconds
+        self._max_chats = chats
         self._clock = clock
         self._chats: OrderedDict[str, _Chat] = OrderedDict()
 
     def take(self, chat: str, limit: int) -> bool:
-        """Whether the chat may be answered once more; if so, that is counted."""
+        """Whether the chat may be answered once more; if so, the answer is counted."""
         now = self._clock()
         seen = self._chats.setdefault(chat, _Chat())
         self._chats.move_to_end(chat)
-        if len(self._chats) > self._most:
+        if len(self._chats) > self._max_chats:
             self._chats.popitem(last=False)
-        while seen.answered and seen.answered[0] <= now - self._window:
+        while seen.answered and seen.answered[0] <= now - self._window_seconds:
             seen.answered.popleft()
         if len(seen.answered) >= limit:
             return False
@@ -42,7 +42,7 @@ class AnswerLimit:
         return True
 
     def first_refusal(self, chat: str) -> bool:
-        """Whether this is the first answer that a chat does not get since its last one."""
+        """Whether this is the first refused answer since the last one that the chat received."""
         seen = self._chats.setdefault(chat, _Chat())
         first, seen.quiet = not seen.quiet, True
         return first

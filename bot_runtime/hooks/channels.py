@@ -1,4 +1,4 @@
-"""Reactions to the posts of channels that the account follows."""
+"""Reacts to posts of channels that the account follows."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ ALL = "*"
 
 
 class ChannelReactions:
-    """Reacts as the settings say; a rule for one channel goes before the one for all."""
+    """Reacts as configured; a rule for one channel takes precedence over the one for all."""
 
     name = "channel reaction"
 

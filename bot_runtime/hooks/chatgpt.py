@@ -1,7 +1,7 @@
-"""Answers by a language model, through any endpoint that speaks OpenAI's chat completions.
+"""Answers by a language model, through any endpoint that implements OpenAI's chat completions.
 
-The key is in memory only, and in nothing that is written: not on the volume, in no log, event or error. It goes to the
-one address that it came with, and to no other that somebody has set for a bot.
+The API key is only held in memory, and never written: not to the volume, a log, an event or an error. It is only sent
+to the base URL that it was configured with, never to another one that somebody has set for a bot.
 """
 
 import logging
@@ -23,29 +23,29 @@ log = logging.getLogger(__name__)
 CHATS_REMEMBERED = 200
 MAX_ANSWER_BYTES = 1 << 20
 MAX_PROMPT_CHARACTERS = 8000
-FAILED = "Sorry, I cannot answer just now. Please try again later."
+FAILED = "Sorry, I cannot answer right now. Please try again later."
 TIMED_OUT = "Sorry, that took too long. Please try again later."
 _NOTHING_TO_ANSWER = frozenset({"", FAILED, TIMED_OUT})
-"""Nothing at all, and what another bot says that cannot answer."""
+"""An empty message, and the apologies of other bots."""
 
 
 class _Said(msgspec.Struct):
     content: str | None = None
 
 
-class _Choice(msgspec.Struct):
+class _CompletionChoice(msgspec.Struct):
     message: _Said
 
 
 class _Completion(msgspec.Struct):
-    choices: list[_Choice]
+    choices: list[_CompletionChoice]
 
 
 class Conversations:
-    """What was said, by chat: the last messages of each, and the chats that spoke last."""
+    """The last messages of each chat, for the most recently active chats."""
 
     def __init__(self, *, chats: int = CHATS_REMEMBERED) -> None:
-        self._most = chats
+        self._max_chats = chats
         self._chats: OrderedDict[str, deque[dict[str, str]]] = OrderedDict()
 
     def of(self, chat: str, limit: int) -> list[dict[str, str]]:
@@ -54,18 +54,18 @@ class Conversations:
         return list(said)[-limit:] if limit else []
 
     def add(self, chat: str, *said: dict[str, str], limit: int) -> None:
-        """Remember what was said; no more than `limit` messages."""
+        """Add messages to a chat, of which the last `limit` are stored."""
         if not limit:
             self._chats.pop(chat, None)
             return
         self._chats[chat] = deque((*self._chats.get(chat, ()), *said), maxlen=limit)
         self._chats.move_to_end(chat)
-        if len(self._chats) > self._most:
+        if len(self._chats) > self._max_chats:
             self._chats.popitem(last=False)
 
 
 class LanguageModel:
-    """Answers texts in private chats, and in groups when the account is mentioned."""
+    """Answers texts in private chats, and in groups when the account is mentioned or quoted."""
 
     name = "chatgpt"
 
@@ -89,7 +89,7 @@ class LanguageModel:
         self._conversations = Conversations()
 
     def use_secrets(self, secrets: Secrets) -> None:
-        """The key from now on, and where it may go."""
+        """Use this key from now on, only for its own base URL."""
         self._secrets = secrets
 
     def wants(self, message: Incoming, *, fresh: bool) -> bool:
@@ -106,7 +106,7 @@ class LanguageModel:
         """Ask the model and answer."""
         typing, settings = self._settings().typing, self._settings().chatgpt
         chat = str(message.chat)
-        if not settings.enabled:  # it was switched off while the message waited
+        if not settings.enabled:  # switched off while the message was queued
             return
         if not self._limit.take(chat, settings.answers_per_chat):
             self._stay_quiet(chat, settings.answers_per_chat)
@@ -126,7 +126,9 @@ class LanguageModel:
 
     def _stay_quiet(self, chat: str, limit: int) -> None:
         if self._limit.first_refusal(chat):
-            message = f"{chat} got {limit} answers within {WINDOW_SECONDS / 60:g} minutes and gets no more for now"
+            message = (
+                f"{chat} received {limit} answers within {WINDOW_SECONDS / 60:g} minutes and is not answered for now"
+            )
             log.warning("chatgpt: %s", message)
             self._spool.append(EventType.ERROR, {"code": "chatgpt-limit", "message": message})
 
@@ -147,17 +149,17 @@ class LanguageModel:
                 url,
                 body,
                 key=self._key_for(settings.base_url),
-                timeout=settings.timeout_seconds,
+                timeout_seconds=settings.timeout_seconds,
                 limit=MAX_ANSWER_BYTES,
             )
             text = msgspec.json.decode(answer.body, type=_Completion).choices[0].message.content
         except TimeoutError:
             log.warning("the language model did not answer within %g s", settings.timeout_seconds)
             return TIMED_OUT
-        except WebError as error:
-            log.warning("the language model could not be asked: %s", error)
-            return TIMED_OUT if "in time" in str(error) else FAILED
+        except WebError as exc:
+            log.warning("the request to the language model failed: %s", exc)
+            return TIMED_OUT if "in time" in str(exc) else FAILED
         except (msgspec.MsgspecError, IndexError):
-            log.warning("the language model's answer could not be understood")
+            log.warning("the response of the language model is invalid")
             return FAILED
         return text.strip() if text and text.strip() else FAILED

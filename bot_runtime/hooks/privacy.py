@@ -1,11 +1,10 @@
-"""Deleted and view-once messages are shown to the owner."""
+"""Forwards deleted and view-once messages to the owner."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bot_runtime.contract import RuntimeConfig
-from bot_runtime.inbound.recent import Recent, Remembered
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Incoming, Kind
@@ -37,7 +36,7 @@ class _ShowsToOwner:
 
 
 class AntiDelete(_ShowsToOwner):
-    """Shows what a sender has deleted, if it is still remembered."""
+    """Shows messages that their sender has deleted, while they are stored. `find` looks one up by id and chat."""
 
     name = "anti-delete"
 
@@ -47,13 +46,13 @@ class AntiDelete(_ShowsToOwner):
         gestures: Gestures,
         reply: Reply,
         own_number: Callable[[], str | None],
-        recent: Recent,
+        find: Callable[[str, Address], Incoming | None],
     ) -> None:
         super().__init__(settings, gestures, reply, own_number)
-        self._recent = recent
+        self._find = find
 
     def details(self, message: Incoming) -> dict[str, Any]:
-        """For the event of a deletion: what was deleted, while the setting is on."""
+        """For the event of a deletion: the deleted message, while the setting is on."""
         if message.kind is not Kind.REVOKE or not self._settings().anti_delete:
             return {}
         deleted = self._deleted(message)
@@ -62,21 +61,21 @@ class AntiDelete(_ShowsToOwner):
         return {"original": {"kind": deleted.kind, "text": deleted.text, "sender": str(deleted.sender)}}
 
     def wants(self, message: Incoming, *, fresh: bool) -> bool:
-        """Also old ones: deletions that happened while the bot was away."""
+        """Also old ones: deletions that happened while the bot was offline."""
         return message.kind is Kind.REVOKE and not message.from_me and self._settings().anti_delete
 
     async def handle(self, message: Incoming) -> None:
-        """Tell the owner."""
+        """Send the deleted message to the owner."""
         deleted = self._deleted(message)
         if deleted is None or deleted.from_me:
             return
         who = _who(message)
-        whose = "a message" if deleted.sender == message.sender else f"a message of {_author(deleted)}"
+        whose = "a message" if deleted.sender == message.sender else f"a message from {_who(deleted)}"
         heading = f"{who} deleted {whose}{_where(message)} ({deleted.kind}, {deleted.timestamp:%Y-%m-%d %H:%M} UTC)"
-        await self._show(heading, deleted.text, deleted.file)
+        await self._show(heading, deleted.text, deleted.content.file)
 
-    def _deleted(self, message: Incoming) -> Remembered | None:
-        return self._recent.find(message.content.target, message.chat)
+    def _deleted(self, message: Incoming) -> Incoming | None:
+        return self._find(message.content.target, message.chat)
 
 
 class AntiViewOnce(_ShowsToOwner):
@@ -88,22 +87,15 @@ class AntiViewOnce(_ShowsToOwner):
         return message.content.view_once and not message.from_me and self._settings().anti_view_once
 
     async def handle(self, message: Incoming) -> None:
-        """Send it to the owner, too."""
+        """Forward it to the owner."""
         heading = f"{_who(message)} sent a view-once {message.kind}{_where(message)}"
         await self._show(heading, "", message.content.file)
 
 
 def _who(message: Incoming) -> str:
-    return _named(message.push_name, message.sender_number, message.sender)
-
-
-def _author(message: Remembered) -> str:
-    return _named(message.push_name, message.sender_number, message.sender)
-
-
-def _named(name: str, number: str | None, sender: Address) -> str:
-    known = f"+{number}" if number else str(sender)
-    return f"{name} ({known})" if name else known
+    """The sender, by name as far as it is known."""
+    known = f"+{message.sender_number}" if message.sender_number else str(message.sender)
+    return f"{message.push_name} ({known})" if message.push_name else known
 
 
 def _where(message: Incoming) -> str:

@@ -1,4 +1,4 @@
-"""Auto-view: statuses of contacts are marked as viewed, each once."""
+"""Auto-view: marks statuses of contacts as viewed, each once."""
 
 import asyncio
 import sqlite3
@@ -8,17 +8,17 @@ from bot_runtime.contract import RuntimeConfig
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.messages import Incoming, Kind
 
-KEPT = 5000
+CAPACITY = 5000
 _SLACK = 200
 _TABLE = "CREATE TABLE IF NOT EXISTS viewed (number INTEGER PRIMARY KEY, id TEXT UNIQUE)"
 
 
 class Viewed:
-    """The statuses that have been viewed, on the volume; the last `kept` of them."""
+    """The last `capacity` viewed statuses, stored on the volume."""
 
-    def __init__(self, store: sqlite3.Connection, *, kept: int = KEPT) -> None:
+    def __init__(self, store: sqlite3.Connection, *, capacity: int = CAPACITY) -> None:
         self._store = store
-        self._kept = kept
+        self._capacity = capacity
         store.execute(_TABLE)
         (self._count,) = store.execute("SELECT count(*) FROM viewed").fetchone()
 
@@ -26,18 +26,18 @@ class Viewed:
         return self._store.execute("SELECT 1 FROM viewed WHERE id = ?", (status_id,)).fetchone() is not None
 
     def add(self, status_id: str) -> None:
-        """Remember one."""
+        """Store one."""
         self._count += self._store.execute("INSERT OR IGNORE INTO viewed (id) VALUES (?)", (status_id,)).rowcount
-        if self._count >= self._kept + _SLACK:
+        if self._count >= self._capacity + _SLACK:
             self._store.execute(
                 "DELETE FROM viewed WHERE number <= (SELECT number FROM viewed ORDER BY number DESC LIMIT 1 OFFSET ?)",
-                (self._kept,),
+                (self._capacity,),
             )
-            self._count = self._kept
+            self._count = self._capacity
 
 
 class AutoView:
-    """Views statuses while the setting is on; `viewed` counts them."""
+    """Views statuses while the setting is on; `viewed` counts them, `memory` stores them."""
 
     name = "auto-view"
 

@@ -1,1 +1,1 @@
-"""What arrives from others: recorded once, then handled, chat by chat."""
+"""What arrives from WhatsApp: recorded exactly once, then handled, in order within a chat."""

@@ -1,7 +1,7 @@
-"""From the journal to what the bot remembers: each arrival once, at whatever moment the process dies.
+"""Records the arrivals of the journal, each exactly once, whenever the process is killed.
 
-What is recorded about an arrival and how far the journal has been read are one transaction. So after a SIGKILL either
-both are there or neither, and the next process goes on right behind what was recorded.
+The records of an arrival and the position in the journal are committed in one transaction. After a SIGKILL either both
+are stored or neither, and the next process continues right after the last recorded arrival.
 """
 
 import asyncio
@@ -14,23 +14,21 @@ from bot_runtime.storage.journal import Journal, Record, set_position
 from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import get_meta, set_meta, transaction
 from bot_runtime.whatsapp.inbox import read
-from bot_runtime.whatsapp.messages import Account, Arrival, Status
+from bot_runtime.whatsapp.messages import Account, Arrival, ConnectionReport
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 32
-"""Arrivals of one transaction; between two of them the loop turns."""
-
-
+"""Arrivals per transaction; the event loop runs between two of them."""
 TRIES = 3
 _TRIED = "arrivals_tried"
 
 
 class Arrivals:
-    """Reads the journal, and hands every arrival to `take` in order.
+    """Reads the journal, and passes every arrival to `take` in order.
 
-    What a process before this one left is read one by one: if it is what that process died of, nothing else goes with
-    it, and after `TRIES` processes it is left out.
+    Arrivals of an earlier process are read one by one, in case one of them is a poison message that crashed it: then no
+    other arrival is affected, and after `TRIES` crashed processes it is skipped.
     """
 
     def __init__(
@@ -49,19 +47,19 @@ class Arrivals:
         self._closed = False
 
     def take_in(self) -> None:
-        """Record what there is, the first of it now and the rest as the loop turns."""
+        """Record all arrivals in the journal: the first now, the rest in later turns of the event loop."""
         if not self._closed and self._take_some():
             asyncio.get_running_loop().call_soon(self.take_in)
 
     def take_all(self) -> None:
-        """Record all that there is and remove it from the volume: the session that it belongs to is gone."""
+        """Record all arrivals and remove them from the volume: their session is gone."""
         while self._take_some():
             pass
         self._journal.skip()
         self._take_some()
 
     def close(self) -> None:
-        """Leave what comes now to the next process."""
+        """Leave further arrivals to the next process."""
         self._closed = True
 
     def _take_some(self) -> bool:
@@ -72,16 +70,19 @@ class Arrivals:
         if records and self._starting:
             self._starting = False
             if self._tried() >= TRIES:
-                log.error("an arrival is left out: %d processes have died of it", TRIES)
-                self._spool.append(EventType.ERROR, {"code": "arrival-left-out", "message": "the bot died of it"})
+                log.error("skipping a poison message: it crashed %d processes", TRIES)
+                self._spool.append(
+                    EventType.ERROR,
+                    {"code": "poison-message", "message": f"an arrival was skipped: it crashed {TRIES} processes"},
+                )
                 records = []
         try:
             with transaction(self._store):
                 for record in records:
                     self._take_one(record)
                 set_position(self._store, position)
-        except sqlite3.OperationalError as error:  # a full disk: the connection must be looked after all the same
-            log.error("%d arrivals could not be recorded: %s", len(records), error)  # noqa: TRY400
+        except sqlite3.OperationalError as exc:  # a full disk: the connection must be kept running nevertheless
+            log.error("%d arrivals could not be recorded: %s", len(records), exc)  # noqa: TRY400
             self._spool.rolled_back()
         if position.file != self._position.file:
             self._journal.forget(position)
@@ -90,19 +91,19 @@ class Arrivals:
 
     def _take_one(self, record: Record) -> None:
         arrival = read(record.code, record.payload)
-        if arrival is None or isinstance(arrival, Status | Account):
+        if arrival is None or isinstance(arrival, ConnectionReport | Account):
             return
         try:
             self._take(arrival)
-        except Exception:  # one arrival that cannot be handled must not keep the others waiting for ever
-            log.exception("an arrival (%s) could not be taken in", type(arrival).__name__)
+        except Exception:  # one arrival that cannot be handled must not block the others
+            log.exception("an arrival (%s) could not be recorded", type(arrival).__name__)
 
     def _tried(self) -> int:
-        """How many processes have begun with this position before."""
+        """How many earlier processes started at this position."""
         *position, tried = map(int, str(get_meta(self._store, _TRIED) or "0 0 0").split())
         tried = tried if (*position,) == self._position else 0
         try:
             set_meta(self._store, _TRIED, f"{self._position.file} {self._position.offset} {tried + 1}")
-        except sqlite3.OperationalError as error:  # a full disk
-            log.warning("a try could not be counted: %s", error)
+        except sqlite3.OperationalError as exc:  # a full disk
+            log.warning("an attempt could not be counted: %s", exc)
         return tried

@@ -1,4 +1,4 @@
-"""The events that a change of the connection makes."""
+"""The events that describe a change of the connection. Pure."""
 
 from typing import Any
 
@@ -12,24 +12,24 @@ _SHOWN = {
     ConnectionState.RECONNECTING: "connecting",
 }
 
-Records = list[tuple[EventType, dict[str, Any]]]
+EventData = list[tuple[EventType, dict[str, Any]]]
 
 
-def state_records(state: ConnectionState, fault: Fault | None) -> Records:
-    """For a new state, and what went wrong if anything did."""
-    records: Records = []
+def state_events(state: ConnectionState, fault: Fault | None) -> EventData:
+    """For a new state, and the fault that led to it, if any."""
+    events: EventData = []
     data: dict[str, Any] = {"connection": _SHOWN.get(state, "close"), "state": state}
     if fault is not None:
         data["reason"] = fault.code
-        records.append((EventType.ERROR, {"code": fault.code, "message": fault.message}))
+        events.append((EventType.ERROR, {"code": fault.code, "message": fault.message}))
         if fault.code in UNHEALTHY:
-            records.append((EventType.HEALTH_CHECK_FAILED, {"code": fault.code, "message": fault.message}))
+            events.append((EventType.HEALTH_CHECK_FAILED, {"code": fault.code, "message": fault.message}))
     if state is not ConnectionState.PAIRING:  # each QR code is an event of its own
-        records.append((EventType.CONNECTION_UPDATE, data))
-    return records
+        events.append((EventType.CONNECTION_UPDATE, data))
+    return events
 
 
-def qr_records(qr: Qr) -> Records:
+def qr_events(qr: Qr) -> EventData:
     """For a new QR code."""
     shown = {"connection": "connecting", "state": ConnectionState.PAIRING, "qr": qr.code}
     return [(EventType.CONNECTION_UPDATE, shown), (EventType.QR, {"qr": qr.code, "expiresAt": qr.expires_at})]

@@ -1,12 +1,12 @@
-"""The data of the events that others cause, as the contract describes it."""
+"""The data of events that others cause, see `docs/commands.md`. Pure."""
 
 from typing import Any
 
-from bot_runtime.whatsapp.messages import Ack, Call, Incoming, Presence
+from bot_runtime.whatsapp.messages import Call, Incoming, Presence, ReceiptUpdate
 
 
 def message_data(message: Incoming, **more: Any) -> dict[str, Any]:
-    """`message-upsert`; `more` goes into the message."""
+    """`message-upsert`; `more` is added to the message."""
     record = {
         "id": message.id,
         "chat": str(message.chat),
@@ -24,9 +24,14 @@ def message_data(message: Incoming, **more: Any) -> dict[str, Any]:
     return {"messages": [record], "type": "notify"}
 
 
-def ack_data(ack: Ack) -> dict[str, Any]:
+def receipt_data(receipt: ReceiptUpdate) -> dict[str, Any]:
     """`message-ack`."""
-    return {"messageIds": list(ack.message_ids), "chat": str(ack.chat), "by": str(ack.by), "state": ack.state}
+    return {
+        "messageIds": list(receipt.message_ids),
+        "chat": str(receipt.chat),
+        "by": str(receipt.by),
+        "state": receipt.state,
+    }
 
 
 def presence_data(presence: Presence) -> dict[str, Any]:

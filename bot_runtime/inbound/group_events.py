@@ -1,8 +1,8 @@
-"""Tells of groups: all that the account is in after each connect, and each that changes, a while after it did."""
+"""Reports groups: all of the account after each connect, and each one shortly after it has changed."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from bot_runtime.contract import EventType
@@ -15,39 +15,47 @@ from bot_runtime.whatsapp.messages import GroupChange
 log = logging.getLogger(__name__)
 
 SETTLING_SECONDS = 0.2
-"""Changes come in bursts; the group is asked for once."""
+"""Changes come in bursts; the group is queried once."""
 
 
 class GroupEvents:
-    """Asks WhatsApp and records `group-update` events."""
+    """Queries WhatsApp and records `group-update` events. `own_addresses` returns those of the account."""
 
-    def __init__(self, groups: Groups, spool: Spool, *, settling: float = SETTLING_SECONDS) -> None:
+    def __init__(
+        self,
+        groups: Groups,
+        spool: Spool,
+        *,
+        own_addresses: Callable[[], frozenset[Address]],
+        settling_seconds: float = SETTLING_SECONDS,
+    ) -> None:
         self._groups = groups
         self._spool = spool
-        self._settling = settling
+        self._own_addresses = own_addresses
+        self._settling_seconds = settling_seconds
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connected(self) -> None:
-        """Tell of all groups."""
-        self._start("", self._tell_all())
+        """Report all groups."""
+        self._start("", self._report_all())
 
-    def changed(self, change: GroupChange, own: frozenset[Address]) -> None:
-        """Tell of one group; `own` are the account's own addresses."""
-        if change.deleted or own.intersection(change.left):
+    def changed(self, change: GroupChange) -> None:
+        """Report one group."""
+        if change.deleted or self._own_addresses().intersection(change.left):
             self._spool.append(EventType.GROUP_UPDATE, {"left": str(change.group)})
         elif str(change.group) not in self._asking:
-            self._start(str(change.group), self._tell(change.group))
+            self._start(str(change.group), self._report(change.group))
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel running queries."""
         for task in self._tasks:
             task.cancel()
 
-    def _start(self, key: str, telling: Coroutine[Any, Any, None]) -> None:
+    def _start(self, key: str, report: Coroutine[Any, Any, None]) -> None:
         if (before := self._asking.pop(key, None)) is not None:
             before.cancel()
-        task = self._asking[key] = asyncio.create_task(telling)
+        task = self._asking[key] = asyncio.create_task(report)
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._done(key, done))
 
@@ -56,26 +64,26 @@ class GroupEvents:
         if self._asking.get(key) is task:
             del self._asking[key]
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("telling of groups failed", exc_info=error)
+            log.error("a group could not be reported", exc_info=error)
 
-    async def _tell_all(self) -> None:
+    async def _report_all(self) -> None:
         try:
             groups = await self._groups.snapshot()
-        except ApiError as error:
-            log.warning("the groups are not known: %s", error)
+        except ApiError as exc:
+            log.warning("the groups could not be queried: %s", exc)
             return
         for group in groups:
             self._spool.append(EventType.GROUP_UPDATE, event_data(group))
 
-    async def _tell(self, address: Address) -> None:
-        await asyncio.sleep(self._settling)
-        del self._asking[str(address)]  # a change from now on is asked for anew
+    async def _report(self, address: Address) -> None:
+        await asyncio.sleep(self._settling_seconds)
+        del self._asking[str(address)]  # a change from now on starts another query
         try:
             group = await self._groups.info(address)
-        except ApiError as error:
-            if error.status == 404:
+        except ApiError as exc:
+            if exc.status == 404:
                 self._spool.append(EventType.GROUP_UPDATE, {"left": str(address)})
             else:
-                log.warning("the group %s is not known: %s", address, error)
+                log.warning("the group %s could not be queried: %s", address, exc)
             return
         self._spool.append(EventType.GROUP_UPDATE, event_data(group))

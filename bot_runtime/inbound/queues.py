@@ -1,8 +1,8 @@
-"""Work on messages: in order within a chat, side by side across chats.
+"""Work on messages: sequential within a chat, concurrent across chats.
 
-A chat has a queue only while there is work for it. At most `workers` chats are worked on at the same moment; the others
-wait their turn, one piece of work each, so a chat with much to do does not keep the rest waiting. Nothing raised by a
-piece of work reaches anybody else. All methods belong to the event loop's thread.
+A chat has a queue only while there is work for it. At most `workers` chats are served at the same time. The others take
+turns, one item each, so that a busy chat does not block the rest. An exception in one item affects no other. All
+methods must be called on the thread of the event loop.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ Work = Callable[[], Awaitable[None]]
 
 
 class ChatQueues:
-    """Queues of work by chat; `capacity` pieces wait at most, over all chats. With `held` all wait for `release`."""
+    """Queues of work by chat; at most `capacity` items wait, over all chats. With `held` all wait for `release`."""
 
     def __init__(self, *, workers: int = WORKERS, capacity: int = CAPACITY, held: bool = False) -> None:
         self._held = held
@@ -31,7 +31,7 @@ class ChatQueues:
         self._waiting = 0
 
     def put(self, chat: str, work: Work) -> bool:
-        """Do `work` after what was put in for `chat` before; False when there is too much to do already."""
+        """Add `work` to the queue of `chat`; False when the queues are full."""
         if self._waiting >= self._capacity:
             return False
         self._waiting += 1
@@ -45,7 +45,7 @@ class ChatQueues:
         return True
 
     def release(self) -> None:
-        """Begin with what waits."""
+        """Start the waiting work."""
         if self._held:
             self._held = False
             for _ in range(len(self._ready)):
@@ -53,11 +53,11 @@ class ChatQueues:
 
     @property
     def chats(self) -> int:
-        """How many chats there is work for."""
+        """How many chats have work."""
         return len(self._queues)
 
     def close(self) -> None:
-        """Give up what is under way and what waits."""
+        """Cancel running and waiting work."""
         for task in self._tasks:
             task.cancel()
         self._queues.clear()

@@ -1,6 +1,7 @@
-"""The pipeline of one bot: receive, take out duplicates, record, then commands and hooks.
+"""The pipeline of received messages: drop duplicates, record, then run commands and hooks.
 
-Recording happens at once and in order of arrival. Commands and hooks run after it, in a queue per chat (`queues.py`).
+Recording happens immediately and in order of arrival. Commands and hooks run afterwards, in a queue per chat
+(`queues.py`).
 """
 
 import logging
@@ -11,22 +12,22 @@ from functools import partial
 from typing import Any, Protocol
 
 from bot_runtime.contract import EventType
-from bot_runtime.inbound.event_data import ack_data, call_data, message_data, presence_data
+from bot_runtime.inbound.event_data import call_data, message_data, presence_data, receipt_data
 from bot_runtime.inbound.queues import ChatQueues
 from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.seen import Seen
 from bot_runtime.storage.spool import Spool
-from bot_runtime.whatsapp.messages import Ack, Arrival, Call, GroupChange, Incoming, Presence
+from bot_runtime.whatsapp.messages import Arrival, Call, GroupChange, Incoming, Presence, ReceiptUpdate
 
 log = logging.getLogger(__name__)
 
 MAX_AGE = timedelta(minutes=10)
-"""Older messages are recorded but nothing is done about them: nobody waits for the answer any more."""
+"""Older messages are recorded but not answered: nobody waits for the answer any more."""
 _CLOCK_SLACK = timedelta(seconds=5)
 
 
 class KeepMedia(Protocol):
-    """Remembers how to fetch the file of a message: `Media.keep`."""
+    """Stores how to fetch the file of a message: `MediaDownloads.keep`."""
 
     def __call__(
         self, message_id: str, reference: bytes, *, mimetype: str, size: int, file_name: str | None
@@ -34,19 +35,19 @@ class KeepMedia(Protocol):
 
 
 class Handler(Protocol):
-    """Something that is done about messages."""
+    """A command runner or hook: something that reacts to messages."""
 
     name: str
 
     def wants(self, message: Incoming, *, fresh: bool) -> bool:
-        """Whether to handle this message; must be quick. `fresh` is False for what waited too long."""
+        """Whether to handle this message; must be fast. `fresh` is False for messages that are too old to answer."""
 
     async def handle(self, message: Incoming) -> None:
-        """Do it; what is raised is recorded and otherwise ignored."""
+        """Handle the message. Exceptions are recorded as events and otherwise ignored."""
 
 
 class Receiver:
-    """Takes what arrives; `received` counts messages."""
+    """Records arrivals and dispatches messages to `handlers`; `received` counts messages."""
 
     def __init__(
         self,
@@ -77,12 +78,12 @@ class Receiver:
         self.received = 0
 
     def take(self, arrival: Arrival) -> None:
-        """Record what arrived, and start what is to be done about it."""
+        """Record an arrival, and queue its handlers."""
         match arrival:
             case Incoming():
                 self._message(arrival)
-            case Ack():
-                self._spool.append(EventType.MESSAGE_ACK, ack_data(arrival))
+            case ReceiptUpdate():
+                self._spool.append(EventType.MESSAGE_ACK, receipt_data(arrival))
             case Presence():
                 self._spool.append(EventType.PRESENCE_UPDATE, presence_data(arrival))
             case Call():
@@ -91,16 +92,16 @@ class Receiver:
                 self._group_changed(arrival)
 
     def connected(self) -> None:
-        """Begin with what is to be done about messages: before the first connection nothing can be."""
+        """Start the handlers: before the first connection none of them could send."""
         self._queues.release()
 
     @property
     def busy(self) -> bool:
-        """Whether anything is being done about a message."""
+        """Whether any message is being handled."""
         return self._queues.chats > 0
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the handlers."""
         self._queues.close()
 
     def _message(self, message: Incoming) -> None:
@@ -113,15 +114,18 @@ class Receiver:
         fresh = self._is_fresh(message)
         handlers = [handler for handler in self._handlers if handler.wants(message, fresh=fresh)]
         if handlers and not self._queues.put(str(message.chat), partial(self._handle, message, handlers)):
-            log.warning("message %s is recorded but not handled: too many wait", message.id)
-            self._spool.append(EventType.ERROR, {"code": "overloaded", "message": f"{message.id} was not handled"})
+            log.warning("message %s is recorded but not handled: the queues are full", message.id)
+            self._spool.append(
+                EventType.ERROR,
+                {"code": "overloaded", "message": f"message {message.id} was not handled: the queues are full"},
+            )
 
     def _remember(self, message: Incoming) -> bool:
         try:
             self._keep_file(message)
             return self._recent.remember(message, with_file=self._keep_files())
-        except sqlite3.OperationalError as error:  # a full disk: the message counts all the same
-            log.warning("message %s will not be remembered: %s", message.id, error)
+        except sqlite3.OperationalError as exc:  # a full disk: the message is recorded and handled nevertheless
+            log.warning("message %s could not be stored: %s", message.id, exc)
             return True
 
     def _keep_file(self, message: Incoming) -> None:
@@ -146,7 +150,7 @@ class Receiver:
         for handler in handlers:
             try:
                 await handler.handle(message)
-            except Exception as error:
+            except Exception as exc:
                 log.exception("%s failed on message %s", handler.name, message.id)
-                text = f"{handler.name} failed: {type(error).__name__}"
+                text = f"{handler.name} failed: {type(exc).__name__}"
                 self._spool.append(EventType.ERROR, {"code": "handler-failed", "message": text})

@@ -1,20 +1,19 @@
-"""The last messages, kept on the volume: to show one that was deleted, or to quote it.
+"""The latest messages, stored on the volume to show deleted ones and to quote.
 
-All methods belong to the event loop's thread.
+All methods must be called on the thread of the event loop.
 """
 
 import sqlite3
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bot_runtime.whatsapp.jid import Address, read_address
-from bot_runtime.whatsapp.messages import Incoming, Kind
+from bot_runtime.whatsapp.messages import Content, Incoming, Kind
 
 CAPACITY = 2000
 MAX_FILE_BYTES = 65536
-"""What describes a file (its keys, its preview) may take; the file itself is not kept."""
+"""Maximum size of what describes a file (its keys, its preview); the file itself is not stored."""
 _SLACK = 200
-"""Old messages go this many at a time, which costs less than one by one."""
+"""Old messages are deleted in batches of this size, which is cheaper than one by one."""
 _TABLE = """
 CREATE TABLE IF NOT EXISTS recent (number INTEGER PRIMARY KEY, chat TEXT, id TEXT, sender TEXT,
     sender_number TEXT, push_name TEXT, from_me INTEGER, kind TEXT, text TEXT, file BLOB, timestamp TEXT,
@@ -23,35 +22,19 @@ CREATE TABLE IF NOT EXISTS recent (number INTEGER PRIMARY KEY, chat TEXT, id TEX
 _COLUMNS = "chat, id, sender, sender_number, push_name, from_me, kind, text, file, timestamp"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remembered:
-    """A message as it is remembered; `file` is its WhatsApp form when it carries a file."""
-
-    chat: Address
-    id: str
-    sender: Address
-    sender_number: str | None
-    push_name: str
-    from_me: bool
-    kind: Kind
-    text: str
-    file: bytes
-    timestamp: datetime
-
-
 class Recent:
-    """Remembers the last `capacity` messages of all chats."""
+    """Stores the last `capacity` messages of all chats."""
 
     def __init__(self, store: sqlite3.Connection, *, capacity: int = CAPACITY) -> None:
         self._store = store
         self._capacity = capacity
         store.execute(_TABLE)
-        (self._kept,) = store.execute("SELECT count(*) FROM recent").fetchone()
+        (self._count,) = store.execute("SELECT count(*) FROM recent").fetchone()
 
     def remember(self, message: Incoming, *, with_file: bool) -> bool:
-        """Keep a message, the oldest ones go when there are too many; False when it is here already.
+        """Store a message and delete the oldest beyond the capacity; False when it is stored already.
 
-        `with_file` keeps what it takes to show its file again, too.
+        `with_file` also stores what forwarding its file requires.
         """
         content = message.content
         file = content.file if with_file and len(content.file) <= MAX_FILE_BYTES else b""
@@ -63,17 +46,20 @@ class Recent:
             f"INSERT OR IGNORE INTO recent ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - constant
             row,
         ).rowcount
-        self._kept += added
-        if self._kept >= self._capacity + _SLACK:
+        self._count += added
+        if self._count >= self._capacity + _SLACK:
             self._store.execute(
                 "DELETE FROM recent WHERE number <= (SELECT number FROM recent ORDER BY number DESC LIMIT 1 OFFSET ?)",
                 (self._capacity,),
             )
-            self._kept = self._capacity
+            self._count = self._capacity
         return added == 1
 
-    def find(self, message_id: str, chat: Address | None = None) -> Remembered | None:
-        """The message with this id, in `chat` or in any; None when it is unknown or too old."""
+    def find(self, message_id: str, chat: Address | None = None) -> Incoming | None:
+        """The message with this id, in `chat` or in any chat; None when it is unknown or too old.
+
+        Only the kind, the text and the file of its content are stored.
+        """
         row = self._store.execute(
             f"SELECT {_COLUMNS} FROM recent WHERE id = ? AND (? IS NULL OR chat = ?) ORDER BY number DESC LIMIT 1",  # noqa: S608 - constant
             (message_id, chat and str(chat), chat and str(chat)),
@@ -81,15 +67,20 @@ class Recent:
         if row is None:
             return None
         in_chat, found, sender, number, push_name, from_me, kind, text, file, timestamp = row
-        return Remembered(
-            chat=read_address(in_chat),
+        address = read_address(in_chat)
+        return Incoming(
             id=found,
+            chat=address,
             sender=read_address(sender),
             sender_number=number,
-            push_name=push_name,
             from_me=bool(from_me),
-            kind=Kind(kind),
-            text=text,
-            file=file,
+            is_group=address.is_group,
             timestamp=datetime.fromisoformat(timestamp),
+            push_name=push_name,
+            content=Content(kind=Kind(kind), text=text, file=file),
         )
+
+    def text_of(self, message_id: str) -> str:
+        """The text of the message with this id, "" when it is unknown."""
+        message = self.find(message_id)
+        return message.text if message else ""

@@ -1,4 +1,4 @@
-"""Puts together what a bot does about messages: the pipeline, the commands and the hooks."""
+"""Assembles how a bot reacts to messages: the pipeline, the commands and the hooks."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from bot_runtime.hooks.statuses import AutoView, Viewed
 from bot_runtime.inbound.queues import ChatQueues
 from bot_runtime.inbound.receiver import KeepMedia, Receiver
 from bot_runtime.inbound.recent import Recent
-from bot_runtime.inbound.replies import Answers, Reply
+from bot_runtime.inbound.replies import Replies, Reply
 from bot_runtime.polls import Votes
 from bot_runtime.storage.config import ConfigFile, differences, overlay
 from bot_runtime.storage.spool import Spool
@@ -36,7 +36,7 @@ _PAIRED_AT = "paired_at"
 
 
 class Responder:
-    """All that is done about what others do. `receiver` takes it in; the other parts tell what became of it."""
+    """Everything that happens with arrivals. `receiver` records them; the other parts count what they did."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Responder:
         config: ConfigFile,
         store: sqlite3.Connection,
         spool: Spool,
+        recent: Recent,
         gestures: Gestures,
         votes: Votes,
         reply: Reply,
@@ -57,35 +58,34 @@ class Responder:
         self._store = store
         self._spool = spool
         self._gestures = gestures
-        self._answers = Answers(reply, spool)
+        self._replies = Replies(reply, spool)
         self._account = account
         self._announced = False
         self.health = health
         kept = get_meta(store, _PAIRED_AT)
         self._since = datetime.fromtimestamp(float(kept), UTC) if kept else None
-        self.recent = Recent(store)
         self.model = LanguageModel(
             self._settings,
-            self._answers.send,
+            self._replies.send,
             self._show_typing,
             self._is_mentioned,
             WebThreads(_WEB_THREADS),
             spool,
         )
         self.auto_view = AutoView(self._settings, gestures, Viewed(store))
-        anti_delete = AntiDelete(self._settings, gestures, self._answers.send, self._own_number, self.recent)
-        anti_view_once = AntiViewOnce(self._settings, gestures, self._answers.send, self._own_number)
+        anti_delete = AntiDelete(self._settings, gestures, self._replies.send, self._own_number, recent.find)
+        anti_view_once = AntiViewOnce(self._settings, gestures, self._replies.send, self._own_number)
         self.commands = CommandRunner(
             self,
             bot_id=bot_id,
-            reply=self._answers.send,
+            reply=self._replies.send,
             show_typing=self._show_typing,
             cached=lambda: len(self.receiver.seen),
             web=WebThreads(_WEB_THREADS),
         )
         self.receiver = Receiver(
             spool,
-            self.recent,
+            recent,
             (
                 self.commands,
                 self.model,
@@ -104,24 +104,24 @@ class Responder:
 
     @property
     def settings(self) -> RuntimeConfig:
-        """The present settings."""
+        """The current settings."""
         return self._config.current
 
-    def change_settings(self, **changes: Any) -> RuntimeConfig:
-        """Apply and keep new values, and tell of them. Raises `CommandError` when one is not allowed."""
+    def change_settings(self, **values: Any) -> RuntimeConfig:
+        """Apply, store and report new values. Raises `CommandError` for an invalid value."""
         before = msgspec.to_builtins(self._config.current)
         try:
-            changed = self._config.change(**changes)
-        except msgspec.ValidationError as error:
-            raise CommandError(f"That is not possible: {error}") from error
-        except OSError as error:
-            raise CommandError("That could not be kept: the volume cannot be written.") from error
-        if told := differences(before, msgspec.to_builtins(changed)):
-            self._spool.append(EventType.SETTINGS_UPDATE, {"settings": told})
+            changed = self._config.change(**values)
+        except msgspec.ValidationError as exc:
+            raise CommandError(f"That is not possible: {exc}") from exc
+        except OSError as exc:
+            raise CommandError("The setting could not be stored: the volume is not writable.") from exc
+        if changes := differences(before, msgspec.to_builtins(changed)):
+            self._spool.append(EventType.SETTINGS_UPDATE, {"settings": changes})
         return changed
 
     def configure(self, config: RuntimeConfig) -> RuntimeConfig:
-        """Take over a configuration from outside, without undoing what the owner has changed since it was made.
+        """Apply a configuration from the orchestrator without undoing later changes by the owner.
 
         Raises `StaleConfigError`.
         """
@@ -133,36 +133,36 @@ class Responder:
         return self._config.replace(config)
 
     def use_secrets(self, secrets: Secrets) -> None:
-        """Take over what must not be written down."""
+        """Use these secrets from now on. They are never written to disk."""
         self.model.use_secrets(secrets)
 
     def paired(self) -> None:
-        """A phone has been paired just now: what was written before is not for this bot."""
+        """A phone has just been paired: messages sent before are not for this bot."""
         self._since = datetime.now(UTC)
         try:
             set_meta(self._store, _PAIRED_AT, str(self._since.timestamp()))
-        except sqlite3.OperationalError as error:  # a full disk: old messages have no other way here than after pairing
-            log.warning("the time of the pairing could not be kept: %s", error)
+        except sqlite3.OperationalError as exc:  # a full disk: old messages arrive only right after pairing
+            log.warning("the time of the pairing could not be stored: %s", exc)
 
     def connected(self) -> None:
-        """There is a new connection."""
+        """A new connection is online."""
         self._announced = False
-        self._answers.connected()
+        self._replies.connected()
         self.receiver.connected()
 
     async def announce(self) -> None:
-        """Tell WhatsApp that the account is there, once per connection; for each heartbeat."""
+        """Announce the account as available, once per connection. Called with every heartbeat."""
         if self._announced:
             return
         try:
             await asyncio.to_thread(self._gestures.announce)
-        except WhatsAppError as error:  # the account's name comes a while after the pairing
-            log.debug("the account is not announced yet: %s", error)
+        except WhatsAppError as exc:  # the name of the account arrives some time after pairing
+            log.debug("the account is not announced yet: %s", exc)
             return
         self._announced = True
 
     def close(self) -> None:
-        """Give up what is under way."""
+        """Cancel the handlers."""
         self.receiver.close()
 
     def _settings(self) -> RuntimeConfig:
@@ -183,5 +183,5 @@ class Responder:
     async def _show_typing(self, chat: Address, on: bool) -> None:
         try:
             await asyncio.to_thread(self._gestures.show_typing, chat, on)
-        except WhatsAppError as error:
-            log.info("typing could not be shown: %s", error)
+        except WhatsAppError as exc:
+            log.info("typing could not be shown: %s", exc)

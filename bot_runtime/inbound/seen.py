@@ -1,4 +1,4 @@
-"""Which messages have been seen a moment ago: WhatsApp may deliver one twice."""
+"""Recently seen messages: WhatsApp may deliver one twice. Pure."""
 
 import time
 from collections import OrderedDict
@@ -9,18 +9,18 @@ CAPACITY = 20_000
 
 
 class Seen:
-    """Remembers keys for `ttl` seconds, at most `capacity` of them."""
+    """Stores keys for `ttl_seconds`, at most `capacity` of them."""
 
     def __init__(
-        self, *, ttl: float = TTL_SECONDS, capacity: int = CAPACITY, clock: Callable[[], float] = time.monotonic
+        self, *, ttl_seconds: float = TTL_SECONDS, capacity: int = CAPACITY, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._ttl = ttl
+        self._ttl_seconds = ttl_seconds
         self._capacity = capacity
         self._clock = clock
         self._keys: OrderedDict[str, float] = OrderedDict()
 
     def first(self, key: str) -> bool:
-        """Whether this key has not been seen within the time; from now on it has."""
+        """Whether this key is new; it is stored from now on."""
         now = self._clock()
         self._forget(now)
         if key in self._keys:
@@ -37,6 +37,6 @@ class Seen:
     def _forget(self, now: float) -> None:
         while self._keys:
             key, since = next(iter(self._keys.items()))
-            if now - since < self._ttl:
+            if now - since < self._ttl_seconds:
                 return
             del self._keys[key]

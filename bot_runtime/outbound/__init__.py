@@ -1,1 +1,1 @@
-"""Sending: recipients, rate limit, and the log that makes each send happen at most once."""
+"""Sending: recipients, rate limit, and the log by which each message is sent at most once."""

@@ -1,1 +1,1 @@
-"""What a bot stores on its volume: session directory, configuration, event spool, journal of arrivals."""
+"""What a bot stores on its volume: session directory, configuration, spool of events, journal of arrivals."""

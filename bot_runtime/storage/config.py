@@ -1,4 +1,4 @@
-"""The bot's configuration: kept on the volume, so that a restart needs nobody."""
+"""The configuration of the bot, stored on the volume so that a restart does not depend on the orchestrator."""
 
 import asyncio
 import logging
@@ -15,26 +15,26 @@ log = logging.getLogger(__name__)
 
 
 class StaleConfigError(Exception):
-    """The configuration offered is older than the present one."""
+    """The new configuration is older than the current one."""
 
 
 class ConfigFile:
-    """The present configuration and its copy on the volume.
+    """The current configuration and its copy on the volume.
 
-    At the start the kept copy wins over `initial` when its generation is higher or the same. `changed` is set with
-    every new one; who waits for it clears it.
+    At the start the stored copy takes precedence over `initial` if its generation is not lower. `changed` is set with
+    every new configuration; the waiter clears it.
     """
 
     def __init__(self, path: Path, initial: RuntimeConfig) -> None:
         self._path = path
         self.current = initial
         self.changed = asyncio.Event()
-        kept = self._read()
-        if kept is not None and kept.generation >= initial.generation:
-            self.current = kept
+        stored = self._read()
+        if stored is not None and stored.generation >= initial.generation:
+            self.current = stored
 
     def replace(self, config: RuntimeConfig) -> RuntimeConfig:
-        """Make `config` the present one, durably. Raises `StaleConfigError` for a lower generation."""
+        """Replace the configuration durably. Raises `StaleConfigError` for a lower generation."""
         if config.generation < self.current.generation:
             raise StaleConfigError(f"generation {config.generation} is older than {self.current.generation}")
         if config == self.current:
@@ -45,7 +45,7 @@ class ConfigFile:
         return config
 
     def change(self, **changes: Any) -> RuntimeConfig:
-        """Change single values at the same generation, durably. Raises msgspec's `ValidationError` for a bad one."""
+        """Change single values durably, without a new generation. Raises `msgspec.ValidationError`."""
         changed = msgspec.convert(msgspec.to_builtins(msgspec.structs.replace(self.current, **changes)), RuntimeConfig)
         return self.replace(changed)
 
@@ -54,8 +54,8 @@ class ConfigFile:
             return msgspec.json.decode(self._path.read_bytes(), type=RuntimeConfig)
         except FileNotFoundError:
             return None
-        except msgspec.MsgspecError as error:
-            log.warning("the kept configuration is unreadable, the one of the environment is used: %s", error)
+        except msgspec.MsgspecError as exc:
+            log.warning("the stored configuration is unreadable, using that of the environment: %s", exc)
             return None
 
     def _write(self, config: RuntimeConfig) -> None:
@@ -68,7 +68,7 @@ class ConfigFile:
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """What was changed, objects field by field."""
+    """The changed values, objects field by field."""
     changed = {}
     for name, value in after.items():
         if isinstance(value, dict) and isinstance(before.get(name), dict):
@@ -80,7 +80,7 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]
 
 
 def overlay(config: RuntimeConfig, changes: Iterable[dict[str, Any]]) -> RuntimeConfig:
-    """The configuration with changes as `differences` gives them laid over it, in their order."""
+    """The configuration with changes, as `differences` returns them, applied in order."""
     values = msgspec.to_builtins(config)
     for change in changes:
         for name, value in change.items():

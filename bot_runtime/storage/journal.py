@@ -1,12 +1,12 @@
-"""What arrived, on the volume before anything else is done about it.
+"""The journal: arrivals are written to the volume before anything else happens with them.
 
-neonize has confirmed an arrival to WhatsApp before it hands it over, so nobody sends it again. The callback therefore
-does one thing: one write(2) to a file here, without fsync, because what the kernel has a SIGKILL does not take away.
-The event loop reads the records back, also those that a process before this one left behind.
+neonize confirms an arrival to WhatsApp before it delivers it, so nobody sends it again. The callback therefore makes a
+single write(2) to a file here, without fsync: data that the kernel has accepted survives a SIGKILL. The event loop
+reads the records back, including those that an earlier process left behind.
 
 A record is the length of its payload, the number of neonize's event (both u32, little-endian) and the payload. A file
-that has grown to `FILE_BYTES` is followed by another one, each process begins with a file of its own, and what has been
-read to its end is removed. So only the end of a file can be torn, by a process that was killed while it wrote.
+that has grown to `FILE_BYTES` is followed by a new one, each process starts with a new file, and files that have been
+read completely are removed. So only the end of a file can be torn, by a process that was killed while writing.
 """
 
 import errno
@@ -30,7 +30,7 @@ _POSITION = "arrivals"
 
 
 class Position(NamedTuple):
-    """A place in the journal: the number of a file, and bytes from its beginning."""
+    """A position in the journal: the number of a file, and the offset in bytes."""
 
     file: int
     offset: int
@@ -44,9 +44,9 @@ class Record(NamedTuple):
 
 
 class Journal:
-    """Files of records in `directory`. `append` may be called on any thread, all else belongs to the event loop's.
+    """Files of records in `directory`. `append` may be called on any thread, everything else on the event loop's.
 
-    `start` is where reading begins; what lies before it is removed. Nothing is made before the first record comes.
+    Reading starts at `start`; files before it are removed. No file is created before the first record.
     """
 
     def __init__(self, directory: Path, start: Position, *, file_bytes: int = FILE_BYTES) -> None:
@@ -55,16 +55,16 @@ class Journal:
         self._file_bytes = file_bytes
         self._lock = threading.Lock()
         self.first = max([start.file, *self._numbers()]) + 1
-        """The file that this process begins with: what others left lies before it."""
+        """The first file of this process: earlier files are from earlier processes."""
         self._number = self.first
-        """The file that is written to, or will be. No file before it changes any more."""
+        """The current or next file to write to. Files before it no longer change."""
         self._writing: int | None = None
         self._size = 0
         self._reading: tuple[int, int] | None = None
         self.forget(start)
 
     def append(self, code: int, payload: bytes) -> None:
-        """Keep one arrival. Raises OSError when the disk is full: then it is not kept."""
+        """Append one arrival. Raises OSError when the disk is full: then nothing is appended."""
         record = _HEADER.pack(len(payload), code) + payload
         with self._lock:
             descriptor = self._writing
@@ -77,15 +77,15 @@ class Journal:
             self._size += written
 
     def read(self, after: Position, limit: int) -> tuple[list[Record], Position]:
-        """At most `limit` records, and the position behind them; without records the one to go on from."""
+        """At most `limit` records, and the position to continue reading from."""
         while True:
-            complete = after.file < self._number  # looked at first: another thread may be writing
+            complete = after.file < self._number  # read first: another thread may be writing
             descriptor = self._open(after.file)
             records, end = ([], after) if descriptor is None else _read(descriptor, after, limit)
             if records or not complete:
                 return records, end
             if descriptor is not None and (torn := os.fstat(descriptor).st_size - end.offset):
-                log.warning("%d bytes of an arrival are there: the process died while it wrote them", torn)
+                log.warning("skipping %d bytes of an incomplete arrival: the process was killed while writing it", torn)
             after = Position(min((later for later in self._numbers() if later > after.file), default=self._number), 0)
 
     def forget(self, before: Position) -> None:
@@ -95,7 +95,7 @@ class Journal:
                 self._path(number).unlink(missing_ok=True)
 
     def skip(self) -> Position:
-        """Go on in another file; a position behind all that there is."""
+        """Continue in a new file; returns the position after all records."""
         with self._lock:
             if self._writing is not None:
                 os.close(self._writing)
@@ -134,14 +134,14 @@ class Journal:
 
 
 def open_journal(directory: Path, store: sqlite3.Connection) -> Journal:
-    """The journal, to be read from where `store` has recorded it to; before anything connects.
+    """Open the journal at the position that `store` has recorded; before anything connects.
 
-    A store that knows no position is new, or takes the place of a damaged one. Then nobody knows what of the journal
-    was recorded before, and nothing of it is recorded again.
+    A store without a position is new, or replaces a damaged one. Then it is unknown which arrivals were recorded, and
+    none of them is recorded again.
     """
-    kept = get_meta(store, _POSITION)
-    if kept is not None:
-        file, offset = map(int, str(kept).split())
+    stored = get_meta(store, _POSITION)
+    if stored is not None:
+        file, offset = map(int, str(stored).split())
         return Journal(directory, Position(file, offset))
     start = Journal(directory, Position(0, 0)).skip()
     set_position(store, start)
@@ -149,7 +149,7 @@ def open_journal(directory: Path, store: sqlite3.Connection) -> Journal:
 
 
 def set_position(store: sqlite3.Connection, position: Position) -> None:
-    """Record how far the journal has been recorded, as part of the running transaction."""
+    """Store the position up to which the journal is recorded, as part of the current transaction."""
     set_meta(store, _POSITION, f"{position.file} {position.offset}")
 
 

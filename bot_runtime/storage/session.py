@@ -1,11 +1,11 @@
-"""Where a bot's files live, and the lock that gives a session one owner.
+"""The files of a bot, and the lock that gives a session a single owner.
 
 {auth root}/{serverName}/bot_{botId}/     0700
     session.db     the WhatsApp device session (written by neonize)
-    runtime.db     spooled events and sent messages
-    arrivals/      what has arrived and is not yet recorded
-    config.json    the last configuration
-    files/         files on their way out
+    runtime.db     spool of events, log of sent messages
+    arrivals/      journal of arrivals that are not recorded yet
+    config.json    the current configuration
+    files/         uploaded files
     session.lock   held while a runtime uses the directory
 """
 
@@ -22,7 +22,7 @@ class SessionInUseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SessionDirectory:
-    """The paths of one bot's files."""
+    """The paths of the files of one bot."""
 
     path: Path
 
@@ -52,7 +52,7 @@ class SessionDirectory:
 
 
 def prepare_directory(auth_root: Path, server_name: str, bot_id: str) -> SessionDirectory:
-    """Make the bot's directory, readable by nobody else; raises OSError when the volume cannot be written."""
+    """Create the directory of the bot, readable by nobody else. Raises OSError when the volume is not writable."""
     path = auth_root / server_name / f"bot_{bot_id}"
     for directory in (path.parent, path):
         with suppress(FileExistsError):
@@ -62,9 +62,9 @@ def prepare_directory(auth_root: Path, server_name: str, bot_id: str) -> Session
 
 
 def acquire_lock(directory: SessionDirectory, inherited: int | None = None) -> int:
-    """Take the session's lock and return its descriptor, which holds it until the process ends.
+    """Acquire the lock of the session; returns its descriptor, which holds the lock until the process ends.
 
-    `inherited` is the descriptor a restart in place has kept open: the lock never passes through other hands.
+    `inherited` is the descriptor that a restart in place passed on: the lock is never released in between.
     Raises `SessionInUseError`.
     """
     descriptor = inherited

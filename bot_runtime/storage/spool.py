@@ -1,6 +1,6 @@
-"""The spool: everything that happens to the bot, numbered, kept on the volume until the orchestrator has it.
+"""The spool: numbered events of the bot, stored on the volume until the orchestrator has acknowledged them.
 
-All methods belong to the event loop's thread.
+All methods must be called on the thread of the event loop.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ _Row = tuple[int, str, bytes, str]
 class Spool:
     """Numbered events with a cursor: `append` writes, `page` reads and acknowledges.
 
-    Numbers start at 1 and go on for as long as the store lives. Beyond `capacity` unacknowledged events the oldest are
-    given up and counted.
+    Numbers start at 1 and continue as long as the store exists. Beyond `capacity` unacknowledged events the oldest are
+    dropped and counted.
     """
 
     def __init__(
@@ -47,44 +47,44 @@ class Spool:
         set_meta(store, "spool_id", self.spool_id)
         self._acked = int(get_meta(store, "acked") or 0)
         self._dropped = int(get_meta(store, "dropped") or 0)
-        self._first, self._last, self.history = self._look_up()
+        self._first, self._last, self.history = self._load()
 
     def append(self, event_type: EventType, data: dict[str, Any]) -> None:
-        """Record one event durably and wake everyone who waits for it.
+        """Record one event durably and wake all waiters.
 
-        On a full disk the event is lost and counted, because the connection must be looked after all the same.
+        On a full disk the event is dropped and counted, because the connection must be kept running nevertheless.
         """
         now = self._now()
         row = (event_type.value, msgspec.json.encode(data), now.isoformat())
         try:
             seq = self._store.execute("INSERT INTO events (type, data, timestamp) VALUES (?, ?, ?)", row).lastrowid
             self._last = seq or self._last
-            self._give_up_oldest()
-        except sqlite3.OperationalError as error:
-            log.error("an event (%s) is lost: %s", event_type, error)  # noqa: TRY400 - the trace would say nothing
+            self._drop_oldest()
+        except sqlite3.OperationalError as exc:
+            log.error("an event (%s) was dropped: %s", event_type, exc)  # noqa: TRY400 - the traceback has no more information
             self._dropped += 1
             return
         self.history.append(Event(seq=self._last, type=event_type, data=data, timestamp=now))
         self._changed.set()
 
     def rolled_back(self) -> None:
-        """The events of a transaction that came to nothing are lost, and counted."""
+        """Count the events of a transaction that was rolled back as dropped."""
         before = self._last
-        self._first, self._last, self.history = self._look_up()
+        self._first, self._last, self.history = self._load()
         self._dropped += before - self._last
 
     def cursor(self) -> EventCursor:
-        """How far the spool has come."""
+        """The cursor of the spool."""
         return EventCursor(spool_id=self.spool_id, last_seq=self._last, acked_seq=self._acked, dropped=self._dropped)
 
-    async def page(self, *, spool_id: str, after: int, limit: int, wait: float) -> EventPage:
-        """Events after the cursor, as `EventPage` describes; holds back up to `wait` seconds while there is none."""
+    async def page(self, *, spool_id: str, after: int, limit: int, wait_seconds: float) -> EventPage:
+        """Events after the cursor, see `EventPage`; waits up to `wait_seconds` while there are none."""
         if spool_id == self.spool_id:
             self._acknowledge(after)
         else:
             after = 0
         limit = min(limit, MAX_EVENTS_PER_PAGE)
-        deadline = asyncio.get_running_loop().time() + wait
+        deadline = asyncio.get_running_loop().time() + wait_seconds
         while self._last <= after and (left := deadline - asyncio.get_running_loop().time()) > 0:
             self._changed.clear()
             try:
@@ -94,14 +94,14 @@ class Spool:
         items = self._select(after, limit)
         return EventPage(spool_id=self.spool_id, items=items, next=items[-1].seq if items else after)
 
-    def _look_up(self) -> tuple[int, int, deque[Event]]:
+    def _load(self) -> tuple[int, int, deque[Event]]:
         first, newest = self._store.execute("SELECT min(seq), max(seq) FROM events").fetchone()
         numbered = self._store.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
         last: int = numbered[0] if numbered else 0
         return first or last + 1, last, deque(self._select((newest or 0) - HISTORY, HISTORY), maxlen=HISTORY)
 
     def after(self, seq: int, event_type: EventType) -> list[Event]:
-        """Events of one type after a number, oldest first: those not acknowledged, and those of the history."""
+        """Events of one type after a number, oldest first: unacknowledged ones, and those in the history."""
         rows = self._store.execute(
             "SELECT seq, type, data, timestamp FROM events WHERE type = ? AND seq > ?", (event_type.value, seq)
         )
@@ -111,7 +111,7 @@ class Spool:
 
     def _acknowledge(self, seq: int) -> None:
         if seq > self._last:
-            # The orchestrator has seen numbers that this file has forgotten (a power cut): never use them again.
+            # The orchestrator has seen numbers that this file lost in a power cut: never reuse them.
             self._store.execute("INSERT INTO events (seq, type, data, timestamp) VALUES (?, '', '', '')", (seq,))
             self._last = seq
         if seq <= self._acked:
@@ -122,7 +122,7 @@ class Spool:
         self._acked = seq
         self._first = max(self._first, seq + 1)
 
-    def _give_up_oldest(self) -> None:
+    def _drop_oldest(self) -> None:
         surplus = self._last - self._first + 1 - self._capacity
         if surplus <= 0:
             return

@@ -1,8 +1,8 @@
-"""The small SQLite file on the volume that keeps what must survive a crash: events, and what was sent.
+"""The SQLite file on the volume that stores what must survive a crash: events, and the log of sent messages.
 
-One process writes it (the session's lock sees to that), so it is held in exclusive mode: no shared-memory file, and a
-commit is one write to the log. `kill -9` at any moment loses nothing that was committed; a power cut may lose the last
-commits but never tears the file.
+Only one process uses it (ensured by the lock of the session), so it is opened in exclusive mode: without a
+shared-memory file, and with a single write per commit. `kill -9` at any time loses no committed data; a power
+cut may lose the last commits but never corrupts the file.
 """
 
 import logging
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS media (message_id TEXT PRIMARY KEY, kept REAL, mimety
 CREATE INDEX IF NOT EXISTS media_kept ON media (kept);
 """
 _ADDED = {"sends": ("recipient TEXT", "secret BLOB", "state BLOB", "unconfirmed INTEGER DEFAULT 0")}
-"""Columns that files of earlier versions lack."""
+"""Columns that are missing in files of earlier versions."""
 _INDEXES = """
 CREATE INDEX IF NOT EXISTS sends_recipient ON sends (recipient, started);
 CREATE INDEX IF NOT EXISTS sends_started ON sends (started);
@@ -32,15 +32,15 @@ CREATE INDEX IF NOT EXISTS sends_open ON sends (client_id) WHERE message_id IS N
 
 
 def open_store(path: Path) -> sqlite3.Connection:
-    """Open the file, making it when there is none.
+    """Open the file, creating it if necessary.
 
-    An unreadable file is put aside as `*.damaged`: its events are lost, but the bot goes on with a new spool.
+    An unreadable file is renamed to `*.damaged`: its events are lost, but the bot continues with a new spool.
     """
     try:
         return _open(path)
-    except sqlite3.DatabaseError as error:
+    except sqlite3.DatabaseError as exc:
         damaged = path.with_suffix(".damaged")
-        log.warning("%s is unreadable (%s): kept as %s, starting a new one", path.name, error, damaged.name)
+        log.warning("%s is unreadable (%s): renamed to %s, starting a new one", path.name, exc, damaged.name)
         path.replace(damaged)
         path.with_name(path.name + "-wal").unlink(missing_ok=True)
         return _open(path)
@@ -67,9 +67,9 @@ def _open(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(store: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing, as part of the running transaction if there is one.
+    """A transaction, or part of the current transaction if there is one.
 
-    Raises `sqlite3.OperationalError` at the end when nothing could be kept.
+    Raises `sqlite3.OperationalError` at the end when SQLite rolled it back.
     """
     if store.in_transaction:
         yield
@@ -78,15 +78,15 @@ def transaction(store: sqlite3.Connection) -> Iterator[None]:
         store.execute("BEGIN")
         yield
         if not store.in_transaction:
-            raise sqlite3.OperationalError("SQLite has rolled the transaction back")
+            raise sqlite3.OperationalError("SQLite rolled the transaction back")
 
 
 def get_meta(store: sqlite3.Connection, key: str) -> str | int | None:
-    """One remembered value."""
+    """One stored value."""
     row = store.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return row[0] if row else None
 
 
 def set_meta(store: sqlite3.Connection, key: str, value: str | int) -> None:
-    """Remember one value, as part of the running transaction if there is one."""
+    """Store one value, as part of the current transaction if there is one."""
     store.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))

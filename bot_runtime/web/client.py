@@ -1,6 +1,6 @@
-"""Calls to web services, blocking: bounded in time and size, and never to this machine's own inside.
+"""Blocking calls to web services: limited in time and size, and never to addresses of this machine.
 
-Errors say what went wrong in words that may be shown in a chat: no address, no header and no body is in them.
+Error messages may be shown in a chat: they contain no address, header or body.
 """
 
 import http.client
@@ -21,12 +21,12 @@ Resolve = Callable[[str, int], list[str]]
 
 
 class WebError(Exception):
-    """The call failed; the message is a part of a sentence for people."""
+    """The call failed; the message is a clause for people."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a service answered, after a status of 2xx."""
+class WebResponse:
+    """The response of a service, with a status of 2xx."""
 
     content_type: str
     body: bytes
@@ -37,35 +37,38 @@ def resolve(host: str, port: int) -> list[str]:
     return [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-def post_directly(url: str, body: object, *, timeout: float, limit: int, resolve: Resolve = resolve) -> Answer:
-    """POST JSON to an address somebody typed in, without proxy, redirects or a second look at DNS. Raises `WebError`.
+def post_directly(
+    url: str, body: object, *, timeout_seconds: float, limit: int, resolve: Resolve = resolve
+) -> WebResponse:
+    """POST JSON to a URL from an operator: no proxy, no redirects, and DNS is resolved only once. Raises `WebError`.
 
-    Addresses of this machine and of its link are refused, whatever name they hide behind. `timeout` is for all of it.
+    Addresses of this machine and of its link are refused, also when a name resolves to them. `timeout_seconds` applies
+    to the whole call.
     """
     parts = _parts(url)
-    deadline = monotonic() + timeout
+    deadline = monotonic() + timeout_seconds
     addresses = _resolved(parts, resolve)
     if any(is_inside(address) for address in addresses):
         raise WebError("its address is not allowed")
-    connection = _Pinned(parts, addresses[0], timeout)
+    connection = _Pinned(parts, addresses[0], timeout_seconds)
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/plain", "Connection": "close"}
     path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
     try:
         connection.request("POST", path, msgspec.json.encode(body), headers)
         return _answer(connection.getresponse(), limit, deadline)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise WebError(_reason(error)) from None
+    except (OSError, http.client.HTTPException, ValueError) as exc:
+        raise WebError(_reason(exc)) from None
     finally:
         connection.close()
 
 
-def post_with_key(url: str, body: object, *, key: str | None, timeout: float, limit: int) -> Answer:
-    """POST JSON to a service the operator chose, through the proxy of the environment. Raises `WebError`.
+def post_with_key(url: str, body: object, *, key: str | None, timeout_seconds: float, limit: int) -> WebResponse:
+    """POST JSON with an API key, through the proxy of the environment. Raises `WebError`.
 
-    Redirects are refused, because the key would go with them; so is the link of this machine.
+    Redirects are refused, because the key would be sent along; so are link-local addresses.
     """
     parts = _parts(url)
-    deadline = monotonic() + timeout
+    deadline = monotonic() + timeout_seconds
     proxied = parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(parts.hostname or "")
     if not proxied and any(_address(address).is_link_local for address in _resolved(parts, resolve)):
         raise WebError("its address is not allowed")
@@ -74,17 +77,17 @@ def post_with_key(url: str, body: object, *, key: str | None, timeout: float, li
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(url, msgspec.json.encode(body), headers)  # noqa: S310 - `_parts` has checked it
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout) as response:
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout_seconds) as response:
             return _answer(response, limit, deadline)
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise WebError(f"the service answered {error.code}") from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise WebError(_reason(error)) from None
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        raise WebError(f"the service returned status {exc.code}") from None
+    except (OSError, http.client.HTTPException, ValueError) as exc:
+        raise WebError(_reason(exc)) from None
 
 
 def is_inside(address: str) -> bool:
-    """Whether an address leads to this machine, to its link, or to nobody in particular."""
+    """Whether an address is loopback, link-local, unspecified, multicast or reserved."""
     ip = _address(address)
     return ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip.is_reserved
 
@@ -102,7 +105,7 @@ def _parts(url: str) -> urllib.parse.SplitResult:
     except ValueError:
         usable = None
     if not usable or parts.username is not None:
-        raise WebError("its address is not a usable http or https address")
+        raise WebError("its address is not a valid http or https URL")
     return parts
 
 
@@ -110,9 +113,9 @@ def _resolved(parts: urllib.parse.SplitResult, resolve: Resolve) -> list[str]:
     try:
         addresses = resolve(parts.hostname or "", _port(parts))
     except (OSError, UnicodeError):
-        raise WebError("its address could not be found") from None
+        raise WebError("its address could not be resolved") from None
     if not addresses:
-        raise WebError("its address could not be found")
+        raise WebError("its address could not be resolved")
     return addresses
 
 
@@ -120,10 +123,10 @@ def _port(parts: urllib.parse.SplitResult) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _answer(response: Any, limit: int, deadline: float) -> Answer:
+def _answer(response: Any, limit: int, deadline: float) -> WebResponse:
     if not 200 <= response.status < 300:
-        raise WebError(f"the service answered {response.status}")
-    return Answer(response.headers.get_content_type(), b"".join(_chunks(response, limit, deadline)))
+        raise WebError(f"the service returned status {response.status}")
+    return WebResponse(response.headers.get_content_type(), b"".join(_chunks(response, limit, deadline)))
 
 
 def _chunks(response: Any, limit: int, deadline: float) -> Iterable[bytes]:
@@ -131,7 +134,7 @@ def _chunks(response: Any, limit: int, deadline: float) -> Iterable[bytes]:
     while chunk := response.read1(16384):
         size += len(chunk)
         if size > limit:
-            raise WebError("the answer is too long")
+            raise WebError("the response is too long")
         if monotonic() > deadline:
             raise TimeoutError
         yield chunk
@@ -142,7 +145,7 @@ def _reason(error: Exception) -> str:
     if isinstance(inner, TimeoutError):
         return "the service did not answer in time"
     if isinstance(inner, ssl.SSLError):
-        return "the service's certificate is not trusted"
+        return "the certificate of the service is not trusted"
     return "the service could not be reached"
 
 
@@ -152,11 +155,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class _Pinned(http.client.HTTPConnection):
-    """A connection to an address that has been checked, in the name of its host."""
+    """A connection to an address that has been checked, with the name of its host."""
 
-    def __init__(self, parts: urllib.parse.SplitResult, address: str, timeout: float) -> None:
+    def __init__(self, parts: urllib.parse.SplitResult, address: str, timeout_seconds: float) -> None:
         self.default_port = 443 if parts.scheme == "https" else 80
-        super().__init__(parts.hostname or "", _port(parts), timeout=timeout)
+        super().__init__(parts.hostname or "", _port(parts), timeout=timeout_seconds)
         self._address = address
         self._secure = parts.scheme == "https"
 

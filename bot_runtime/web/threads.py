@@ -1,4 +1,4 @@
-"""Threads for calls to the web, apart from those that speak with WhatsApp, which must not wait for the web."""
+"""Threads for web calls, separate from those for WhatsApp, which must not wait for the web."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 class WebThreads:
-    """At most `size` threads at once; none of them keeps the process from ending."""
+    """At most `size` threads at a time; none of them keeps the process alive."""
 
     def __init__(self, size: int) -> None:
         self._free = asyncio.Semaphore(size)
@@ -37,8 +37,8 @@ async def _in_thread(call: Callable[[], _T]) -> _T:
         value, failure = None, None
         try:
             value = call()
-        except BaseException as error:
-            failure = error
+        except BaseException as exc:
+            failure = exc
         if not loop.is_closed():
             loop.call_soon_threadsafe(finish, value, failure)
 

@@ -1,1 +1,1 @@
-"""WhatsApp through neonize: the connection's state machine, its driver, and the binding to neonize's Go library."""
+"""WhatsApp through neonize: the connection's state machine and driver, and the binding to neonize's Go library."""

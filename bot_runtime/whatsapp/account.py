@@ -1,4 +1,4 @@
-"""Whose session a file holds: read from whatsmeow's own table, because asking neonize costs a protobuf import."""
+"""The account of a session file, read from whatsmeow's own table: asking neonize would cost a protobuf import."""
 
 import sqlite3
 from contextlib import closing
@@ -12,15 +12,15 @@ class SessionUnreadableError(Exception):
 
 
 def read_account(database: Path, *, check: bool = False) -> Account | None:
-    """The account of a session, None when nobody has paired.
+    """The account of a session, None before pairing.
 
-    `check` reads the whole file for damage and mends what a crash left half written; only before neonize has opened it.
-    Raises `SessionUnreadableError`, without `check` also when the file is just being written.
+    `check` checks the whole file for damage and rolls back what a crash left incomplete; only before neonize has opened
+    it. Raises `SessionUnreadableError`, without `check` also while the file is being written.
     """
     if not database.exists():
         return None
-    # POSIX locks do not hold within a process, and neonize's SQLite is another one than Python's: an ordinary
-    # connection would take the journal of a transaction under way for a crash's, roll it back and delete it.
+    # POSIX locks have no effect within a process, and neonize has its own copy of SQLite: an ordinary connection would
+    # mistake the journal of a running transaction for the rest of a crash, roll it back and delete it.
     options = "" if check else "?mode=ro&immutable=1"
     try:
         with closing(sqlite3.connect(database.absolute().as_uri() + options, uri=True)) as session:
@@ -29,8 +29,8 @@ def read_account(database: Path, *, check: bool = False) -> Account | None:
             if not session.execute("SELECT 1 FROM sqlite_master WHERE name = 'whatsmeow_device'").fetchone():
                 return None
             row = session.execute("SELECT jid, push_name, lid FROM whatsmeow_device").fetchone()
-    except sqlite3.DatabaseError as error:
-        raise SessionUnreadableError(str(error)) from error
+    except sqlite3.DatabaseError as exc:
+        raise SessionUnreadableError(str(exc)) from exc
     if row is None:
         return None
     jid, push_name, lid = row

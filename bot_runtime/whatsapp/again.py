@@ -1,6 +1,6 @@
-"""Messages that carry a file, to be shown once more.
+"""Messages with a file, prepared to be sent again.
 
-Importing this takes what `decode.py` takes.
+Importing this costs as much as importing `decode.py`.
 """
 
 from bot_runtime.whatsapp.imports import defer_package
@@ -10,7 +10,7 @@ from neonize.proto.waE2E.WAWebProtobufsE2E_pb2 import Message  # noqa: E402
 
 
 def shown_again(file: bytes) -> bytes:
-    """The message as it can be sent to somebody else, to be opened more than once."""
+    """The message as it can be forwarded, with its view-once restriction removed."""
     shown = Message.FromString(file)
     shown.ClearField("messageContextInfo")
     for field, part in shown.ListFields():

@@ -1,6 +1,6 @@
-"""What a message of WhatsApp says, as plain data.
+"""The content of a WhatsApp message, as plain data. Pure.
 
-A message is a protobuf with one field for each kind of content; the field that is set tells the kind.
+A message is a protobuf with one field for each kind of content; the field that is set determines the kind.
 """
 
 import re
@@ -24,12 +24,12 @@ _FILES = {
 _WITHOUT_CONTENT = frozenset(
     {"senderKeyDistributionMessage", "fastRatchetKeySenderKeyDistributionMessage", "messageContextInfo"}
 )
-"""Keys and notes beside the content; group messages can come twice, first with nothing but a key."""
+"""Keys and metadata beside the content; group messages can arrive twice, the first time with only a key."""
 _VCARD_NUMBER = re.compile(r"waid=([0-9]{5,15})|^TEL[^:\n]*:([+0-9 ()./-]{5,30})", re.MULTILINE)
 
 
 def read_content(message: Any, *, view_once: bool = False) -> Content | None:
-    """The content of a message; None when it is nothing that a person wrote."""
+    """The content of a message; None when a person wrote none."""
     for field, value in message.ListFields():
         name = field.name
         if name in _WITHOUT_CONTENT:
@@ -42,7 +42,7 @@ def read_content(message: Any, *, view_once: bool = False) -> Content | None:
 
 
 def cut(text: str, size: int = MAX_TEXT_BYTES) -> str:
-    """The beginning of a text, in at most `size` bytes of UTF-8."""
+    """The text, truncated to at most `size` bytes of UTF-8."""
     if len(text) * 4 <= size:
         return text
     return text.encode(errors="replace")[:size].decode(errors="ignore")
@@ -77,11 +77,11 @@ def _extended_text(value: Any) -> Content:
 
 
 def _location(value: Any) -> Content:
-    place: dict[str, Any] = {"latitude": value.degreesLatitude, "longitude": value.degreesLongitude}
+    location: dict[str, Any] = {"latitude": value.degreesLatitude, "longitude": value.degreesLongitude}
     for key in ("name", "address"):
         if text := _short(getattr(value, key, "")):
-            place[key] = text
-    return Content(kind=Kind.LOCATION, details={"location": place, **_quoted(value)})
+            location[key] = text
+    return Content(kind=Kind.LOCATION, details={"location": location, **_quoted(value)})
 
 
 def _contact(value: Any) -> Content:

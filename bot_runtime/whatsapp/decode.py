@@ -1,6 +1,6 @@
-"""What comes from WhatsApp, as plain data.
+"""Decodes the events of neonize's library into plain data.
 
-Importing this takes 8 MiB and 60 ms, so it is imported where the first message is read, and not before.
+Importing this takes 8 MiB and 60 ms, so it is imported when the first message is read, and not before.
 """
 
 from collections.abc import Callable
@@ -8,20 +8,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bot_runtime.whatsapp import core
+from bot_runtime.whatsapp import event_codes
 from bot_runtime.whatsapp.contents import cut, read_content
 from bot_runtime.whatsapp.imports import defer_package
 from bot_runtime.whatsapp.jid import STATUS, Address
 from bot_runtime.whatsapp.messages import (
     Account,
-    Ack,
     Arrival,
     Call,
+    ConnectionReport,
     GroupChange,
     Incoming,
     Kind,
     Presence,
-    Status,
+    ReceiptUpdate,
     WhatsAppError,
 )
 from bot_runtime.whatsapp.state import Signal
@@ -36,8 +36,8 @@ _PAUSED, _BY_VOICE = 2, 2
 _NEVER = 0
 
 
-def decode(code: int, data: bytes) -> Status | Account | Arrival | None:
-    """One event of the library; None for what does not matter."""
+def decode(code: int, data: bytes) -> ConnectionReport | Account | Arrival | None:
+    """One event of the library; None for events that the bot ignores."""
     decoder = _DECODERS.get(code)
     return decoder(data) if decoder else None
 
@@ -49,40 +49,42 @@ def log_entry(data: bytes) -> tuple[str, str, str]:
 
 
 def vote_iv(event: bytes) -> bytes:
-    """What the encryption of a vote was started with."""
+    """The initialisation vector of an encrypted vote."""
     return bytes(neonize.Message.FromString(event).Message.pollUpdateMessage.vote.encIV)
 
 
 def vote(answer: bytes) -> list[bytes]:
-    """The choice in a decrypted vote: SHA-256 digests of the options' names. Raises `WhatsAppError`."""
+    """The choice in a decrypted vote: SHA-256 digests of the names of the options. Raises `WhatsAppError`."""
     decrypted = neonize.ReturnFunctionWithError.FromString(answer)
     if decrypted.Error:
         raise WhatsAppError(decrypted.Error)
     return list(decrypted.PollVoteMessage.selectedOptions)
 
 
-def _paired(data: bytes) -> Account | Status:
+def _paired(data: bytes) -> Account | ConnectionReport:
     pairing = neonize.PairStatus.FromString(data)
     if pairing.Status == _PAIRED:
         return Account(pairing.ID.User, None)
-    return Status(Signal.QR_EXPIRED, "pairing-failed", f"pairing failed: {pairing.Error}")
+    return ConnectionReport(Signal.QR_EXPIRED, "pairing-failed", f"pairing failed: {pairing.Error}")
 
 
-def _logged_out(data: bytes) -> Status:
+def _logged_out(data: bytes) -> ConnectionReport:
     reason = neonize.LoggedOut.FromString(data).Reason
-    if reason in (_MAIN_DEVICE_GONE, _UNKNOWN_LOGOUT):  # WhatsApp now calls them locked and banned
-        return Status(Signal.BANNED, "account-locked", "WhatsApp has locked or banned this account")
-    return Status(Signal.LOGGED_OUT, "logged-out", "this device was removed from the account")
+    if reason in (_MAIN_DEVICE_GONE, _UNKNOWN_LOGOUT):  # WhatsApp now calls these locked and banned
+        return ConnectionReport(Signal.BANNED, "account-locked", "WhatsApp has locked or banned this account")
+    return ConnectionReport(Signal.LOGGED_OUT, "logged-out", "this device was removed from the account")
 
 
-def _banned(data: bytes) -> Status:
+def _banned(data: bytes) -> ConnectionReport:
     ban = neonize.TemporaryBan.FromString(data)
-    return Status(Signal.BANNED, "temporary-ban", f"banned for {ban.Expire} s (reason {ban.Code})")
+    return ConnectionReport(Signal.BANNED, "temporary-ban", f"banned for {ban.Expire} s (reason {ban.Code})")
 
 
-def _refused(data: bytes) -> Status:
+def _refused(data: bytes) -> ConnectionReport:
     failure = neonize.ConnectFailure.FromString(data)
-    return Status(Signal.ATTEMPT_FAILED, "connect-failure", f"WhatsApp refused: {failure.Message or 'no reason'}")
+    return ConnectionReport(
+        Signal.ATTEMPT_FAILED, "connect-failure", f"WhatsApp refused: {failure.Message or 'no reason'}"
+    )
 
 
 def _incoming(data: bytes) -> Incoming | None:
@@ -91,7 +93,7 @@ def _incoming(data: bytes) -> Incoming | None:
     if content is None:
         return None
     info = event.Info
-    # What the phone tells its own devices (keys of the app state, history) is no message of anybody.
+    # What the phone sends to its own devices (keys of the app state, history) is not a message from a person.
     if info.Category == "peer":
         return None
     source = info.MessageSource
@@ -99,7 +101,7 @@ def _incoming(data: bytes) -> Incoming | None:
     numbered = source.SenderAlt if sender.server == "lid" else source.Sender
     if chat == STATUS and content.kind is not Kind.REVOKE:
         content = replace(content, kind=Kind.STATUS)
-    elif chat.server == "broadcast" and not source.IsFromMe:  # a list of the sender's: the answer goes to them alone
+    elif chat.server == "broadcast" and not source.IsFromMe:  # a broadcast list: the answer goes to the sender alone
         chat = sender
     elif chat.server == "newsletter":
         content = replace(content, kind=Kind.CHANNEL_POST)
@@ -119,13 +121,13 @@ def _incoming(data: bytes) -> Incoming | None:
     )
 
 
-def _ack(data: bytes) -> Ack | None:
+def _ack(data: bytes) -> ReceiptUpdate | None:
     receipt = neonize.Receipt.FromString(data)
     source = receipt.MessageSource
     state = _ACKS.get(receipt.Type)
     if state is None or source.IsFromMe or not receipt.MessageIDs:
         return None
-    return Ack(tuple(receipt.MessageIDs), _address(source.Chat), _address(source.Sender), state)
+    return ReceiptUpdate(tuple(receipt.MessageIDs), _address(source.Chat), _address(source.Sender), state)
 
 
 def _typing(data: bytes) -> Presence:
@@ -166,19 +168,19 @@ def _address(jid: Any) -> Address:
     return Address(jid.User, jid.Server)
 
 
-_DECODERS: dict[int, Callable[[bytes], Status | Account | Arrival | None]] = {
-    core.PAIR_STATUS: _paired,
-    core.LOGGED_OUT: _logged_out,
-    core.TEMPORARY_BAN: _banned,
-    core.CONNECT_FAILURE: _refused,
-    core.MESSAGE: _incoming,
-    core.RECEIPT: _ack,
-    core.CHAT_PRESENCE: _typing,
-    core.PRESENCE: _presence,
-    core.JOINED_GROUP: _joined,
-    core.GROUP_INFO: _group_changed,
-    core.CALL_OFFER: _call(neonize.CallOffer, "offer"),
-    core.CALL_ACCEPT: _call(neonize.CallAccept, "accept"),
-    core.CALL_OFFER_NOTICE: _call(neonize.CallOfferNotice, "offer"),
-    core.CALL_TERMINATE: _call(neonize.CallTerminate, "terminate"),
+_DECODERS: dict[int, Callable[[bytes], ConnectionReport | Account | Arrival | None]] = {
+    event_codes.PAIR_STATUS: _paired,
+    event_codes.LOGGED_OUT: _logged_out,
+    event_codes.TEMPORARY_BAN: _banned,
+    event_codes.CONNECT_FAILURE: _refused,
+    event_codes.MESSAGE: _incoming,
+    event_codes.RECEIPT: _ack,
+    event_codes.CHAT_PRESENCE: _typing,
+    event_codes.PRESENCE: _presence,
+    event_codes.JOINED_GROUP: _joined,
+    event_codes.GROUP_INFO: _group_changed,
+    event_codes.CALL_OFFER: _call(neonize.CallOffer, "offer"),
+    event_codes.CALL_ACCEPT: _call(neonize.CallAccept, "accept"),
+    event_codes.CALL_OFFER_NOTICE: _call(neonize.CallOfferNotice, "offer"),
+    event_codes.CALL_TERMINATE: _call(neonize.CallTerminate, "terminate"),
 }

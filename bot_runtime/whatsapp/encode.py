@@ -1,6 +1,6 @@
-"""What goes to WhatsApp, as the bytes neonize wants, and its answers.
+"""Encodes requests into neonize's protobuf messages, and decodes the answers.
 
-Importing this takes 8 MiB and 60 ms, so it is imported where the first message is written, and not before.
+Importing this takes 8 MiB and 60 ms, so it is imported when the first message is sent, and not before.
 """
 
 import time
@@ -24,8 +24,8 @@ from bot_runtime.contract import (
 from bot_runtime.whatsapp.files import Facts
 from bot_runtime.whatsapp.imports import defer_package
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Sent, WhatsAppError
-from bot_runtime.whatsapp.outgoing import Outgoing, Target, UploadedFile
+from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
+from bot_runtime.whatsapp.outgoing import OutgoingMessage, SendTarget, UploadedFile
 
 defer_package("neonize")
 from neonize.proto import Neonize_pb2 as neonize  # noqa: E402
@@ -47,12 +47,12 @@ _VCARD_ESCAPES = str.maketrans({"\\": "\\\\", "\n": "\\n", "\r": "", ",": "\\,",
 
 
 def device_properties() -> bytes:
-    """How the bot shows up in the phone's list of linked devices."""
+    """How the bot appears in the phone's list of linked devices."""
     return bytes(DeviceProps(os="Botdock", platformType=DeviceProps.CHROME).SerializeToString())
 
 
 def jid(address: Address) -> bytes:
-    """A chat as the library wants it."""
+    """A serialised JID."""
     return bytes(
         neonize.JID(
             User=address.user, Server=address.server, RawAgent=0, Device=0, Integrator=0, IsEmpty=False
@@ -60,8 +60,8 @@ def jid(address: Address) -> bytes:
     )
 
 
-def message(outgoing: Outgoing) -> bytes:
-    """A whole message. Texts go without link previews: those are made by the sender, from the page."""
+def message(outgoing: OutgoingMessage) -> bytes:
+    """A serialised Message. Texts have no link previews: the sender would have to fetch the page for them."""
     content, target = outgoing.content, outgoing.target
     encoded = Message()
     if isinstance(content, Reaction):
@@ -79,12 +79,12 @@ def message(outgoing: Outgoing) -> bytes:
     return bytes(encoded.SerializeToString())
 
 
-def sent(data: bytes) -> Sent:
+def sent(data: bytes) -> SentMessage:
     """The answer to a send. Raises `WhatsAppError`."""
     answer = neonize.SendMessageReturnFunction.FromString(data)
     if answer.Error:
         raise WhatsAppError(answer.Error)
-    return Sent(answer.SendResponse.ID, datetime.fromtimestamp(answer.SendResponse.Timestamp, UTC))
+    return SentMessage(answer.SendResponse.ID, datetime.fromtimestamp(answer.SendResponse.Timestamp, UTC))
 
 
 def uploaded(data: bytes, facts: Facts) -> UploadedFile:
@@ -105,7 +105,7 @@ def uploaded(data: bytes, facts: Facts) -> UploadedFile:
 
 
 def pair_phone_parameters(number: str) -> bytes:
-    """A request for a pairing code; WhatsApp accepts only display names of known browsers."""
+    """A request for a pairing code. WhatsApp accepts only display names of known browsers."""
     return bytes(
         neonize.PairPhoneParams(
             phone=number, clientDisplayName="Chrome (Linux)", clientType=1, showPushNotification=True
@@ -123,7 +123,7 @@ def pair_code(data: bytes) -> str:
 
 def _fill(part: Any, content: Content, file: UploadedFile | None) -> None:
     if isinstance(content, FILES):
-        assert file is not None, "a file is uploaded before its message is written"  # noqa: S101
+        assert file is not None, "a file is uploaded before its message is encoded"  # noqa: S101
         _attach(part, content.mimetype, file)
     match content:
         case Text():
@@ -159,8 +159,8 @@ def _attach(part: Any, mimetype: str, file: UploadedFile) -> None:
         part.isAnimated = True
 
 
-def _react(part: Any, chat: Address, reaction: Reaction, target: Target | None) -> None:
-    assert target is not None, "the author of what is reacted to is known by now"  # noqa: S101
+def _react(part: Any, chat: Address, reaction: Reaction, target: SendTarget | None) -> None:
+    assert target is not None, "a reaction has a target"  # noqa: S101
     part.key.remoteJID, part.key.ID, part.key.fromMe = str(chat), target.message_id, target.mine
     if chat.is_group and not target.mine:
         part.key.participant = str(target.author)
@@ -168,7 +168,7 @@ def _react(part: Any, chat: Address, reaction: Reaction, target: Target | None) 
     part.senderTimestampMS = time.time_ns() // 1_000_000
 
 
-def _quote(context: Any, target: Target) -> None:
+def _quote(context: Any, target: SendTarget) -> None:
     context.stanzaID, context.participant = target.message_id, str(target.author)
     context.quotedMessage.conversation = target.text
 

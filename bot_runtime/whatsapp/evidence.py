@@ -1,13 +1,13 @@
-"""What the session file tells about messages that were to be sent when the process ended.
+"""What the session file shows about messages that were in flight when the process ended.
 
-whatsmeow sends one message after the other, and writes to its file on the way, durably:
+whatsmeow sends one message after another, in steps that it records durably in the session file:
 
-    1. the message's secret and id
-    2. asks WhatsApp for the devices and keys it does not know
-    3. encrypts, and writes down how the encryption goes on with each device (or with the group, before step 2)
-    4. sends
+    1. store the secret and the id of the message
+    2. ask WhatsApp for unknown devices and keys
+    3. encrypt, and store the next encryption state of each device (for a group: of the group, before step 2)
+    4. send
 
-So a message whose secret is not there was not sent, and neither was one after whose secret nothing was encrypted.
+So a message whose secret is missing was not sent, and neither was one after whose secret nothing was encrypted.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ _BATCH = 500
 
 
 def find_messages(database: Path, secrets: Collection[bytes], *, in_use: bool = False) -> dict[bytes, str]:
-    """The message ids of those secrets that whatsmeow has written down.
+    """The message ids of those secrets that whatsmeow has stored.
 
-    With `in_use` neonize has the file open: then a secret that is not found proves nothing, because the table may be
-    read half changed. Raises `SessionUnreadableError`.
+    With `in_use` neonize has the file open: then a missing secret proves nothing, because the table may be read in the
+    middle of a change. Raises `SessionUnreadableError`.
     """
     found: dict[bytes, str] = {}
-    wanted = list(secrets)
+    missing = list(secrets)
     with _session(database, in_use=in_use) as session:
-        for first in range(0, len(wanted), _BATCH):
-            batch = wanted[first : first + _BATCH]
+        for first in range(0, len(missing), _BATCH):
+            batch = missing[first : first + _BATCH]
             marks = ", ".join("?" * len(batch))
             found.update(
                 session.execute(
@@ -45,16 +45,16 @@ def find_messages(database: Path, secrets: Collection[bytes], *, in_use: bool = 
 
 
 def chat_state(database: Path, chat: Address, *, in_use: bool = False) -> bytes:
-    """A digest of how the encryption with a chat stands: another one after everything that is encrypted for it.
+    """A digest of the encryption state of a chat: it changes with everything that is encrypted for the chat.
 
-    For a person it covers their devices, for a group what the account encrypts with there. It also changes with what a
-    person writes, so only sameness proves something. Raises `SessionUnreadableError`.
+    For a person it covers their devices, for a group the account's own key there. It also changes with what a person
+    writes, so only an unchanged digest proves something. Raises `SessionUnreadableError`.
     """
     digest = hashlib.sha256()
     with _session(database, in_use=in_use) as session:
         row = session.execute("SELECT jid, lid FROM whatsmeow_device").fetchone()
         if row is None:
-            raise SessionUnreadableError("there is no device in the session")
+            raise SessionUnreadableError("the session has no device")
         if chat.is_group:
             own = [jid.partition("@")[0].partition(":")[0].partition(".")[0] for jid in row if jid]
             rows = _of(session, "sender_key FROM whatsmeow_sender_keys", "sender_id", row[0], own, chat_id=str(chat))
@@ -67,7 +67,7 @@ def chat_state(database: Path, chat: Address, *, in_use: bool = False) -> bytes:
 
 
 def number_of(database: Path, hidden: str) -> str | None:
-    """The phone number behind a hidden id, None when WhatsApp has not told it.
+    """The phone number of a hidden id, None when it is unknown.
 
     neonize may have the file open. Raises `SessionUnreadableError`.
     """
@@ -77,16 +77,16 @@ def number_of(database: Path, hidden: str) -> str | None:
 
 
 def _names(session: sqlite3.Connection, person: Address) -> list[str]:
-    """The users of one person: by number and by hidden id, as far as both are known."""
+    """The users of one person: the number and the hidden id, as far as both are known."""
     known, other = ("lid", "pn") if person.server == HIDDEN else ("pn", "lid")
-    query = f"SELECT {other} FROM whatsmeow_lid_map WHERE {known} = ?"  # noqa: S608 - both names stand above
+    query = f"SELECT {other} FROM whatsmeow_lid_map WHERE {known} = ?"  # noqa: S608 - both are constants
     return [person.user, *(user for (user,) in session.execute(query, (person.user,)))]
 
 
 def _of(
     session: sqlite3.Connection, what: str, column: str, jid: str, users: list[str], **where: str
 ) -> list[tuple[str, bytes]]:
-    """Records of some users' devices; whatsmeow names those `user:device`, or `user_agent:device`."""
+    """Records of the devices of some users; whatsmeow calls them `user:device` or `user_agent:device`."""
     condition = "".join(f" AND {name} = ?" for name in where)
     query = (
         f"SELECT {column}, {what} WHERE our_jid = ?{condition}"
@@ -101,10 +101,10 @@ def _of(
 
 @contextmanager
 def _session(database: Path, *, in_use: bool) -> Iterator[sqlite3.Connection]:
-    # See `read_account` for why a file in use is read as if nobody wrote it.
+    # See `read_account` for why a file in use is opened as immutable.
     options = "?mode=ro&immutable=1" if in_use else "?mode=rw"
     try:
         with closing(sqlite3.connect(database.absolute().as_uri() + options, uri=True)) as session:
             yield session
-    except sqlite3.DatabaseError as error:
-        raise SessionUnreadableError(str(error)) from error
+    except sqlite3.DatabaseError as exc:
+        raise SessionUnreadableError(str(exc)) from exc

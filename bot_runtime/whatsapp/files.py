@@ -1,8 +1,7 @@
-"""What can be read off a file without decoding it: the size of a picture, the length of a voice message.
+"""Reads the size of an image or the length of a voice message from a file without decoding it. Pure.
 
-Phones lay out a chat before they fetch its files, and take these figures for it. No thumbnails are made: Pillow weighs
-8 MiB in a bot and unpacks a picture of a few kilobytes to gigabytes if it was made for that; phones show the picture
-once they have fetched it.
+Phones lay out a chat with these values before they fetch its files. There are no thumbnails: Pillow takes 8 MiB per bot
+and decompresses a crafted image of a few kilobytes to gigabytes; phones show the image once they have fetched it.
 """
 
 import struct
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 Buffer = bytes | memoryview
 _OPUS_PER_SECOND = 48000
 _LAST_PAGE_WITHIN = 65536 + 282
-"""No page of an Ogg file is longer."""
+"""The maximum size of an Ogg page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Facts:
 
 
 def read_facts(data: Buffer) -> Facts:
-    """What `data`, a whole file, tells about itself; nothing for formats that are not known."""
+    """The facts of `data`, a whole file; empty for unknown formats."""
     head = bytes(data[:32])
     if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
         return Facts(*struct.unpack(">II", head[16:24]))
@@ -49,7 +48,7 @@ def _jpeg(data: Buffer) -> Facts:
 
 
 def _jpeg_segments(data: Buffer) -> Iterator[tuple[int, int]]:
-    """(marker, start) of the segments before the picture itself."""
+    """(marker, start) of the segments before the image data."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
         yield data[at + 1], at + 2

@@ -1,47 +1,47 @@
-"""What a bot does on WhatsApp besides writing: typing, viewing, reacting, showing a message again.
+"""What a bot does on WhatsApp besides sending texts: typing, viewing, reacting, forwarding files.
 
-Everything here blocks and belongs on a thread.
+Everything here blocks and must run on a thread.
 """
 
 from datetime import datetime
 
 from bot_runtime.whatsapp.core import Core
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Sent, WhatsAppError
+from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
 
 _COMPOSING, _PAUSED = 0, 1
 
 
 class Gestures:
-    """The gestures of a bot that is online. All raise `WhatsAppError`."""
+    """The gestures of a bot that is online. All methods raise `WhatsAppError`."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
 
     def announce(self) -> None:
-        """Tell that the account is there: WhatsApp then shows its name, and sends presences."""
+        """Announce the account as available: WhatsApp then shows its name, and sends presences."""
         _check(self._core.send_presence("available"))
 
     def show_typing(self, chat: Address, on: bool) -> None:
-        """Show "typing" in a chat, or stop it."""
+        """Show or stop showing "typing" in a chat."""
         from bot_runtime.whatsapp import encode
 
         _check(self._core.send_chat_presence(encode.jid(chat), _COMPOSING if on else _PAUSED))
 
     def mark_read(self, message_id: str, chat: Address, sender: Address, at: datetime) -> None:
-        """Tell the sender that a message was read, or a status viewed."""
+        """Report to the sender that a message was read, or a status viewed."""
         from bot_runtime.whatsapp import encode
 
         _check(self._core.mark_read(message_id, int(at.timestamp()), encode.jid(chat), encode.jid(sender)))
 
     def react_to_post(self, channel: Address, server_id: int, emoji: str) -> None:
-        """React to the post of a channel."""
+        """React to a post in a channel."""
         from bot_runtime.whatsapp import encode
 
         _check(self._core.react_to_post(encode.jid(channel), server_id, emoji))
 
-    def show_again(self, chat: Address, file: bytes) -> Sent:
-        """Send a message that carries a file once more, to another chat, and as often to be opened as one likes."""
+    def show_again(self, chat: Address, file: bytes) -> SentMessage:
+        """Send a message with a file again, to another chat and without its view-once restriction."""
         from bot_runtime.whatsapp import again, encode
 
         return encode.sent(self._core.send(encode.jid(chat), again.shown_again(file)))

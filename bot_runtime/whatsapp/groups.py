@@ -1,6 +1,6 @@
-"""Groups as the library tells of them.
+"""Decodes groups as the library reports them.
 
-Importing this takes what `decode.py` takes.
+Importing this costs as much as importing `decode.py`.
 """
 
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from neonize.proto import Neonize_pb2 as neonize  # noqa: E402
 
 
 def joined_groups(data: bytes) -> list[Group]:
-    """All groups of an answer. Raises `WhatsAppError`."""
+    """The groups of a GetJoinedGroupsReturnFunction. Raises `WhatsAppError`."""
     answer = neonize.GetJoinedGroupsReturnFunction.FromString(data)
     if answer.Error:
         raise WhatsAppError(answer.Error)
@@ -23,7 +23,7 @@ def joined_groups(data: bytes) -> list[Group]:
 
 
 def one_group(data: bytes) -> Group:
-    """The group of an answer. Raises `WhatsAppError`."""
+    """The group of a GetGroupInfoReturnFunction. Raises `WhatsAppError`."""
     answer = neonize.GetGroupInfoReturnFunction.FromString(data)
     if answer.Error:
         raise WhatsAppError(answer.Error)
@@ -36,7 +36,7 @@ def _group(info: Any) -> Group:
         subject=info.GroupName.Name,
         description=info.GroupTopic.Topic,
         owner=_text(info.OwnerJID) or None,
-        # neonize hands it over as a 32-bit float: right to about a minute
+        # neonize passes a 32-bit float: accurate to about a minute
         created_at=datetime.fromtimestamp(info.GroupCreated, UTC) if info.GroupCreated > 0 else None,
         members=[
             GroupMember(id=_text(member.JID), phone_number=_number(member), admin=member.IsAdmin or member.IsSuperAdmin)

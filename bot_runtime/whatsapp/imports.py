@@ -1,9 +1,9 @@
 """neonize's protobuf messages without neonize's Python client.
 
 `import neonize.proto.…` would first run `neonize/__init__.py`, which imports the client and with it pillow, requests,
-httpx, phonenumbers, BeautifulSoup and rich. So a package of the same name and place stands in, and runs the real
-`__init__.py` the first time anything is asked of it: `neonize.NewClient` works, and fails with the ordinary ImportError
-where its libraries are not installed.
+httpx, phonenumbers, BeautifulSoup and rich. So a package of the same name and location replaces it, and runs the real
+`__init__.py` when a name is first looked up in it: `neonize.NewClient` works, and raises the ordinary ImportError where
+its libraries are not installed.
 """
 
 import sys
@@ -20,7 +20,7 @@ class _Deferred(ModuleType):
         spec: ModuleSpec | None = self.__spec__
         if (name.startswith("__") and name != "__version__") or spec is None or spec.loader is None:
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
-        self.__class__ = ModuleType  # type: ignore[assignment]  # from here on the package is an ordinary one, also while its imports run
+        self.__class__ = ModuleType  # type: ignore[assignment]  # an ordinary package from here on, also while its own imports run
         try:
             spec.loader.exec_module(self)
         except BaseException:
@@ -30,7 +30,7 @@ class _Deferred(ModuleType):
 
 
 def defer_package(name: str) -> None:
-    """Put a deferred package in the place of `name`, unless it has been imported already."""
+    """Replace the package `name` by a deferred one, unless it has been imported already."""
     if name in sys.modules:
         return
     spec = PathFinder.find_spec(name)

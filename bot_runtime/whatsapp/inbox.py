@@ -1,8 +1,8 @@
-"""From Go's threads to the event loop: what the library reports is queued in order, and handed over.
+"""From Go's threads to the event loop: queues what the library reports, in order.
 
-What cannot be had again (messages, receipts, changes of groups, calls) goes to the journal before anything else is done
-about it, see `storage/journal.py`; the loop is only told that there is more. It is decoded on the loop: what waits in
-Go for this callback is what a SIGKILL takes away, so the callback is as short as can be.
+What nobody sends again (messages, receipts, changes of groups, calls) is written to the journal first, see
+`storage/journal.py`; the loop is only notified. It is decoded on the loop: a SIGKILL loses the events that wait in Go
+for this callback, so the callback is as short as possible.
 
 Imports little: it is set up before everything else, so that connecting starts at once.
 """
@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bot_runtime.whatsapp import core
-from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Arrival, Status
+from bot_runtime.whatsapp import core, event_codes
+from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Arrival, ConnectionReport
 
 if TYPE_CHECKING:
     import asyncio
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 library_log = logging.getLogger("whatsmeow")
 
-KEPT = frozenset(
+JOURNALED = frozenset(
     {
-        core.MESSAGE, core.RECEIPT, core.JOINED_GROUP, core.GROUP_INFO,
-        core.CALL_OFFER, core.CALL_ACCEPT, core.CALL_OFFER_NOTICE, core.CALL_TERMINATE,
+        event_codes.MESSAGE, event_codes.RECEIPT, event_codes.JOINED_GROUP, event_codes.GROUP_INFO,
+        event_codes.CALL_OFFER, event_codes.CALL_ACCEPT, event_codes.CALL_OFFER_NOTICE, event_codes.CALL_TERMINATE,
     }
 )  # fmt: skip
-"""Events that nobody sends again; the others are of the moment."""
+"""Events that nobody sends again, and that are therefore journaled. The others are transient."""
 _LISTENING = 0
-"""neonize's own event: it has a client, and all that follows arrives through the callback."""
+"""neonize's own event: it has a client, and everything else arrives through the callback."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """An event with content that is not kept, as the library gave it."""
+    """An event with content that is not in the journal, undecoded."""
 
     code: int
     data: bytes
@@ -47,30 +47,30 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class QrCode:
-    """A QR code is to be shown."""
+    """A QR code to show."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class PairingEnd:
-    """The QR phase is over: "success", "timeout" or an error."""
+    """The QR phase ended: "success", "timeout" or an error."""
 
     how: str
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The call of connect has come back."""
+    """The call of `Core.connect` returned."""
 
     error: str
 
 
-Item = Status | Raw | QrCode | PairingEnd | End
+Item = ConnectionReport | Raw | QrCode | PairingEnd | End
 
 
 class Inbox:
-    """Owns the core and the journal, and receives all that the core reports."""
+    """Owns the core and the journal, and receives everything that the core reports."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
@@ -78,9 +78,9 @@ class Inbox:
         self._early: list[Item] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receive: Callable[[Item], None] | None = None
-        self._on_kept: Callable[[], None] | None = None
-        self._told = False
-        """The loop is going to look into the journal, and has not begun to."""
+        self._on_journal: Callable[[], None] | None = None
+        self._notified = False
+        """The loop has been notified of the journal, and has not started to read it."""
         self.core = core.Core(
             on_event=self._event,
             on_qr=lambda text: self._put(QrCode(text)),
@@ -90,19 +90,19 @@ class Inbox:
         )
 
     def attach(
-        self, loop: asyncio.AbstractEventLoop, receive: Callable[[Item], None], kept: Callable[[], None]
+        self, loop: asyncio.AbstractEventLoop, receive: Callable[[Item], None], on_journal: Callable[[], None]
     ) -> None:
-        """From now on call `receive` on `loop`, first with what came before, and `kept` when the journal has more.
+        """From now on call `receive` on `loop`, first with what is queued, and `on_journal` when the journal has grown.
 
-        `kept` is also called when the library begins to listen: a process before this one may have left something.
+        `on_journal` is also called when the library starts to listen: the previous process may have left arrivals.
         """
         with self._lock:
-            self._loop, self._receive, self._on_kept = loop, receive, kept
+            self._loop, self._receive, self._on_journal = loop, receive, on_journal
             early, self._early = self._early, []
             for item in early:
                 loop.call_soon(receive, item)
-            if self._told:
-                loop.call_soon(self._tell)
+            if self._notified:
+                loop.call_soon(self._notify)
 
     def _put(self, item: Item) -> None:
         with self._lock:
@@ -112,36 +112,36 @@ class Inbox:
                 self._loop.call_soon_threadsafe(self._receive, item)
 
     def _event(self, code: int, data: bytes) -> None:
-        if code in KEPT:
-            self._keep(code, data)
+        if code in JOURNALED:
+            self._append(code, data)
         elif code == _LISTENING:
-            self._tell_soon()
+            self._notify_soon()
         elif (status := WITHOUT_CONTENT.get(code)) is not None:
             self._put(status)
-        elif code in core.WITH_CONTENT:
+        elif code in event_codes.WITH_CONTENT:
             self._put(Raw(code, data))
 
-    def _keep(self, code: int, data: bytes) -> None:
+    def _append(self, code: int, data: bytes) -> None:
         try:
             self.journal.append(code, data)
-        except OSError as error:  # a full disk: it is handled all the same
-            log.error("an arrival could not be kept for after a crash: %s", error)  # noqa: TRY400
+        except OSError as exc:  # a full disk: it is handled nevertheless
+            log.error("an arrival could not be written to the journal and is lost in a crash: %s", exc)  # noqa: TRY400
             self._put(Raw(code, data))
         else:
-            self._tell_soon()
+            self._notify_soon()
 
-    def _tell_soon(self) -> None:
+    def _notify_soon(self) -> None:
         with self._lock:
-            if self._told:
+            if self._notified:
                 return
-            self._told = True
+            self._notified = True
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._tell)
+                self._loop.call_soon_threadsafe(self._notify)
 
-    def _tell(self) -> None:
-        self._told = False  # before looking: what is kept from here on is told of anew
-        if self._on_kept is not None:
-            self._on_kept()
+    def _notify(self) -> None:
+        self._notified = False  # before reading: what is appended from here on notifies again
+        if self._on_journal is not None:
+            self._on_journal()
 
     def _log(self, data: bytes) -> None:
         from bot_runtime.whatsapp import decode
@@ -150,12 +150,12 @@ class Inbox:
         library_log.log(logging.getLevelNamesMapping().get(level, logging.INFO), "%s: %s", name, message)
 
 
-def read(code: int, data: bytes) -> Status | Account | Arrival | None:
-    """What an event of the library says; None for what does not matter or cannot be read."""
+def read(code: int, data: bytes) -> ConnectionReport | Account | Arrival | None:
+    """Decode an event of the library; None for events that the bot ignores or that cannot be decoded."""
     from bot_runtime.whatsapp import decode
 
     try:
         return decode.decode(code, data)
     except Exception:
-        log.exception("event %d of the library could not be read", code)
+        log.exception("event %d of the library could not be decoded", code)
         return None

@@ -1,4 +1,4 @@
-"""Addresses of chats: from what people and programs write to what WhatsApp wants."""
+"""Addresses of chats, parsed from what people and programs write. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ PERSON, HIDDEN, GROUP, CHANNEL = "s.whatsapp.net", "lid", "g.us", "newsletter"
 
 _SERVERS = {"c.us": PERSON, PERSON: PERSON, HIDDEN: HIDDEN, GROUP: GROUP, CHANNEL: CHANNEL}
 _INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-"""What comes along when a number is copied out of a phone's contacts."""
+"""Invisible characters that are copied along with a number from a phone's contacts."""
 _TRUNK = re.compile(r"\(0\)")
 _PUNCTUATION = re.compile("[\\s()./\u2010-\u2015-]")
 _NUMBER = re.compile(r"(?:\+|00)?([1-9][0-9]{5,14})")
@@ -36,7 +36,7 @@ STATUS = Address("status", "broadcast")
 
 
 def parse_address(text: str) -> Address:
-    """Read a phone number in international form (punctuation allowed) or a chat id. Raises ValueError."""
+    """Parse a phone number in international form (punctuation allowed) or a chat id. Raises ValueError."""
     if len(text) > _LONGEST:
         raise ValueError("not a phone number or chat id: too long")
     user, at, name = text.strip().partition("@")
@@ -52,7 +52,7 @@ def parse_address(text: str) -> Address:
 
 
 def read_address(text: str) -> Address:
-    """A chat id that this runtime has written itself."""
+    """Parse a chat id that this runtime has written itself."""
     user, _, server = text.partition("@")
     return Address(user, server)
 

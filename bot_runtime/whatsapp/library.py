@@ -1,4 +1,4 @@
-"""neonize's compiled library: where it is, and what its functions take and give."""
+"""neonize's compiled library: its path, and the signatures of its functions."""
 
 import ctypes
 import platform
@@ -14,13 +14,13 @@ OnLog = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)
 
 
 class Bytes(ctypes.Structure):
-    """What most functions answer: a protobuf message, to be given back with `FreeBytesStruct`."""
+    """The result of most functions: a protobuf message, to be freed with `FreeBytesStruct`."""
 
     _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t))
 
 
 class LibraryError(Exception):
-    """neonize's library is missing, does not load, or is of another version than its Python package."""
+    """neonize's library is missing, does not load, or has another version than its Python package."""
 
 
 def package_directory() -> Path:
@@ -35,7 +35,7 @@ def package_version() -> str:
     """The version of the installed neonize, read without importing it."""
     match = re.search(r'__version__ = "([^"]+)"', (package_directory() / "__init__.py").read_text())
     if match is None:
-        raise LibraryError("the installed neonize tells no version")
+        raise LibraryError("the installed neonize has no version")
     return match.group(1)
 
 
@@ -50,7 +50,7 @@ def load() -> ctypes.CDLL:
     go.GetVersion.restype = ctypes.c_char_p
     found = go.GetVersion().decode()
     if found != package_version():
-        raise LibraryError(f"{path.name} is of version {found}, neonize of version {package_version()}")
+        raise LibraryError(f"{path.name} has version {found}, neonize has version {package_version()}")
     text, size, callbacks = ctypes.c_char_p, ctypes.c_int, (OnText, OnText, OnEvent, OnLog)
     for name, arguments, result in (
         (
@@ -58,7 +58,7 @@ def load() -> ctypes.CDLL:
             (text, text, text, size, size, text, *callbacks, text, size, text, size, text, size, ctypes.c_void_p),
             ctypes.c_void_p,
         ),
-        # It returns nothing. neonize's own binding reads a string from the register all the same, and frees it.
+        # It returns nothing. neonize's own binding nevertheless reads a string from the register, and frees it.
         ("Disconnect", (text,), None),
         ("Stop", (text,), None),
         ("IsConnected", (text,), ctypes.c_bool),

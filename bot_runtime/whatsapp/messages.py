@@ -1,18 +1,18 @@
-"""What comes from WhatsApp and goes there, as plain data; `decode.py` and `encode.py` speak neonize's language."""
+"""What arrives from WhatsApp, as plain data. `decode.py` and `encode.py` translate it from and to protobuf. Pure."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from bot_runtime.whatsapp import core
+from bot_runtime.whatsapp import event_codes
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.state import Signal
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """Something that changes the connection, with a sentence for people when it is a fault."""
+class ConnectionReport:
+    """A signal for the state machine of the connection; with a code and a message when it is a fault."""
 
     signal: Signal
     code: str = ""
@@ -21,7 +21,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose session this is; `number` is digits only, `lid` its id where numbers are hidden."""
+    """The account of a session; `number` is digits only, `lid` its hidden id."""
 
     number: str
     push_name: str | None
@@ -29,7 +29,7 @@ class Account:
 
 
 class Kind(StrEnum):
-    """What a message is."""
+    """The kind of a message."""
 
     TEXT = "text"
     IMAGE = "image"
@@ -51,27 +51,27 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What a message says."""
+    """The content of a message."""
 
     kind: Kind
     text: str = ""
     """The text, or the caption of a file; at most 64 KiB in UTF-8."""
     details: dict[str, Any] = field(default_factory=dict)
-    """What else the event shows, by its names there: media, quoted, reaction, poll, location, contact, viewOnce …"""
+    """Further fields of the event, by their names: media, quoted, reaction, poll, location, contact, viewOnce …"""
     mentions: tuple[str, ...] = ()
-    """The ids of those who are mentioned."""
+    """The ids of mentioned accounts."""
     target: str = ""
-    """The id of the message that is revoked or edited."""
+    """The id of the revoked or edited message."""
     view_once: bool = False
     sealed: bytes = b""
-    """The library's event of a vote: what opening it takes."""
+    """The library's event of a vote, needed to decrypt it."""
     file: bytes = b""
-    """The message in WhatsApp's own form when it carries a file: what fetching or forwarding it takes."""
+    """The serialised Message when it has a file, needed to fetch or forward it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incoming:
-    """One message that arrived."""
+    """One received message."""
 
     id: str
     chat: Address
@@ -95,8 +95,8 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
-class Ack:
-    """Messages of ours were delivered, read or played; `by` is who did it."""
+class ReceiptUpdate:
+    """Messages of this account were delivered, read or played by `by`."""
 
     message_ids: tuple[str, ...]
     chat: Address
@@ -106,7 +106,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Somebody is available, unavailable, composing, recording or paused; `chat` is where they write."""
+    """A contact is available, unavailable, composing, recording or paused; `chat` is where they write."""
 
     who: Address
     presence: str
@@ -116,7 +116,7 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call is offered, accepted or ended; `status` says which. Bots answer no calls."""
+    """A call: `status` is offer, accept or terminate. Bots do not answer calls."""
 
     id: str
     caller: Address
@@ -125,60 +125,66 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class GroupChange:
-    """Something about a group is different; `left` are those who are no longer in it."""
+    """A group has changed; `left` are members that are no longer in it."""
 
     group: Address
     left: tuple[Address, ...] = ()
     deleted: bool = False
 
 
-Arrival = Incoming | Ack | Presence | Call | GroupChange
-"""What others do, unlike what concerns the connection or the account."""
+Arrival = Incoming | ReceiptUpdate | Presence | Call | GroupChange
+"""What others do, as opposed to events of the connection or the account."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """A message WhatsApp took."""
+class SentMessage:
+    """A message that WhatsApp accepted."""
 
     message_id: str
     timestamp: datetime
 
 
 class WhatsAppError(Exception):
-    """WhatsApp, or the library that speaks to it, refused something; the message says what."""
+    """WhatsApp or its library refused something; the message says what."""
 
     @property
-    def away(self) -> bool:
-        """Whether it failed only because there was no connection, and before anything was sent."""
-        return any(words in str(self) for words in _AWAY)
+    def disconnected(self) -> bool:
+        """Whether it failed only for lack of a connection, and before anything was sent."""
+        return any(words in str(self) for words in _DISCONNECTED)
 
 
-_AWAY = ("not connected", "disconnected before info query", "client is nil")
+_DISCONNECTED = ("not connected", "disconnected before info query", "client is nil")
 """Errors of whatsmeow."""
 
 
-OUTDATED = Status(Signal.OUTDATED, "outdated", "WhatsApp refuses this version of the client")
+OUTDATED = ConnectionReport(Signal.OUTDATED, "outdated", "WhatsApp refuses this version of the client")
 WITHOUT_CONTENT = {
-    core.CONNECTED: Status(Signal.CONNECTED),
-    core.KEEPALIVE_TIMEOUT: Status(Signal.KEEPALIVE_LOST, "keepalive-timeout", "WhatsApp does not answer"),
-    core.KEEPALIVE_RESTORED: Status(Signal.KEEPALIVE_BACK),
-    core.STREAM_REPLACED: Status(Signal.REPLACED, "replaced", "another client has taken this session over"),
-    core.CLIENT_OUTDATED: OUTDATED,
-    core.DISCONNECTED: Status(Signal.DISCONNECTED, "disconnected", "the connection to WhatsApp was lost"),
+    event_codes.CONNECTED: ConnectionReport(Signal.CONNECTED),
+    event_codes.KEEPALIVE_TIMEOUT: ConnectionReport(
+        Signal.KEEPALIVE_LOST, "keepalive-timeout", "WhatsApp does not answer"
+    ),
+    event_codes.KEEPALIVE_RESTORED: ConnectionReport(Signal.KEEPALIVE_BACK),
+    event_codes.STREAM_REPLACED: ConnectionReport(Signal.REPLACED, "replaced", "another client is using this session"),
+    event_codes.CLIENT_OUTDATED: OUTDATED,
+    event_codes.DISCONNECTED: ConnectionReport(
+        Signal.DISCONNECTED, "disconnected", "the connection to WhatsApp was lost"
+    ),
 }
-"""Events that are told apart by their number alone."""
-ENDED_SILENTLY = Status(Signal.DISCONNECTED, "ended-silently", "the connection ended without a word")
-UNHEALTHY = frozenset({WITHOUT_CONTENT[core.KEEPALIVE_TIMEOUT].code, ENDED_SILENTLY.code})
-"""Codes of what is found out by looking after a connection, not told by WhatsApp."""
+"""Events that consist of their number alone."""
+ENDED_SILENTLY = ConnectionReport(Signal.DISCONNECTED, "ended-silently", "the connection ended without an event")
+UNHEALTHY = frozenset({WITHOUT_CONTENT[event_codes.KEEPALIVE_TIMEOUT].code, ENDED_SILENTLY.code})
+"""Codes of faults that checks of the connection detect, as opposed to those that WhatsApp reports."""
 
 
-def failure_of(error: str) -> Status:
-    """What the error text means that a call of connect ended with."""
-    if "TemporaryBan" in error:  # a ban whose reason is unknown to neonize cannot be encoded
-        return Status(Signal.BANNED, "temporary-ban", "banned for an unknown reason")
-    if error.startswith("proto:"):  # neonize hands over nothing any more, though whatsmeow is connected
-        return Status(Signal.ATTEMPT_FAILED, "event-unreadable", f"neonize could not hand over an event ({error})")
-    return Status(Signal.ATTEMPT_FAILED, "connect-failed", error or "the connection ended")
+def failure_of(error: str) -> ConnectionReport:
+    """The report for the error that `Core.connect` ended with."""
+    if "TemporaryBan" in error:  # neonize cannot encode a ban with a reason it does not know
+        return ConnectionReport(Signal.BANNED, "temporary-ban", "banned for an unknown reason")
+    if error.startswith("proto:"):  # neonize delivers nothing any more, though whatsmeow is connected
+        return ConnectionReport(
+            Signal.ATTEMPT_FAILED, "event-unreadable", f"neonize could not deliver an event: {error}"
+        )
+    return ConnectionReport(Signal.ATTEMPT_FAILED, "connect-failed", error or "the connection ended")
 
 
 def is_session_error(error: str) -> bool:

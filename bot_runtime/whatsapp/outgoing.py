@@ -1,4 +1,4 @@
-"""What is to be sent, as plain data."""
+"""What is sent to WhatsApp, as plain data, and the interface of the transport."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,12 +7,12 @@ from typing import Protocol
 from bot_runtime.contract import Content, Group
 from bot_runtime.whatsapp.files import Facts
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Sent
+from bot_runtime.whatsapp.messages import SentMessage
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """The message that another one answers or reacts to."""
+class SendTarget:
+    """The message that another one quotes or reacts to."""
 
     message_id: str
     author: Address
@@ -35,38 +35,38 @@ class UploadedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outgoing:
+class OutgoingMessage:
     """One message to one chat."""
 
     chat: Address
     content: Content
-    target: Target | None = None
-    """What a reaction reacts to, or what any other content answers."""
+    target: SendTarget | None = None
+    """The message that a reaction reacts to, or that any other content quotes."""
     file: UploadedFile | None = None
     secret: bytes = b""
-    """32 bytes that lead from the message to WhatsApp's id for it (see `evidence.py`)."""
+    """32 bytes by which WhatsApp's id of the message can be found (see `evidence.py`)."""
 
 
 class Transport(Protocol):
-    """WhatsApp as far as sending and fetching need it. All calls block, and raise `WhatsAppError`."""
+    """WhatsApp as sending and fetching use it. All calls block, and raise `WhatsAppError`."""
 
     def upload(self, path: Path, content: Content) -> UploadedFile:
-        """Bring a file to WhatsApp's servers."""
+        """Upload a file to WhatsApp's servers."""
 
-    def send(self, message: Outgoing) -> Sent:
-        """Send a message and wait for WhatsApp to take it."""
+    def send(self, message: OutgoingMessage) -> SentMessage:
+        """Send a message and wait until WhatsApp accepts it."""
 
     def find(self, secret: bytes) -> str | None:
-        """The id of a message that was to be sent with this secret; None when it cannot be found now."""
+        """The id of the message with this secret; None when it cannot be found now."""
 
     def chat_state(self, chat: Address) -> bytes | None:
-        """How the encryption with a chat stands, see `evidence.py`; None when that cannot be read now."""
+        """The encryption state of a chat, see `evidence.py`; None when it cannot be read now."""
 
     def number_of(self, hidden: str) -> str | None:
-        """The phone number behind a hidden id (`…@lid`); None when it is not known now."""
+        """The phone number of a hidden id (`…@lid`); None when it is unknown."""
 
     def download(self, reference: bytes, into: int) -> None:
-        """Fetch the file that a received message refers to, and write it to a descriptor."""
+        """Fetch the file of a received message, and write it to a descriptor."""
 
     def groups(self) -> list[Group]:
         """All groups the account is in, with their members."""

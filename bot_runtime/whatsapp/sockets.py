@@ -1,7 +1,8 @@
-"""Cut the TCP connections of the Go library, the one way to stop what neonize cannot.
+"""Shuts down the TCP connections of the Go library: the only way to stop what neonize cannot stop.
 
-neonize cannot reconnect a client it has; shutting its socket down makes whatsmeow see an ordinary drop and reconnect at
-once, with the same client. Nor can it stop a transfer of a file, which then fails.
+neonize cannot reconnect an existing client. When its socket is shut down, whatsmeow sees an ordinary drop and
+reconnects at once, with the same client. Nor can neonize cancel the transfer of a file; without its
+socket the transfer fails.
 """
 
 import os
@@ -13,18 +14,18 @@ from pathlib import Path
 _DESCRIPTORS = Path("/proc/self/fd")
 
 
-class Outgoing:
-    """The TCP connections of this process but those to its own port, told apart by their inodes."""
+class OutgoingSockets:
+    """The TCP connections of this process, except those to its own port, identified by their inodes."""
 
     def __init__(self, own_port: int) -> None:
         self._own_port = own_port
 
-    def outgoing(self) -> frozenset[int]:
-        """All there are."""
+    def inodes(self) -> frozenset[int]:
+        """The inodes of all connections."""
         return frozenset(inode for inode, _ in self._each())
 
     def drop(self, *, spare: Collection[int] = ()) -> int:
-        """Shut down all but `spare`; how many there were."""
+        """Shut down all connections except `spare`; returns their number."""
         dropped = 0
         for inode, connection in self._each():
             if inode in spare:
@@ -32,7 +33,7 @@ class Outgoing:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                continue  # closed meanwhile
+                continue  # closed in the meantime
             dropped += 1
         return dropped
 
@@ -44,7 +45,7 @@ class Outgoing:
                     continue
                 copy = socket.socket(fileno=os.dup(int(name)))
             except OSError:
-                continue  # closed meanwhile
+                continue  # closed in the meantime
             with copy:
                 if _is_outgoing(copy, self._own_port):
                     yield found.st_ino, copy

@@ -1,4 +1,4 @@
-"""The connection's state machine: pure, so that every path can be tested without a network.
+"""The state machine of the connection. Pure, so that every path can be tested without a network.
 
     connecting ──▶ pairing ──▶ (paired) connecting ──▶ online ──▶ reconnecting ──▶ online
                       │                                 │  ▲            │
@@ -6,9 +6,9 @@
                pairing-expired                          deaf     reconnect-failed
     from anywhere: conflict, logged-out, banned, outdated, closing
 
-whatsmeow reconnects by itself, at once and then every few seconds more, for ever. Its first try is kept, because most
-drops last a second; when it does not succeed within the base delay, the client is stopped and the runtime goes on with
-its own backoff, which is counted, visible and ends.
+whatsmeow reconnects by itself: immediately, then with delays that grow by a few seconds, without end. Its first attempt
+is used, because most drops last a second. If it does not succeed within the base delay, the client is stopped and the
+runtime continues with its own backoff, which is counted, visible and bounded.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ class Signal(Enum):
     CONNECTED = auto()
     DISCONNECTED = auto()
     QUICK_RETRY_FAILED = auto()
-    """The client's own first try to reconnect did not succeed in time."""
+    """The client's own first attempt to reconnect did not succeed in time."""
     ATTEMPT_FAILED = auto()
     KEEPALIVE_LOST = auto()
     KEEPALIVE_BACK = auto()
@@ -39,30 +39,31 @@ class Signal(Enum):
     BANNED = auto()
     OUTDATED = auto()
     RESET = auto()
-    """A person wants a new connection, or a new QR."""
+    """A new connection, or a new QR code, was requested."""
     STOP = auto()
 
 
-class Action(Enum):
-    """What the driver has to do about it."""
+class ConnectionAction(Enum):
+    """What the driver has to do."""
 
     AWAIT_QUICK_RETRY = auto()
     """Give the client's own reconnect the base delay, then signal QUICK_RETRY_FAILED."""
     AWAIT_LOGIN = auto()
-    """Signal ATTEMPT_FAILED when there is no login for very long."""
+    """Signal ATTEMPT_FAILED when the login times out."""
     RECONNECT_NOW = auto()
     RECONNECT_LATER = auto()
     """Stop the client and connect again after `backoff`."""
     DROP_SOCKET = auto()
     """Cut the TCP connection: the client reconnects at once."""
     RESTART = auto()
-    """Start the process anew in place: neonize cannot pair twice in one process."""
-    GIVE_UP = auto()
+    """Restart the process in place: neonize cannot pair twice in one process."""
+    FAIL = auto()
+    """Stop retrying: all attempts have failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """The connection as far as decisions need it. `attempts` counts consecutive failures, 0 while online."""
+class ConnectionStatus:
+    """What decisions about the connection depend on. `attempts` counts consecutive failures, 0 while online."""
 
     state: ConnectionState = ConnectionState.CONNECTING
     attempts: int = 0
@@ -76,59 +77,65 @@ PARKED = {
     Signal.BANNED: ConnectionState.BANNED,
     Signal.OUTDATED: ConnectionState.OUTDATED,
 }
-"""Where a connection stays until a person acts: trying again by itself would make it worse."""
+"""States that a connection leaves only on request: retrying automatically would make matters worse."""
 _PARKED_STATES = frozenset(PARKED.values())
 _UP = frozenset({ConnectionState.ONLINE, ConnectionState.DEAF})
 
 
-def advance(link: Link, signal: Signal, *, max_attempts: int) -> tuple[Link, Action | None]:
-    """The link after `signal`, and what to do."""
-    if link.state in _FINAL:
-        return link, None
+def advance(
+    status: ConnectionStatus, signal: Signal, *, max_attempts: int
+) -> tuple[ConnectionStatus, ConnectionAction | None]:
+    """The status after `signal`, and what to do."""
+    if status.state in _FINAL:
+        return status, None
     if signal is Signal.STOP:
-        return Link(ConnectionState.CLOSING), None
+        return ConnectionStatus(ConnectionState.CLOSING), None
     if signal is Signal.RESET:
-        if link.state in _UP:
-            return link, Action.DROP_SOCKET
-        return Link(), Action.RESTART
-    if link.state in _PARKED_STATES:
-        return (link, None) if signal not in PARKED else (Link(PARKED[signal]), None)
+        if status.state in _UP:
+            return status, ConnectionAction.DROP_SOCKET
+        return ConnectionStatus(), ConnectionAction.RESTART
+    if status.state in _PARKED_STATES:
+        return (status, None) if signal not in PARKED else (ConnectionStatus(PARKED[signal]), None)
     if signal in PARKED:
-        return Link(PARKED[signal]), None
-    return _transition(link, signal, max_attempts)
+        return ConnectionStatus(PARKED[signal]), None
+    return _transition(status, signal, max_attempts)
 
 
-def _transition(link: Link, signal: Signal, max_attempts: int) -> tuple[Link, Action | None]:
+def _transition(
+    status: ConnectionStatus, signal: Signal, max_attempts: int
+) -> tuple[ConnectionStatus, ConnectionAction | None]:
     match signal:
         case Signal.QR_SHOWN:
-            return Link(ConnectionState.PAIRING), None
+            return ConnectionStatus(ConnectionState.PAIRING), None
         case Signal.PAIRED:
-            return Link(ConnectionState.CONNECTING), Action.AWAIT_LOGIN
+            return ConnectionStatus(ConnectionState.CONNECTING), ConnectionAction.AWAIT_LOGIN
         case Signal.CONNECTED:
-            return Link(ConnectionState.ONLINE), None
-        case Signal.KEEPALIVE_LOST if link.state is ConnectionState.DEAF:
-            return link, Action.DROP_SOCKET
-        case Signal.KEEPALIVE_LOST if link.state is ConnectionState.ONLINE:
-            return replace(link, state=ConnectionState.DEAF), None
-        case Signal.KEEPALIVE_BACK if link.state is ConnectionState.DEAF:
-            return Link(ConnectionState.ONLINE), None
-        case Signal.DISCONNECTED if link.state in _UP:
-            return Link(ConnectionState.RECONNECTING), Action.AWAIT_QUICK_RETRY
+            return ConnectionStatus(ConnectionState.ONLINE), None
+        case Signal.KEEPALIVE_LOST if status.state is ConnectionState.DEAF:
+            return status, ConnectionAction.DROP_SOCKET
+        case Signal.KEEPALIVE_LOST if status.state is ConnectionState.ONLINE:
+            return replace(status, state=ConnectionState.DEAF), None
+        case Signal.KEEPALIVE_BACK if status.state is ConnectionState.DEAF:
+            return ConnectionStatus(ConnectionState.ONLINE), None
+        case Signal.DISCONNECTED if status.state in _UP:
+            return ConnectionStatus(ConnectionState.RECONNECTING), ConnectionAction.AWAIT_QUICK_RETRY
         case Signal.QUICK_RETRY_FAILED:
-            return _failed(link, Action.RECONNECT_NOW, max_attempts)
+            return _failed(status, ConnectionAction.RECONNECT_NOW, max_attempts)
         case Signal.DISCONNECTED | Signal.ATTEMPT_FAILED:
-            return _failed(link, Action.RECONNECT_LATER, max_attempts)
-    return link, None
+            return _failed(status, ConnectionAction.RECONNECT_LATER, max_attempts)
+    return status, None
 
 
-def _failed(link: Link, then: Action, max_attempts: int) -> tuple[Link, Action]:
-    attempts = link.attempts + 1
+def _failed(
+    status: ConnectionStatus, then: ConnectionAction, max_attempts: int
+) -> tuple[ConnectionStatus, ConnectionAction]:
+    attempts = status.attempts + 1
     if attempts >= max_attempts:
-        return Link(ConnectionState.RECONNECT_FAILED, attempts), Action.GIVE_UP
-    was_up = link.state in _UP or link.state is ConnectionState.RECONNECTING
-    return Link(ConnectionState.RECONNECTING if was_up else ConnectionState.CONNECTING, attempts), then
+        return ConnectionStatus(ConnectionState.RECONNECT_FAILED, attempts), ConnectionAction.FAIL
+    was_up = status.state in _UP or status.state is ConnectionState.RECONNECTING
+    return ConnectionStatus(ConnectionState.RECONNECTING if was_up else ConnectionState.CONNECTING, attempts), then
 
 
-def backoff(attempts: int, base: float, uniform: Callable[[float, float], float]) -> float:
-    """Seconds to wait after `attempts` failures (from 1): base, 2 base, 4 base …, at most 300, ±25 %."""
-    return min(base * 2.0 ** min(attempts - 1, 16), MAX_DELAY_SECONDS) * uniform(1 - JITTER, 1 + JITTER)
+def backoff(attempts: int, base_seconds: float, uniform: Callable[[float, float], float]) -> float:
+    """Seconds to wait after `attempts` failures (from 1): base, 2 × base, 4 × base …, at most 300, ±25 %."""
+    return min(base_seconds * 2.0 ** min(attempts - 1, 16), MAX_DELAY_SECONDS) * uniform(1 - JITTER, 1 + JITTER)

@@ -1,10 +1,10 @@
-"""The QR code in the container's log, for whoever runs `docker logs`."""
+"""Draws the QR code for the log of the container (`docker logs`)."""
 
 from datetime import datetime
 
 
 def draw_qr(code: str, expires_at: datetime) -> str:
-    """Half-block characters, two rows of modules to a line, and when the code expires."""
+    """The code in half-block characters, two rows of modules per line, and when it expires."""
     import segno  # only a bot without a session needs it
 
     rows = [list(row) for row in segno.make(code, error="l", micro=False).matrix_iter(border=2)]
@@ -17,5 +17,5 @@ def draw_qr(code: str, expires_at: datetime) -> str:
     return "\n".join([*lines, f"scan before {expires_at:%H:%M:%S} UTC"])
 
 
-# Light modules are drawn, dark ones left out: terminals are mostly dark, and phones want dark on light.
+# Light modules are drawn, dark ones are not: most terminals are dark, and phones expect dark on light.
 _BLOCKS = {(True, True): " ", (True, False): "▄", (False, True): "▀", (False, False): "█"}

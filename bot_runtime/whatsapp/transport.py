@@ -1,6 +1,6 @@
-"""Sending and fetching through the Go library. Everything here blocks and belongs on a thread.
+"""Sends and fetches through the Go library. Everything here blocks and must run on a thread.
 
-The protobuf messages are imported by the first call, not before: they weigh 8 MiB.
+The protobuf messages are imported by the first call, not before: they take 8 MiB.
 """
 
 import mmap
@@ -13,15 +13,15 @@ from bot_runtime.whatsapp.core import Core
 from bot_runtime.whatsapp.evidence import chat_state, find_messages, number_of
 from bot_runtime.whatsapp.files import Facts, read_facts
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Sent, WhatsAppError
-from bot_runtime.whatsapp.outgoing import Outgoing, UploadedFile
+from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
+from bot_runtime.whatsapp.outgoing import OutgoingMessage, UploadedFile
 
 _MEDIA_TYPES: dict[type, int] = {Image: 0, Sticker: 0, Video: 1, Audio: 2, Document: 3}
-"""Numbers of neonize's."""
+"""neonize's numbers."""
 
 
 class LibraryTransport:
-    """The `Transport` of a bot that is online; a call while the library has no client ends the process."""
+    """The `Transport` of a bot that is online. A call while the library has no client would end the process."""
 
     def __init__(self, core: Core, database: Path) -> None:
         self._core = core
@@ -36,7 +36,7 @@ class LibraryTransport:
             answer = self._core.upload(data, _MEDIA_TYPES[type(content)])
         return encode.uploaded(answer, facts)
 
-    def send(self, message: Outgoing) -> Sent:
+    def send(self, message: OutgoingMessage) -> SentMessage:
         from bot_runtime.whatsapp import encode
 
         return encode.sent(self._core.send(encode.jid(message.chat), encode.message(message)))
@@ -69,7 +69,7 @@ class LibraryTransport:
 
     def groups(self) -> list[Group]:
         answer = self._core.joined_groups()
-        if not answer:  # no groups: then reading them is not worth the import
+        if not answer:  # no groups: avoids the import
             return []
         from bot_runtime.whatsapp.groups import joined_groups
 

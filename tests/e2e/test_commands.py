@@ -128,7 +128,7 @@ def test_a_webhook_answers_for_a_command_or_fails_politely(bot: LiveBot) -> None
     assert bot.ask(ada, ".order 17") == "you said 17"
     call = service.asked[0].body
     assert (call["botId"], call["command"], call["senderNumber"], call["pushName"]) == (bot.id, "order", ada, "Ada")
-    assert bot.ask(ada, ".broken") == "Sorry, broken failed: the service answered 500."
+    assert bot.ask(ada, ".broken") == "Sorry, broken failed: the service returned status 500."
     assert bot.ask(ada, ".inside") == "Sorry, inside failed: its address is not allowed."
     service.close()
     assert bot.ask(ada, ".order 18") == "Sorry, order failed: the service could not be reached."

@@ -102,7 +102,7 @@ def test_a_language_model_answers_with_what_it_remembers_of_the_chat(bot: LiveBo
     assert [bot.ask(ada, text) for text in ("one", "two", "three")] == ["one? yes", "two? yes", "three? yes"]
     assert bot.ask(ben, "hello") == "hello? yes"
     assert bot.ask(ada, ".ping") == "pong", "a command is no question"
-    assert bot.ask(ada, "broken") == "Sorry, I cannot answer just now. Please try again later."
+    assert bot.ask(ada, "broken") == "Sorry, I cannot answer right now. Please try again later."
 
     first = model.service.asked[0]
     assert (first.path, first.authorization) == ("/v1/chat/completions", f"Bearer {KEY}")

@@ -1,6 +1,6 @@
-"""The built-in commands: one file each, which defines `COMMAND`. A new file here is a new command, nothing else needed.
+"""The built-in commands: one module each, which defines `COMMAND`. Adding a module here adds a command.
 
-They are imported with the first message that looks like a command.
+They are imported when the first message looks like a command.
 """
 
 from functools import cache

@@ -1,5 +1,5 @@
-"""`.antidelete`: messages that their sender deletes are shown to the owner."""
+"""`.antidelete`: forward deleted messages to the owner."""
 
 from bot_runtime.commands.switches import switch
 
-COMMAND = switch("antidelete", "anti_delete", "messages that their sender deletes are shown to the owner")
+COMMAND = switch("antidelete", "anti_delete", "deleted messages are forwarded to the owner")

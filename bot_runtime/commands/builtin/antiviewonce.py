@@ -1,5 +1,5 @@
-"""`.antiviewonce`: view-once messages are shown to the owner."""
+"""`.antiviewonce`: forward view-once messages to the owner."""
 
 from bot_runtime.commands.switches import switch
 
-COMMAND = switch("antiviewonce", "anti_view_once", "view-once messages are shown to the owner")
+COMMAND = switch("antiviewonce", "anti_view_once", "view-once messages are forwarded to the owner")

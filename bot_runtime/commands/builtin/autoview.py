@@ -1,4 +1,4 @@
-"""`.autoview`: statuses of contacts are marked as viewed."""
+"""`.autoview`: mark statuses of contacts as viewed."""
 
 from bot_runtime.commands.switches import switch
 

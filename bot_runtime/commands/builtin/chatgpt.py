@@ -1,6 +1,6 @@
 """`.chatgpt`: answers by a language model.
 
-Neither the key nor the address of the model can be set from a chat: whoever could change the address would get the key.
+Neither the API key nor the base URL can be set from a chat: whoever could change the URL would receive the key.
 """
 
 import msgspec
@@ -12,7 +12,7 @@ _SETTABLE = {"model": "model", "prompt": "system_prompt", "memory": "memory_mess
 
 
 async def chatgpt(invocation: Invocation) -> str:
-    """Show it, switch it on or off, or set a part of it."""
+    """Show the settings, switch them on or off, or change one."""
     settings = invocation.host.settings.chatgpt
     word, _, rest = invocation.args.partition(" ")
     if word.lower() == "set":
@@ -31,11 +31,11 @@ async def chatgpt(invocation: Invocation) -> str:
 def _part(name: str, value: str) -> dict[str, object]:
     field = _SETTABLE.get(name)
     if field is None or (not value and field != "system_prompt"):
-        raise CommandError("Set one of: model NAME, prompt TEXT, memory MESSAGES.")
+        raise CommandError("Expected one of: set model NAME, set prompt TEXT, set memory MESSAGES.")
     if field != "memory_messages":
         return {field: value}
     if not value.isdecimal():
-        raise CommandError("The memory is a number of messages.")
+        raise CommandError("Expected a number of messages.")
     return {field: int(value)}
 
 

@@ -1,17 +1,17 @@
-"""`.help`: what can the bot do?"""
+"""`.help`: list the commands."""
 
 from bot_runtime.commands.base import Command, CommandError, Invocation
 
 
 async def show_help(invocation: Invocation) -> str:
-    """All commands, or one in more detail."""
+    """All commands, or one."""
     from bot_runtime.commands.builtin import built_in
 
     settings, commands = invocation.host.settings, built_in()
     if invocation.args:
         command = commands.get(invocation.args.lower().removeprefix(settings.prefix))
         if command is None:
-            raise CommandError(f"There is no built-in command {invocation.args[:32]}.")
+            raise CommandError(f"Unknown command: {invocation.args[:32]}")
         return _line(command, settings.prefix)
     lines = [f"*{settings.name or 'Commands'}*"]
     lines += [_line(command, settings.prefix) for command in commands.values() if not command.owners_only]

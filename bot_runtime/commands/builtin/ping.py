@@ -1,4 +1,4 @@
-"""`.ping`: is the bot there?"""
+"""`.ping`: check that the bot answers."""
 
 from bot_runtime.commands.base import Command, Invocation
 

@@ -1,4 +1,4 @@
-"""`.status`: how is the bot?"""
+"""`.status`: show the state of the bot."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,7 +20,7 @@ async def status(invocation: Invocation) -> str:
 
 
 def duration(time: timedelta) -> str:
-    """As people say it: `2 d 3 h`, `5 min 7 s`."""
+    """A duration for people: `2 d 3 h`, `5 min 7 s`."""
     seconds = max(0, int(time.total_seconds()))
     parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
     shown = [f"{number} {unit}" for number, unit in parts if number]

@@ -159,8 +159,8 @@ def test_a_webhook_answers_for_a_command(chat: Chat, hook: str) -> None:
     assert (call["botId"], call["command"], call["senderNumber"], call["pushName"]) == (
         "bot-1", "ask", chat.contact, "Ada",
     )  # fmt: skip
-    assert chat.ask(".broken") == "Sorry, broken failed: the service answered 500."
-    assert chat.ask(".moved") == "Sorry, moved failed: the service answered 302."
+    assert chat.ask(".broken") == "Sorry, broken failed: the service returned status 500."
+    assert chat.ask(".moved") == "Sorry, moved failed: the service returned status 302."
     assert chat.ask(".inside") == "Sorry, inside failed: its address is not allowed."
     assert chat.ask(".ping") == "pong"
 

@@ -160,7 +160,7 @@ def test_a_language_model_answers_and_remembers(chat: Chat, model: str) -> None:
     assert chat.ask("two") == "two? yes"
     assert chat.ask("three") == "three? yes"
     assert chat.ask(".ping") == "pong"
-    assert chat.ask("broken") == "Sorry, I cannot answer just now. Please try again later."
+    assert chat.ask("broken") == "Sorry, I cannot answer right now. Please try again later."
     assert chat.ask("slow") == "Sorry, that took too long. Please try again later."
 
     third = Model.asked[2]

@@ -13,7 +13,7 @@ NOBODY = "http://127.0.0.1:9"
 
 def assert_ends_cleanly(bot: RuntimeProcess) -> None:
     assert bot.stop(within=5) == 0
-    assert "ends with exit code 0" in bot.log.read_text()
+    assert "exiting with code 0" in bot.log.read_text()
 
 
 def test_a_bot_that_shows_a_qr_code_ends_in_time(start: Start, network: Network) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from bot_runtime.contract import Content, Group
 from bot_runtime.whatsapp.files import Facts
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Sent, WhatsAppError
-from bot_runtime.whatsapp.outgoing import Outgoing, UploadedFile
+from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
+from bot_runtime.whatsapp.outgoing import OutgoingMessage, UploadedFile
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -18,7 +18,7 @@ WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 class NoSockets:
     """A process without connections to others."""
 
-    def outgoing(self) -> Collection[int]:
+    def inodes(self) -> Collection[int]:
         return ()
 
     def drop(self, *, spare: Collection[int]) -> int:
@@ -31,7 +31,7 @@ class ScriptedTransport:
     def __init__(self, error: str = "") -> None:
         self.error = error
         self.before_send: Callable[[], object] = lambda: None
-        self.taken: list[Outgoing] = []
+        self.taken: list[OutgoingMessage] = []
         self.uploaded: list[bytes] = []
         self.left: dict[bytes, str] = {}
         """Messages that WhatsApp has although nobody was told: ids by secret."""
@@ -56,11 +56,11 @@ class ScriptedTransport:
             facts=Facts(),
         )
 
-    def send(self, message: Outgoing) -> Sent:
+    def send(self, message: OutgoingMessage) -> SentMessage:
         self.before_send()
         self._fail()
         self.taken.append(message)
-        return Sent(f"ID{len(self.taken)}", WHEN)
+        return SentMessage(f"ID{len(self.taken)}", WHEN)
 
     def find(self, secret: bytes) -> str | None:
         return self.left.get(secret)

@@ -101,7 +101,7 @@ def test_owners_are_the_account_itself_and_those_of_the_settings() -> None:
 async def test_settings_commands_refuse_everybody_else(command: Command) -> None:
     setup = Setup()
     await setup.runner.handle(message(f".{command.name} on"))
-    assert setup.answers == [f"Only an owner of this bot may use .{command.name}."]
+    assert setup.answers == [f"Only owners of this bot may use .{command.name}."]
     assert setup.host.settings == RuntimeConfig()
 
 
@@ -119,7 +119,7 @@ async def test_a_switch_shows_and_changes_its_setting(command: str, field: str) 
     for text in (f".{command}", f".{command} on", f".{command} maybe", f".{command} OFF"):
         await setup.runner.handle(message(text, from_me=True))
     assert [answer.partition(":")[0] for answer in setup.answers] == [
-        f"{command} is off", f"{command} is on", "Say on or off.", f"{command} is off",
+        f"{command} is off", f"{command} is on", "Expected on or off.", f"{command} is off",
     ]  # fmt: skip
     assert getattr(setup.host.settings, field) is False
 
@@ -129,7 +129,7 @@ async def test_the_address_of_the_language_model_cannot_be_changed_from_a_chat()
     for text in (".chatgpt set base_url http://evil", ".chatgpt set model small", ".chatgpt set memory 5"):
         await setup.runner.handle(message(text, from_me=True))
     settings = setup.host.settings.chatgpt
-    assert setup.answers[0].startswith("Set one of")
+    assert setup.answers[0].startswith("Expected one of")
     assert (settings.base_url, settings.model, settings.memory_messages) == (
         RuntimeConfig().chatgpt.base_url, "small", 5,
     )  # fmt: skip
@@ -205,7 +205,7 @@ async def test_a_lock_is_let_go_when_its_holder_raises() -> None:
 
 
 async def test_a_lock_held_too_long_is_taken_over_and_its_late_end_takes_nothing_away() -> None:
-    locks, order = CommandLocks(ttl=0.01), []  # type: CommandLocks, list[str]
+    locks, order = CommandLocks(ttl_seconds=0.01), []  # type: CommandLocks, list[str]
     stuck = Work(locks, "a", order, "stuck")
     await stuck.began.wait()
     second = Work(locks, "a", order, "second")

@@ -10,14 +10,14 @@ import msgspec
 import pytest
 
 from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
-from bot_runtime.whatsapp import core
-from bot_runtime.whatsapp.connection import MAX_DIALS, Connection
+from bot_runtime.whatsapp import event_codes
+from bot_runtime.whatsapp.connection import MAX_DIALS, WhatsAppConnection
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.inbox import End, Inbox, Item, PairingEnd, QrCode
 from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Arrival
-from bot_runtime.whatsapp.state import Link
+from bot_runtime.whatsapp.state import ConnectionStatus
 
-CONNECTED, DISCONNECTED = WITHOUT_CONTENT[core.CONNECTED], WITHOUT_CONTENT[core.DISCONNECTED]
+CONNECTED, DISCONNECTED = WITHOUT_CONTENT[event_codes.CONNECTED], WITHOUT_CONTENT[event_codes.DISCONNECTED]
 DIAL = Dial(database=Path("session.db"), device=b"", log_level="WARN")
 
 
@@ -62,15 +62,15 @@ class Watcher:
         self.unreadable: list[str] = []
         self.told = asyncio.Event()
 
-    def state_changed(self, link: Link, fault: Fault | None) -> None:
-        self.states.append(link.state.value)
+    def state_changed(self, status: ConnectionStatus, fault: Fault | None) -> None:
+        self.states.append(status.state.value)
         self.told.set()
 
     def restart_needed(self, attempts: int) -> None:
         self.restarts.append(attempts)
         self.told.set()
 
-    def gave_up(self, attempts: int) -> None:
+    def reconnect_failed(self, attempts: int) -> None:
         self.gave_up_after.append(attempts)
 
     def session_unreadable(self, error: str) -> None:
@@ -79,7 +79,7 @@ class Watcher:
     def qr_shown(self, qr: Qr) -> None: ...
     def paired(self, account: Account) -> None: ...
     def arrived(self, arrival: Arrival) -> None: ...
-    def more_kept(self) -> None: ...
+    def journal_grew(self) -> None: ...
 
     async def until(self, state: ConnectionState) -> None:
         while self.states[-1] != state.value:
@@ -95,7 +95,7 @@ class Setup:
         settings = RuntimeConfig(reconnect_base_delay_seconds=0.001, max_reconnect_attempts=100)
         settings = msgspec.structs.replace(settings, **config)
         inbox = cast("Inbox", self.library)
-        self.connection = Connection(
+        self.connection = WhatsAppConnection(
             inbox, DIAL, listener=self.watcher, config=lambda: settings, own_port=1, attempts=0
         )
         self.connection.attach()
@@ -111,7 +111,7 @@ async def test_after_a_drop_the_client_gets_its_own_try_and_is_then_replaced() -
     setup.library.report(DISCONNECTED)
     assert setup.library.stops == 0
     await setup.dialled()
-    assert (setup.library.stops, setup.connection.link.attempts) == (1, 1)
+    assert (setup.library.stops, setup.connection.status.attempts) == (1, 1)
     setup.library.report(CONNECTED)
     assert setup.watcher.states == ["connecting", "online", "reconnecting", "reconnecting", "online"]
     assert setup.connection.reconnects == 1
@@ -128,10 +128,10 @@ async def test_a_client_that_reconnects_by_itself_is_left_alone() -> None:
 async def test_the_end_of_a_client_that_was_stopped_is_no_failure() -> None:
     setup = Setup(reconnect_base_delay_seconds=3600)
     setup.library.report(End("dial failed"))
-    assert setup.connection.link.attempts == 1
+    assert setup.connection.status.attempts == 1
     setup.library.report(End(""))
     setup.library.report(DISCONNECTED)
-    assert setup.connection.link.attempts == 1
+    assert setup.connection.status.attempts == 1
     await setup.connection.close()
 
 
@@ -141,10 +141,10 @@ async def test_every_failed_attempt_is_followed_by_another_until_the_limit() -> 
         setup.library.connecting = False
         setup.library.report(End("dial failed"))
         await setup.dialled()
-        assert setup.connection.link.attempts == attempt
+        assert setup.connection.status.attempts == attempt
     setup.library.report(End("dial failed"))
     assert setup.watcher.gave_up_after == [3]
-    assert setup.connection.link.state is ConnectionState.RECONNECT_FAILED
+    assert setup.connection.status.state is ConnectionState.RECONNECT_FAILED
 
 
 async def test_a_stuck_library_makes_the_process_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +174,7 @@ async def test_a_timeout_of_the_pairing_before_the_code_expires_is_a_lost_connec
     setup.library.report(QrCode("code"))
     setup.library.report(PairingEnd("timeout"))
     assert setup.watcher.states[-1] == "connecting"
-    assert setup.connection.link.attempts == 1
+    assert setup.connection.status.attempts == 1
     await setup.connection.close()
 
 

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from bot_runtime.whatsapp import core
+from bot_runtime.whatsapp import event_codes
 from bot_runtime.whatsapp.again import shown_again
 from bot_runtime.whatsapp.contents import MAX_TEXT_BYTES, cut, read_content
 from bot_runtime.whatsapp.decode import decode
 from bot_runtime.whatsapp.imports import defer_package
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Ack, Call, GroupChange, Incoming, Kind, Presence
+from bot_runtime.whatsapp.messages import Call, GroupChange, Incoming, Kind, Presence, ReceiptUpdate
 
 defer_package("neonize")
 from neonize.proto import Neonize_pb2 as neonize  # noqa: E402
@@ -45,7 +45,7 @@ def event(message: Any, *, chat: str = "77@lid", sender: str = "77@lid", **flags
 
 
 def incoming(message: Any, **more: Any) -> Incoming:
-    decoded = decode(core.MESSAGE, event(message, **more))
+    decoded = decode(event_codes.MESSAGE, event(message, **more))
     assert isinstance(decoded, Incoming)
     return decoded
 
@@ -74,7 +74,7 @@ def test_what_nobody_wrote_is_left_out() -> None:
     only_a_note.messageContextInfo.deviceListMetadataVersion = 2
     of_the_protocol.protocolMessage.type = 3
     for message in (Message(), only_a_key, only_a_note, of_the_protocol):
-        assert decode(core.MESSAGE, event(message)) is None
+        assert decode(event_codes.MESSAGE, event(message)) is None
 
 
 def test_what_is_not_known_is_said_to_be_unsupported() -> None:
@@ -155,12 +155,12 @@ def test_receipts_of_others_are_acknowledgements_and_all_else_is_not() -> None:
     def receipt(kind: int, *, from_me: bool = False) -> Any:
         of = source("1@g.us", "77@lid", from_me=from_me)
         data = neonize.Receipt(MessageSource=of, MessageIDs=["A"], Timestamp=1, Type=kind)
-        return decode(core.RECEIPT, data.SerializeToString())
+        return decode(event_codes.RECEIPT, data.SerializeToString())
 
     chat, by = Address("1", "g.us"), Address("77", "lid")
     assert [receipt(kind) for kind in (1, 4, 6)] == [
-        Ack(("A",), chat, by, "delivered"), Ack(("A",), chat, by, "read"), Ack(("A",), chat, by, "played"),
-    ]  # fmt: skip
+        ReceiptUpdate(("A",), chat, by, state) for state in ("delivered", "read", "played")
+    ]
     assert [receipt(kind) for kind in (2, 3, 5, 8, 9)] == [None] * 5
     assert receipt(4, from_me=True) is None
 
@@ -176,7 +176,7 @@ def test_presences_calls_and_changes_of_groups() -> None:
         JoinReason="", Leave=[jid("77@lid")],
     )  # fmt: skip
     who, group = Address("77", "lid"), Address("1", "g.us")
-    assert decode(core.CHAT_PRESENCE, typing.SerializeToString()) == Presence(who, "recording", chat=group)
-    assert decode(core.PRESENCE, gone.SerializeToString()) == Presence(who, "unavailable")
-    assert decode(core.CALL_TERMINATE, ended.SerializeToString()) == Call("C", who, "terminate")
-    assert decode(core.GROUP_INFO, left.SerializeToString()) == GroupChange(group, left=(who,))
+    assert decode(event_codes.CHAT_PRESENCE, typing.SerializeToString()) == Presence(who, "recording", chat=group)
+    assert decode(event_codes.PRESENCE, gone.SerializeToString()) == Presence(who, "unavailable")
+    assert decode(event_codes.CALL_TERMINATE, ended.SerializeToString()) == Call("C", who, "terminate")
+    assert decode(event_codes.GROUP_INFO, left.SerializeToString()) == GroupChange(group, left=(who,))

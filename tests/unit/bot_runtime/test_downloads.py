@@ -9,7 +9,7 @@ import pytest
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from bot_runtime.errors import ApiError
 from bot_runtime.files import downloads as module
-from bot_runtime.files.downloads import KEPT_SECONDS, MAX_REFERENCE_BYTES, Media, MediaFile
+from bot_runtime.files.downloads import MAX_REFERENCE_BYTES, RETENTION_SECONDS, DownloadedFile, MediaDownloads
 from bot_runtime.files.transfers import Transfers
 from tests.unit.bot_runtime.scripted import NoSockets, ScriptedTransport
 
@@ -19,7 +19,7 @@ class World:
         self.now = 1000.0
         self.folder = folder
         self.transport = ScriptedTransport()
-        self.media = Media(store, folder, self.transport, Transfers(NoSockets()), now=lambda: self.now)
+        self.media = MediaDownloads(store, folder, self.transport, Transfers(NoSockets()), now=lambda: self.now)
 
     def arrives(self, message_id: str, data: bytes, *, size: int | None = None, mimetype: str = "image/png") -> None:
         reference = b"how to fetch " + message_id.encode()
@@ -38,7 +38,7 @@ def world(store: Connection, tmp_path: Path) -> World:
     return World(store, tmp_path)
 
 
-def content(file: MediaFile) -> bytes:
+def content(file: DownloadedFile) -> bytes:
     data = b"".join(iter(file.read, b""))
     file.close()
     return data
@@ -80,14 +80,14 @@ async def test_a_reader_that_goes_away_disturbs_no_other(world: World) -> None:
 async def test_an_unknown_message_and_a_forgotten_one_are_told(world: World) -> None:
     assert (await world.refused("A")).status == 404
     world.arrives("A", b"picture")
-    world.now += KEPT_SECONDS + 1
+    world.now += RETENTION_SECONDS + 1
     for number in range(100):
         world.arrives(str(number), b"x")
     assert (await world.refused("A")).status == 404
 
 
 async def test_only_the_newest_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "KEPT_MESSAGES", 50)
+    monkeypatch.setattr(module, "MAX_REFERENCES", 50)
     for number in range(100):
         world.now += 1
         world.arrives(str(number), b"x")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from bot_runtime.endpoint.server import Request, Response, Server, listen
+from bot_runtime.endpoint.server import HttpRequest, HttpResponse, HttpServer, listen
 
 MAX_BODY = 1000
 LARGE = bytes(range(256)) * 16384
@@ -36,19 +36,19 @@ class Application:
         self.received = 0
         self.file = Pieces()
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path == "/empty":
-            return Response(204)
+            return HttpResponse(204)
         if request.path == "/refused":
-            return Response(401, b"who are you?")
+            return HttpResponse(401, b"who are you?")
         if request.path == "/count":
             async for piece in request.body.pieces():
                 self.received += len(piece)
-            return Response(200, b"%d of %d" % (self.received, request.size or 0))
+            return HttpResponse(200, b"%d of %d" % (self.received, request.size or 0))
         if request.path == "/file":
-            return Response(200, headers=(("content-type", "image/png"),), file=self.file)
+            return HttpResponse(200, headers=(("content-type", "image/png"),), file=self.file)
         body = await request.body.read(MAX_BODY)
-        return Response(200, b"%s %s %d" % (request.method.encode(), request.path.encode(), len(body)))
+        return HttpResponse(200, b"%s %s %d" % (request.method.encode(), request.path.encode(), len(body)))
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def application() -> Application:
 
 @pytest.fixture
 async def port(application: Application) -> AsyncIterator[int]:
-    server = Server(application, reject=lambda status: b"rejected %d" % status)
+    server = HttpServer(application, reject=lambda status: b"rejected %d" % status)
     listener = listen(0)
     await server.start(listener)
     yield listener.getsockname()[1]

@@ -17,21 +17,25 @@ SOON = 1e-9
 
 
 class Bot:
-    """What a heartbeat looks after; `beats` and `resets` count."""
+    """The parts that a heartbeat uses; `beats` and `resets` are counted."""
 
     def __init__(self, folder: Path) -> None:
         self.config = ConfigFile(folder / "config.json", RuntimeConfig(heartbeat_interval_seconds=3600))
-        self.last_heartbeat: Any = None
         self.busy = False
         self.beats = asyncio.Semaphore(0)
         self.resets = 0
-        self.connection: Any = SimpleNamespace(
-            link=SimpleNamespace(state=ConnectionState.ONLINE), last_activity=None, check=self._look, reset=self._reset
-        )
-        self.responder = SimpleNamespace(announce=self._look)
-        self.credentials = SimpleNamespace(notice_change=self.beats.release)
 
-    async def _look(self) -> None: ...
+    def heartbeat(self) -> Heartbeat:
+        connection: Any = SimpleNamespace(
+            status=SimpleNamespace(state=ConnectionState.ONLINE),
+            last_activity=None,
+            check=self._check,
+            reset=self._reset,
+        )
+        credentials: Any = SimpleNamespace(notice_change=self.beats.release)
+        return Heartbeat(connection, self.config, credentials, announce=self._check, busy=lambda: self.busy)
+
+    async def _check(self) -> None: ...
 
     def _reset(self) -> None:
         self.resets += 1
@@ -43,19 +47,20 @@ def bot(tmp_path: Path) -> Bot:
 
 
 async def test_a_shorter_interval_holds_at_once(bot: Bot) -> None:
-    beating = asyncio.create_task(Heartbeat(bot).run())  # type: ignore[arg-type]
+    heartbeat = bot.heartbeat()
+    beating = asyncio.create_task(heartbeat.run())
     async with asyncio.timeout(DEADLINE):
         await bot.beats.acquire()
         bot.config.change(prefix="!")
         bot.config.change(heartbeat_interval_seconds=0.01)
         await bot.beats.acquire()
     beating.cancel()
-    assert bot.last_heartbeat is not None
+    assert heartbeat.last is not None
 
 
 async def test_the_connection_is_renewed_when_its_time_has_come(bot: Bot) -> None:
     bot.config.change(connection_reset_interval_seconds=SOON)
-    heartbeat = Heartbeat(bot)  # type: ignore[arg-type]
+    heartbeat = bot.heartbeat()
     bot.busy = True
     await heartbeat.beat()
     assert bot.resets == 0, "not while something is being sent"
@@ -65,7 +70,7 @@ async def test_the_connection_is_renewed_when_its_time_has_come(bot: Bot) -> Non
 
 
 async def test_the_time_to_the_next_renewal_follows_the_configuration(bot: Bot) -> None:
-    heartbeat = Heartbeat(bot)  # type: ignore[arg-type]
+    heartbeat = bot.heartbeat()
     await heartbeat.beat()
     bot.config.change(connection_reset_interval_seconds=SOON)
     for _ in range(2):

@@ -43,7 +43,7 @@ def test_only_the_chats_that_spoke_last_are_remembered() -> None:
 
 def test_a_chat_is_answered_so_often_within_the_window_and_again_after_it() -> None:
     now = [0.0]
-    limit = AnswerLimit(window=600, clock=lambda: now[0])
+    limit = AnswerLimit(window_seconds=600, clock=lambda: now[0])
     taken = []
     for now[0] in (0, 100, 200, 599, 600, 601, 700):
         taken.append(limit.take("a", 2))
@@ -53,7 +53,7 @@ def test_a_chat_is_answered_so_often_within_the_window_and_again_after_it() -> N
 
 def test_the_first_refusal_is_told_once_until_the_chat_is_answered_again() -> None:
     now = [0.0]
-    limit = AnswerLimit(window=10, clock=lambda: now[0])
+    limit = AnswerLimit(window_seconds=10, clock=lambda: now[0])
     assert limit.take("a", 1)
     assert [limit.take("a", 1), limit.first_refusal("a"), limit.first_refusal("a")] == [False, True, False]
     now[0] = 10
@@ -67,11 +67,11 @@ def test_answers_are_counted_for_so_many_chats_only() -> None:
 
 
 def test_viewed_statuses_are_remembered_over_a_restart_and_the_oldest_forgotten(store: sqlite3.Connection) -> None:
-    viewed = Viewed(store, kept=10)
+    viewed = Viewed(store, capacity=10)
     for number in range(300):
         viewed.add(str(number))
         viewed.add(str(number))
-    again = Viewed(store, kept=10)
+    again = Viewed(store, capacity=10)
     assert "299" in again
     assert "0" not in again
 

@@ -24,7 +24,7 @@ from bot_runtime.inbound.recent import Recent
 from bot_runtime.storage.journal import Journal, open_journal
 from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import open_store
-from bot_runtime.whatsapp.core import MESSAGE
+from bot_runtime.whatsapp.event_codes import MESSAGE
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Arrival, Content, Incoming, Kind
 
@@ -232,7 +232,7 @@ async def test_one_that_kills_the_process_is_left_out_in_the_end_and_nothing_wit
             running.take = die
             await running.drain()
     assert running.recorded() == ["one", "two", "three"]
-    assert running.errors() == ["arrival-left-out"]
+    assert running.errors() == ["poison-message"]
     assert deaths == TRIES + 1  # once behind those that came before it
 
 

@@ -59,10 +59,10 @@ def test_nobody_can_put_other_options_in_the_place_of_a_poll(store: sqlite3.Conn
 
 
 def test_the_last_polls_are_kept_over_a_restart_and_the_oldest_forgotten(store: sqlite3.Connection) -> None:
-    polls = Polls(store, kept=10)
+    polls = Polls(store, capacity=10)
     for number in range(300):
         polls.remember(str(number), ["a", "b"])
-    again = Polls(store, kept=10)
+    again = Polls(store, capacity=10)
     assert again.names("299", [digest("a")]) == ["a"]
     assert again.names("0", [digest("a")]) is None
     assert store.execute("SELECT count(*) FROM polls").fetchone()[0] <= 110

@@ -1,4 +1,4 @@
-"""The sliding window."""
+"""The sliding window_seconds."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from bot_runtime.outbound.rate_limit import seconds_until_room
 
 
 def wait(*times: float, now: float = 100.0, maximum: int = 3) -> float:
-    return seconds_until_room(times, now=now, maximum=maximum, window=60.0)
+    return seconds_until_room(times, now=now, maximum=maximum, window_seconds=60.0)
 
 
 def test_below_the_limit_there_is_room() -> None:

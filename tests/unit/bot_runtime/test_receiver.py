@@ -13,7 +13,7 @@ from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.seen import Seen
 from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Ack, Call, Content, GroupChange, Incoming, Kind, Presence
+from bot_runtime.whatsapp.messages import Call, Content, GroupChange, Incoming, Kind, Presence, ReceiptUpdate
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -112,7 +112,7 @@ async def test_a_message_that_comes_twice_counts_once_also_after_the_time_and_a_
 async def test_what_others_do_besides_writing_is_recorded(store: sqlite3.Connection) -> None:
     setup = Setup(store)
     ada = Address("1", "lid")
-    setup.receiver.take(Ack(("A", "B"), ada, ada, "read"))
+    setup.receiver.take(ReceiptUpdate(("A", "B"), ada, ada, "read"))
     setup.receiver.take(Presence(ada, "composing", chat=ada))
     setup.receiver.take(Presence(ada, "unavailable", last_seen=NOW))
     setup.receiver.take(Call("C", ada, "offer"))

@@ -6,12 +6,12 @@ from bot_runtime.contract import Content, Poll, Quote, Reaction, SendRequest, Te
 from bot_runtime.errors import ApiError
 from bot_runtime.outbound.recipients import Recipients
 from bot_runtime.whatsapp.jid import Address, parse_address
-from bot_runtime.whatsapp.outgoing import Outgoing
+from bot_runtime.whatsapp.outgoing import OutgoingMessage
 
 ADA, GROUP, OWN = "491700000001", "120363012345678901@g.us", Address("491700000099", "s.whatsapp.net")
 
 
-def outgoing(to: str, content: Content, quote: Quote | None = None, own: Address | None = OWN) -> Outgoing:
+def outgoing(to: str, content: Content, quote: Quote | None = None, own: Address | None = OWN) -> OutgoingMessage:
     recipients = Recipients(own=lambda: own, recall={"KNOWN": "what it said"}.get)  # type: ignore[arg-type]
     return recipients.outgoing(SendRequest(client_id="a", to=to, content=content, quote=quote))
 

@@ -1,9 +1,9 @@
-"""Answers that meet a connection in trouble."""
+"""Replies that meet a connection in trouble."""
 
 import asyncio
 import sqlite3
 
-from bot_runtime.inbound.replies import Answers
+from bot_runtime.inbound.replies import Replies
 from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import WhatsAppError
@@ -28,7 +28,7 @@ class Network:
 
 async def test_an_answer_waits_for_the_next_connection(store: sqlite3.Connection) -> None:
     network = Network("failed to send usync query: websocket not connected")
-    answers = Answers(network.reply, Spool(store))
+    answers = Replies(network.reply, Spool(store))
     sending = asyncio.create_task(answers.send(ADA, "pong"))
     await network.tried.wait()
     assert network.sent == []
@@ -40,12 +40,12 @@ async def test_an_answer_waits_for_the_next_connection(store: sqlite3.Connection
 async def test_an_answer_that_may_have_gone_out_or_was_refused_is_not_tried_again(store: sqlite3.Connection) -> None:
     for error in ("timed out waiting for message send response", "server returned error 463"):
         network, spool = Network(error), Spool(store)
-        await Answers(network.reply, spool).send(ADA, "pong")
+        await Replies(network.reply, spool).send(ADA, "pong")
         assert network.sent == []
         assert spool.history[-1].data == {"code": "reply-failed", "message": error}
 
 
 async def test_an_answer_is_given_up_when_the_connection_stays_away(store: sqlite3.Connection) -> None:
     spool = Spool(store)
-    await Answers(Network("websocket not connected").reply, spool, patience=0.01).send(ADA, "pong")
+    await Replies(Network("websocket not connected").reply, spool, retry_seconds=0.01).send(ADA, "pong")
     assert spool.history[-1].data["code"] == "reply-failed"

@@ -6,8 +6,8 @@ from sqlite3 import Connection
 
 import pytest
 
-from bot_runtime.main import settle_sends
-from bot_runtime.outbound.send_log import KEPT_SECONDS, REPEATABLE, Outbox, OutcomeUnknownError
+from bot_runtime.outbound.send_log import REPEATABLE, RETENTION_SECONDS, OutcomeUnknownError, SendLog
+from bot_runtime.startup import settle_sends
 from bot_runtime.storage.sqlite import open_store
 from bot_runtime.whatsapp.evidence import chat_state
 from bot_runtime.whatsapp.jid import parse_address
@@ -44,7 +44,7 @@ def leaves(session: Path, secret: bytes, message_id: str) -> None:
     database.close()
 
 
-def unknown(outbox: Outbox, client_id: str) -> bool:
+def unknown(outbox: SendLog, client_id: str) -> bool:
     try:
         outbox.result(client_id)
     except OutcomeUnknownError:
@@ -53,26 +53,26 @@ def unknown(outbox: Outbox, client_id: str) -> bool:
 
 
 def test_while_a_message_is_under_way_its_outcome_is_unknown(store: Connection) -> None:
-    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
-    assert unknown(Outbox(store), "a")
-    assert Outbox(store).result("b") is None
+    SendLog(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
+    assert unknown(SendLog(store), "a")
+    assert SendLog(store).result("b") is None
 
 
 def test_a_message_that_had_left_when_the_process_died_is_known_by_its_id(store: Connection, session: Path) -> None:
-    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
+    SendLog(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     leaves(session, SECRET, "LEFT")
-    settle_sends(Outbox(store), session, ACCOUNT)
-    result = Outbox(store).result("a")
+    settle_sends(SendLog(store), session, ACCOUNT)
+    result = SendLog(store).result("a")
     assert result is not None
     assert (result.message_id, result.unconfirmed, result.repeated) == ("LEFT", True, True)
 
 
 def test_a_message_that_had_not_left_may_be_sent_again(store: Connection, session: Path) -> None:
-    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
+    SendLog(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     leaves(session, b"another" * 4, "OTHER")
-    settle_sends(Outbox(store), session, ACCOUNT)
-    assert Outbox(store).result("a") is None
-    assert Outbox(store).counts(within=60) == {}
+    settle_sends(SendLog(store), session, ACCOUNT)
+    assert SendLog(store).result("a") is None
+    assert SendLog(store).counts(within_seconds=60) == {}
 
 
 def encrypts(session: Path, table: str, *record: str | bytes) -> None:
@@ -86,15 +86,15 @@ def encrypts(session: Path, table: str, *record: str | bytes) -> None:
 def test_a_message_that_was_not_yet_encrypted_had_not_left(store: Connection, session: Path, recipient: str) -> None:
     encrypts(session, "whatsmeow_sessions", "11111_1:0", b"before")
     encrypts(session, "whatsmeow_sender_keys", GROUP, "9999_1:1", b"before")
-    outbox = Outbox(store)
+    outbox = SendLog(store)
     outbox.start("a", recipient, SECRET)
     outbox.note_state("a", chat_state(session, parse_address(recipient), in_use=True))
     leaves(session, SECRET, "LEFT")
     encrypts(session, "whatsmeow_sessions", "22222_1:0", b"with somebody else")
     encrypts(session, "whatsmeow_sessions", "9999_1:0", b"with the account's own phone")
     encrypts(session, "whatsmeow_sender_keys", GROUP, "11111_1:0", b"by another member")
-    settle_sends(Outbox(store), session, ACCOUNT)
-    assert Outbox(store).result("a") is None
+    settle_sends(SendLog(store), session, ACCOUNT)
+    assert SendLog(store).result("a") is None
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ def test_a_message_that_was_not_yet_encrypted_had_not_left(store: Connection, se
 def test_a_message_that_was_encrypted_has_left(
     store: Connection, session: Path, recipient: str, table: str, record: tuple[str | bytes, ...]
 ) -> None:
-    outbox = Outbox(store)
+    outbox = SendLog(store)
     outbox.start("a", recipient, SECRET)
     outbox.note_state("a", chat_state(session, parse_address(recipient)))
     leaves(session, SECRET, "LEFT")
     encrypts(session, table, *record)
-    settle_sends(Outbox(store), session, ACCOUNT)
-    result = Outbox(store).result("a")
+    settle_sends(SendLog(store), session, ACCOUNT)
+    result = SendLog(store).result("a")
     assert result is not None
     assert result.message_id == "LEFT"
 
@@ -124,52 +124,52 @@ def test_a_message_that_was_encrypted_has_left(
 def test_many_are_settled_at_once(store: Connection, session: Path) -> None:
     for number in range(1200):
         secret = number.to_bytes(32, "big")
-        Outbox(store).start(str(number), f"{ADA}@s.whatsapp.net", secret)
+        SendLog(store).start(str(number), f"{ADA}@s.whatsapp.net", secret)
         if number % 2:
             leaves(session, secret, f"LEFT{number}")
-    settle_sends(Outbox(store), session, ACCOUNT)
-    results = [Outbox(store).result(str(number)) for number in range(1200)]
+    settle_sends(SendLog(store), session, ACCOUNT)
+    results = [SendLog(store).result(str(number)) for number in range(1200)]
     assert [result.message_id if result else None for result in results] == [
         f"LEFT{number}" if number % 2 else None for number in range(1200)
     ]
 
 
 def test_nothing_is_concluded_from_a_session_that_cannot_be_read(store: Connection, tmp_path: Path) -> None:
-    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
+    SendLog(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     (tmp_path / "session.db").write_bytes(b"no database" * 100)
-    settle_sends(Outbox(store), tmp_path / "session.db", ACCOUNT)
-    assert unknown(Outbox(store), "a")
+    settle_sends(SendLog(store), tmp_path / "session.db", ACCOUNT)
+    assert unknown(SendLog(store), "a")
 
 
 def test_nothing_is_concluded_from_another_session(store: Connection, session: Path) -> None:
-    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
-    settle_sends(Outbox(store), session, None)
-    settle_sends(Outbox(store), session, ACCOUNT)
-    assert unknown(Outbox(store), "a")
+    SendLog(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
+    settle_sends(SendLog(store), session, None)
+    settle_sends(SendLog(store), session, ACCOUNT)
+    assert unknown(SendLog(store), "a")
 
 
 def test_a_reaction_under_way_may_always_be_sent_again(store: Connection, session: Path) -> None:
-    Outbox(store).start("a", f"{ADA}@s.whatsapp.net", REPEATABLE)
-    assert unknown(Outbox(store), "a")
-    settle_sends(Outbox(store), session, None)
-    assert Outbox(store).result("a") is None
+    SendLog(store).start("a", f"{ADA}@s.whatsapp.net", REPEATABLE)
+    assert unknown(SendLog(store), "a")
+    settle_sends(SendLog(store), session, None)
+    assert SendLog(store).result("a") is None
 
 
 def test_what_was_sent_is_not_touched(store: Connection, session: Path) -> None:
-    outbox = Outbox(store)
+    outbox = SendLog(store)
     outbox.start("a", f"{ADA}@s.whatsapp.net", SECRET)
     outbox.finish("a", "ID1", WHEN)
-    settle_sends(Outbox(store), session, ACCOUNT)
-    result = Outbox(store).result("a")
+    settle_sends(SendLog(store), session, ACCOUNT)
+    result = SendLog(store).result("a")
     assert result is not None
     assert (result.message_id, result.timestamp, result.unconfirmed) == ("ID1", WHEN, False)
 
 
 def test_client_ids_are_remembered_for_a_week(store: Connection) -> None:
-    Outbox(store, now=lambda: 1000.0).start("a", f"{ADA}@s.whatsapp.net", SECRET)
-    Outbox(store, now=lambda: 1000.0).finish("a", "ID1", WHEN)
-    assert Outbox(store, now=lambda: 1000.0 + KEPT_SECONDS).result("a")
-    assert Outbox(store, now=lambda: 1001.0 + KEPT_SECONDS).result("a") is None
+    SendLog(store, now=lambda: 1000.0).start("a", f"{ADA}@s.whatsapp.net", SECRET)
+    SendLog(store, now=lambda: 1000.0).finish("a", "ID1", WHEN)
+    assert SendLog(store, now=lambda: 1000.0 + RETENTION_SECONDS).result("a")
+    assert SendLog(store, now=lambda: 1001.0 + RETENTION_SECONDS).result("a") is None
 
 
 def test_a_volume_of_an_earlier_version_is_read_on(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_volume_of_an_earlier_version_is_read_on(tmp_path: Path) -> None:
         )
     old.close()
     store = open_store(tmp_path / "old.db")
-    outbox = Outbox(store, now=lambda: 1000.0)
+    outbox = SendLog(store, now=lambda: 1000.0)
     result = outbox.result("sent")
     assert result is not None
     assert (result.message_id, result.unconfirmed) == ("ID1", False)

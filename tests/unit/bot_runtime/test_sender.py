@@ -19,9 +19,9 @@ from bot_runtime.contract import (
 )
 from bot_runtime.errors import ApiError
 from bot_runtime.files.transfers import Transfers
-from bot_runtime.files.uploads import Uploads
+from bot_runtime.files.uploads import UploadStore
 from bot_runtime.outbound.recipients import Recipients
-from bot_runtime.outbound.send_log import Outbox
+from bot_runtime.outbound.send_log import SendLog
 from bot_runtime.outbound.sender import Sender
 from bot_runtime.polls import Polls
 from bot_runtime.whatsapp.jid import Address
@@ -38,8 +38,8 @@ class World:
         self.now = 1000.0
         self.transport = transport
         self.config = RuntimeConfig(rate_limit_max=3, rate_limit_window_seconds=60)
-        self.uploads = Uploads(folder / "files")
-        self.outbox = Outbox(store, now=lambda: self.now)
+        self.uploads = UploadStore(folder / "files")
+        self.outbox = SendLog(store, now=lambda: self.now)
         self.sender = Sender(
             self.outbox,
             self.uploads,
@@ -48,7 +48,7 @@ class World:
             Recipients(own=lambda: Address("491700000099", "s.whatsapp.net"), recall=lambda _: "as it was"),
             Polls(store),
             config=lambda: self.config,
-            timeout=timeout,
+            timeout_seconds=timeout,
             now=lambda: self.now,
         )
 
@@ -167,8 +167,8 @@ async def test_a_slow_answer_is_a_timeout_and_its_result_is_there_later(store: C
         try:
             result = await world.send()
             break
-        except ApiError as error:
-            assert error.status == 504  # noqa: PT017 - anything else fails the test
+        except ApiError as exc:
+            assert exc.status == 504  # noqa: PT017 - anything else fails the test
     assert result.message_id == "ID1"
     assert len(transport.taken) == 1
 
@@ -208,7 +208,7 @@ async def test_beyond_the_limit_the_wait_is_told(world: World) -> None:
         await world.send(str(number))
         world.now += 10
     limited = await world.refused("3")
-    assert (limited.status, limited.code, limited.retry_after) == (429, "rate-limited", 30.0)
+    assert (limited.status, limited.code, limited.retry_after_seconds) == (429, "rate-limited", 30.0)
     world.now += 30
     await world.send("3")
 

@@ -34,16 +34,18 @@ def record(spool: Spool, times: int = 1) -> None:
 
 
 async def numbers(spool: Spool, after: int = 0, *, limit: int = 500, spool_id: str | None = None) -> list[int]:
-    page = await spool.page(spool_id=spool.spool_id if spool_id is None else spool_id, after=after, limit=limit, wait=0)
+    page = await spool.page(
+        spool_id=spool.spool_id if spool_id is None else spool_id, after=after, limit=limit, wait_seconds=0
+    )
     return [event.seq for event in page.items]
 
 
 async def test_events_are_numbered_from_one_and_come_oldest_first(spool: Spool) -> None:
     record(spool, 3)
-    page = await spool.page(spool_id="", after=0, limit=2, wait=0)
+    page = await spool.page(spool_id="", after=0, limit=2, wait_seconds=0)
     assert [(event.seq, event.data) for event in page.items] == [(1, {"code": "0"}), (2, {"code": "1"})]
     assert page.next == 2
-    assert (await spool.page(spool_id=spool.spool_id, after=2, limit=2, wait=0)).next == 3
+    assert (await spool.page(spool_id=spool.spool_id, after=2, limit=2, wait_seconds=0)).next == 3
 
 
 async def test_asking_for_more_acknowledges_what_came_before(spool: Spool) -> None:
@@ -99,7 +101,7 @@ async def test_a_full_spool_gives_up_the_oldest_and_counts_them(tmp_path: Path) 
 
 
 async def test_a_waiting_call_is_answered_by_the_next_event(spool: Spool) -> None:
-    waiting = [asyncio.create_task(spool.page(spool_id="", after=0, limit=10, wait=60)) for _ in range(2)]
+    waiting = [asyncio.create_task(spool.page(spool_id="", after=0, limit=10, wait_seconds=60)) for _ in range(2)]
     await asyncio.sleep(0)
     record(spool)
     pages = await asyncio.gather(*waiting)
@@ -107,7 +109,7 @@ async def test_a_waiting_call_is_answered_by_the_next_event(spool: Spool) -> Non
 
 
 async def test_a_waiting_call_ends_empty_when_nothing_happens(spool: Spool) -> None:
-    page = await spool.page(spool_id=spool.spool_id, after=0, limit=10, wait=0.01)
+    page = await spool.page(spool_id=spool.spool_id, after=0, limit=10, wait_seconds=0.01)
     assert (page.items, page.next) == ([], 0)
 
 

@@ -7,59 +7,59 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot_runtime.contract import ConnectionState as State
-from bot_runtime.whatsapp.state import PARKED, Action, Link, Signal, advance, backoff
+from bot_runtime.whatsapp.state import PARKED, ConnectionAction, ConnectionStatus, Signal, advance, backoff
 
 MAX = 4
 
 
-def after(*signals: Signal, start: State = State.CONNECTING) -> tuple[Link, list[Action]]:
-    link, actions = Link(start), []
+def after(*signals: Signal, start: State = State.CONNECTING) -> tuple[ConnectionStatus, list[ConnectionAction]]:
+    status, actions = ConnectionStatus(start), []
     for signal in signals:
-        link, action = advance(link, signal, max_attempts=MAX)
+        status, action = advance(status, signal, max_attempts=MAX)
         actions += [action] if action else []
-    return link, actions
+    return status, actions
 
 
 def test_a_new_bot_pairs_logs_in_and_is_online() -> None:
     assert after(Signal.QR_SHOWN)[0].state is State.PAIRING
-    assert after(Signal.QR_SHOWN, Signal.PAIRED) == (Link(State.CONNECTING), [Action.AWAIT_LOGIN])
-    assert after(Signal.QR_SHOWN, Signal.PAIRED, Signal.CONNECTED)[0] == Link(State.ONLINE)
+    assert after(Signal.QR_SHOWN, Signal.PAIRED) == (ConnectionStatus(State.CONNECTING), [ConnectionAction.AWAIT_LOGIN])
+    assert after(Signal.QR_SHOWN, Signal.PAIRED, Signal.CONNECTED)[0] == ConnectionStatus(State.ONLINE)
 
 
 def test_the_client_gets_one_quick_try_of_its_own_before_the_runtime_takes_over() -> None:
-    link, actions = after(Signal.CONNECTED, Signal.DISCONNECTED)
-    assert (link, actions) == (Link(State.RECONNECTING), [Action.AWAIT_QUICK_RETRY])
-    link, actions = after(Signal.CONNECTED, Signal.DISCONNECTED, Signal.QUICK_RETRY_FAILED)
-    assert (link, actions[-1]) == (Link(State.RECONNECTING, 1), Action.RECONNECT_NOW)
-    link, actions = after(Signal.CONNECTED, Signal.DISCONNECTED, Signal.QUICK_RETRY_FAILED, Signal.ATTEMPT_FAILED)
-    assert (link, actions[-1]) == (Link(State.RECONNECTING, 2), Action.RECONNECT_LATER)
+    status, actions = after(Signal.CONNECTED, Signal.DISCONNECTED)
+    assert (status, actions) == (ConnectionStatus(State.RECONNECTING), [ConnectionAction.AWAIT_QUICK_RETRY])
+    status, actions = after(Signal.CONNECTED, Signal.DISCONNECTED, Signal.QUICK_RETRY_FAILED)
+    assert (status, actions[-1]) == (ConnectionStatus(State.RECONNECTING, 1), ConnectionAction.RECONNECT_NOW)
+    status, actions = after(Signal.CONNECTED, Signal.DISCONNECTED, Signal.QUICK_RETRY_FAILED, Signal.ATTEMPT_FAILED)
+    assert (status, actions[-1]) == (ConnectionStatus(State.RECONNECTING, 2), ConnectionAction.RECONNECT_LATER)
 
 
 def test_a_second_drop_before_the_login_counts_as_a_failure() -> None:
-    link, actions = after(Signal.CONNECTED, Signal.DISCONNECTED, Signal.DISCONNECTED)
-    assert (link, actions[-1]) == (Link(State.RECONNECTING, 1), Action.RECONNECT_LATER)
+    status, actions = after(Signal.CONNECTED, Signal.DISCONNECTED, Signal.DISCONNECTED)
+    assert (status, actions[-1]) == (ConnectionStatus(State.RECONNECTING, 1), ConnectionAction.RECONNECT_LATER)
 
 
 def test_being_online_clears_the_failures() -> None:
-    assert after(Signal.ATTEMPT_FAILED, Signal.ATTEMPT_FAILED, Signal.CONNECTED)[0] == Link(State.ONLINE, 0)
+    assert after(Signal.ATTEMPT_FAILED, Signal.ATTEMPT_FAILED, Signal.CONNECTED)[0] == ConnectionStatus(State.ONLINE, 0)
 
 
 def test_a_bot_that_was_never_online_keeps_connecting() -> None:
-    assert after(Signal.ATTEMPT_FAILED)[0] == Link(State.CONNECTING, 1)
-    assert after(Signal.QR_SHOWN, Signal.ATTEMPT_FAILED)[0] == Link(State.CONNECTING, 1)
+    assert after(Signal.ATTEMPT_FAILED)[0] == ConnectionStatus(State.CONNECTING, 1)
+    assert after(Signal.QR_SHOWN, Signal.ATTEMPT_FAILED)[0] == ConnectionStatus(State.CONNECTING, 1)
 
 
 def test_it_gives_up_after_the_attempts_allowed_and_then_nothing_moves_it() -> None:
-    link, actions = after(*[Signal.ATTEMPT_FAILED] * MAX)
-    assert (link, actions[-1]) == (Link(State.RECONNECT_FAILED, MAX), Action.GIVE_UP)
+    status, actions = after(*[Signal.ATTEMPT_FAILED] * MAX)
+    assert (status, actions[-1]) == (ConnectionStatus(State.RECONNECT_FAILED, MAX), ConnectionAction.FAIL)
     for signal in Signal:
-        assert advance(link, signal, max_attempts=MAX) == (link, None)
+        assert advance(status, signal, max_attempts=MAX) == (status, None)
 
 
 def test_a_deaf_connection_is_renewed_at_the_second_silence() -> None:
-    assert after(Signal.KEEPALIVE_LOST, start=State.ONLINE) == (Link(State.DEAF), [])
-    assert after(Signal.KEEPALIVE_LOST, Signal.KEEPALIVE_LOST, start=State.ONLINE)[1] == [Action.DROP_SOCKET]
-    assert after(Signal.KEEPALIVE_LOST, Signal.KEEPALIVE_BACK, start=State.ONLINE)[0] == Link(State.ONLINE)
+    assert after(Signal.KEEPALIVE_LOST, start=State.ONLINE) == (ConnectionStatus(State.DEAF), [])
+    assert after(Signal.KEEPALIVE_LOST, Signal.KEEPALIVE_LOST, start=State.ONLINE)[1] == [ConnectionAction.DROP_SOCKET]
+    assert after(Signal.KEEPALIVE_LOST, Signal.KEEPALIVE_BACK, start=State.ONLINE)[0] == ConnectionStatus(State.ONLINE)
 
 
 @pytest.mark.parametrize(("signal", "state"), PARKED.items())
@@ -68,32 +68,32 @@ def test_what_needs_a_person_waits_for_one(signal: Signal, state: State) -> None
     assert (parked.state, actions) == (state, [])
     for noise in (Signal.DISCONNECTED, Signal.ATTEMPT_FAILED, Signal.QUICK_RETRY_FAILED, Signal.CONNECTED):
         assert advance(parked, noise, max_attempts=MAX) == (parked, None)
-    assert advance(parked, Signal.RESET, max_attempts=MAX) == (Link(), Action.RESTART)
+    assert advance(parked, Signal.RESET, max_attempts=MAX) == (ConnectionStatus(), ConnectionAction.RESTART)
 
 
 @pytest.mark.parametrize("state", [State.ONLINE, State.DEAF])
 def test_a_reset_renews_an_open_connection_in_place(state: State) -> None:
-    assert after(Signal.RESET, start=state) == (Link(state), [Action.DROP_SOCKET])
+    assert after(Signal.RESET, start=state) == (ConnectionStatus(state), [ConnectionAction.DROP_SOCKET])
 
 
 @pytest.mark.parametrize("state", [State.CONNECTING, State.PAIRING, State.RECONNECTING])
 def test_a_reset_starts_anew_where_nothing_is_open(state: State) -> None:
-    assert after(Signal.RESET, start=state) == (Link(), [Action.RESTART])
+    assert after(Signal.RESET, start=state) == (ConnectionStatus(), [ConnectionAction.RESTART])
 
 
 def test_a_closing_bot_stays_closing() -> None:
     for signal in Signal:
-        assert after(Signal.STOP, signal)[0] == Link(State.CLOSING)
+        assert after(Signal.STOP, signal)[0] == ConnectionStatus(State.CLOSING)
 
 
 @given(st.lists(st.sampled_from(list(Signal)), max_size=40))
 def test_failures_never_pass_the_limit_and_an_online_bot_has_none(signals: list[Signal]) -> None:
-    link = Link()
+    status = ConnectionStatus()
     for signal in signals:
-        link, action = advance(link, signal, max_attempts=MAX)
-        assert link.attempts <= MAX
-        assert link.state is not State.ONLINE or link.attempts == 0
-        assert (action is Action.GIVE_UP) <= (link.state is State.RECONNECT_FAILED)
+        status, action = advance(status, signal, max_attempts=MAX)
+        assert status.attempts <= MAX
+        assert status.state is not State.ONLINE or status.attempts == 0
+        assert (action is ConnectionAction.FAIL) <= (status.state is State.RECONNECT_FAILED)
 
 
 def test_the_backoff_doubles_up_to_five_minutes() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bot_runtime.files.transfers import LARGE_BYTES, Transfers, TransferStoppedError
 from bot_runtime.whatsapp.messages import WhatsAppError
-from bot_runtime.whatsapp.sockets import Outgoing
+from bot_runtime.whatsapp.sockets import OutgoingSockets
 
 LARGE = LARGE_BYTES + 1
 
@@ -19,7 +19,7 @@ class Host:
     def __init__(self) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port = self.listening.getsockname()[1]
-        self.sockets = Outgoing(self.port)
+        self.sockets = OutgoingSockets(self.port)
         """The other ends of the connections are in this process too: they stand for its own endpoint's."""
 
     def connect(self) -> socket.socket:
@@ -52,7 +52,7 @@ async def test_a_transfer_gives_what_it_fetched_and_tells_why_it_failed(host: Ho
 
 
 async def test_a_host_that_hangs_is_cut_off_and_the_next_file_has_its_turn(host: Host) -> None:
-    transfers = Transfers(host.sockets, seconds=0.2)
+    transfers = Transfers(host.sockets, timeout_seconds=0.2)
     with host.connect() as other:
         hangs = asyncio.create_task(transfers.run(LARGE, host.fetch))
         waits = asyncio.create_task(transfers.run(LARGE, lambda: b"file"))
@@ -69,8 +69,8 @@ async def test_a_host_that_hangs_is_cut_off_and_the_next_file_has_its_turn(host:
 async def test_a_hanging_transfer_on_a_connection_from_before_is_cut_off_too(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot_runtime.files.transfers.CUT_ALL_SECONDS", 0.2)
-    transfers = Transfers(host.sockets, seconds=0.2)
+    monkeypatch.setattr("bot_runtime.files.transfers.SPARE_SECONDS", 0.2)
+    transfers = Transfers(host.sockets, timeout_seconds=0.2)
     with host.connect() as pooled:
 
         def fetch() -> bytes:
@@ -95,7 +95,7 @@ async def test_connections_to_the_own_endpoint_are_never_cut(host: Host) -> None
     with host.connect() as ours:
         accepted, _ = host.listening.accept()
         with accepted:
-            known = host.sockets.outgoing()
+            known = host.sockets.inodes()
             assert host.sockets.drop(spare=known) == 0
             assert host.sockets.drop() >= 1
             assert ours.recv(1) == b""

@@ -64,7 +64,9 @@ def test_other_machines_are_not(address: str) -> None:
 def test_a_name_that_leads_inside_is_refused() -> None:
     for addresses in (["127.0.0.1"], ["93.184.216.34", "169.254.169.254"]):
         with pytest.raises(WebError, match="not allowed"):
-            post_directly("http://rebound.example/", {}, timeout=1, limit=10, resolve=lambda *_, found=addresses: found)
+            post_directly(
+                "http://rebound.example/", {}, timeout_seconds=1, limit=10, resolve=lambda *_, found=addresses: found
+            )
 
 
 @pytest.mark.parametrize(
@@ -72,29 +74,29 @@ def test_a_name_that_leads_inside_is_refused() -> None:
     ["ftp://example.com/", "file:///etc/passwd", "example.com", "http://", "http://u:p@example.com/", "http://[/"],
 )
 def test_only_plain_web_addresses_are_called(url: str) -> None:
-    with pytest.raises(WebError, match="not a usable"):
-        post_directly(url, {}, timeout=1, limit=10)
-    with pytest.raises(WebError, match="not a usable"):
+    with pytest.raises(WebError, match="not a valid"):
+        post_directly(url, {}, timeout_seconds=1, limit=10)
+    with pytest.raises(WebError, match="not a valid"):
         ask(url)
 
 
-def ask(url: str) -> client.Answer:
-    return post_with_key(url, {}, key=KEY, timeout=5, limit=1000)
+def ask(url: str) -> client.WebResponse:
+    return post_with_key(url, {}, key=KEY, timeout_seconds=5, limit=1000)
 
 
 def test_an_answer_comes_with_its_type(service: str) -> None:
-    answer = post_directly(f"{service}/x?y=1", {"a": 1}, timeout=5, limit=1000)
+    answer = post_directly(f"{service}/x?y=1", {"a": 1}, timeout_seconds=5, limit=1000)
     assert (answer.content_type, answer.body) == ("application/json", b'{"text": "hello"}')
     assert ask(f"{service}/x").body == b'{"text": "hello"}'
     assert Service.keys == [None, f"Bearer {KEY}"]
 
 
 @pytest.mark.parametrize(
-    ("path", "message"), [("/moved", "answered 302"), ("/broken", "answered 503"), ("/large", "too long")]
+    ("path", "message"), [("/moved", "status 302"), ("/broken", "status 503"), ("/large", "too long")]
 )
 def test_what_is_no_answer_is_an_error_and_the_key_follows_nowhere(service: str, path: str, message: str) -> None:
     with pytest.raises(WebError, match=message):
-        post_directly(service + path, {}, timeout=5, limit=1000)
+        post_directly(service + path, {}, timeout_seconds=5, limit=1000)
     with pytest.raises(WebError, match=message):
         ask(service + path)
     assert len(Service.keys) == 2
@@ -104,6 +106,6 @@ def test_a_service_that_is_not_there_and_a_bad_key_are_told_without_the_key() ->
     with pytest.raises(WebError, match="could not be reached"):
         ask("http://127.0.0.1:1/")
     with pytest.raises(WebError) as failed:
-        post_with_key("http://127.0.0.1:1/", {}, key=f"{KEY}\n", timeout=1, limit=10)
+        post_with_key("http://127.0.0.1:1/", {}, key=f"{KEY}\n", timeout_seconds=1, limit=10)
     assert KEY not in str(failed.value)
     assert failed.value.__cause__ is None

@@ -1,0 +1,119 @@
+"""The start of a process before its event loop: lock the volume, read the session, start connecting.
+
+Imports little: connecting takes a while, and the rest of the runtime is imported meanwhile.
+"""
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot_runtime.contract import ExitCode
+from bot_runtime.environment import Environment
+from bot_runtime.lifecycle import Resume
+from bot_runtime.outbound.send_log import SendLog, Unsettled
+from bot_runtime.storage.journal import open_journal
+from bot_runtime.storage.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
+from bot_runtime.storage.sqlite import open_store
+from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
+from bot_runtime.whatsapp.core import Dial
+from bot_runtime.whatsapp.inbox import Inbox
+from bot_runtime.whatsapp.jid import parse_address
+from bot_runtime.whatsapp.messages import Account
+
+log = logging.getLogger(__name__)
+
+
+class StartupError(Exception):
+    """The bot cannot start. The process exits with `code`."""
+
+    def __init__(self, code: ExitCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenSession:
+    """What is open when the event loop starts. The connection has been started, the inbox collects its events."""
+
+    environment: Environment
+    directory: SessionDirectory
+    lock: int
+    """Descriptor of the session's lock."""
+    store: sqlite3.Connection
+    inbox: Inbox
+    dial: Dial
+    account: Account | None
+    resume: Resume | None
+    """What the previous process passed on, after a restart in place."""
+
+
+def open_session(environment: Environment, resume: Resume | None) -> OpenSession:
+    """Open the bot's files and start connecting. Raises `StartupError`."""
+    try:
+        directory = prepare_directory(environment.auth_root, environment.server_name, environment.bot_id)
+        lock = acquire_lock(directory, resume.lock if resume else None)
+    except SessionInUseError as exc:
+        raise StartupError(ExitCode.SESSION_IN_USE, str(exc)) from exc
+    except OSError as exc:
+        raise StartupError(ExitCode.INTERNAL_ERROR, f"the volume cannot be used: {exc}") from exc
+    try:
+        account = read_account(directory.database, check=True)
+    except SessionUnreadableError as exc:
+        raise StartupError(ExitCode.SESSION_UNREADABLE, f"the session is damaged: {exc}") from exc
+    store = open_store(directory.store)
+    settle_sends(SendLog(store), directory.database, account)
+    inbox = Inbox(open_journal(directory.arrivals, store))
+    dial = _dial(environment, directory, account)
+    inbox.core.connect(dial)
+    return OpenSession(
+        environment=environment,
+        directory=directory,
+        lock=lock,
+        store=store,
+        inbox=inbox,
+        dial=dial,
+        account=account,
+        resume=resume,
+    )
+
+
+def settle_sends(send_log: SendLog, database: Path, account: Account | None) -> None:
+    """Determine the outcome of messages that were in flight when the last process ended, see `outbound/send_log.py`.
+
+    Only before neonize opens the session: afterwards the file cannot be read reliably.
+    """
+    send_log.forget_repeatable()
+    if account is None:
+        send_log.lose_evidence()
+        return
+    unsettled = send_log.unsettled()
+    if not unsettled:
+        return
+    from bot_runtime.whatsapp.evidence import chat_state, find_messages
+
+    def not_encrypted(message: Unsettled) -> bool:
+        return message.state is not None and message.state == chat_state(database, parse_address(message.recipient))
+
+    try:
+        known = find_messages(database, [message.secret for message in unsettled])
+        sent = {
+            message.client_id: known[message.secret]
+            for message in unsettled
+            if message.secret in known and not not_encrypted(message)
+        }
+    except SessionUnreadableError as exc:
+        log.warning("the outcome of %d messages is unknown, the session cannot be read: %s", len(unsettled), exc)
+        return
+    log.info("%d messages were in flight when the last process ended, %d of them were sent", len(unsettled), len(sent))
+    send_log.settle(sent)
+
+
+def _dial(environment: Environment, directory: SessionDirectory, account: Account | None) -> Dial:
+    device = b""
+    if account is None:
+        from bot_runtime.whatsapp import encode
+
+        device = encode.device_properties()
+    level = {"debug": "INFO", "info": "WARN"}.get(environment.log_level, "ERROR")  # its DEBUG holds secrets
+    return Dial(database=directory.database, device=device, log_level=level)
