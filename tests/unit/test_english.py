@@ -59,11 +59,9 @@ DOCUMENTS = ["*.md", "*.toml", "*.yaml", "*.yml", "*.hcl", "*.sh", "*.sql", "*.s
 SKIPPED_FOLDERS = {".venv", ".git", ".build", ".botdock", "__pycache__", "requirements"}
 # Files and folders that are not rewritten yet.
 UNCHECKED = [
-    "bot_runtime",
     "docker-bake.hcl",
     "docs/api.md",
     "docs/architecture.md",
-    "docs/commands.md",
     "docs/demo.md",
     "docs/images.md",
     "images",
@@ -83,7 +81,6 @@ UNCHECKED = [
     "tests/demo",
     "tests/e2e",
     "tests/integration/api",
-    "tests/integration/bot_runtime",
     "tests/integration/db",
     "tests/integration/engine",
     "tests/integration/outbox",
@@ -92,7 +89,6 @@ UNCHECKED = [
     "tests/integration/test_migrations.py",
     "tests/support",
     "tests/unit/api",
-    "tests/unit/bot_runtime",
     "tests/unit/engine",
     "tests/unit/outbox",
     "tests/unit/reconcile",

@@ -95,7 +95,7 @@ def test_typing_and_calls_are_recorded(bot: Any, network: Network) -> None:
     assert (offered["id"], offered["status"]) == (call, "offer")
 
 
-def test_a_group_is_told_of_when_it_comes_changes_and_goes(bot: Any, network: Network) -> None:
+def test_a_group_is_reported_when_it_is_joined_changed_and_left(bot: Any, network: Network) -> None:
     group = network.group(bot.contact, bot.phone)
     first = eventually(lambda: bot.events("group-update"), bool)[-1]["data"]["group"]
     assert (first["subject"], first["id"].partition("@")[0]) == ("Friends", group.partition("@")[0])
@@ -110,7 +110,7 @@ def test_a_group_is_told_of_when_it_comes_changes_and_goes(bot: Any, network: Ne
     assert last == {"left": first["id"]}
 
 
-def test_all_groups_are_told_of_after_each_connect(bot: Any, start: Start, network: Network) -> None:
+def test_all_groups_are_reported_after_each_connect(bot: Any, start: Start, network: Network) -> None:
     group = network.group(bot.contact, bot.phone)
     bot.wait_for_event("group-update")
     bot.stop()

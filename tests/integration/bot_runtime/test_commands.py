@@ -41,7 +41,7 @@ def chat(start: Start, network: Network) -> Chat:
     return Chat(start(), network)
 
 
-def test_help_shows_owners_more_than_others(chat: Chat) -> None:
+def test_help_lists_more_commands_for_owners(chat: Chat) -> None:
     chat.configure(name="Shop", commands=[{"name": "hours", "response": "9 to 5"}])
     answer = chat.ask(".help")
     assert answer.startswith("*Shop*")
@@ -52,7 +52,7 @@ def test_help_shows_owners_more_than_others(chat: Chat) -> None:
     assert ".antidelete [on|off]" in chat.ask(".help")
 
 
-def test_status_tells_how_the_bot_is(chat: Chat) -> None:
+def test_status_shows_the_state_of_the_bot(chat: Chat) -> None:
     answer = chat.ask(".status")
     for word in ("Uptime: ", "Connection: online", "Memory: ", "Version: "):
         assert word in answer
@@ -63,7 +63,7 @@ def test_unknown_commands_get_no_answer(chat: Chat) -> None:
     assert chat.ask(".ping") == "pong"
 
 
-def test_only_owners_change_settings_and_the_change_is_told_and_kept(chat: Chat, start: Start) -> None:
+def test_only_owners_change_settings_and_changes_are_reported_and_stored(chat: Chat, start: Start) -> None:
     assert "Only an owner" in chat.ask(".typing on")
     chat.configure(owners=[chat.contact], generation=5)
 
@@ -83,7 +83,7 @@ def test_only_owners_change_settings_and_the_change_is_told_and_kept(chat: Chat,
     assert chat.ask("!ping") == "pong"
 
 
-def test_a_configuration_made_before_an_owners_change_does_not_undo_it(chat: Chat) -> None:
+def test_an_earlier_configuration_does_not_undo_a_change_by_the_owner(chat: Chat) -> None:
     chat.configure(owners=[chat.contact])
     assert chat.ask(".prefix set !") == "Commands start with !"
     assert "Model: tiny" in chat.ask("!chatgpt set model tiny")
@@ -107,7 +107,7 @@ def test_typing_is_shown_while_a_command_works(chat: Chat) -> None:
     assert states == ["composing", "paused"]
 
 
-def test_a_custom_command_fills_in_what_it_knows_and_nothing_twice(chat: Chat) -> None:
+def test_a_custom_command_replaces_placeholders_once(chat: Chat) -> None:
     chat.configure(name="Shop", commands=[{"name": "hello", "response": "{bot}: {name} {number} {prefix} {args} {x}"}])
     assert chat.ask(".hello {bot}") == f"Shop: Ada {chat.contact} . {{bot}} {{x}}"
 

@@ -40,7 +40,7 @@ def picture(kind: str) -> bytes:
     ],
     ids=lambda value: f"{value['type']}-{value['mimetype']}" if isinstance(value, dict) and "type" in value else "",
 )
-def test_a_file_arrives_as_what_it_was_sent(
+def test_a_file_is_received_with_its_kind(
     bot: RuntimeProcess, network: Network, contact: str, content: dict[str, Any], data: bytes, shown: dict[str, Any]
 ) -> None:
     assert bot.upload("file", data).status_code == 204
@@ -57,7 +57,7 @@ def test_a_file_arrives_as_what_it_was_sent(
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, MIB, 16 * MIB])
-def test_files_of_all_sizes_arrive_byte_for_byte(
+def test_files_of_all_sizes_are_received_byte_for_byte(
     bot: RuntimeProcess, network: Network, contact: str, size: int
 ) -> None:
     data = os.urandom(size)
@@ -67,22 +67,20 @@ def test_files_of_all_sizes_arrive_byte_for_byte(
     assert network.file(contact, item["id"]) == data
 
 
-def test_a_text_is_a_text_and_whatsapp_makes_no_preview_of_links(
-    bot: RuntimeProcess, network: Network, contact: str
-) -> None:
+def test_a_text_with_a_link_has_no_preview(bot: RuntimeProcess, network: Network, contact: str) -> None:
     text = "see https://example.org/ 🦆\nand more"
     bot.send("a", contact, text)
     (item,) = network.arrived(contact)
     assert (item["kind"], item["text"]) == ("text", text)
 
 
-def test_the_longest_text_arrives_whole(bot: RuntimeProcess, network: Network, contact: str) -> None:
+def test_the_longest_text_is_received_completely(bot: RuntimeProcess, network: Network, contact: str) -> None:
     bot.send("a", contact, "ä" * 65536)
     (item,) = network.arrived(contact)
     assert item["text"] == "ä" * 65536
 
 
-def test_a_place(bot: RuntimeProcess, network: Network, contact: str) -> None:
+def test_a_location(bot: RuntimeProcess, network: Network, contact: str) -> None:
     place = {"latitude": 52.5163, "longitude": 13.3777, "name": "Brandenburger Tor", "address": "Pariser Platz"}
     bot.send("a", contact, {"type": "location", **place})
     (item,) = network.arrived(contact)
@@ -100,7 +98,7 @@ def test_a_contact_card_that_phones_can_read(bot: RuntimeProcess, network: Netwo
     assert "TEL;type=CELL;type=VOICE;waid=491700000042:+491700000042" in lines
 
 
-def test_a_poll_in_which_one_can_vote(bot: RuntimeProcess, network: Network, contact: str) -> None:
+def test_a_poll_can_be_voted_in(bot: RuntimeProcess, network: Network, contact: str) -> None:
     poll = {"question": "Lunch?", "options": ["Soup", "Salad", "Nothing"], "selectable": 2}
     sent = bot.send("a", contact, {"type": "poll", **poll})
     (item,) = network.arrived(contact)
@@ -108,7 +106,9 @@ def test_a_poll_in_which_one_can_vote(bot: RuntimeProcess, network: Network, con
     network.post(f"/contacts/{contact}/votes", message=sent["messageId"], options=["Soup"])
 
 
-def test_a_reaction_to_what_the_contact_wrote_and_back(bot: RuntimeProcess, network: Network, contact: str) -> None:
+def test_a_reaction_to_a_message_of_the_contact_and_its_removal(
+    bot: RuntimeProcess, network: Network, contact: str
+) -> None:
     phone = bot.health()["phoneNumber"]
     written = network.post(f"/contacts/{contact}/messages", to=phone, text="hello")["id"]
     bot.wait_for_event("message-upsert")
@@ -129,7 +129,9 @@ def test_a_reaction_to_the_bots_own_message(bot: RuntimeProcess, network: Networ
 
 
 @pytest.mark.parametrize("kind", ["text", "image", "location", "poll"])
-def test_an_answer_quotes_what_it_answers(bot: RuntimeProcess, network: Network, contact: str, kind: str) -> None:
+def test_a_reply_quotes_a_message_of_the_contact(
+    bot: RuntimeProcess, network: Network, contact: str, kind: str
+) -> None:
     phone = bot.health()["phoneNumber"]
     written = network.post(f"/contacts/{contact}/messages", to=phone, text="when?")["id"]
     bot.wait_for_event("message-upsert")
@@ -147,14 +149,14 @@ def test_an_answer_quotes_what_it_answers(bot: RuntimeProcess, network: Network,
     assert item["quoted"] == {"id": written, "from": contact, "text": "when?"}
 
 
-def test_an_answer_to_the_bots_own_message(bot: RuntimeProcess, network: Network, contact: str) -> None:
+def test_a_reply_quotes_a_message_of_the_bot(bot: RuntimeProcess, network: Network, contact: str) -> None:
     sent = bot.send("a", contact, "first")["messageId"]
     bot.send("b", contact, "second", quote={"messageId": sent, "sender": "me", "text": "first"})
     item = network.arrived(contact, 2)[1]
     assert item["quoted"] == {"id": sent, "from": bot.health()["phoneNumber"], "text": "first"}
 
 
-def test_contents_that_phones_would_not_show_are_refused(bot: RuntimeProcess, contact: str) -> None:
+def test_invalid_contents_are_refused(bot: RuntimeProcess, contact: str) -> None:
     for content, code in (
         ({"type": "poll", "question": "?", "options": ["a", "a"]}, "bad-poll"),
         ({"type": "poll", "question": "?", "options": ["a"]}, "malformed"),

@@ -15,7 +15,7 @@ def states(bot: RuntimeProcess) -> list[str]:
     return [event["data"]["state"] for event in bot.events("connection-update")]
 
 
-def test_a_dropped_connection_comes_back_by_itself(start: Start, network: Network) -> None:
+def test_a_dropped_connection_is_reestablished(start: Start, network: Network) -> None:
     bot, phone = online(start, network)
     network.fail(phone, "drop")
     eventually(lambda: states(bot)[-2:], lambda last: last == ["reconnecting", "online"])
@@ -25,9 +25,7 @@ def test_a_dropped_connection_comes_back_by_itself(start: Start, network: Networ
     assert bot.get("/stats")["reconnects"] == 1
 
 
-def test_an_event_that_neonize_cannot_hand_over_costs_a_reconnect_and_nothing_else(
-    start: Start, network: Network
-) -> None:
+def test_an_event_that_neonize_cannot_deliver_only_costs_a_reconnect(start: Start, network: Network) -> None:
     bot, phone = online(start, network)
     contact = new_phone()
     network.post("/contacts", phone=contact)
@@ -49,9 +47,7 @@ def test_an_event_that_neonize_cannot_hand_over_costs_a_reconnect_and_nothing_el
     ("failure", "state"),
     [("replaced", "conflict"), ("logged-out", "logged-out"), ("banned", "banned"), ("outdated", "outdated")],
 )
-def test_what_trying_again_would_make_worse_is_not_tried_again(
-    start: Start, network: Network, failure: str, state: str
-) -> None:
+def test_terminal_states_are_not_retried(start: Start, network: Network, failure: str, state: str) -> None:
     bot, phone = online(start, network)
     network.fail(phone, failure)
     health = bot.wait_for(state)
@@ -63,7 +59,7 @@ def test_what_trying_again_would_make_worse_is_not_tried_again(
     assert bot.stop() == 0
 
 
-def test_being_logged_out_is_an_event_and_a_reset_shows_a_new_qr_code(start: Start, network: Network) -> None:
+def test_a_logout_is_an_event_and_a_reset_shows_a_new_qr_code(start: Start, network: Network) -> None:
     bot, phone = online(start, network)
     boot = bot.health()["bootId"]
     network.fail(phone, "logged-out")
@@ -79,7 +75,7 @@ def test_being_logged_out_is_an_event_and_a_reset_shows_a_new_qr_code(start: Sta
     assert seqs == list(range(1, len(seqs) + 1))
 
 
-def test_a_session_taken_over_can_be_taken_back(start: Start, network: Network) -> None:
+def test_a_session_in_conflict_can_be_reclaimed(start: Start, network: Network) -> None:
     bot, phone = online(start, network)
     network.fail(phone, "replaced")
     bot.wait_for("conflict")
@@ -87,7 +83,7 @@ def test_a_session_taken_over_can_be_taken_back(start: Start, network: Network) 
     bot.wait_for("online")
 
 
-def test_an_unreachable_whatsapp_ends_the_process_after_the_attempts_allowed(start: Start, network: Network) -> None:
+def test_an_unreachable_whatsapp_ends_the_process_after_the_maximum_of_attempts(start: Start, network: Network) -> None:
     config = '{"reconnectBaseDelaySeconds": 0.05, "maxReconnectAttempts": 3}'
     bot, phone = online(start, network, config=config)
     network.fail(phone, "refuse")
@@ -99,7 +95,7 @@ def test_an_unreachable_whatsapp_ends_the_process_after_the_attempts_allowed(sta
     assert next(event for event in events if event["type"] == "reconnect-failed")["data"] == {"attempts": 3}
 
 
-def test_a_bot_comes_back_when_whatsapp_does(start: Start, network: Network) -> None:
+def test_a_bot_reconnects_when_whatsapp_is_available_again(start: Start, network: Network) -> None:
     bot, phone = online(start, network, config='{"reconnectBaseDelaySeconds": 0.1, "maxReconnectAttempts": 50}')
     network.fail(phone, "unavailable")
     eventually(bot.health, lambda health: health["connectionAttempts"] >= 2)
@@ -135,7 +131,7 @@ def test_logging_out_removes_the_session(start: Start, network: Network) -> None
 
 
 @pytest.mark.slow
-def test_a_connection_that_has_gone_deaf_is_noticed_and_renewed(start: Start, network: Network) -> None:
+def test_a_deaf_connection_is_detected_and_renewed(start: Start, network: Network) -> None:
     bot, phone = online(start, network)
     network.fail(phone, "deaf")
     bot.wait_for("deaf", seconds=60)

@@ -27,7 +27,7 @@ def arrives(bot: RuntimeProcess, network: Network, contact: str, kind: str, data
 
 
 @pytest.mark.parametrize("size", [1, 16, MIB, 16 * MIB])
-def test_a_file_that_arrived_is_fetched_byte_for_byte(
+def test_a_received_file_is_fetched_byte_for_byte(
     bot: RuntimeProcess, network: Network, contact: str, size: int
 ) -> None:
     data = os.urandom(size)
@@ -48,7 +48,7 @@ def test_every_kind_of_file_is_fetched(bot: RuntimeProcess, network: Network, co
     assert bot.client.get(f"/media/{message_id}").content == data
 
 
-def test_a_file_is_fetched_after_a_crash_too(bot: RuntimeProcess, network: Network, contact: str, start: Start) -> None:
+def test_a_file_can_be_fetched_after_a_crash(bot: RuntimeProcess, network: Network, contact: str, start: Start) -> None:
     data = os.urandom(10_000)
     message_id = arrives(bot, network, contact, "image", data)
     bot.kill()
@@ -58,7 +58,7 @@ def test_a_file_is_fetched_after_a_crash_too(bot: RuntimeProcess, network: Netwo
     assert again.client.get(f"/media/{message_id}").content == data
 
 
-def test_many_fetch_at_the_same_time(bot: RuntimeProcess, network: Network, contact: str) -> None:
+def test_many_clients_fetch_at_the_same_time(bot: RuntimeProcess, network: Network, contact: str) -> None:
     data = {arrives(bot, network, contact, "document", os.urandom(3 * MIB)): None for _ in range(3)}
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda path: bot.client.get(path), [f"/media/{message}" for message in data] * 4))
@@ -66,7 +66,7 @@ def test_many_fetch_at_the_same_time(bot: RuntimeProcess, network: Network, cont
     assert len({answer.content for answer in answers}) == 3
 
 
-def test_a_message_without_a_file_and_an_unknown_one_have_none(
+def test_a_message_without_a_file_and_an_unknown_one_are_not_found(
     bot: RuntimeProcess, network: Network, contact: str
 ) -> None:
     written = network.post(f"/contacts/{contact}/messages", to=bot.health()["phoneNumber"], text="hello")["id"]
@@ -87,7 +87,7 @@ def test_a_file_is_not_fetched_while_the_bot_is_not_online(start: Start, network
     assert (answer.status_code, answer.json()["code"]) == (409, "wrong-state")
 
 
-def test_a_file_that_is_too_large_is_refused_however_it_comes(bot: RuntimeProcess) -> None:
+def test_a_file_that_is_too_large_is_refused_with_and_without_its_size(bot: RuntimeProcess) -> None:
     def chunks() -> Iterator[bytes]:
         for _ in range(17):
             yield bytes(MIB)
@@ -100,13 +100,13 @@ def test_a_file_that_is_too_large_is_refused_however_it_comes(bot: RuntimeProces
 
 
 @pytest.mark.parametrize("name", ["..%2Fsession.db", "%2e%2e", "a.part", "a%00b", "a%2Fb", "a" * 65])
-def test_a_name_that_is_no_client_id_is_refused(bot: RuntimeProcess, name: str) -> None:
+def test_an_invalid_client_id_is_refused(bot: RuntimeProcess, name: str) -> None:
     answer = bot.client.put(f"/uploads/{name}", content=b"x")
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
     assert files(bot) == []
 
 
-def test_an_upload_needs_the_token_and_bytes(bot: RuntimeProcess) -> None:
+def test_an_upload_requires_the_token_and_a_body(bot: RuntimeProcess) -> None:
     refused = bot.client.put("/uploads/a", content=bytes(5 * MIB), headers={"Authorization": "Bearer wrong"})
     assert refused.status_code == 401
     assert bot.client.put("/uploads/a", content=b"").json()["code"] == "empty-file"
@@ -125,7 +125,7 @@ def test_a_message_whose_file_is_missing_is_refused_and_can_be_sent_later(
     assert files(bot) == []
 
 
-def test_an_upload_survives_a_crash_and_a_torn_one_leaves_nothing(
+def test_an_upload_survives_a_crash_and_an_incomplete_one_leaves_nothing(
     bot: RuntimeProcess, network: Network, contact: str, start: Start
 ) -> None:
     def torn() -> Iterator[bytes]:

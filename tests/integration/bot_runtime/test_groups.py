@@ -38,7 +38,7 @@ def test_all_groups_are_listed_with_their_members(bot: RuntimeProcess, network: 
     assert friends["owner"] in {member["id"] for member in friends["members"] if member["phoneNumber"] == ada}
 
 
-def test_one_group_is_told_about(bot: RuntimeProcess, network: Network, ada: str, bob: str) -> None:
+def test_one_group_can_be_queried(bot: RuntimeProcess, network: Network, ada: str, bob: str) -> None:
     group = network.group(ada, bot.health()["phoneNumber"])
     eventually(lambda: bot.get("/groups"), bool)
     assert bot.get(f"/groups/{group}")["subject"] == "Friends"
@@ -52,7 +52,7 @@ def test_one_group_is_told_about(bot: RuntimeProcess, network: Network, ada: str
         assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
-def test_messages_go_both_ways(bot: RuntimeProcess, network: Network, ada: str, bob: str) -> None:
+def test_messages_are_sent_and_received_in_groups(bot: RuntimeProcess, network: Network, ada: str, bob: str) -> None:
     group = network.group(ada, bot.health()["phoneNumber"], bob)
     bot.wait_for_event("group-update")
     written = network.post(f"/contacts/{ada}/messages", to=group, text="hello all")["id"]
@@ -70,7 +70,9 @@ def test_messages_go_both_ways(bot: RuntimeProcess, network: Network, ada: str, 
         assert item["quoted"] == {"id": written, "from": ada, "text": "hello all"}
 
 
-def test_files_reactions_and_polls_go_to_groups_too(bot: RuntimeProcess, network: Network, ada: str, bob: str) -> None:
+def test_files_reactions_and_polls_can_be_sent_to_groups(
+    bot: RuntimeProcess, network: Network, ada: str, bob: str
+) -> None:
     group = network.group(ada, bot.health()["phoneNumber"], bob)
     bot.wait_for_event("group-update")
     written = network.post(f"/contacts/{ada}/messages", to=group, text="hello all")["id"]
@@ -93,9 +95,7 @@ def test_a_file_from_a_group_is_fetched(bot: RuntimeProcess, network: Network, a
     assert bot.client.get(f"/media/{message_id}").content == b"picture"
 
 
-def test_a_group_the_bot_is_not_in_cannot_be_written_to(
-    bot: RuntimeProcess, network: Network, ada: str, bob: str
-) -> None:
+def test_a_message_to_a_group_of_others_is_refused(bot: RuntimeProcess, network: Network, ada: str, bob: str) -> None:
     answer = bot.request("a", network.group(ada, bob), "hello")
     assert (answer.status_code, answer.json()["code"]) == (502, "send-failed")
     assert bot.get("/stats")["rateWindow"] == {}

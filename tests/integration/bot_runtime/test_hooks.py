@@ -41,13 +41,13 @@ def test_statuses_are_viewed_once_also_after_a_restart(chat: Chat, start: Start)
     assert chat.network.receipts(chat.contact).count((status, "read")) == 1
 
 
-def test_statuses_are_left_alone_while_the_setting_is_off(chat: Chat) -> None:
+def test_statuses_are_not_viewed_while_the_setting_is_off(chat: Chat) -> None:
     status = chat.network.post(f"/contacts/{chat.contact}/statuses", to=[chat.phone], text="on holiday")["id"]
     assert chat.ask(".ping") == "pong"
     assert (status, "read") not in chat.network.receipts(chat.contact)
 
 
-def test_a_deleted_message_is_shown_to_the_owner_and_recorded(chat: Chat) -> None:
+def test_a_deleted_message_is_forwarded_to_the_owner_and_recorded(chat: Chat) -> None:
     owner = owner_of(chat, antiDelete=True)
     written = chat.network.post(f"/contacts/{chat.contact}/messages", to=chat.phone, text="I owe you 10")["id"]
     chat.network.post(f"/contacts/{chat.contact}/revocations", message=written)
@@ -59,7 +59,7 @@ def test_a_deleted_message_is_shown_to_the_owner_and_recorded(chat: Chat) -> Non
     assert records[-1]["original"]["text"] == "I owe you 10"
 
 
-def test_a_deleted_photo_is_shown_with_its_file(chat: Chat) -> None:
+def test_a_deleted_photo_is_forwarded_with_its_file(chat: Chat) -> None:
     owner = owner_of(chat, antiDelete=True)
     photo = chat.network.attach(chat.contact, chat.phone, "image", b"jpeg", caption="proof")
     chat.network.post(f"/contacts/{chat.contact}/revocations", message=photo)
@@ -67,7 +67,7 @@ def test_a_deleted_photo_is_shown_with_its_file(chat: Chat) -> None:
     assert chat.network.file(owner, shown[1]["id"]) == b"jpeg"
 
 
-def test_a_view_once_photo_is_shown_to_the_owner(chat: Chat) -> None:
+def test_a_view_once_photo_is_forwarded_to_the_owner(chat: Chat) -> None:
     owner = owner_of(chat, antiViewOnce=True)
     chat.network.attach(chat.contact, chat.phone, "image", b"jpeg", viewOnce=True)
     heading, photo = chat.network.arrived(owner, 2)
@@ -76,7 +76,7 @@ def test_a_view_once_photo_is_shown_to_the_owner(chat: Chat) -> None:
     assert not photo.get("viewOnce")
 
 
-def test_posts_of_channels_get_their_reaction(chat: Chat) -> None:
+def test_channel_posts_get_their_reaction(chat: Chat) -> None:
     ours = chat.network.post("/channels", name="News", followers=[chat.phone])["id"]
     other = chat.network.post("/channels", name="Sports", followers=[chat.phone])["id"]
     rules = [{"channel": "*", "emoji": "👀"}, {"channel": ours, "emoji": "🔥"}]
@@ -127,7 +127,7 @@ def give_key(chat: Chat, address: str) -> None:
     assert chat.bot.client.put("/secrets", json=secrets).status_code == 204
 
 
-def test_the_key_goes_nowhere_but_where_it_belongs(chat: Chat, model: str) -> None:
+def test_the_key_is_sent_only_to_its_own_base_url(chat: Chat, model: str) -> None:
     give_key(chat, "https://api.example.com/v1")
     chat.configure(chatgpt={"enabled": True, "baseUrl": model})
     assert chat.ask("one") == "one? yes"
@@ -136,7 +136,7 @@ def test_the_key_goes_nowhere_but_where_it_belongs(chat: Chat, model: str) -> No
     assert [asked["key"] for asked in Model.asked] == [None, f"Bearer {SECRET}"]
 
 
-def test_two_bots_that_answer_each_other_come_to_an_end(chat: Chat, start: Start, network: Network, model: str) -> None:
+def test_two_bots_do_not_answer_each_other_forever(chat: Chat, start: Start, network: Network, model: str) -> None:
     other = Chat(start(volume="other"), network)
     for each in (chat, other):
         each.configure(chatgpt={"enabled": True, "baseUrl": model, "memoryMessages": 0, "answersPerChat": 3})
@@ -151,7 +151,7 @@ def test_two_bots_that_answer_each_other_come_to_an_end(chat: Chat, start: Start
     assert len(chat.bot.events("error")) == 1
 
 
-def test_a_language_model_answers_and_remembers(chat: Chat, model: str) -> None:
+def test_a_language_model_answers_with_the_conversation(chat: Chat, model: str) -> None:
     settings = {"enabled": True, "baseUrl": model, "model": "tiny", "systemPrompt": "Be brief.", "memoryMessages": 2}
     give_key(chat, model)
     chat.configure(chatgpt={**settings, "timeoutSeconds": 0.5})
@@ -169,14 +169,14 @@ def test_a_language_model_answers_and_remembers(chat: Chat, model: str) -> None:
     assert "one" in [said["content"] for said in Model.asked[1]["messages"]]
 
 
-def test_typing_is_shown_while_the_language_model_is_asked(chat: Chat, model: str) -> None:
+def test_typing_is_shown_during_a_request_to_the_language_model(chat: Chat, model: str) -> None:
     chat.configure(typing=True, chatgpt={"enabled": True, "baseUrl": model})
     assert chat.ask("broken").startswith("Sorry")
     states = eventually(lambda: chat.network.chat_states(chat.contact), lambda states: len(states) > 1)
     assert states == ["composing", "paused"]
 
 
-def test_what_waits_is_not_answered_once_the_language_model_is_switched_off(chat: Chat, model: str) -> None:
+def test_queued_messages_are_not_answered_once_the_language_model_is_switched_off(chat: Chat, model: str) -> None:
     chat.configure(chatgpt={"enabled": True, "baseUrl": model})
     chat.network.write(chat.contact, chat.phone, "slow")
     eventually(lambda: Model.asked, bool)
@@ -197,7 +197,7 @@ def test_in_groups_the_language_model_answers_only_when_mentioned(chat: Chat, mo
     assert eventually(lambda: chat.network.inbox(chat.contact), bool) == ["bot? yes"]
 
 
-def test_the_key_is_nowhere_but_in_memory(chat: Chat, model: str) -> None:
+def test_the_key_is_only_in_memory(chat: Chat, model: str) -> None:
     give_key(chat, model)
     chat.configure(chatgpt={"enabled": True, "baseUrl": model})
     assert chat.ask("one") == "one? yes"
@@ -212,7 +212,7 @@ def test_the_key_is_nowhere_but_in_memory(chat: Chat, model: str) -> None:
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
 
 
-def test_a_slow_answer_in_one_chat_keeps_no_other_chat_waiting(chat: Chat, model: str) -> None:
+def test_a_slow_answer_in_one_chat_delays_no_other_chat(chat: Chat, model: str) -> None:
     chat.configure(chatgpt={"enabled": True, "baseUrl": model, "timeoutSeconds": 60})
     other = new_phone()
     chat.network.post("/contacts", phone=other, name="Bob")

@@ -80,7 +80,7 @@ def through_bursts(start: Start, network: Network, end: Callable[[RuntimeProcess
     return [text for text in written if texts[text] == 0]
 
 
-def test_killed_in_bursts_again_and_again_it_doubles_nothing_and_loses_next_to_nothing(
+def test_repeated_kills_during_bursts_duplicate_nothing_and_lose_next_to_nothing(
     start: Start, network: Network
 ) -> None:
     lost = through_bursts(start, network, lambda bot: bot.kill())
@@ -88,13 +88,11 @@ def test_killed_in_bursts_again_and_again_it_doubles_nothing_and_loses_next_to_n
     assert len(lost) <= ROUNDS * BURST * LOST_IN_A_HUNDRED / 100
 
 
-def test_stopped_in_bursts_again_and_again_it_doubles_and_loses_nothing(start: Start, network: Network) -> None:
+def test_repeated_stops_during_bursts_neither_lose_nor_duplicate_messages(start: Start, network: Network) -> None:
     assert through_bursts(start, network, lambda bot: bot.stop(within=10)) == []
 
 
-def test_what_was_kept_and_not_recorded_is_recorded_and_answered_by_the_next_process(
-    start: Start, network: Network
-) -> None:
+def test_journaled_arrivals_are_recorded_and_answered_by_the_next_process(start: Start, network: Network) -> None:
     bot, phone, contact = start(), new_phone(), new_phone()
     bot.pair(network, phone)
     network.write(contact, phone, ".ping")

@@ -22,7 +22,7 @@ def test_a_bot_that_shows_a_qr_code_ends_in_time(start: Start, network: Network)
     assert_ends_cleanly(bot)
 
 
-def test_a_bot_that_is_online_ends_in_time_and_says_so(start: Start, network: Network) -> None:
+def test_a_bot_that_is_online_ends_in_time_and_logs_it(start: Start, network: Network) -> None:
     bot, phone = start(), new_phone()
     bot.pair(network, phone)
     assert_ends_cleanly(bot)
@@ -46,9 +46,7 @@ def test_a_bot_that_is_reconnecting_ends_in_time(start: Start, network: Network)
     assert_ends_cleanly(bot)
 
 
-def test_a_bot_whose_connection_was_lost_while_pairing_starts_over_and_ends_in_time(
-    start: Start, network: Network
-) -> None:
+def test_a_bot_that_lost_its_connection_while_pairing_restarts_and_ends_in_time(start: Start, network: Network) -> None:
     bot = start()
     first = bot.qr()
     network.post("/failures", kind="drop")
@@ -66,9 +64,7 @@ def test_a_signal_at_the_very_start_is_not_lost(start: Start) -> None:
 
 
 @pytest.mark.parametrize("milliseconds", [0, 5, 20, 60, 150])
-def test_a_signal_while_the_process_replaces_itself_is_not_lost(
-    start: Start, network: Network, milliseconds: int
-) -> None:
+def test_a_signal_during_a_restart_in_place_is_not_lost(start: Start, network: Network, milliseconds: int) -> None:
     bot = start()
     bot.qr()
     bot.client.post("/connection/reset")
@@ -76,7 +72,7 @@ def test_a_signal_while_the_process_replaces_itself_is_not_lost(
     assert bot.stop(within=5) == 0
 
 
-def test_a_second_process_on_the_same_volume_is_turned_away(start: Start) -> None:
+def test_a_second_process_on_the_same_volume_is_refused(start: Start) -> None:
     first = start(HTTPS_PROXY=NOBODY)
     first.health()
     second = start(HTTPS_PROXY=NOBODY)
@@ -84,7 +80,7 @@ def test_a_second_process_on_the_same_volume_is_turned_away(start: Start) -> Non
     assert first.health()["connection"] == "connecting"
 
 
-def test_the_lock_is_kept_while_the_process_replaces_itself(start: Start, network: Network) -> None:
+def test_the_lock_is_held_during_a_restart_in_place(start: Start, network: Network) -> None:
     bot = start()
     first = bot.qr()
     bot.client.post("/connection/reset")
@@ -100,7 +96,7 @@ def test_a_damaged_session_is_reported(start: Start) -> None:
     assert start(HTTPS_PROXY=NOBODY).process.wait(10) == 78
 
 
-def test_a_hung_event_loop_stops_answering_and_still_ends_on_a_signal(start: Start) -> None:
+def test_a_hanging_event_loop_does_not_answer_and_still_ends_on_a_signal(start: Start) -> None:
     bot = start(HTTPS_PROXY=NOBODY)
     assert bot.client.get("/livez").status_code == 204
     bot.process.send_signal(signal.SIGSTOP)
@@ -111,7 +107,7 @@ def test_a_hung_event_loop_stops_answering_and_still_ends_on_a_signal(start: Sta
     assert bot.process.wait(5) == 0
 
 
-def test_only_the_liveness_call_needs_no_token(start: Start) -> None:
+def test_only_the_liveness_probe_needs_no_token(start: Start) -> None:
     bot = start(HTTPS_PROXY=NOBODY)
     assert bot.client.get("/livez", headers={"Authorization": ""}).status_code == 204
     for header in ("", "Bearer", "Bearer wrong", "Basic t0ken", "Bearer t0ken2"):
@@ -132,7 +128,7 @@ def test_only_the_liveness_call_needs_no_token(start: Start) -> None:
         ("BOTDOCK_PORT", "http"),
     ],
 )
-def test_an_invalid_environment_ends_the_start_with_one_line(start: Start, variable: str, value: str) -> None:
+def test_an_invalid_environment_is_reported_in_one_line(start: Start, variable: str, value: str) -> None:
     bot = start(**{variable: value})
     assert bot.process.wait(10) == 64
     (line,) = bot.log.read_text().splitlines()

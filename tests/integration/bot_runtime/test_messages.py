@@ -27,7 +27,7 @@ def test_a_ping_is_answered_and_recorded(start: Start, network: Network) -> None
     assert bot.get("/stats")["messagesReceived"] == 1
 
 
-def test_what_is_no_command_is_recorded_and_not_answered(start: Start, network: Network) -> None:
+def test_a_message_without_a_command_is_recorded_and_not_answered(start: Start, network: Network) -> None:
     bot, phone, contact = online(start, network)
     network.write(contact, phone, "ping")
     bot.wait_for_event("message-upsert")
@@ -51,7 +51,7 @@ def test_a_text_reaches_its_recipient_by_number_and_by_chat_id(start: Start, net
     assert bot.get("/stats")["messagesSent"] == 2
 
 
-def test_a_message_asked_for_twice_is_sent_once_also_after_a_crash(start: Start, network: Network) -> None:
+def test_a_message_requested_twice_is_sent_once_even_after_a_crash(start: Start, network: Network) -> None:
     bot, _, contact = online(start, network)
     first = bot.send("order-1", contact, "hello")
     second = bot.send("order-1", contact, "hello")
@@ -66,7 +66,7 @@ def test_a_message_asked_for_twice_is_sent_once_also_after_a_crash(start: Start,
     assert eventually(lambda: network.inbox(contact), lambda texts: "last" in texts) == ["hello", "last"]
 
 
-def test_a_bad_recipient_and_a_bad_body_are_refused(start: Start, network: Network) -> None:
+def test_an_invalid_recipient_and_an_invalid_body_are_refused(start: Start, network: Network) -> None:
     bot, _, _ = online(start, network)
     text = {"type": "text", "text": "x"}
     for body, code in (
@@ -80,7 +80,7 @@ def test_a_bad_recipient_and_a_bad_body_are_refused(start: Start, network: Netwo
         assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
-def test_what_was_written_while_the_bot_was_away_arrives_later(start: Start, network: Network) -> None:
+def test_messages_sent_while_the_bot_was_offline_are_received_later(start: Start, network: Network) -> None:
     bot, phone, contact = online(start, network)
     bot.stop()
     network.write(contact, phone, "are you there?")
@@ -111,7 +111,7 @@ def test_events_survive_a_crash_until_they_are_acknowledged(start: Start, networ
     assert third.health()["events"]["ackedSeq"] == page["next"]
 
 
-def test_a_waiting_call_gets_an_event_at_once(start: Start, network: Network) -> None:
+def test_a_waiting_request_receives_an_event_at_once(start: Start, network: Network) -> None:
     bot, phone, contact = online(start, network)
     page = bot.get("/events")
     network.write(contact, phone, "hello")

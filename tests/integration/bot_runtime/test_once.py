@@ -41,9 +41,7 @@ def settled(bot: RuntimeProcess, client_id: str, contact: str, content: object) 
     return result
 
 
-def test_killed_after_the_message_left_it_is_known_and_not_sent_again(
-    start: Start, network: Network, contact: str
-) -> None:
+def test_after_a_kill_a_sent_message_is_found_and_not_sent_again(start: Start, network: Network, contact: str) -> None:
     bot, phone = start(), new_phone()
     bot.pair(network, phone)
     bot.send("warm-up", contact, "warm-up")
@@ -62,7 +60,7 @@ def test_killed_after_the_message_left_it_is_known_and_not_sent_again(
     assert [item["text"] for item in network.arrived(contact, 3)] == ["warm-up", "hello", "last"]
 
 
-def test_killed_before_the_message_left_it_is_sent_when_asked_for_again(
+def test_after_a_kill_an_unsent_message_is_sent_on_the_next_request(
     start: Start, network: Network, contact: str
 ) -> None:
     bot, phone = start(), new_phone()
@@ -81,7 +79,7 @@ def test_killed_before_the_message_left_it_is_sent_when_asked_for_again(
     assert [item["id"] for item in network.arrived(contact)] == [result["messageId"]]
 
 
-def test_a_reaction_under_way_is_simply_sent_again(start: Start, network: Network, contact: str) -> None:
+def test_a_reaction_in_flight_is_sent_again(start: Start, network: Network, contact: str) -> None:
     bot, phone = start(), new_phone()
     bot.pair(network, phone)
     first = bot.send("first", contact, "hello")["messageId"]
@@ -97,7 +95,7 @@ def test_a_reaction_under_way_is_simply_sent_again(start: Start, network: Networ
     assert again.send("a", contact, reaction)["repeated"] is False
 
 
-def test_a_file_is_sent_once_although_the_process_dies(start: Start, network: Network, contact: str) -> None:
+def test_a_file_is_sent_once_even_if_the_process_dies(start: Start, network: Network, contact: str) -> None:
     bot, phone = start(), new_phone()
     bot.pair(network, phone)
     image = {"type": "image", "mimetype": "image/png"}
@@ -116,7 +114,9 @@ def test_a_file_is_sent_once_although_the_process_dies(start: Start, network: Ne
     assert (item["id"], network.file(contact, item["id"])) == (result["messageId"], b"picture")
 
 
-def test_killed_at_random_moments_no_message_is_lost_or_doubled(start: Start, network: Network, contact: str) -> None:
+def test_kills_at_random_times_neither_lose_nor_duplicate_messages(
+    start: Start, network: Network, contact: str
+) -> None:
     moments, numbers = random.Random(5), itertools.count()
     bot, phone = start(config=UNLIMITED), new_phone()
     bot.pair(network, phone)
@@ -144,7 +144,7 @@ def test_killed_at_random_moments_no_message_is_lost_or_doubled(start: Start, ne
         assert ids.get(text) == result["messageId"] or (result["unconfirmed"] and text not in ids)
 
 
-def test_beyond_the_limit_one_is_told_how_long_to_wait_also_after_a_restart(
+def test_beyond_the_limit_the_error_states_when_to_retry_also_after_a_restart(
     start: Start, network: Network, contact: str
 ) -> None:
     config = json.dumps({**QUICK, "rateLimitMax": 2, "rateLimitWindowSeconds": 300})
@@ -175,7 +175,9 @@ def test_beyond_the_limit_one_is_told_how_long_to_wait_also_after_a_restart(
     assert [item["text"] for item in network.arrived(contact, 3)] == ["one", "two", "three"]
 
 
-def test_a_message_to_somebody_without_whatsapp_gives_its_place_back(start: Start, network: Network) -> None:
+def test_a_message_to_a_number_without_whatsapp_does_not_count_for_the_rate_limit(
+    start: Start, network: Network
+) -> None:
     bot = start()
     bot.pair(network, new_phone())
     answer = bot.request("a", "491999999999", "hello")

@@ -26,7 +26,7 @@ def test_a_new_bot_shows_a_qr_code_and_is_online_once_it_is_scanned(start: Start
     assert bot.events("creds-update")
 
 
-def test_a_code_typed_into_the_phone_pairs_as_well(start: Start, network: Network) -> None:
+def test_a_bot_can_be_paired_by_code(start: Start, network: Network) -> None:
     bot, phone = start(), new_phone()
     network.post("/accounts", phone=phone)
     bot.qr()
@@ -60,7 +60,7 @@ def test_the_log_shows_the_qr_code_and_no_secret(start: Start, network: Network)
     assert "t0ken" not in log
 
 
-def test_nobody_else_can_read_the_session(start: Start, network: Network) -> None:
+def test_the_session_is_readable_by_its_owner_only(start: Start, network: Network) -> None:
     bot = start()
     bot.qr()
     for directory in (bot.directory, bot.directory.parent):

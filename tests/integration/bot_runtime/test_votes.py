@@ -22,7 +22,7 @@ def vote(network: Network, contact: str, poll: str, *options: str) -> None:
     network.post(f"/contacts/{contact}/votes", message=poll, options=options)
 
 
-def test_a_contact_chooses_in_a_poll_of_the_bot_changes_and_takes_back(
+def test_a_contact_votes_changes_and_withdraws_in_a_poll_of_the_bot(
     bot: RuntimeProcess, network: Network, contact: str
 ) -> None:
     poll = bot.send("a", contact, {"type": "poll", **QUESTION, "selectable": 2})["messageId"]
@@ -36,7 +36,7 @@ def test_a_contact_chooses_in_a_poll_of_the_bot_changes_and_takes_back(
     ]
 
 
-def test_members_choose_in_a_group_in_polls_of_the_bot_and_of_others(
+def test_members_vote_in_a_group_in_polls_of_the_bot_and_of_others(
     bot: RuntimeProcess, network: Network, contact: str
 ) -> None:
     other = new_phone()
@@ -55,7 +55,7 @@ def test_members_choose_in_a_group_in_polls_of_the_bot_and_of_others(
     ]
 
 
-def test_a_poll_is_known_after_a_restart_too(start: Start, network: Network, contact: str) -> None:
+def test_polls_survive_a_restart(start: Start, network: Network, contact: str) -> None:
     first = start()
     first.pair(network, new_phone())
     poll = first.send("a", contact, {"type": "poll", **QUESTION})["messageId"]
@@ -67,9 +67,7 @@ def test_a_poll_is_known_after_a_restart_too(start: Start, network: Network, con
     assert votes(second, 1) == [{"messageId": poll, "options": ["Soup"]}]
 
 
-def test_a_vote_in_a_poll_that_the_bot_never_saw_tells_no_choice(
-    bot: RuntimeProcess, network: Network, contact: str
-) -> None:
+def test_a_vote_in_an_unknown_poll_has_no_choice(bot: RuntimeProcess, network: Network, contact: str) -> None:
     phone = bot.health()["phoneNumber"]
     other = new_phone()
     network.post("/contacts", phone=other, name="Bob")

@@ -44,25 +44,25 @@ def test_the_account_is_read_from_the_device_table(session: Path, check: bool) -
     assert read_account(session, check=check) == Account(number="491510000001", push_name="Shop", lid="77")
 
 
-def test_a_session_that_is_not_there_has_no_account(tmp_path: Path) -> None:
+def test_a_missing_session_has_no_account(tmp_path: Path) -> None:
     assert read_account(tmp_path / "session.db") is None
 
 
-def test_reading_leaves_a_transaction_under_way_alone(half_written: Path) -> None:
+def test_reading_does_not_disturb_a_running_transaction(half_written: Path) -> None:
     journal = half_written.with_name("session.db-journal")
     before = (half_written.read_bytes(), journal.read_bytes())
     read_account(half_written)
     assert (half_written.read_bytes(), journal.read_bytes()) == before
 
 
-def test_the_check_before_connecting_mends_what_a_crash_left(half_written: Path) -> None:
+def test_the_check_before_connecting_rolls_back_after_a_crash(half_written: Path) -> None:
     read_account(half_written, check=True)
     assert not half_written.with_name("session.db-journal").exists()
     with closing(sqlite3.connect(half_written)) as connection:
         assert connection.execute("SELECT count(*) FROM filler").fetchone() == (0,)
 
 
-def test_a_file_that_is_no_database_is_unreadable(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_unreadable(tmp_path: Path) -> None:
     database = tmp_path / "session.db"
     database.write_bytes(b"not a database" * 100)
     with pytest.raises(SessionUnreadableError):

@@ -80,7 +80,7 @@ def test_a_command_is_the_first_word_after_the_prefix(text: str, found: tuple[st
     assert split(text, ".") == found
 
 
-async def test_only_texts_of_chats_that_name_a_command_are_commands() -> None:
+async def test_only_texts_with_a_known_command_in_a_chat_are_commands() -> None:
     wants = Setup(Host(commands=[CustomCommand(name="hours", response="9 to 5")])).runner.wants
     assert wants(message(".ping"), fresh=True)
     assert wants(message(".hours"), fresh=True)
@@ -91,14 +91,14 @@ async def test_only_texts_of_chats_that_name_a_command_are_commands() -> None:
     assert not wants(message(".ping", server="broadcast"), fresh=True)
 
 
-def test_owners_are_the_account_itself_and_those_of_the_settings() -> None:
+def test_owners_are_the_account_itself_and_the_configured_numbers() -> None:
     assert is_owner(message("", from_me=True), RuntimeConfig())
     assert is_owner(message(""), RuntimeConfig(owners=["491700000001"]))
     assert not is_owner(message(""), RuntimeConfig(owners=["491700000002"]))
 
 
 @pytest.mark.parametrize("command", [command for command in built_in().values() if command.owners_only])
-async def test_settings_commands_refuse_everybody_else(command: Command) -> None:
+async def test_settings_commands_are_for_owners_only(command: Command) -> None:
     setup = Setup()
     await setup.runner.handle(message(f".{command.name} on"))
     assert setup.answers == [f"Only owners of this bot may use .{command.name}."]
@@ -124,7 +124,7 @@ async def test_a_switch_shows_and_changes_its_setting(command: str, field: str) 
     assert getattr(setup.host.settings, field) is False
 
 
-async def test_the_address_of_the_language_model_cannot_be_changed_from_a_chat() -> None:
+async def test_the_base_url_of_the_language_model_cannot_be_changed_from_a_chat() -> None:
     setup = Setup()
     for text in (".chatgpt set base_url http://evil", ".chatgpt set model small", ".chatgpt set memory 5"):
         await setup.runner.handle(message(text, from_me=True))
@@ -135,7 +135,7 @@ async def test_the_address_of_the_language_model_cannot_be_changed_from_a_chat()
     )  # fmt: skip
 
 
-def test_placeholders_are_filled_once_and_nothing_else_is_looked_at() -> None:
+def test_placeholders_are_replaced_once_and_nothing_else_is() -> None:
     invocation = Invocation("x", "{bot} %s {0.__class__}", message(""), False, Host(name="Shop"))
     assert fill("{bot} {args} {name} {number} {prefix} {unknown} {args.__class__}", invocation, "bot-1") == (
         "Shop {bot} %s {0.__class__} Ada 491700000001 . {unknown} {args.__class__}"
@@ -146,7 +146,7 @@ def test_placeholders_are_filled_once_and_nothing_else_is_looked_at() -> None:
     ("error", "answer"),
     [(CommandError("No such thing."), "No such thing."), (RuntimeError("inner"), "Sorry, .broken failed.")],
 )
-async def test_a_command_that_fails_says_so_and_lets_go_of_its_lock(
+async def test_a_failing_command_answers_and_releases_its_lock(
     error: Exception, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_: Invocation) -> str:
@@ -196,7 +196,7 @@ async def test_the_same_command_waits_for_itself_and_another_does_not() -> None:
     assert len(locks) == 0
 
 
-async def test_a_lock_is_let_go_when_its_holder_raises() -> None:
+async def test_a_lock_is_released_when_its_holder_raises() -> None:
     locks = CommandLocks()
     with pytest.raises(ValueError, match="x"):
         async with locks.hold("a"):
@@ -204,7 +204,7 @@ async def test_a_lock_is_let_go_when_its_holder_raises() -> None:
     assert len(locks) == 0
 
 
-async def test_a_lock_held_too_long_is_taken_over_and_its_late_end_takes_nothing_away() -> None:
+async def test_a_lock_held_too_long_passes_on_and_its_late_release_has_no_effect() -> None:
     locks, order = CommandLocks(ttl_seconds=0.01), []  # type: CommandLocks, list[str]
     stuck = Work(locks, "a", order, "stuck")
     await stuck.began.wait()
@@ -222,7 +222,7 @@ async def test_a_lock_held_too_long_is_taken_over_and_its_late_end_takes_nothing
 @pytest.mark.parametrize(
     ("seconds", "said"), [(0, "0 s"), (59, "59 s"), (3600, "1 h"), (3661, "1 h 1 min"), (200000, "2 d 7 h")]
 )
-def test_times_are_said_shortly(seconds: int, said: str) -> None:
+def test_durations_are_short(seconds: int, said: str) -> None:
     from datetime import timedelta
 
     assert duration(timedelta(seconds=seconds)) == said

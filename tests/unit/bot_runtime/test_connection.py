@@ -105,7 +105,7 @@ class Setup:
         self.library.dialled.clear()
 
 
-async def test_after_a_drop_the_client_gets_its_own_try_and_is_then_replaced() -> None:
+async def test_after_a_drop_the_client_gets_one_retry_and_is_then_replaced() -> None:
     setup = Setup()
     setup.library.report(CONNECTED)
     setup.library.report(DISCONNECTED)
@@ -125,7 +125,7 @@ async def test_a_client_that_reconnects_by_itself_is_left_alone() -> None:
     assert (setup.library.stops, setup.library.dials, setup.connection.reconnects) == (0, 1, 1)
 
 
-async def test_the_end_of_a_client_that_was_stopped_is_no_failure() -> None:
+async def test_the_end_of_a_stopped_client_is_not_a_failure() -> None:
     setup = Setup(reconnect_base_delay_seconds=3600)
     setup.library.report(End("dial failed"))
     assert setup.connection.status.attempts == 1
@@ -135,7 +135,7 @@ async def test_the_end_of_a_client_that_was_stopped_is_no_failure() -> None:
     await setup.connection.close()
 
 
-async def test_every_failed_attempt_is_followed_by_another_until_the_limit() -> None:
+async def test_failed_attempts_are_repeated_up_to_the_limit() -> None:
     setup = Setup(max_reconnect_attempts=3)
     for attempt in (1, 2):
         setup.library.connecting = False
@@ -147,7 +147,7 @@ async def test_every_failed_attempt_is_followed_by_another_until_the_limit() -> 
     assert setup.connection.status.state is ConnectionState.RECONNECT_FAILED
 
 
-async def test_a_stuck_library_makes_the_process_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stuck_library_restarts_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot_runtime.whatsapp.connection.STOP_SECONDS", 0.01)
     setup = Setup()
     setup.library.stuck = True
@@ -157,7 +157,7 @@ async def test_a_stuck_library_makes_the_process_start_anew(monkeypatch: pytest.
     assert setup.watcher.restarts == [1]
 
 
-async def test_after_many_clients_the_process_starts_anew_because_each_leaves_something_behind() -> None:
+async def test_after_many_clients_the_process_restarts_because_each_leaks() -> None:
     setup = Setup()
     for _ in range(MAX_DIALS - 1):
         setup.library.report(CONNECTED)
@@ -169,7 +169,7 @@ async def test_after_many_clients_the_process_starts_anew_because_each_leaves_so
     assert setup.library.dials == MAX_DIALS
 
 
-async def test_a_timeout_of_the_pairing_before_the_code_expires_is_a_lost_connection() -> None:
+async def test_a_pairing_timeout_before_the_code_expires_is_a_lost_connection() -> None:
     setup = Setup(reconnect_base_delay_seconds=3600)
     setup.library.report(QrCode("code"))
     setup.library.report(PairingEnd("timeout"))
@@ -178,7 +178,7 @@ async def test_a_timeout_of_the_pairing_before_the_code_expires_is_a_lost_connec
     await setup.connection.close()
 
 
-async def test_a_timeout_of_the_pairing_when_the_code_expires_waits_for_a_person() -> None:
+async def test_a_pairing_timeout_when_the_code_expires_waits_for_a_person() -> None:
     setup = Setup()
     setup.library.report(QrCode("code"))
     assert setup.connection.qr is not None
@@ -188,7 +188,7 @@ async def test_a_timeout_of_the_pairing_when_the_code_expires_waits_for_a_person
     assert setup.connection.qr is None
 
 
-async def test_the_first_code_holds_a_minute_and_the_next_ones_twenty_seconds() -> None:
+async def test_the_first_code_is_valid_for_a_minute_and_the_next_ones_for_twenty_seconds() -> None:
     setup = Setup()
     for seconds in (60, 20, 20):
         setup.library.report(QrCode("code"))
@@ -197,14 +197,14 @@ async def test_the_first_code_holds_a_minute_and_the_next_ones_twenty_seconds() 
         assert timedelta(seconds=seconds - 5) < left <= timedelta(seconds=seconds)
 
 
-async def test_a_session_that_the_library_cannot_read_is_no_matter_of_trying_again() -> None:
+async def test_a_session_that_the_library_cannot_read_is_not_retried() -> None:
     setup = Setup()
     setup.library.report(End("failed to upgrade database: unknown version"))
     assert setup.watcher.unreadable == ["failed to upgrade database: unknown version"]
     assert setup.library.dials == 1
 
 
-async def test_a_connection_that_ended_without_a_word_is_noticed() -> None:
+async def test_a_connection_that_ended_without_an_event_is_detected() -> None:
     setup = Setup(reconnect_base_delay_seconds=3600)
     setup.library.report(CONNECTED)
     await setup.connection.check()

@@ -50,25 +50,25 @@ def incoming(message: Any, **more: Any) -> Incoming:
     return decoded
 
 
-def test_a_text_comes_with_who_when_and_where() -> None:
+def test_a_text_has_a_sender_a_time_and_a_chat() -> None:
     message = incoming(Message(conversation="hello"))
     assert (message.id, message.text, message.kind, message.push_name) == ("A", "hello", Kind.TEXT, "Ada")
     assert (str(message.chat), message.sender_number, message.is_group) == ("77@lid", "4917", False)
     assert message.timestamp == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def test_a_status_is_no_group_and_a_post_of_a_channel_has_its_number() -> None:
+def test_a_status_is_not_a_group_and_a_channel_post_has_its_number() -> None:
     status = incoming(Message(conversation="sun"), chat="status@broadcast")
     assert (status.kind, status.is_group, str(status.sender)) == (Kind.STATUS, False, "77@lid")
     post = incoming(Message(conversation="news"), chat="9@newsletter", sender="9@newsletter")
     assert (post.kind, post.server_id, post.sender_number) == (Kind.CHANNEL_POST, 7, None)
 
 
-def test_the_answer_to_a_broadcast_goes_to_its_sender_alone() -> None:
+def test_a_broadcast_list_is_answered_in_the_chat_with_its_sender() -> None:
     assert str(incoming(Message(conversation="all of you"), chat="123@broadcast").chat) == "77@lid"
 
 
-def test_what_nobody_wrote_is_left_out() -> None:
+def test_messages_without_content_are_ignored() -> None:
     only_a_key, only_a_note, of_the_protocol = Message(), Message(), Message()
     only_a_key.senderKeyDistributionMessage.groupID = "1@g.us"
     only_a_note.messageContextInfo.deviceListMetadataVersion = 2
@@ -77,7 +77,7 @@ def test_what_nobody_wrote_is_left_out() -> None:
         assert decode(event_codes.MESSAGE, event(message)) is None
 
 
-def test_what_is_not_known_is_said_to_be_unsupported() -> None:
+def test_unknown_content_is_unsupported() -> None:
     message = Message()
     message.eventMessage.name = "party"
     assert incoming(message).kind is Kind.UNSUPPORTED
@@ -96,7 +96,7 @@ def test_a_text_with_a_quote_and_mentions() -> None:
 
 
 @pytest.mark.parametrize("flagged", ["around", "inside"])
-def test_a_view_once_file_is_known_by_either_sign_and_can_be_shown_again(flagged: str) -> None:
+def test_a_view_once_file_is_recognised_by_either_flag_and_can_be_forwarded(flagged: str) -> None:
     message = Message()
     message.imageMessage.mimetype, message.imageMessage.fileLength = "image/jpeg", 4
     message.imageMessage.viewOnce = flagged == "inside"
@@ -114,7 +114,7 @@ def test_a_video_note_and_a_voice_message_have_a_length() -> None:
     assert incoming(voice).kind is Kind.AUDIO
 
 
-def test_an_edit_carries_the_new_text_and_a_deletion_the_old_id() -> None:
+def test_an_edit_has_the_new_text_and_a_deletion_the_old_id() -> None:
     edit, revoke = Message(), Message()
     edit.protocolMessage.type, edit.protocolMessage.key.ID = 14, "OLD"
     edit.protocolMessage.editedMessage.extendedTextMessage.text = "new"
@@ -124,7 +124,7 @@ def test_an_edit_carries_the_new_text_and_a_deletion_the_old_id() -> None:
     assert (deleted.kind, deleted.content.target) == (Kind.REVOKE, "OLD")
 
 
-def test_a_card_without_a_number_of_whatsapp_shows_its_telephone() -> None:
+def test_a_contact_card_without_a_whatsapp_number_has_its_phone_number() -> None:
     message = Message()
     message.contactMessage.displayName = "Bob"
     message.contactMessage.vcard = "BEGIN:VCARD\nTEL;TYPE=CELL:+49 (170) 000-1\nEND:VCARD"
@@ -142,7 +142,7 @@ def test_a_live_location_and_a_vote() -> None:
 
 
 @pytest.mark.parametrize("character", ["x", "ä", "€", "😀"])
-def test_long_texts_are_cut_between_characters(character: str) -> None:
+def test_long_texts_are_truncated_between_characters(character: str) -> None:
     content = read_content(Message(conversation=character * MAX_TEXT_BYTES))
     assert content is not None
     assert len(content.text.encode()) <= MAX_TEXT_BYTES
@@ -151,7 +151,7 @@ def test_long_texts_are_cut_between_characters(character: str) -> None:
     assert cut("short") == "short"
 
 
-def test_receipts_of_others_are_acknowledgements_and_all_else_is_not() -> None:
+def test_only_receipts_of_others_are_acknowledgements() -> None:
     def receipt(kind: int, *, from_me: bool = False) -> Any:
         of = source("1@g.us", "77@lid", from_me=from_me)
         data = neonize.Receipt(MessageSource=of, MessageIDs=["A"], Timestamp=1, Type=kind)

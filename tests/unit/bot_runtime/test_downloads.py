@@ -44,7 +44,7 @@ def content(file: DownloadedFile) -> bytes:
     return data
 
 
-async def test_a_file_is_fetched_and_nothing_is_left_of_it(world: World) -> None:
+async def test_a_file_is_fetched_and_nothing_remains_of_it(world: World) -> None:
     data = bytes(range(256)) * 1000
     world.arrives("A", data)
     before = sorted(world.folder.iterdir())
@@ -54,7 +54,7 @@ async def test_a_file_is_fetched_and_nothing_is_left_of_it(world: World) -> None
     assert sorted(world.folder.iterdir()) == before
 
 
-async def test_readers_at_the_same_time_share_one_download(world: World) -> None:
+async def test_concurrent_readers_share_one_download(world: World) -> None:
     world.arrives("A", b"picture")
     world.transport.may_download.clear()
     readers = [asyncio.create_task(world.media.open("A")) for _ in range(3)]
@@ -67,7 +67,7 @@ async def test_readers_at_the_same_time_share_one_download(world: World) -> None
     assert world.transport.downloads == 2
 
 
-async def test_a_reader_that_goes_away_disturbs_no_other(world: World) -> None:
+async def test_a_cancelled_reader_does_not_affect_the_others(world: World) -> None:
     world.arrives("A", b"picture")
     world.transport.may_download.clear()
     gone, stays = (asyncio.create_task(world.media.open("A")) for _ in range(2))
@@ -77,7 +77,7 @@ async def test_a_reader_that_goes_away_disturbs_no_other(world: World) -> None:
     assert content(await stays) == b"picture"
 
 
-async def test_an_unknown_message_and_a_forgotten_one_are_told(world: World) -> None:
+async def test_unknown_and_expired_messages_are_not_found(world: World) -> None:
     assert (await world.refused("A")).status == 404
     world.arrives("A", b"picture")
     world.now += RETENTION_SECONDS + 1
@@ -86,7 +86,7 @@ async def test_an_unknown_message_and_a_forgotten_one_are_told(world: World) -> 
     assert (await world.refused("A")).status == 404
 
 
-async def test_only_the_newest_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_newest_references_are_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_REFERENCES", 50)
     for number in range(100):
         world.now += 1
@@ -101,7 +101,7 @@ async def test_a_large_file_is_refused_before_it_is_fetched(world: World) -> Non
     assert world.transport.downloads == 0
 
 
-async def test_a_file_that_is_larger_than_its_message_says_is_refused_too(world: World) -> None:
+async def test_a_file_that_is_larger_than_its_message_states_is_refused(world: World) -> None:
     world.arrives("A", bytes(MAX_MEDIA_BYTES + 1), size=1)
     assert (await world.refused("A")).status == 413
 
@@ -115,7 +115,7 @@ async def test_a_file_that_is_larger_than_its_message_says_is_refused_too(world:
         ("hash of media plaintext doesn't match", 502, "download-failed"),
     ],
 )
-async def test_what_whatsapp_says_is_told(world: World, error: str, status: int, code: str) -> None:
+async def test_errors_of_whatsapp_are_reported(world: World, error: str, status: int, code: str) -> None:
     world.arrives("A", b"picture")
     world.transport.error = error
     refused = await world.refused("A")
@@ -124,19 +124,19 @@ async def test_what_whatsapp_says_is_told(world: World, error: str, status: int,
     assert content(await world.media.open("A")) == b"picture"
 
 
-async def test_a_type_that_is_none_becomes_that_of_unknown_bytes(world: World) -> None:
+async def test_an_invalid_type_becomes_application_octet_stream(world: World) -> None:
     world.arrives("A", b"x", mimetype="text/html\r\nset-cookie: a")
     assert (await world.media.open("A")).mimetype == "application/octet-stream"
     world.arrives("B", b"x", mimetype="audio/ogg; codecs=opus")
     assert (await world.media.open("B")).mimetype == "audio/ogg; codecs=opus"
 
 
-async def test_nobody_puts_another_file_in_the_place_of_one_that_arrived(world: World, store: Connection) -> None:
+async def test_a_received_file_cannot_be_replaced(world: World, store: Connection) -> None:
     world.arrives("A", b"first")
     world.media.keep("A", b"another", mimetype="image/png", size=1, file_name=None)
     assert content(await world.media.open("A")) == b"first"
 
 
-async def test_a_swollen_message_is_not_kept(world: World) -> None:
+async def test_an_oversized_message_is_not_stored(world: World) -> None:
     world.media.keep("A", bytes(MAX_REFERENCE_BYTES + 1), mimetype="image/png", size=1, file_name=None)
     assert (await world.refused("A")).status == 404

@@ -106,11 +106,11 @@ async def test_a_body_that_is_too_large_is_refused(client: httpx.AsyncClient, ch
     assert (answer.status_code, answer.text) == (413, "rejected 413")
 
 
-async def test_a_large_body_comes_in_pieces(client: httpx.AsyncClient) -> None:
+async def test_a_large_body_is_read_in_pieces(client: httpx.AsyncClient) -> None:
     assert (await client.put("/count", content=LARGE)).text == f"{len(LARGE)} of {len(LARGE)}"
 
 
-async def test_a_client_refused_in_the_middle_of_a_large_body_gets_the_answer(client: httpx.AsyncClient) -> None:
+async def test_a_client_refused_in_the_middle_of_a_large_body_gets_the_response(client: httpx.AsyncClient) -> None:
     for _ in range(3):
         answer = await client.put("/refused", content=LARGE)
         assert (answer.status_code, answer.text) == (401, "who are you?")
@@ -124,7 +124,7 @@ async def test_a_file_is_sent_with_its_headers_and_closed(client: httpx.AsyncCli
     assert application.file.closed == 1
 
 
-async def test_a_file_that_ends_too_soon_is_no_whole_answer(port: int, application: Application) -> None:
+async def test_a_file_that_ends_early_is_an_incomplete_response(port: int, application: Application) -> None:
     application.file = Pieces(b"abc", size=10)
     with pytest.raises(httpx.RemoteProtocolError):
         async with httpx.AsyncClient(trust_env=False) as client:
@@ -132,7 +132,7 @@ async def test_a_file_that_ends_too_soon_is_no_whole_answer(port: int, applicati
     assert application.file.closed == 1
 
 
-async def test_a_client_that_goes_away_gives_its_file_up(port: int, application: Application) -> None:
+async def test_the_file_of_a_client_that_disconnects_is_closed(port: int, application: Application) -> None:
     application.file = Pieces(*[bytes(65536)] * 1000)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET /file HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -144,12 +144,12 @@ async def test_a_client_that_goes_away_gives_its_file_up(port: int, application:
 @pytest.mark.parametrize(
     "data", [b"hello\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nA: " + b"x" * 99999]
 )
-async def test_what_is_no_http_is_refused_and_the_connection_closed(port: int, data: bytes) -> None:
+async def test_invalid_http_is_refused_and_the_connection_closed(port: int, data: bytes) -> None:
     assert (await raw(port, data)).startswith(b"HTTP/1.1 4")
 
 
 @pytest.mark.parametrize("path", [b"/a", b"/count"])
-async def test_a_client_that_goes_away_disturbs_nobody(port: int, path: bytes) -> None:
+async def test_a_client_that_disconnects_does_not_affect_others(port: int, path: bytes) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc" % path)
     await writer.drain()
@@ -158,19 +158,19 @@ async def test_a_client_that_goes_away_disturbs_nobody(port: int, path: bytes) -
 
 
 @pytest.mark.parametrize("path", [b"/a", b"/count"])
-async def test_a_body_that_stops_coming_is_given_up(port: int, path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_stalls_times_out(port: int, path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot_runtime.endpoint.server.REQUEST_SECONDS", 0.05)
     monkeypatch.setattr("bot_runtime.endpoint.server._LINGER_SECONDS", 0.05)
     answer = await raw(port, b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc" % path)
     assert answer.startswith(b"HTTP/1.1 408")
 
 
-async def test_a_client_may_wait_for_permission_to_send(port: int) -> None:
+async def test_a_client_can_expect_a_100_continue(port: int) -> None:
     request = b"POST /a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
     answer = await raw(port, request + b"ab")
     assert answer.endswith(b"POST /a 2")
 
 
-async def test_a_client_that_is_refused_is_not_asked_for_its_body(port: int) -> None:
+async def test_a_refused_client_gets_no_100_continue(port: int) -> None:
     request = b"PUT /refused HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 99\r\n\r\n"
     assert (await raw(port, request)).startswith(b"HTTP/1.1 401")

@@ -26,12 +26,12 @@ def picture(kind: str, **options: object) -> bytes:
         picture("WEBP", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"),
     ],
 )
-def test_the_size_of_a_picture(data: bytes) -> None:
+def test_the_size_of_an_image(data: bytes) -> None:
     facts = read_facts(memoryview(data))
     assert (facts.width, facts.height, facts.animated) == (320, 200, False)
 
 
-def test_a_sticker_that_moves() -> None:
+def test_an_animated_sticker() -> None:
     frames = [Image.new("RGB", (64, 64), color) for color in ("red", "blue")]
     file = BytesIO()
     frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:])
@@ -44,12 +44,12 @@ def test_the_length_of_a_voice_message() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_a_file_that_ends_anywhere_harms_nothing(kind: str) -> None:
+def test_truncated_files_are_accepted(kind: str) -> None:
     data = picture(kind)
     for size in range(min(len(data), 700)):
         read_facts(data[:size])
 
 
 @pytest.mark.parametrize("data", [b"x", b"OggS", b"\xff\xd8\xff", b"\xff\xd8" + b"\xff\xe0\0\0" * 99, b"%PDF-1.7"])
-def test_of_other_files_nothing_is_known(data: bytes) -> None:
+def test_other_files_have_no_facts(data: bytes) -> None:
     assert read_facts(data) == Facts()

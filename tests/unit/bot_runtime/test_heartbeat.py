@@ -46,7 +46,7 @@ def bot(tmp_path: Path) -> Bot:
     return Bot(tmp_path)
 
 
-async def test_a_shorter_interval_holds_at_once(bot: Bot) -> None:
+async def test_a_shorter_interval_applies_at_once(bot: Bot) -> None:
     heartbeat = bot.heartbeat()
     beating = asyncio.create_task(heartbeat.run())
     async with asyncio.timeout(DEADLINE):
@@ -58,7 +58,7 @@ async def test_a_shorter_interval_holds_at_once(bot: Bot) -> None:
     assert heartbeat.last is not None
 
 
-async def test_the_connection_is_renewed_when_its_time_has_come(bot: Bot) -> None:
+async def test_the_connection_is_renewed_when_due(bot: Bot) -> None:
     bot.config.change(connection_reset_interval_seconds=SOON)
     heartbeat = bot.heartbeat()
     bot.busy = True
@@ -69,7 +69,7 @@ async def test_the_connection_is_renewed_when_its_time_has_come(bot: Bot) -> Non
     assert bot.resets == 1
 
 
-async def test_the_time_to_the_next_renewal_follows_the_configuration(bot: Bot) -> None:
+async def test_the_next_renewal_follows_the_configuration(bot: Bot) -> None:
     heartbeat = bot.heartbeat()
     await heartbeat.beat()
     bot.config.change(connection_reset_interval_seconds=SOON)

@@ -17,7 +17,7 @@ def said(text: str) -> dict[str, str]:
     return {"role": "user", "content": text}
 
 
-def test_a_conversation_keeps_its_last_messages() -> None:
+def test_a_conversation_stores_its_last_messages() -> None:
     conversations = Conversations()
     for number in range(5):
         conversations.add("chat", said(f"q{number}"), said(f"a{number}"), limit=4)
@@ -26,7 +26,7 @@ def test_a_conversation_keeps_its_last_messages() -> None:
     assert conversations.of("other", 4) == []
 
 
-def test_a_memory_of_nothing_forgets_what_there_was() -> None:
+def test_a_limit_of_zero_deletes_the_conversation() -> None:
     conversations = Conversations()
     conversations.add("chat", said("q"), limit=4)
     conversations.add("chat", said("q"), limit=0)
@@ -34,14 +34,14 @@ def test_a_memory_of_nothing_forgets_what_there_was() -> None:
     assert conversations.of("chat", 0) == []
 
 
-def test_only_the_chats_that_spoke_last_are_remembered() -> None:
+def test_only_the_most_recently_active_chats_are_stored() -> None:
     conversations = Conversations(chats=2)
     for chat in ("a", "b", "a", "c"):
         conversations.add(chat, said(chat), limit=4)
     assert [bool(conversations.of(chat, 4)) for chat in ("a", "b", "c")] == [True, False, True]
 
 
-def test_a_chat_is_answered_so_often_within_the_window_and_again_after_it() -> None:
+def test_a_chat_is_answered_up_to_the_limit_within_the_window() -> None:
     now = [0.0]
     limit = AnswerLimit(window_seconds=600, clock=lambda: now[0])
     taken = []
@@ -51,7 +51,7 @@ def test_a_chat_is_answered_so_often_within_the_window_and_again_after_it() -> N
     assert limit.take("b", 2)
 
 
-def test_the_first_refusal_is_told_once_until_the_chat_is_answered_again() -> None:
+def test_the_first_refusal_is_reported_once_until_the_chat_is_answered_again() -> None:
     now = [0.0]
     limit = AnswerLimit(window_seconds=10, clock=lambda: now[0])
     assert limit.take("a", 1)
@@ -61,12 +61,12 @@ def test_the_first_refusal_is_told_once_until_the_chat_is_answered_again() -> No
     assert limit.first_refusal("a")
 
 
-def test_answers_are_counted_for_so_many_chats_only() -> None:
+def test_answers_are_counted_for_a_limited_number_of_chats() -> None:
     limit = AnswerLimit(chats=2)
     assert [limit.take(chat, 1) for chat in ("a", "b", "a", "c", "b")] == [True, True, False, True, True]
 
 
-def test_viewed_statuses_are_remembered_over_a_restart_and_the_oldest_forgotten(store: sqlite3.Connection) -> None:
+def test_viewed_statuses_survive_a_restart_and_the_oldest_are_deleted(store: sqlite3.Connection) -> None:
     viewed = Viewed(store, capacity=10)
     for number in range(300):
         viewed.add(str(number))
@@ -76,7 +76,7 @@ def test_viewed_statuses_are_remembered_over_a_restart_and_the_oldest_forgotten(
     assert "0" not in again
 
 
-def test_a_changed_setting_is_kept_at_the_same_generation_and_a_bad_one_refused(tmp_path: Path) -> None:
+def test_a_changed_setting_is_stored_at_the_same_generation_and_an_invalid_one_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     config = ConfigFile(path, RuntimeConfig())
     config.replace(RuntimeConfig(generation=3, name="Shop"))

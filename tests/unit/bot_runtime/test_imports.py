@@ -20,16 +20,16 @@ def test_the_runtime_itself_loads_nothing_heavy() -> None:
     assert loaded("import bot_runtime.main, bot_runtime.serve") == []
 
 
-def test_messages_load_protobuf_and_nothing_else() -> None:
+def test_messages_load_only_protobuf() -> None:
     assert loaded("import bot_runtime.whatsapp.encode, bot_runtime.whatsapp.decode") == ["google.protobuf"]
 
 
-def test_neonize_is_whole_for_whoever_asks_for_it() -> None:
+def test_neonize_can_be_imported_completely() -> None:
     code = "import bot_runtime.whatsapp.encode, neonize; print(neonize.NewClient.__module__, neonize.__version__)"
     assert run(code).startswith("neonize.client 0.")
 
 
-def test_a_missing_library_of_neonize_fails_with_its_name_and_may_be_tried_again() -> None:
+def test_a_missing_dependency_of_neonize_is_named_and_the_import_can_be_retried() -> None:
     code = """
 import sys
 import bot_runtime.whatsapp.encode, neonize
@@ -44,7 +44,7 @@ print(neonize.NewClient.__name__)
     assert run(code).split() == ["phonenumbers", "NewClient"]
 
 
-def test_protobuf_runs_its_fast_implementation() -> None:
+def test_protobuf_uses_its_fast_implementation() -> None:
     code = """
 import bot_runtime.whatsapp.encode
 from google.protobuf.internal.api_implementation import Type

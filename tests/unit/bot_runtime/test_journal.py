@@ -37,7 +37,7 @@ def files(directory: Path) -> list[int]:
     return sorted(int(path.name) for path in directory.iterdir()) if directory.exists() else []
 
 
-def test_what_was_appended_is_read_in_order(directory: Path) -> None:
+def test_records_are_read_in_order(directory: Path) -> None:
     journal = Journal(directory, BEGINNING)
     sent = [(17, b"one"), (18, b""), (17, os.urandom(200_000)), (22, b"last")]
     for code, payload in sent:
@@ -48,7 +48,7 @@ def test_what_was_appended_is_read_in_order(directory: Path) -> None:
     assert payloads(journal, behind)[1:] == [b"last"]
 
 
-def test_nothing_is_made_before_something_arrives(directory: Path) -> None:
+def test_no_file_is_created_before_the_first_record(directory: Path) -> None:
     journal = Journal(directory, BEGINNING)
     assert payloads(journal) == []
     assert not directory.exists()
@@ -57,7 +57,7 @@ def test_nothing_is_made_before_something_arrives(directory: Path) -> None:
     assert [stat.S_IMODE(entry.stat().st_mode) for entry in (directory, path)] == [0o700, 0o600]
 
 
-def test_another_process_reads_what_is_left_and_then_its_own(directory: Path) -> None:
+def test_a_new_process_reads_the_remaining_records_and_then_its_own(directory: Path) -> None:
     first = Journal(directory, BEGINNING)
     for payload in (b"one", b"two", b"three"):
         first.append(17, payload)
@@ -67,7 +67,7 @@ def test_another_process_reads_what_is_left_and_then_its_own(directory: Path) ->
     assert payloads(second, behind) == [b"two", b"three", b"four"]
 
 
-def test_full_files_are_followed_by_others_and_read_ones_go(directory: Path) -> None:
+def test_full_files_are_followed_by_new_ones_and_read_files_are_removed(directory: Path) -> None:
     journal = Journal(directory, BEGINNING, file_bytes=100)
     sent = [bytes([number]) * 40 for number in range(50)]
     for payload in sent:
@@ -81,7 +81,7 @@ def test_full_files_are_followed_by_others_and_read_ones_go(directory: Path) -> 
     assert len(files(directory)) == 1
 
 
-def test_reading_keeps_up_with_writing_without_growing(directory: Path) -> None:
+def test_the_journal_does_not_grow_while_it_is_read(directory: Path) -> None:
     journal = Journal(directory, BEGINNING, file_bytes=1000)
     position, seen = BEGINNING, 0
     for _ in range(500):
@@ -94,7 +94,7 @@ def test_reading_keeps_up_with_writing_without_growing(directory: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", range(1, 20))
-def test_a_torn_end_is_left_out_and_what_follows_is_read(directory: Path, kept: int) -> None:
+def test_a_torn_record_is_skipped_and_the_following_ones_are_read(directory: Path, kept: int) -> None:
     first = Journal(directory, BEGINNING)
     first.append(17, b"one")
     whole = (directory / "1").stat().st_size
@@ -106,9 +106,7 @@ def test_a_torn_end_is_left_out_and_what_follows_is_read(directory: Path, kept: 
     assert payloads(second) == [b"one", b"two"]
 
 
-def test_a_record_that_finds_the_disk_full_leaves_the_others_whole(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_record_on_a_full_disk_leaves_the_others_intact(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(directory, BEGINNING)
     journal.append(17, b"one")
     write = os.write
@@ -120,7 +118,7 @@ def test_a_record_that_finds_the_disk_full_leaves_the_others_whole(
     assert payloads(journal) == [b"one", b"three"]
 
 
-def test_skipping_leaves_all_behind(directory: Path) -> None:
+def test_skip_drops_all_records(directory: Path) -> None:
     journal = Journal(directory, BEGINNING)
     journal.append(17, b"secret")
     behind = journal.skip()
@@ -161,14 +159,14 @@ def reopened(tmp_path: Path, use: Callable[[Journal], object]) -> Position:
         store.close()
 
 
-def test_the_first_arrival_of_all_is_found_by_the_next_process(tmp_path: Path) -> None:
+def test_the_very_first_arrival_is_found_by_the_next_process(tmp_path: Path) -> None:
     reopened(tmp_path, lambda journal: journal.append(17, b"one"))
     found: list[bytes] = []
     reopened(tmp_path, lambda journal: found.extend(payloads(journal, journal.start)))
     assert found == [b"one"]
 
 
-def test_the_position_is_kept_in_the_store(tmp_path: Path) -> None:
+def test_the_position_is_stored(tmp_path: Path) -> None:
     reopened(tmp_path, lambda journal: journal.append(17, b"one"))
     store = open_store(tmp_path / "runtime.db")
     set_position(store, Position(7, 8))
@@ -177,7 +175,7 @@ def test_the_position_is_kept_in_the_store(tmp_path: Path) -> None:
     assert files(tmp_path / "arrivals") == []
 
 
-def test_with_a_new_store_nothing_is_read_twice(tmp_path: Path) -> None:
+def test_a_new_store_reads_nothing_twice(tmp_path: Path) -> None:
     reopened(tmp_path, lambda journal: journal.append(17, b"recorded, perhaps"))
     (tmp_path / "runtime.db").unlink()
     found: list[bytes] = []

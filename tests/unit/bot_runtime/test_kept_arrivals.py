@@ -151,7 +151,9 @@ async def killed_at_every_step(
     return [(copy, before + sent[:count], before + sent[: count + 1]) for copy, count in killer.kills]
 
 
-async def test_killed_at_any_step_nothing_is_lost_or_doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_kill_at_any_step_neither_loses_nor_duplicates_arrivals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent = [f"message-{number}" for number in range(12)]
     directory = tmp_path / "bot"
     directory.mkdir()
@@ -167,7 +169,7 @@ async def test_killed_at_any_step_nothing_is_lost_or_doubled(tmp_path: Path, mon
             assert again.recorded() == [*known, "next"]
 
 
-async def test_killed_again_while_it_catches_up_nothing_is_lost_or_doubled(
+async def test_a_kill_while_catching_up_neither_loses_nor_duplicates_arrivals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = [f"message-{number}" for number in range(6)]
@@ -183,7 +185,7 @@ async def test_killed_again_while_it_catches_up_nothing_is_lost_or_doubled(
                 assert third.recorded().count("next") <= 1
 
 
-async def test_many_are_taken_in_together_and_in_order(tmp_path: Path) -> None:
+async def test_many_arrivals_are_recorded_together_and_in_order(tmp_path: Path) -> None:
     with process(tmp_path) as running:
         sent = [str(number) for number in range(2 * AT_ONCE + 1)]
         running.append(*sent)
@@ -195,7 +197,7 @@ async def test_many_are_taken_in_together_and_in_order(tmp_path: Path) -> None:
         assert statements.count("COMMIT") < len(sent)
 
 
-async def test_one_that_cannot_be_handled_keeps_no_other_from_it(tmp_path: Path) -> None:
+async def test_an_arrival_that_cannot_be_handled_does_not_block_the_others(tmp_path: Path) -> None:
     with process(tmp_path) as running:
 
         def take(arrival: Arrival) -> None:
@@ -210,7 +212,7 @@ async def test_one_that_cannot_be_handled_keeps_no_other_from_it(tmp_path: Path)
         assert running.recorded() == ["one", "two"]
 
 
-async def test_one_that_kills_the_process_is_left_out_in_the_end_and_nothing_with_it(tmp_path: Path) -> None:
+async def test_a_poison_message_is_finally_skipped_and_no_other_arrival_with_it(tmp_path: Path) -> None:
     class DeathError(BaseException):
         pass
 
@@ -236,7 +238,7 @@ async def test_one_that_kills_the_process_is_left_out_in_the_end_and_nothing_wit
     assert deaths == TRIES + 1  # once behind those that came before it
 
 
-async def test_on_a_full_disk_the_messages_are_handled_and_counted_as_lost(tmp_path: Path) -> None:
+async def test_on_a_full_disk_messages_are_handled_and_their_events_counted_as_dropped(tmp_path: Path) -> None:
     with process(tmp_path) as running:
         running.append("one")
         await running.drain()
@@ -257,7 +259,7 @@ async def test_on_a_full_disk_the_messages_are_handled_and_counted_as_lost(tmp_p
         assert kept == running.spool.cursor().last_seq
 
 
-async def test_with_the_session_goes_what_arrived_in_it(tmp_path: Path) -> None:
+async def test_a_logout_empties_the_journal(tmp_path: Path) -> None:
     with process(tmp_path) as running:
         running.append("one", "two")
         running.arrivals.take_all()
@@ -268,7 +270,7 @@ async def test_with_the_session_goes_what_arrived_in_it(tmp_path: Path) -> None:
         assert running.recorded() == ["one", "two", "three"]
 
 
-async def test_what_comes_after_the_end_is_left_to_the_next_process(tmp_path: Path) -> None:
+async def test_arrivals_after_close_are_left_to_the_next_process(tmp_path: Path) -> None:
     with process(tmp_path) as running:
         running.arrivals.close()
         running.append("one")

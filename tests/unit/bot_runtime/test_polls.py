@@ -37,28 +37,28 @@ def message(kind: Kind, message_id: str, **poll: Any) -> Incoming:
     )
 
 
-def test_options_are_named_in_the_polls_order(store: sqlite3.Connection) -> None:
+def test_options_are_returned_in_the_order_of_the_poll(store: sqlite3.Connection) -> None:
     polls = Polls(store)
     polls.remember("P", ["a", "b", "ü"])
     assert polls.names("P", [digest("ü"), digest("a")]) == ["a", "ü"]
     assert polls.names("P", []) == []
 
 
-def test_what_is_not_known_is_not_guessed(store: sqlite3.Connection) -> None:
+def test_unknown_options_are_not_guessed(store: sqlite3.Connection) -> None:
     polls = Polls(store)
     polls.remember("P", ["a", "b"])
     assert polls.names("P", [digest("a"), digest("added later")]) is None
     assert polls.names("Q", [digest("a")]) is None
 
 
-def test_nobody_can_put_other_options_in_the_place_of_a_poll(store: sqlite3.Connection) -> None:
+def test_the_options_of_a_poll_cannot_be_replaced(store: sqlite3.Connection) -> None:
     polls = Polls(store)
     polls.remember("P", ["yes", "no"])
     polls.remember("P", ["no", "maybe"])
     assert polls.names("P", [digest("yes")]) == ["yes"]
 
 
-def test_the_last_polls_are_kept_over_a_restart_and_the_oldest_forgotten(store: sqlite3.Connection) -> None:
+def test_the_last_polls_survive_a_restart_and_the_oldest_are_deleted(store: sqlite3.Connection) -> None:
     polls = Polls(store, capacity=10)
     for number in range(300):
         polls.remember(str(number), ["a", "b"])
@@ -68,14 +68,14 @@ def test_the_last_polls_are_kept_over_a_restart_and_the_oldest_forgotten(store: 
     assert store.execute("SELECT count(*) FROM polls").fetchone()[0] <= 110
 
 
-def test_a_vote_tells_its_choice_once_its_poll_has_come(store: sqlite3.Connection) -> None:
+def test_a_vote_has_its_choice_once_its_poll_is_known(store: sqlite3.Connection) -> None:
     votes = Votes(Polls(store), lambda _: [digest("no")])
     assert votes.details(message(Kind.POLL, "P", question="?", options=["yes", "no"])) == {}
     told = votes.details(message(Kind.POLL_VOTE, "V", messageId="P"))
     assert told == {"poll": {"messageId": "P", "options": ["no"]}}
 
 
-def test_a_vote_that_cannot_be_opened_is_recorded_all_the_same(store: sqlite3.Connection) -> None:
+def test_a_vote_that_cannot_be_decrypted_is_recorded_nevertheless(store: sqlite3.Connection) -> None:
     def refuse(_: bytes) -> list[bytes]:
         raise WhatsAppError("original message secret key not found")
 
@@ -101,7 +101,7 @@ def event(iv: bytes) -> bytes:
     return bytes(vote.SerializePartialToString())
 
 
-def test_the_library_opens_votes_and_says_why_it_cannot() -> None:
+def test_the_library_decrypts_votes_or_returns_an_error() -> None:
     answer = neonize.ReturnFunctionWithError()
     answer.PollVoteMessage.selectedOptions.append(digest("a"))
     assert open_vote(Library(answer), event(b"i" * 12)) == [digest("a")]  # type: ignore[arg-type]
@@ -111,7 +111,7 @@ def test_the_library_opens_votes_and_says_why_it_cannot() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 11, 13, 16])
-def test_what_would_end_the_process_never_reaches_the_library(length: int) -> None:
+def test_a_vote_that_would_crash_the_library_is_refused(length: int) -> None:
     library = Library(neonize.ReturnFunctionWithError())
     with pytest.raises(WhatsAppError):
         open_vote(library, event(b"i" * length))  # type: ignore[arg-type]

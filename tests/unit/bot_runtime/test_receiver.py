@@ -95,7 +95,7 @@ async def test_a_message_is_recorded_and_handled(store: sqlite3.Connection) -> N
     assert (handler.handled, handler.fresh, setup.receiver.received) == (["A"], [True], 1)
 
 
-async def test_a_message_that_comes_twice_counts_once_also_after_the_time_and_a_restart(
+async def test_a_duplicate_message_counts_once_even_later_and_after_a_restart(
     store: sqlite3.Connection,
 ) -> None:
     time = [0.0]
@@ -109,7 +109,7 @@ async def test_a_message_that_comes_twice_counts_once_also_after_the_time_and_a_
     assert (setup.receiver.received, again.receiver.received) == (1, 1)
 
 
-async def test_what_others_do_besides_writing_is_recorded(store: sqlite3.Connection) -> None:
+async def test_other_arrivals_are_recorded(store: sqlite3.Connection) -> None:
     setup = Setup(store)
     ada = Address("1", "lid")
     setup.receiver.take(ReceiptUpdate(("A", "B"), ada, ada, "read"))
@@ -135,14 +135,14 @@ async def test_old_messages_and_those_from_before_the_pairing_are_not_fresh(stor
     assert handler.fresh == [False, False, True]
 
 
-async def test_a_file_is_kept_for_fetching(store: sqlite3.Connection) -> None:
+async def test_the_reference_of_a_file_is_stored(store: sqlite3.Connection) -> None:
     setup = Setup(store)
     details = {"media": {"mimetype": "image/jpeg", "size": 4}}
     setup.receiver.take(message(content=Content(kind=Kind.IMAGE, details=details, file=b"proto")))
     assert setup.files == ["A"]
 
 
-async def test_a_handler_that_raises_disturbs_neither_the_next_one_nor_the_next_message(
+async def test_an_exception_in_a_handler_affects_neither_the_next_handler_nor_the_next_message(
     store: sqlite3.Connection,
 ) -> None:
     async def fail(_: Incoming) -> None:
@@ -158,7 +158,7 @@ async def test_a_handler_that_raises_disturbs_neither_the_next_one_nor_the_next_
     assert errors == [{"code": "handler-failed", "message": "noting failed: ValueError"}] * 2
 
 
-async def test_a_slow_handler_keeps_its_own_chat_in_order_and_no_other_waiting(store: sqlite3.Connection) -> None:
+async def test_a_slow_handler_delays_only_its_own_chat(store: sqlite3.Connection) -> None:
     release = asyncio.Event()
 
     async def wait(message: Incoming) -> None:
@@ -175,7 +175,7 @@ async def test_a_slow_handler_keeps_its_own_chat_in_order_and_no_other_waiting(s
     assert handler.handled == ["other", "slow", "after"]
 
 
-async def test_a_flood_is_recorded_in_full_even_when_not_all_of_it_is_handled(store: sqlite3.Connection) -> None:
+async def test_all_messages_of_a_flood_are_recorded_even_if_not_all_are_handled(store: sqlite3.Connection) -> None:
     handler = Noting()
     setup = Setup(store, handler, queues=ChatQueues(capacity=3))
     for number in range(5):
@@ -185,7 +185,7 @@ async def test_a_flood_is_recorded_in_full_even_when_not_all_of_it_is_handled(st
     assert [data["code"] for event_type, data in setup.events() if event_type == EventType.ERROR] == ["overloaded"] * 2
 
 
-async def test_queues_of_idle_chats_go_away_and_only_so_many_are_worked_on_at_once() -> None:
+async def test_idle_chats_have_no_queue_and_concurrency_is_limited() -> None:
     queues = ChatQueues(workers=2)
     running, most = 0, 0
 
@@ -203,7 +203,7 @@ async def test_queues_of_idle_chats_go_away_and_only_so_many_are_worked_on_at_on
     assert most == 2
 
 
-def test_what_was_seen_is_forgotten_after_five_seconds_and_beyond_the_capacity() -> None:
+def test_seen_keys_expire_after_five_seconds_and_beyond_the_capacity() -> None:
     time = 0.0
     seen = Seen(clock=lambda: time, capacity=2)
     assert [seen.first("A"), seen.first("A")] == [True, False]
@@ -217,7 +217,7 @@ def test_what_was_seen_is_forgotten_after_five_seconds_and_beyond_the_capacity()
     assert len(seen) == 0
 
 
-def test_the_last_messages_are_remembered_over_a_restart_and_older_ones_go(store: sqlite3.Connection) -> None:
+def test_the_latest_messages_survive_a_restart_and_older_ones_are_deleted(store: sqlite3.Connection) -> None:
     recent = Recent(store, capacity=10)
     for number in range(500):
         recent.remember(message(str(number), text=f"text {number}"), with_file=False)

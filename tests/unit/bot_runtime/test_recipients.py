@@ -40,7 +40,7 @@ def refused(to: str, content: Content, quote: Quote | None = None, own: Address 
         " 491701234567 ",
     ],
 )
-def test_a_number_may_be_written_in_many_ways(text: str) -> None:
+def test_a_number_can_be_written_in_many_ways(text: str) -> None:
     assert str(parse_address(text)) == "491701234567@s.whatsapp.net"
 
 
@@ -64,17 +64,17 @@ def test_a_number_may_be_written_in_many_ways(text: str) -> None:
         "4" * 5000,
     ],
 )
-def test_what_is_no_recipient_is_refused(text: str) -> None:
+def test_invalid_recipients_are_refused(text: str) -> None:
     assert refused(text, Text(text="x")) == (400, "bad-recipient")
 
 
-def test_people_and_groups_are_written_to_but_not_channels() -> None:
+def test_recipients_are_people_and_groups_but_not_channels() -> None:
     for chat in ("123456789012345@lid", GROUP, "491701234567-1400000000@g.us"):
         assert str(outgoing(chat, Text(text="x")).chat) == chat
     assert refused("120363012345678901@newsletter", Text(text="x")) == (400, "bad-recipient")
 
 
-def test_in_a_chat_of_two_the_other_side_wrote_unless_it_is_said_otherwise() -> None:
+def test_in_a_private_chat_the_default_sender_is_the_other_side() -> None:
     target = outgoing(ADA, Text(text="x"), Quote(message_id="M")).target
     assert target is not None
     assert (str(target.author), target.mine) == (f"{ADA}@s.whatsapp.net", False)
@@ -84,7 +84,7 @@ def test_in_a_chat_of_two_the_other_side_wrote_unless_it_is_said_otherwise() -> 
         assert (target.author, target.mine) == (OWN, True)
 
 
-def test_in_a_group_it_must_be_said_who_wrote() -> None:
+def test_in_a_group_the_sender_is_required() -> None:
     reaction = Reaction(message_id="M", emoji="👍")
     assert refused(GROUP, reaction) == (400, "bad-sender")
     assert refused(GROUP, Text(text="x"), Quote(message_id="M")) == (400, "bad-sender")
@@ -93,11 +93,11 @@ def test_in_a_group_it_must_be_said_who_wrote() -> None:
     assert str(target.author) == "123456789012345@lid"
 
 
-def test_a_group_writes_no_messages() -> None:
+def test_a_group_cannot_be_a_sender() -> None:
     assert refused(ADA, Reaction(message_id="M", emoji="", sender=GROUP)) == (400, "bad-sender")
 
 
-def test_what_is_shown_of_a_quoted_message_is_given_or_remembered() -> None:
+def test_the_text_of_a_quote_is_given_or_looked_up() -> None:
     for quote, text in (
         (Quote(message_id="KNOWN"), "what it said"),
         (Quote(message_id="KNOWN", text="given"), "given"),
@@ -107,11 +107,11 @@ def test_what_is_shown_of_a_quoted_message_is_given_or_remembered() -> None:
         assert target.text == text
 
 
-def test_a_bot_without_an_account_has_written_nothing() -> None:
+def test_a_bot_without_an_account_cannot_be_a_sender() -> None:
     assert refused(ADA, Text(text="x"), Quote(message_id="M", sender="me"), own=None) == (409, "wrong-state")
 
 
-def test_a_poll_that_phones_would_not_show_is_refused() -> None:
+def test_an_invalid_poll_is_refused() -> None:
     assert refused(ADA, Poll(question="?", options=["a", "a"])) == (400, "bad-poll")
     assert refused(ADA, Poll(question="?", options=["a", "b"], selectable=3)) == (400, "bad-poll")
 

@@ -26,7 +26,7 @@ class Network:
         self.sent.append(text)
 
 
-async def test_an_answer_waits_for_the_next_connection(store: sqlite3.Connection) -> None:
+async def test_a_reply_waits_for_the_next_connection(store: sqlite3.Connection) -> None:
     network = Network("failed to send usync query: websocket not connected")
     answers = Replies(network.reply, Spool(store))
     sending = asyncio.create_task(answers.send(ADA, "pong"))
@@ -37,7 +37,7 @@ async def test_an_answer_waits_for_the_next_connection(store: sqlite3.Connection
     assert network.sent == ["pong"]
 
 
-async def test_an_answer_that_may_have_gone_out_or_was_refused_is_not_tried_again(store: sqlite3.Connection) -> None:
+async def test_a_reply_that_was_refused_or_may_have_been_sent_is_not_retried(store: sqlite3.Connection) -> None:
     for error in ("timed out waiting for message send response", "server returned error 463"):
         network, spool = Network(error), Spool(store)
         await Replies(network.reply, spool).send(ADA, "pong")
@@ -45,7 +45,7 @@ async def test_an_answer_that_may_have_gone_out_or_was_refused_is_not_tried_agai
         assert spool.history[-1].data == {"code": "reply-failed", "message": error}
 
 
-async def test_an_answer_is_given_up_when_the_connection_stays_away(store: sqlite3.Connection) -> None:
+async def test_a_reply_fails_when_there_is_no_connection_for_too_long(store: sqlite3.Connection) -> None:
     spool = Spool(store)
     await Replies(Network("websocket not connected").reply, spool, retry_seconds=0.01).send(ADA, "pong")
     assert spool.history[-1].data["code"] == "reply-failed"

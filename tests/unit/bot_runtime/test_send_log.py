@@ -52,13 +52,13 @@ def unknown(outbox: SendLog, client_id: str) -> bool:
     return False
 
 
-def test_while_a_message_is_under_way_its_outcome_is_unknown(store: Connection) -> None:
+def test_the_outcome_of_a_message_in_flight_is_unknown(store: Connection) -> None:
     SendLog(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     assert unknown(SendLog(store), "a")
     assert SendLog(store).result("b") is None
 
 
-def test_a_message_that_had_left_when_the_process_died_is_known_by_its_id(store: Connection, session: Path) -> None:
+def test_a_message_that_was_sent_when_the_process_died_is_found_by_its_id(store: Connection, session: Path) -> None:
     SendLog(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     leaves(session, SECRET, "LEFT")
     settle_sends(SendLog(store), session, ACCOUNT)
@@ -67,7 +67,7 @@ def test_a_message_that_had_left_when_the_process_died_is_known_by_its_id(store:
     assert (result.message_id, result.unconfirmed, result.repeated) == ("LEFT", True, True)
 
 
-def test_a_message_that_had_not_left_may_be_sent_again(store: Connection, session: Path) -> None:
+def test_a_message_that_was_not_sent_can_be_sent_again(store: Connection, session: Path) -> None:
     SendLog(store).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     leaves(session, b"another" * 4, "OTHER")
     settle_sends(SendLog(store), session, ACCOUNT)
@@ -83,7 +83,7 @@ def encrypts(session: Path, table: str, *record: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("recipient", [f"{ADA}@s.whatsapp.net", "11111@lid", GROUP])
-def test_a_message_that_was_not_yet_encrypted_had_not_left(store: Connection, session: Path, recipient: str) -> None:
+def test_a_message_that_was_not_encrypted_was_not_sent(store: Connection, session: Path, recipient: str) -> None:
     encrypts(session, "whatsmeow_sessions", "11111_1:0", b"before")
     encrypts(session, "whatsmeow_sender_keys", GROUP, "9999_1:1", b"before")
     outbox = SendLog(store)
@@ -107,7 +107,7 @@ def test_a_message_that_was_not_yet_encrypted_had_not_left(store: Connection, se
         (GROUP, "whatsmeow_sender_keys", (GROUP, "9999_1:1", b"")),
     ],
 )
-def test_a_message_that_was_encrypted_has_left(
+def test_a_message_that_was_encrypted_was_sent(
     store: Connection, session: Path, recipient: str, table: str, record: tuple[str | bytes, ...]
 ) -> None:
     outbox = SendLog(store)
@@ -148,14 +148,14 @@ def test_nothing_is_concluded_from_another_session(store: Connection, session: P
     assert unknown(SendLog(store), "a")
 
 
-def test_a_reaction_under_way_may_always_be_sent_again(store: Connection, session: Path) -> None:
+def test_a_reaction_in_flight_can_always_be_sent_again(store: Connection, session: Path) -> None:
     SendLog(store).start("a", f"{ADA}@s.whatsapp.net", REPEATABLE)
     assert unknown(SendLog(store), "a")
     settle_sends(SendLog(store), session, None)
     assert SendLog(store).result("a") is None
 
 
-def test_what_was_sent_is_not_touched(store: Connection, session: Path) -> None:
+def test_settled_messages_are_not_changed(store: Connection, session: Path) -> None:
     outbox = SendLog(store)
     outbox.start("a", f"{ADA}@s.whatsapp.net", SECRET)
     outbox.finish("a", "ID1", WHEN)
@@ -165,14 +165,14 @@ def test_what_was_sent_is_not_touched(store: Connection, session: Path) -> None:
     assert (result.message_id, result.timestamp, result.unconfirmed) == ("ID1", WHEN, False)
 
 
-def test_client_ids_are_remembered_for_a_week(store: Connection) -> None:
+def test_client_ids_are_stored_for_a_week(store: Connection) -> None:
     SendLog(store, now=lambda: 1000.0).start("a", f"{ADA}@s.whatsapp.net", SECRET)
     SendLog(store, now=lambda: 1000.0).finish("a", "ID1", WHEN)
     assert SendLog(store, now=lambda: 1000.0 + RETENTION_SECONDS).result("a")
     assert SendLog(store, now=lambda: 1001.0 + RETENTION_SECONDS).result("a") is None
 
 
-def test_a_volume_of_an_earlier_version_is_read_on(tmp_path: Path) -> None:
+def test_a_volume_of_an_earlier_version_is_migrated(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "old.db") as old:
         old.execute(
             "CREATE TABLE sends (client_id TEXT PRIMARY KEY, started REAL, message_id TEXT, timestamp TEXT)"

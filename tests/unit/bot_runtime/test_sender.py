@@ -73,7 +73,7 @@ def world(store: Connection, tmp_path: Path) -> World:
     return World(store, tmp_path, ScriptedTransport())
 
 
-async def test_a_message_goes_out_once_per_client_id(world: World, store: Connection, tmp_path: Path) -> None:
+async def test_a_message_is_sent_once_per_client_id(world: World, store: Connection, tmp_path: Path) -> None:
     first = await world.send()
     second = await World(store, tmp_path, world.transport).send()
     (taken,) = world.transport.taken
@@ -82,14 +82,14 @@ async def test_a_message_goes_out_once_per_client_id(world: World, store: Connec
     assert (second.message_id, second.timestamp, second.repeated) == ("ID1", WHEN, True)
 
 
-async def test_every_message_carries_a_secret_of_its_own(world: World) -> None:
+async def test_every_message_has_its_own_secret(world: World) -> None:
     await world.send("a")
     await world.send("b")
     secrets = {message.secret for message in world.transport.taken}
     assert [len(secret) for secret in secrets] == [32, 32]
 
 
-async def test_a_refused_message_may_be_tried_again(world: World) -> None:
+async def test_a_refused_message_can_be_sent_again(world: World) -> None:
     world.transport.error = "server returned error 479"
     refused = await world.refused()
     assert (refused.status, refused.code) == (502, "send-failed")
@@ -106,7 +106,9 @@ async def test_a_refused_message_may_be_tried_again(world: World) -> None:
         "client is nil",
     ],
 )
-async def test_without_a_connection_it_is_no_failure_and_may_be_asked_for_again(world: World, error: str) -> None:
+async def test_a_send_without_a_connection_is_not_counted_as_failed_and_can_be_repeated(
+    world: World, error: str
+) -> None:
     world.transport.error = error
     refused = await world.refused()
     assert (refused.status, refused.code) == (409, "wrong-state")
@@ -115,7 +117,7 @@ async def test_without_a_connection_it_is_no_failure_and_may_be_asked_for_again(
     assert (world.sender.sent, world.sender.failed) == (1, 0)
 
 
-async def test_a_message_that_may_have_gone_out_is_not_sent_again(world: World) -> None:
+async def test_a_message_with_an_unknown_outcome_is_not_sent_again(world: World) -> None:
     world.transport.error = NO_ANSWER
     assert (await world.refused()).status == 504
     world.transport.error = ""
@@ -125,7 +127,7 @@ async def test_a_message_that_may_have_gone_out_is_not_sent_again(world: World) 
 
 
 @pytest.mark.parametrize("error", [NO_ANSWER, "websocket not connected"])
-async def test_an_unanswered_message_of_which_whatsapps_id_is_known_is_unconfirmed(world: World, error: str) -> None:
+async def test_an_unanswered_message_with_a_known_id_is_unconfirmed(world: World, error: str) -> None:
     world.transport.error = error
     world.transport.left = AnyMessage("LEFT")
     first = await world.send()
@@ -146,7 +148,7 @@ class AnyMessage(dict[bytes, str]):
         return self.message_id
 
 
-async def test_an_unanswered_reaction_may_be_sent_again(world: World) -> None:
+async def test_an_unanswered_reaction_can_be_sent_again(world: World) -> None:
     reaction = Reaction(message_id="X", emoji="👍")
     world.transport.error = NO_ANSWER
     assert (await world.refused(content=reaction)).status == 504
@@ -154,7 +156,7 @@ async def test_an_unanswered_reaction_may_be_sent_again(world: World) -> None:
     assert not (await world.send(content=reaction)).repeated
 
 
-async def test_a_slow_answer_is_a_timeout_and_its_result_is_there_later(store: Connection, tmp_path: Path) -> None:
+async def test_a_slow_answer_times_out_and_its_result_is_available_later(store: Connection, tmp_path: Path) -> None:
     answered = threading.Event()
     transport = ScriptedTransport()
     transport.before_send = lambda: answered.wait(10)
@@ -181,21 +183,21 @@ async def test_a_file_is_sent_and_then_removed(world: World) -> None:
     assert world.uploads.find("a") is None
 
 
-async def test_a_file_that_was_not_uploaded_is_asked_for(world: World) -> None:
+async def test_a_message_without_its_upload_is_refused(world: World) -> None:
     missing = await world.refused(content=Image(mimetype="image/png"))
     assert (missing.status, missing.code) == (409, "upload-missing")
     await world.upload("a", b"picture")
     await world.send(content=Image(mimetype="image/png"))
 
 
-async def test_a_file_whose_message_failed_is_kept_for_the_next_try(world: World) -> None:
+async def test_an_upload_is_retained_when_its_message_fails(world: World) -> None:
     await world.upload("a", b"picture")
     world.transport.error = "upload failed with status code 500"
     assert (await world.refused(content=Image(mimetype="image/png"))).code == "send-failed"
     assert world.uploads.find("a") is not None
 
 
-async def test_a_file_uploaded_for_a_message_that_was_sent_is_removed(world: World) -> None:
+async def test_an_upload_for_a_sent_message_is_removed(world: World) -> None:
     await world.upload("a", b"picture")
     await world.send(content=Image(mimetype="image/png"))
     await world.upload("a", b"picture")
@@ -203,7 +205,7 @@ async def test_a_file_uploaded_for_a_message_that_was_sent_is_removed(world: Wor
     assert world.uploads.find("a") is None
 
 
-async def test_beyond_the_limit_the_wait_is_told(world: World) -> None:
+async def test_beyond_the_limit_the_error_states_when_to_retry(world: World) -> None:
     for number in range(3):
         await world.send(str(number))
         world.now += 10
@@ -230,7 +232,7 @@ async def test_a_person_is_one_recipient_by_number_and_by_hidden_id(world: World
     assert str(world.transport.taken[1].chat) == "777777777777777@lid"
 
 
-async def test_somebody_whose_number_is_not_known_is_a_recipient_all_the_same(world: World) -> None:
+async def test_a_hidden_id_without_a_known_number_is_a_recipient_of_its_own(world: World) -> None:
     for number in range(3):
         await world.send(f"c{number}", "777777777777777@lid")
     assert (await world.refused("d", "777777777777777@lid")).code == "rate-limited"
@@ -243,34 +245,34 @@ async def test_the_limit_survives_a_restart(world: World, store: Connection, tmp
     assert (await again.refused("3")).status == 429
 
 
-async def test_a_repetition_does_not_count_and_is_not_limited(world: World) -> None:
+async def test_a_repeated_request_is_neither_counted_nor_limited(world: World) -> None:
     for number in range(3):
         await world.send(str(number))
         await world.send(str(number))
     assert world.sender.rate_window() == {f"{ADA}@s.whatsapp.net": 3}
 
 
-async def test_a_failed_send_gives_its_place_back(world: World) -> None:
+async def test_a_failed_send_does_not_count_for_the_rate_limit(world: World) -> None:
     world.transport.error = "server returned error 479"
     for number in range(5):
         assert (await world.refused(str(number))).status == 502
     assert world.sender.rate_window() == {}
 
 
-async def test_answers_of_the_bot_itself_are_not_limited(world: World) -> None:
+async def test_replies_of_the_bot_itself_are_not_limited(world: World) -> None:
     for _ in range(5):
         await world.sender.reply(Address(ADA, "s.whatsapp.net"), "pong")
     assert world.sender.rate_window() == {}
     assert world.sender.sent == 5
 
 
-async def test_a_changed_limit_counts_at_once(world: World) -> None:
+async def test_a_changed_limit_applies_at_once(world: World) -> None:
     await world.send("0")
     world.config = RuntimeConfig(rate_limit_max=1)
     assert (await world.refused("1")).status == 429
 
 
-async def test_a_quote_is_filled_in_from_memory(world: World) -> None:
+async def test_the_text_of_a_quote_is_looked_up(world: World) -> None:
     request = SendRequest(client_id="a", to=ADA, content=Text(text="yes"), quote=Quote(message_id="X", sender="me"))
     await world.sender.send(request)
     target = world.transport.taken[0].target

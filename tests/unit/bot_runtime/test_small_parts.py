@@ -30,19 +30,19 @@ ENVIRONMENT = {"BOTDOCK_BOT_ID": "bot-1", "BOTDOCK_SERVER_NAME": "server1", "BOT
         ("491701234567-1400000000@g.us", "491701234567-1400000000@g.us"),
     ],
 )
-def test_what_people_write_becomes_an_address(text: str, address: str) -> None:
+def test_phone_numbers_and_chat_ids_become_addresses(text: str, address: str) -> None:
     assert str(parse_address(text)) == address
 
 
 @pytest.mark.parametrize(
     "text", ["", "12345", "0170123456", "ada", "ada@s.whatsapp.net", "491701234567@example.org", "@lid"]
 )
-def test_what_is_no_address_is_refused(text: str) -> None:
+def test_invalid_addresses_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a"):
         parse_address(text)
 
 
-def test_the_environment_has_defaults_for_all_but_the_identity() -> None:
+def test_only_the_identity_and_the_token_have_no_defaults() -> None:
     environment = read_environment(ENVIRONMENT)
     assert (environment.port, environment.auth_root, environment.log_level) == (8080, Path("/auth"), "info")
     assert environment.config == RuntimeConfig()
@@ -63,13 +63,13 @@ def test_the_environment_has_defaults_for_all_but_the_identity() -> None:
         ("BOTDOCK_CONFIG", '{"heartbeatIntervalSeconds": 0}'),
     ],
 )
-def test_a_bad_variable_is_named_and_its_value_is_not_shown(name: str, value: str) -> None:
+def test_an_invalid_variable_is_named_without_its_value(name: str, value: str) -> None:
     with pytest.raises(InvalidEnvironmentError, match=name) as invalid:
         read_environment({**ENVIRONMENT, name: value})
     assert len(value) < 3 or value not in str(invalid.value)
 
 
-def test_a_configuration_survives_and_wins_over_an_older_one(tmp_path: Path) -> None:
+def test_a_stored_configuration_takes_precedence_over_an_older_one(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     ConfigFile(path, RuntimeConfig()).replace(RuntimeConfig(generation=3, prefix="!"))
     assert ConfigFile(path, RuntimeConfig(generation=3)).current.prefix == "!"
@@ -84,12 +84,12 @@ def test_an_older_configuration_is_refused(tmp_path: Path) -> None:
     assert config.replace(RuntimeConfig(generation=2, name="x")).name == "x"
 
 
-def test_an_unreadable_kept_configuration_does_not_stop_the_bot(tmp_path: Path) -> None:
+def test_an_unreadable_stored_configuration_does_not_stop_the_bot(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{torn")
     assert ConfigFile(tmp_path / "config.json", RuntimeConfig(name="x")).current.name == "x"
 
 
-def test_directories_belong_to_nobody_else_even_when_they_did_before(tmp_path: Path) -> None:
+def test_directories_are_private_even_if_they_were_not_before(tmp_path: Path) -> None:
     (tmp_path / "server1").mkdir(0o755)
     directory = prepare_directory(tmp_path, "server1", "bot-1")
     assert directory.path == tmp_path / "server1" / "bot_bot-1"
@@ -97,7 +97,7 @@ def test_directories_belong_to_nobody_else_even_when_they_did_before(tmp_path: P
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def test_a_session_has_one_owner_until_its_lock_is_let_go(tmp_path: Path) -> None:
+def test_a_session_has_one_owner_until_its_lock_is_released(tmp_path: Path) -> None:
     directory = prepare_directory(tmp_path, "server1", "bot-1")
     lock = acquire_lock(directory)
     with pytest.raises(SessionInUseError):
@@ -107,7 +107,7 @@ def test_a_session_has_one_owner_until_its_lock_is_let_go(tmp_path: Path) -> Non
     os.close(acquire_lock(directory))
 
 
-def test_a_drawn_qr_code_is_square_and_says_when_it_expires() -> None:
+def test_a_drawn_qr_code_is_square_and_states_when_it_expires() -> None:
     *rows, expiry = draw_qr("x" * 150, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)).splitlines()
     assert expiry == "scan before 03:04:05 UTC"
     assert {len(row) for row in rows} == {len(rows[0])}

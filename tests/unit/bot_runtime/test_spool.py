@@ -40,7 +40,7 @@ async def numbers(spool: Spool, after: int = 0, *, limit: int = 500, spool_id: s
     return [event.seq for event in page.items]
 
 
-async def test_events_are_numbered_from_one_and_come_oldest_first(spool: Spool) -> None:
+async def test_events_are_numbered_from_one_and_returned_oldest_first(spool: Spool) -> None:
     record(spool, 3)
     page = await spool.page(spool_id="", after=0, limit=2, wait_seconds=0)
     assert [(event.seq, event.data) for event in page.items] == [(1, {"code": "0"}), (2, {"code": "1"})]
@@ -48,14 +48,14 @@ async def test_events_are_numbered_from_one_and_come_oldest_first(spool: Spool) 
     assert (await spool.page(spool_id=spool.spool_id, after=2, limit=2, wait_seconds=0)).next == 3
 
 
-async def test_asking_for_more_acknowledges_what_came_before(spool: Spool) -> None:
+async def test_requesting_more_acknowledges_earlier_events(spool: Spool) -> None:
     record(spool, 3)
     assert await numbers(spool, after=2) == [3]
     assert await numbers(spool, after=0) == [3]
     assert spool.cursor().acked_seq == 2
 
 
-async def test_what_is_not_acknowledged_comes_again(spool: Spool) -> None:
+async def test_unacknowledged_events_are_returned_again(spool: Spool) -> None:
     record(spool, 2)
     assert await numbers(spool) == [1, 2]
     assert await numbers(spool) == [1, 2]
@@ -68,7 +68,7 @@ async def test_another_spools_cursor_acknowledges_nothing_and_starts_at_the_olde
     assert spool.cursor().acked_seq == 0
 
 
-async def test_numbers_go_on_after_a_restart_also_when_all_were_acknowledged(tmp_path: Path) -> None:
+async def test_numbers_continue_after_a_restart_even_if_all_were_acknowledged(tmp_path: Path) -> None:
     with spool_at(tmp_path) as first:
         record(first, 2)
         await numbers(first, after=2)
@@ -80,14 +80,14 @@ async def test_numbers_go_on_after_a_restart_also_when_all_were_acknowledged(tmp
         assert second.cursor().acked_seq == 2
 
 
-async def test_a_number_the_orchestrator_knows_is_never_given_again(spool: Spool) -> None:
+async def test_a_number_that_the_orchestrator_knows_is_never_reused(spool: Spool) -> None:
     record(spool, 1)
     assert await numbers(spool, after=7) == []
     record(spool)
     assert await numbers(spool, after=7) == [8]
 
 
-async def test_a_full_spool_gives_up_the_oldest_and_counts_them(tmp_path: Path) -> None:
+async def test_a_full_spool_drops_the_oldest_events_and_counts_them(tmp_path: Path) -> None:
     with spool_at(tmp_path, capacity=3) as spool:
         record(spool, 5)
         assert await numbers(spool) == [3, 4, 5]
@@ -100,7 +100,7 @@ async def test_a_full_spool_gives_up_the_oldest_and_counts_them(tmp_path: Path) 
         assert again.cursor().dropped == 2
 
 
-async def test_a_waiting_call_is_answered_by_the_next_event(spool: Spool) -> None:
+async def test_a_waiting_request_returns_with_the_next_event(spool: Spool) -> None:
     waiting = [asyncio.create_task(spool.page(spool_id="", after=0, limit=10, wait_seconds=60)) for _ in range(2)]
     await asyncio.sleep(0)
     record(spool)
@@ -108,12 +108,12 @@ async def test_a_waiting_call_is_answered_by_the_next_event(spool: Spool) -> Non
     assert [[event.seq for event in page.items] for page in pages] == [[1], [1]]
 
 
-async def test_a_waiting_call_ends_empty_when_nothing_happens(spool: Spool) -> None:
+async def test_a_waiting_request_times_out_empty(spool: Spool) -> None:
     page = await spool.page(spool_id=spool.spool_id, after=0, limit=10, wait_seconds=0.01)
     assert (page.items, page.next) == ([], 0)
 
 
-def test_the_history_holds_the_last_hundred_also_after_a_restart(tmp_path: Path) -> None:
+def test_the_history_holds_the_last_hundred_events_also_after_a_restart(tmp_path: Path) -> None:
     with spool_at(tmp_path) as spool:
         record(spool, HISTORY + 20)
         assert [spool.history[0].seq, spool.history[-1].seq, len(spool.history)] == [21, 120, 100]
@@ -121,7 +121,7 @@ def test_the_history_holds_the_last_hundred_also_after_a_restart(tmp_path: Path)
         assert [again.history[0].seq, again.history[-1].seq, len(again.history)] == [21, 120, 100]
 
 
-def test_a_damaged_store_is_put_aside(tmp_path: Path) -> None:
+def test_a_damaged_store_is_renamed(tmp_path: Path) -> None:
     (tmp_path / "runtime.db").write_bytes(b"no database at all" * 100)
     with spool_at(tmp_path) as spool:
         record(spool)
@@ -129,7 +129,7 @@ def test_a_damaged_store_is_put_aside(tmp_path: Path) -> None:
     assert (tmp_path / "runtime.damaged").exists()
 
 
-def test_an_event_that_finds_the_disk_full_is_counted(tmp_path: Path) -> None:
+def test_an_event_on_a_full_disk_is_counted(tmp_path: Path) -> None:
     store = open_store(tmp_path / "runtime.db")
     spool = Spool(store)
     (pages,) = store.execute("PRAGMA page_count").fetchone()

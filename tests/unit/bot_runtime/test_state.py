@@ -26,7 +26,7 @@ def test_a_new_bot_pairs_logs_in_and_is_online() -> None:
     assert after(Signal.QR_SHOWN, Signal.PAIRED, Signal.CONNECTED)[0] == ConnectionStatus(State.ONLINE)
 
 
-def test_the_client_gets_one_quick_try_of_its_own_before_the_runtime_takes_over() -> None:
+def test_the_client_gets_one_quick_retry_before_the_runtime_reconnects() -> None:
     status, actions = after(Signal.CONNECTED, Signal.DISCONNECTED)
     assert (status, actions) == (ConnectionStatus(State.RECONNECTING), [ConnectionAction.AWAIT_QUICK_RETRY])
     status, actions = after(Signal.CONNECTED, Signal.DISCONNECTED, Signal.QUICK_RETRY_FAILED)
@@ -49,21 +49,21 @@ def test_a_bot_that_was_never_online_keeps_connecting() -> None:
     assert after(Signal.QR_SHOWN, Signal.ATTEMPT_FAILED)[0] == ConnectionStatus(State.CONNECTING, 1)
 
 
-def test_it_gives_up_after_the_attempts_allowed_and_then_nothing_moves_it() -> None:
+def test_reconnecting_fails_after_the_maximum_of_attempts_and_stays_failed() -> None:
     status, actions = after(*[Signal.ATTEMPT_FAILED] * MAX)
     assert (status, actions[-1]) == (ConnectionStatus(State.RECONNECT_FAILED, MAX), ConnectionAction.FAIL)
     for signal in Signal:
         assert advance(status, signal, max_attempts=MAX) == (status, None)
 
 
-def test_a_deaf_connection_is_renewed_at_the_second_silence() -> None:
+def test_a_deaf_connection_is_renewed_after_the_second_missed_keepalive() -> None:
     assert after(Signal.KEEPALIVE_LOST, start=State.ONLINE) == (ConnectionStatus(State.DEAF), [])
     assert after(Signal.KEEPALIVE_LOST, Signal.KEEPALIVE_LOST, start=State.ONLINE)[1] == [ConnectionAction.DROP_SOCKET]
     assert after(Signal.KEEPALIVE_LOST, Signal.KEEPALIVE_BACK, start=State.ONLINE)[0] == ConnectionStatus(State.ONLINE)
 
 
 @pytest.mark.parametrize(("signal", "state"), PARKED.items())
-def test_what_needs_a_person_waits_for_one(signal: Signal, state: State) -> None:
+def test_states_that_need_a_person_are_left_only_on_request(signal: Signal, state: State) -> None:
     parked, actions = after(signal, start=State.ONLINE)
     assert (parked.state, actions) == (state, [])
     for noise in (Signal.DISCONNECTED, Signal.ATTEMPT_FAILED, Signal.QUICK_RETRY_FAILED, Signal.CONNECTED):
@@ -72,12 +72,12 @@ def test_what_needs_a_person_waits_for_one(signal: Signal, state: State) -> None
 
 
 @pytest.mark.parametrize("state", [State.ONLINE, State.DEAF])
-def test_a_reset_renews_an_open_connection_in_place(state: State) -> None:
+def test_a_reset_drops_the_socket_of_an_open_connection(state: State) -> None:
     assert after(Signal.RESET, start=state) == (ConnectionStatus(state), [ConnectionAction.DROP_SOCKET])
 
 
 @pytest.mark.parametrize("state", [State.CONNECTING, State.PAIRING, State.RECONNECTING])
-def test_a_reset_starts_anew_where_nothing_is_open(state: State) -> None:
+def test_a_reset_restarts_without_an_open_connection(state: State) -> None:
     assert after(Signal.RESET, start=state) == (ConnectionStatus(), [ConnectionAction.RESTART])
 
 
@@ -87,7 +87,7 @@ def test_a_closing_bot_stays_closing() -> None:
 
 
 @given(st.lists(st.sampled_from(list(Signal)), max_size=40))
-def test_failures_never_pass_the_limit_and_an_online_bot_has_none(signals: list[Signal]) -> None:
+def test_failures_never_exceed_the_limit_and_an_online_bot_has_none(signals: list[Signal]) -> None:
     status = ConnectionStatus()
     for signal in signals:
         status, action = advance(status, signal, max_attempts=MAX)
@@ -101,7 +101,7 @@ def test_the_backoff_doubles_up_to_five_minutes() -> None:
     assert delays == [5, 10, 20, 40, 80, 160, 300, 300, 300, 300]
 
 
-def test_the_backoff_is_spread_by_a_quarter_either_way() -> None:
+def test_the_backoff_has_a_jitter_of_25_percent() -> None:
     assert backoff(1, 4.0, lambda low, _: low) == 3.0
     assert backoff(1, 4.0, lambda _, high: high) == 5.0
     assert all(a <= b for a, b in itertools.pairwise(backoff(n, 1.0, lambda low, _: low) for n in range(1, 99)))

@@ -40,7 +40,7 @@ def host() -> Iterator[Host]:
     host.listening.close()
 
 
-async def test_a_transfer_gives_what_it_fetched_and_tells_why_it_failed(host: Host) -> None:
+async def test_a_transfer_returns_its_result_or_raises_its_error(host: Host) -> None:
     transfers = Transfers(host.sockets)
     assert await transfers.run(LARGE, lambda: b"file") == b"file"
 
@@ -51,7 +51,7 @@ async def test_a_transfer_gives_what_it_fetched_and_tells_why_it_failed(host: Ho
         await transfers.run(1, fail)
 
 
-async def test_a_host_that_hangs_is_cut_off_and_the_next_file_has_its_turn(host: Host) -> None:
+async def test_a_hanging_transfer_is_stopped_and_the_next_one_runs(host: Host) -> None:
     transfers = Transfers(host.sockets, timeout_seconds=0.2)
     with host.connect() as other:
         hangs = asyncio.create_task(transfers.run(LARGE, host.fetch))
@@ -66,7 +66,7 @@ async def test_a_host_that_hangs_is_cut_off_and_the_next_file_has_its_turn(host:
             other.recv(1)
 
 
-async def test_a_hanging_transfer_on_a_connection_from_before_is_cut_off_too(
+async def test_a_hanging_transfer_on_an_older_connection_is_stopped(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot_runtime.files.transfers.SPARE_SECONDS", 0.2)
@@ -82,7 +82,7 @@ async def test_a_hanging_transfer_on_a_connection_from_before_is_cut_off_too(
             await asyncio.wait_for(transfers.run(LARGE, fetch), 20)
 
 
-async def test_a_file_that_swells_is_cut_off_before_it_takes_all_memory(host: Host) -> None:
+async def test_a_transfer_that_takes_too_much_memory_is_stopped(host: Host) -> None:
     used = iter((100, 150, 199, 201))
     last = 201
     transfers = Transfers(host.sockets, growth=100, memory=lambda: next(used, last))
@@ -91,7 +91,7 @@ async def test_a_file_that_swells_is_cut_off_before_it_takes_all_memory(host: Ho
     assert stopped.value.too_large
 
 
-async def test_connections_to_the_own_endpoint_are_never_cut(host: Host) -> None:
+async def test_connections_to_the_own_endpoint_are_never_shut_down(host: Host) -> None:
     with host.connect() as ours:
         accepted, _ = host.listening.accept()
         with accepted:

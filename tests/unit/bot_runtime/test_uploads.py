@@ -34,15 +34,13 @@ def uploads(tmp_path: Path) -> UploadStore:
 
 
 @pytest.mark.parametrize("size", [1, 65536, (1 << 20) + 1, MAX_MEDIA_BYTES])
-async def test_a_file_is_kept_as_it_came(uploads: UploadStore, size: int) -> None:
+async def test_a_file_is_stored_unchanged(uploads: UploadStore, size: int) -> None:
     data = os.urandom(1024) * (size // 1024) + os.urandom(size % 1024)
     await uploads.receive("a", pieces(data[: size // 2], data[size // 2 :]), size=size)
     assert content(uploads, "a") == data
 
 
-async def test_a_file_that_is_too_large_is_refused_as_soon_as_that_is_known(
-    uploads: UploadStore, tmp_path: Path
-) -> None:
+async def test_a_file_that_is_too_large_is_refused_early(uploads: UploadStore, tmp_path: Path) -> None:
     assert (await refused(uploads, "a", b"x", size=MAX_MEDIA_BYTES + 1)).status == 413
     megabytes = [bytes(1 << 20)] * 17
     assert (await refused(uploads, "a", *megabytes)).status == 413
@@ -55,7 +53,7 @@ async def test_an_empty_file_and_a_bad_id_are_refused(uploads: UploadStore) -> N
         assert (await refused(uploads, client_id, b"x")).status == 400
 
 
-async def test_an_upload_that_breaks_off_leaves_the_file_before(uploads: UploadStore, tmp_path: Path) -> None:
+async def test_an_incomplete_upload_leaves_the_earlier_file(uploads: UploadStore, tmp_path: Path) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield b"half"
         raise ConnectionResetError
@@ -67,7 +65,7 @@ async def test_an_upload_that_breaks_off_leaves_the_file_before(uploads: UploadS
     assert [path.name for path in (tmp_path / "files").iterdir()] == ["a"]
 
 
-async def test_a_full_volume_is_told(uploads: UploadStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_volume_is_reported(uploads: UploadStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_descriptor: int, _data: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -77,7 +75,7 @@ async def test_a_full_volume_is_told(uploads: UploadStore, tmp_path: Path, monke
     assert list((tmp_path / "files").iterdir()) == []
 
 
-async def test_what_a_crash_left_half_written_is_removed_at_the_start(uploads: UploadStore, tmp_path: Path) -> None:
+async def test_partial_files_of_a_crash_are_removed_at_the_start(uploads: UploadStore, tmp_path: Path) -> None:
     await uploads.receive("a", pieces(b"whole"), size=None)
     (tmp_path / "files" / "b.0.part").write_bytes(b"half")
     again = UploadStore(tmp_path / "files")
@@ -85,14 +83,14 @@ async def test_what_a_crash_left_half_written_is_removed_at_the_start(uploads: U
     assert content(again, "a") == b"whole"
 
 
-async def test_what_nobody_sends_is_removed_after_a_day(uploads: UploadStore, tmp_path: Path) -> None:
+async def test_unsent_files_are_removed_after_a_day(uploads: UploadStore, tmp_path: Path) -> None:
     await uploads.receive("a", pieces(b"x"), size=None)
     os.utime(tmp_path / "files" / "a", (0, 0))
     assert content(UploadStore(tmp_path / "files", now=lambda: RETENTION_SECONDS), "a") == b"x"
     assert content(UploadStore(tmp_path / "files", now=lambda: RETENTION_SECONDS + 1), "a") is None
 
 
-async def test_all_files_together_stay_bounded(uploads: UploadStore, tmp_path: Path) -> None:
+async def test_the_total_size_of_files_is_bounded(uploads: UploadStore, tmp_path: Path) -> None:
     count = MAX_TOTAL_BYTES // MAX_MEDIA_BYTES
     for number in range(count):
         path = tmp_path / "files" / str(number)

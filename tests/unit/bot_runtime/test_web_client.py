@@ -52,16 +52,16 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         "fe80::1%eth0", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "ff02::1",
     ],
 )  # fmt: skip
-def test_this_machine_and_its_link_are_inside(address: str) -> None:
+def test_loopback_and_link_local_addresses_are_inside(address: str) -> None:
     assert is_inside(address)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.5", "172.18.0.2", "93.184.216.34", "2606:4700::1111", "fd00::5"])
-def test_other_machines_are_not(address: str) -> None:
+def test_other_addresses_are_not_inside(address: str) -> None:
     assert not is_inside(address)
 
 
-def test_a_name_that_leads_inside_is_refused() -> None:
+def test_a_name_that_resolves_to_an_inside_address_is_refused() -> None:
     for addresses in (["127.0.0.1"], ["93.184.216.34", "169.254.169.254"]):
         with pytest.raises(WebError, match="not allowed"):
             post_directly(
@@ -73,7 +73,7 @@ def test_a_name_that_leads_inside_is_refused() -> None:
     "url",
     ["ftp://example.com/", "file:///etc/passwd", "example.com", "http://", "http://u:p@example.com/", "http://[/"],
 )
-def test_only_plain_web_addresses_are_called(url: str) -> None:
+def test_only_valid_http_urls_are_called(url: str) -> None:
     with pytest.raises(WebError, match="not a valid"):
         post_directly(url, {}, timeout_seconds=1, limit=10)
     with pytest.raises(WebError, match="not a valid"):
@@ -84,7 +84,7 @@ def ask(url: str) -> client.WebResponse:
     return post_with_key(url, {}, key=KEY, timeout_seconds=5, limit=1000)
 
 
-def test_an_answer_comes_with_its_type(service: str) -> None:
+def test_a_response_has_its_content_type(service: str) -> None:
     answer = post_directly(f"{service}/x?y=1", {"a": 1}, timeout_seconds=5, limit=1000)
     assert (answer.content_type, answer.body) == ("application/json", b'{"text": "hello"}')
     assert ask(f"{service}/x").body == b'{"text": "hello"}'
@@ -94,7 +94,7 @@ def test_an_answer_comes_with_its_type(service: str) -> None:
 @pytest.mark.parametrize(
     ("path", "message"), [("/moved", "status 302"), ("/broken", "status 503"), ("/large", "too long")]
 )
-def test_what_is_no_answer_is_an_error_and_the_key_follows_nowhere(service: str, path: str, message: str) -> None:
+def test_other_responses_are_errors_and_redirects_are_not_followed(service: str, path: str, message: str) -> None:
     with pytest.raises(WebError, match=message):
         post_directly(service + path, {}, timeout_seconds=5, limit=1000)
     with pytest.raises(WebError, match=message):
@@ -102,7 +102,7 @@ def test_what_is_no_answer_is_an_error_and_the_key_follows_nowhere(service: str,
     assert len(Service.keys) == 2
 
 
-def test_a_service_that_is_not_there_and_a_bad_key_are_told_without_the_key() -> None:
+def test_an_unreachable_service_and_a_bad_key_are_reported_without_the_key() -> None:
     with pytest.raises(WebError, match="could not be reached"):
         ask("http://127.0.0.1:1/")
     with pytest.raises(WebError) as failed:
