@@ -23,7 +23,7 @@ def picture(kind: str) -> bytes:
     [
         ({"type": "image", "mimetype": "image/png", "caption": "a square"}, picture("PNG"), {"text": "a square"}),
         ({"type": "image", "mimetype": "image/jpeg"}, picture("JPEG"), {"text": ""}),
-        ({"type": "video", "mimetype": "video/mp4", "caption": "a film"}, os.urandom(70_000), {"text": "a film"}),
+        ({"type": "video", "mimetype": "video/mp4", "caption": "a clip"}, os.urandom(70_000), {"text": "a clip"}),
         ({"type": "audio", "mimetype": "audio/mpeg"}, os.urandom(5000), {"voice": False}),
         ({"type": "audio", "mimetype": "audio/ogg; codecs=opus", "voice": True}, os.urandom(5000), {"voice": True}),
         (

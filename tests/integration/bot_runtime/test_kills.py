@@ -15,7 +15,7 @@ BURST = 60
 MESSAGE_BYTES = 300
 """About what a message takes in the journal."""
 LOST_IN_A_HUNDRED = 5
-"""What is within neonize in the moment of a SIGKILL is lost (docs/decisions/0011); these kills aim at that moment."""
+"""What is within neonize at the time of a SIGKILL is lost (docs/decisions/0011); these kills aim at that moment."""
 
 
 def journal_bytes(bot: RuntimeProcess, seen: dict[Path, int]) -> int:
