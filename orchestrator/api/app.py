@@ -16,10 +16,10 @@ from orchestrator.api.bots import actions, container_health, groups, history, me
 from orchestrator.api.bots import routes as bots
 from orchestrator.api.context import Context
 from orchestrator.api.messages import routes as messages
-from orchestrator.api.messages.upload_memory import UploadMemory
 from orchestrator.api.operations import routes as operations
 from orchestrator.api.operations.http_metrics import HttpMetrics
 from orchestrator.api.pool import routes as pool
+from orchestrator.api.upload_memory import UploadMemory
 from orchestrator.auth import KeyVerifier
 from orchestrator.clients.controller import ControllerClient
 from orchestrator.db.announce import announce

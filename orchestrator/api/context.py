@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.api.messages.upload_memory import UploadMemory
+from orchestrator.api.upload_memory import UploadMemory
 from orchestrator.auth import Identity, KeyVerifier
 from orchestrator.clients.bot import RuntimeClient
 from orchestrator.clients.controller import ControllerClient

@@ -1,1 +1,1 @@
-"""Brings the running containers to the desired state: facts are observed, decisions are pure, the engine acts."""
+"""Brings the running containers to the desired state: observe, decide, act through the engine."""

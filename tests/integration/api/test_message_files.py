@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from orchestrator.api.messages.upload_memory import UploadMemory
+from orchestrator.api.upload_memory import UploadMemory
 from tests.integration.api.conftest import CHAT, HELLO, Fleet, problem
 
 MIB = 1 << 20

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orchestrator.api.messages.upload_memory import MIB, UploadMemory
+from orchestrator.api.upload_memory import MIB, UploadMemory
 from orchestrator.errors import UnavailableError
 
 
