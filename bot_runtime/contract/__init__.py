@@ -1,7 +1,7 @@
 """The protocol between a bot container and the orchestrator: the only package that both sides import.
 
-Everything here is data: the environment that a container is started with, its exit codes, and the JSON bodies of its
-HTTP endpoint (port 8080, `Authorization: Bearer <token>` on every call except `GET /livez`). JSON is camelCase,
+Everything here is pure data: the environment that a container is started with, its exit codes, and the JSON bodies of
+its HTTP endpoint (port 8080, `Authorization: Bearer <token>` on every call except `GET /livez`). JSON is camelCase,
 timestamps are RFC 3339 in UTC. msgspec encodes and validates; it takes about 1 MB in each of hundreds of processes.
 
     GET  /livez                                   204 while the event loop runs
