@@ -1,1 +1,1 @@
-"""The figures to reach, each measured side by side with its floor (`make bench`); no tests."""
+"""Performance figures, each measured beside its baseline (`make bench`). Not tests."""

@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks`: measures every figure beside its floor and prints one table.
+"""`python -m tests.benchmarks`: measures every figure beside its baseline and prints one table.
 
---only FIGURE (several times), --sizes 20,50, --quick, --write (docs/benchmarks.md). Ends with 1 when something could
-not be measured; a missed goal is a result like any other.
+--only FIGURE (repeatable), --sizes 20,50, --quick, --write (docs/benchmarks.md). Exits with 1 if a figure could not be
+measured; a missed goal is a valid result.
 """
 
 import argparse
@@ -17,11 +17,11 @@ from tests.benchmarks.results import Row, aligned, footnotes
 
 BUDGET_SECONDS = 25 * 60
 SPARE_SECONDS = 45
-"""Kept back for removing what was started."""
+"""Reserved for removing what was started."""
 
 
-class OutOfTime(Exception):
-    """The time for all figures together is used up."""
+class OutOfTimeError(Exception):
+    """The time budget of all figures together is used up."""
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=plan.NAMES, metavar="FIGURE", help=", ".join(plan.NAMES))
     parser.add_argument("--sizes", default="20,50", help="numbers of bots (20,50)")
     parser.add_argument("--quick", action="store_true", help="a quarter of the repetitions")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md, too")
+    parser.add_argument("--write", action="store_true", help="also write docs/benchmarks.md")
     arguments = parser.parse_args()
     sizes = tuple(sorted(int(size) for size in arguments.sizes.split(",")))
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -44,7 +44,7 @@ def main() -> int:
     except (Exception, SystemExit):
         if not _asked_to_end:
             raise
-        print("\ninterrupted; what was started is removed", file=sys.stderr)
+        print("\ninterrupted; everything that was started has been removed", file=sys.stderr)
         return 128 + _asked_to_end[0]
     took = time.monotonic() - began
     print("\n".join(["", aligned(rows), "", *footnotes(rows), f"{took / 60:.1f} minutes"]))
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 _asked_to_end: list[int] = []
-"""Signals that came: what fails afterwards fails because everything is being removed."""
+"""Received signals: later failures are caused by the clean-up."""
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
@@ -64,7 +64,7 @@ def _end(number: int, _frame: FrameType | None) -> None:
 
 
 def _measured(steps: Iterator[tuple[str, Callable[[], Iterator[Row]]]], end: float) -> tuple[list[Row], bool]:
-    """The rows of all steps, and whether none failed; one that fails or finds no time left is a row that says so."""
+    """The rows of all steps, and whether all succeeded; one that fails or runs out of time is a row with a note."""
     rows: list[Row] = []
     complete = True
     for name, measure in steps:
@@ -74,9 +74,9 @@ def _measured(steps: Iterator[tuple[str, Callable[[], Iterator[Row]]]], end: flo
                 for row in measure():
                     rows.append(row)
                     print(aligned([row]).splitlines()[-1], flush=True)
-        except OutOfTime:
+        except OutOfTimeError:
             complete = False
-            rows.append(Row(name, None, None, note="no time was left"))
+            rows.append(Row(name, None, None, note="out of time"))
         except Exception as exc:  # noqa: BLE001, RUF100 - the other figures are worth having
             if _asked_to_end:
                 raise
@@ -89,14 +89,14 @@ def _measured(steps: Iterator[tuple[str, Callable[[], Iterator[Row]]]], end: flo
 
 @contextmanager
 def _until(end: float) -> Iterator[None]:
-    """Raise OutOfTime inside the block when the time has come."""
+    """Raise OutOfTimeError inside the block at a monotonic time."""
 
     def out_of_time(_number: int, _frame: FrameType | None) -> None:
-        raise OutOfTime
+        raise OutOfTimeError
 
     left = end - time.monotonic()
     if left <= 0:
-        raise OutOfTime
+        raise OutOfTimeError
     before = signal.signal(signal.SIGALRM, out_of_time)
     signal.setitimer(signal.ITIMER_REAL, left)
     try:

@@ -1,4 +1,4 @@
-"""The floor of everything that starts containers: docker-py with the same image and options, and nothing around it.
+"""The baseline of everything that starts containers: docker-py with the same image and options, and nothing else.
 
 Eight threads with one warm low-level client each: more do not help (create and start are bound by the engine), fewer
 are slower.
@@ -28,11 +28,11 @@ T = TypeVar("T")
 THREADS = 8
 LOOK_SECONDS = 0.5
 OWNER = "benchmark-floor"
-"""Not the installation's id: the controller beside it must take these containers for a stranger's."""
+"""Not the installation's id: the controller must consider these containers foreign."""
 
 
 class Bare:
-    """Containers like those of the controller, made by hand."""
+    """Containers like those of the controller, created without it."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -55,14 +55,14 @@ class Bare:
         return found
 
     def config(self, bot: str) -> dict[str, Any]:
-        """What Docker is told to create for a bot: exactly what the controller tells it."""
+        """Docker's create options for a bot, identical to those that the controller uses."""
         row = Bot(id=bot, server_name=self._settings.server_name, name=f"Bot {bot}")
         spec = container_spec(row, self._settings, owner=OWNER, epoch=1)
         return container_config(spec, owner=OWNER, server=self._settings.server_name)
 
     def create(self, bot: str, *, prefix: str = "floor", **changes: Any) -> str:
-        """A container for a bot with the bot's own volume, under another name; its id. `changes` are options that
-        differ from the controller's."""
+        """Create a container with the bot's own volume under another name; its id. `changes` are options that differ
+        from the controller's."""
         config = self.config(bot) | changes
         name = f"{prefix}-{resource_name(self._settings.server_name, bot)}"
         answer = self.client.create_container_from_config(config, name)  # type: ignore[no-untyped-call]
@@ -86,11 +86,11 @@ class Bare:
         return container
 
     def each(self, do: Callable[[str], T], items: Iterable[str]) -> list[T]:
-        """The same for many, eight at a time."""
+        """Apply a function to many items, eight at a time."""
         return list(self._pool.map(do, items))
 
     def started_at(self, containers: Iterable[str]) -> dict[str, float]:
-        """By name or id: the moment the engine says a container was started, as a Unix time."""
+        """By name or id: when the container was started according to the engine, as a Unix time."""
 
         def one(container: str) -> tuple[str, float]:
             moment: datetime | None = timestamp(self.client.inspect_container(container)["State"]["StartedAt"])
@@ -104,7 +104,7 @@ class Bare:
         wanted = set(names)
         filters = {"label": f"{Label.SERVER}={self._settings.server_name}", "status": "running"}
         end = time.monotonic() + deadline
-        # Seldom: the engine tells the exact times afterwards, and being asked slows it down.
+        # At a long interval: the engine reports the exact times afterwards, and polling slows it down.
         while wanted - {item["Names"][0].removeprefix("/") for item in self.client.containers(filters=filters)}:
             if time.monotonic() > end:
                 raise TimeoutError(f"{len(wanted)} containers did not run within {deadline:g} s")
@@ -116,13 +116,13 @@ class Bare:
         return int(self.client.inspect_container(container)["State"]["Pid"])
 
     def wait_exited(self, container: str) -> None:
-        """Wait until it does not run."""
+        """Wait until it has exited."""
         eventually(
-            lambda: self.client.inspect_container(container)["State"]["Running"], lambda up: not up, what="its end"
+            lambda: self.client.inspect_container(container)["State"]["Running"], lambda up: not up, what="its exit"
         )
 
     def remove(self, containers: Iterable[str]) -> None:
-        """Remove containers by name or id, running or not; what is gone is no error. Their volumes stay."""
+        """Remove containers by name or id, running or not; missing ones are ignored. Their volumes stay."""
 
         def one(container: str) -> None:
             try:
@@ -133,7 +133,7 @@ class Bare:
         self.each(one, containers)
 
     def clear(self) -> None:
-        """Remove every container of this server's bots, ours and the controller's, and their volumes."""
+        """Remove every container of this server's bots, bare ones and the controller's, and their volumes."""
         label = {"label": [f"{Label.SERVER}={self._settings.server_name}", Label.BOT_ID]}
         self.remove(item["Id"] for item in self.client.containers(all=True, filters=label))
         volumes = self.client.volumes(filters=label)["Volumes"] or []
@@ -153,7 +153,7 @@ class Bare:
         self.each(one, names)
 
     def name(self, bot: str, *, prefix: str = "floor") -> str:
-        """The name that `create` gives."""
+        """The name of a container made by `create`."""
         return f"{prefix}-{resource_name(self._settings.server_name, bot)}"
 
     def close(self) -> None:
@@ -164,5 +164,5 @@ class Bare:
 
 
 def always_restarted(config: dict[str, Any]) -> dict[str, Any]:
-    """The options that make Docker itself restart the container, whatever it ends with."""
+    """The options that make Docker itself restart the container, whatever its exit code."""
     return {"HostConfig": config["HostConfig"] | {"RestartPolicy": {"Name": "always", "MaximumRetryCount": 0}}}

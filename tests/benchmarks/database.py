@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from orchestrator.db.migrate import migrate
 from orchestrator.settings import Settings
-from tests.conftest import POSTGRES_IMAGE, at, execute
+from tests.support.databases import POSTGRES_IMAGE, at, execute
 
 
 @contextmanager
@@ -35,5 +35,5 @@ def migrated(server_url: str) -> tuple[str, str]:
     execute(server_url, f'CREATE DATABASE "{name}"')
     url = at(server_url, name)
     key = migrate(Settings(database_url=url)).first_key
-    assert key is not None, "a new database makes its first key"
+    assert key is not None, "migrating a new database creates its first key"
     return url, key

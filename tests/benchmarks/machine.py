@@ -1,4 +1,4 @@
-"""What the figures were measured on, and what processes and containers there use."""
+"""The machine that the figures were measured on, and the resources that its processes and containers use."""
 
 import os
 import platform
@@ -9,7 +9,7 @@ import docker
 
 
 def describe(client: docker.APIClient) -> str:
-    """Cores, memory, kernel, engine and how busy the machine is, in one line."""
+    """Cores, memory, kernel, engine and load, in one line."""
     info, version = client.info(), client.version()
     cgroup = f"cgroup v{info.get('CgroupVersion', '1')}"
     return (
@@ -27,7 +27,7 @@ def _processor() -> str:
 
 
 def cpu_seconds(pid: int) -> float:
-    """The CPU time that a process has used so far, by the kernel's clock for it (nanoseconds, not ticks)."""
+    """The CPU time of a process so far, by the kernel's clock for it (nanoseconds, not ticks)."""
     return time.clock_gettime((~pid << 3) | 2)
 
 
@@ -40,7 +40,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def cgroup_bytes(pid: int) -> int:
-    """What the memory controller charges to the cgroup of a container's process, less page cache."""
+    """The memory charged to the cgroup of a container's process, without page cache."""
     for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):

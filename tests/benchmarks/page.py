@@ -1,4 +1,4 @@
-"""Writes docs/benchmarks.md: the table, the machine and the date, and how it was measured."""
+"""Writes docs/benchmarks.md: the table, the machine, the date, and how each figure is measured."""
 
 import inspect
 from collections.abc import Sequence
@@ -39,24 +39,24 @@ _FIGURES: tuple[ModuleType, ...] = (
 _INTRODUCTION = """\
 # Benchmarks
 
-Each figure is measured side by side with its floor, the least that anybody would have to do without Botdock, in the
-same run and in turns, so that a busy machine disturbs both alike. `make bench` measures them again and writes this
-page; `python -m tests.benchmarks --help` tells how to measure only some.
+Each figure is measured beside its baseline, the least work that anybody would have to do without Botdock. Both are
+measured in the same run and alternate, so that other load on the machine affects both. `make bench` repeats the
+measurements and rewrites this page; `python -m tests.benchmarks --help` shows how to measure only some figures.
 
 - machine: {machine}
 - measured: {date} UTC, in {minutes:.0f} minutes
 
 {table}
 
-Values are medians, with lowest, highest and number of measurements behind them. The ratio is that of the medians.
+Values are medians, followed by minimum, maximum and number of measurements. The ratio is that of the medians.
 Lines marked as peers have no goal: they are other programs on the same machine in the same run, with the same image
 and options.
 {notes}
 ## How it is measured
 
-The fleet is one server under the default settings: Postgres with its commits on disk, api and controller as processes
-of this machine, the simulated WhatsApp in a container, bots in containers with the limits of production (half a CPU,
-256 MiB). Paired bots keep their sessions over all measurements.
+The fleet is one server with default settings: Postgres with commits on disk, api and controller as processes on this
+machine, the simulated WhatsApp in a container, and bots in containers with production limits (half a CPU, 256 MiB).
+Paired bots keep their sessions over all measurements.
 """
 
 

@@ -1,4 +1,4 @@
-"""Two equal halves of the paired bots: one under the controller, the other's volumes in bare containers."""
+"""Two equal halves of the paired bots: one run by the controller, the other's volumes used by bare containers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ from tests.benchmarks.world import World
 
 @contextmanager
 def freed(world: World, bots: list[str]) -> Iterator[None]:
-    """For the length of the block the controller leaves these bots alone, and their sessions are free to use."""
-    world.want(bots, "stopped")
+    """Stop these bots for the duration of the block, so that their sessions can be used by other containers."""
+    world.set_desired_state(bots, "stopped")
     world.wait_phase(bots, "stopped")
     try:
         yield
     finally:
-        world.want(bots, "running")
+        world.set_desired_state(bots, "running")
         world.wait_phase(bots, "online")

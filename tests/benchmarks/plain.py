@@ -10,6 +10,6 @@ _SCRIPT = ROOT / "tests/benchmarks/scripts/plain_bot.py"
 
 
 def options(world: World, bot: str) -> dict[str, Any]:
-    """What differs from a bot's container: the program alone."""
+    """The options that differ from a bot's container: only the program."""
     database = f"{AUTH_ROOT}/{world.server}/bot_{bot}/session.db"
     return {"Entrypoint": ["/usr/bin/python3.13"], "Cmd": ["-c", _SCRIPT.read_text(), database]}

@@ -1,4 +1,4 @@
-"""What is measured in which order, and on which fleet: bots are paired once and measured many times."""
+"""What is measured, in which order, and on which fleet: bots are paired once and measured many times."""
 
 import shutil
 from collections.abc import Callable, Collection, Iterator
@@ -45,7 +45,7 @@ NAMES = (*_BEFORE_PAIRING, "approval", *_EACH_SIZE, *_ONCE)
 
 
 class Bench:
-    """One run: what it measures on, and its steps."""
+    """One run: the fleet to measure, and its steps."""
 
     def __init__(self, run: Run, description: str) -> None:
         self._run = run
@@ -53,7 +53,7 @@ class Bench:
         self.notes = run.notes
 
     def steps(self, names: Collection[str]) -> Iterator[tuple[str, Measure]]:
-        """The steps of the named figures, in the order in which the fleet grows."""
+        """The steps of the named figures, ordered so that the fleet only grows."""
         run = self._run
         for name, sized in _BEFORE_PAIRING.items():
             if name in names:
@@ -71,7 +71,7 @@ class Bench:
 
 @contextmanager
 def bench(sizes: tuple[int, ...], *, quick: bool) -> Iterator[Bench]:
-    """Everything that the figures need, removed at the end of the block."""
+    """Everything that the figures need; removed at the end of the block."""
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
     with ExitStack() as stack:

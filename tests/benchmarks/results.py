@@ -1,21 +1,21 @@
-"""What was measured, whether it is good enough, and the table that shows it. Pure."""
+"""Measurements, their goals, and the table that shows them. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
-HEADER = ("figure", "N", "measured", "floor", "ratio", "goal", "ok")
+HEADER = ("figure", "N", "measured", "baseline", "ratio", "goal", "ok")
 
 
 class Unit(StrEnum):
-    """What the values of a sample are. Times are in seconds, memory in bytes."""
+    """The unit in which a sample is shown. Values are stored in seconds and bytes."""
 
     SECONDS = "s"
     MILLISECONDS = "ms"
-    """Held in seconds, shown in milliseconds."""
+    """Stored in seconds, shown in milliseconds."""
     MEMORY = "MiB"
-    """Held in bytes, shown in MiB."""
+    """Stored in bytes, shown in MiB."""
     COUNT = ""
 
 
@@ -32,7 +32,7 @@ class Sample:
 
     @property
     def median(self) -> float:
-        """The middle one, which a single disturbed measurement does not move."""
+        """The median, which a single disturbed measurement does not change."""
         return median(self.values)
 
     def __str__(self) -> str:
@@ -47,29 +47,29 @@ class Sample:
 
 
 class Kind(StrEnum):
-    """How a measurement is held against its goal."""
+    """How a measurement is compared with its goal."""
 
     RATIO = "ratio"
-    """At most so many times the floor."""
+    """At most so many times the baseline."""
     MORE = "more"
-    """At most so many seconds longer than the floor."""
+    """At most so many seconds longer than the baseline."""
     MOST = "most"
-    """At most that, whatever the floor."""
+    """At most that value, whatever the baseline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A limit, in the unit that the sample holds its values in."""
+    """A limit, in the unit in which the sample stores its values."""
 
     kind: Kind
     limit: float
 
     def met(self, measured: Sample, floor: Sample | None) -> bool:
-        """Whether the median keeps the limit. Raises ValueError where the goal needs a floor and there is none."""
+        """Whether the median is within the limit. Raises ValueError if the goal needs a baseline and there is none."""
         if self.kind is Kind.MOST:
             return measured.median <= self.limit
         if floor is None:
-            raise ValueError(f"a goal of kind {self.kind} needs a floor")
+            raise ValueError(f"a goal of kind {self.kind} needs a baseline")
         if self.kind is Kind.RATIO:
             return measured.median <= self.limit * floor.median
         return measured.median <= floor.median + self.limit
@@ -86,8 +86,8 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. Without a goal it is a peer, or a number worth knowing; without a sample, `note` tells
-    why it was not measured."""
+    """One line of the table. Without a goal it is a peer or an additional figure; without a sample, `note` states why
+    it was not measured."""
 
     figure: str
     size: int | None
@@ -98,13 +98,13 @@ class Row:
 
     @property
     def ok(self) -> bool | None:
-        """Whether the goal is met; None where there is none. What could not be measured is not met."""
+        """Whether the goal is met; None if there is no goal. A missing measurement does not meet its goal."""
         if self.goal is None:
             return None
         return self.measured is not None and self.goal.met(self.measured, self.floor)
 
     def cells(self) -> tuple[str, ...]:
-        """The texts of the row's cells."""
+        """The text of each cell."""
         ratio = ""
         if self.measured is not None and self.floor is not None:
             ratio = f"{self.measured.median / self.floor.median:.2f} ×"
@@ -124,7 +124,7 @@ class Row:
 
 
 def quantile(values: Iterable[float], share: float) -> float:
-    """The value that this share of all values does not exceed. Raises IndexError when there is none."""
+    """The value that this share of all values does not exceed. Raises IndexError if there are no values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
@@ -146,7 +146,7 @@ def markdown(rows: Iterable[Row]) -> str:
 
 
 def footnotes(rows: Iterable[Row]) -> list[str]:
-    """Why some rows hold no value."""
+    """Why some rows have no value."""
     return [
         f"{' '.join(filter(None, [row.figure.strip(), str(row.size or '')]))}: not measured, {row.note}"
         for row in rows

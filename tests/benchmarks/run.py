@@ -1,4 +1,4 @@
-"""What every figure is given: the fleet to measure and how much time to spend on it."""
+"""What each figure receives: the fleet to measure and the number of repetitions."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +20,10 @@ class Run:
     sizes: tuple[int, ...]
     """How many bots, ascending."""
     quick: bool = False
-    """Fewer repetitions: to see whether it works, not for figures to publish."""
+    """Fewer repetitions: to check that it works, not for published figures."""
     notes: list[str] = field(default_factory=list)
-    """What happened that a reader of the table should know."""
+    """Remarks for readers of the table."""
 
     def times(self, number: int) -> int:
-        """How often to repeat something that is repeated `number` times in a full run."""
+        """How often to repeat something that a full run repeats `number` times."""
         return max(1, number // 4) if self.quick else number

@@ -1,7 +1,7 @@
 """JupyterHub's DockerSpawner as a peer: the best-known program that starts a container per user.
 
-It runs in a virtual environment of its own, which `make bench` makes, with the hub around it reduced to what `start()`
-reads. It is given our image and our options, so that what differs is the spawner.
+It runs in a virtual environment of its own, created by `make bench`, with the hub reduced to what `start()` reads. It
+uses our image and our options, so that the spawner is the only difference.
 """
 
 import json
@@ -22,16 +22,16 @@ INSTALL_SECONDS = 120
 PREFIX = "spawner"
 
 
-class SpawnerMissing(Exception):
-    """DockerSpawner cannot be run here; the message says why."""
+class SpawnerMissingError(Exception):
+    """DockerSpawner cannot be run here; the message states why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
-    """One call, or several at once."""
+    """The result of one call or of several concurrent ones."""
 
     seconds: float
-    """From before the (first) call until the engine says that the (last) container was started."""
+    """From before the (first) call until the (last) container was started according to the engine."""
 
 
 class Spawner:
@@ -55,7 +55,7 @@ class Spawner:
         self._world.bare.remove_volumes(self._started)
 
     def start(self, bots: list[str]) -> Spawned:
-        """Spawn containers for bots, all at once. Raises SpawnerMissing when it fails."""
+        """Spawn containers for bots, all concurrently. Raises SpawnerMissingError when it fails."""
         bare = self._world.bare
         self._started += bots
         names = [bare.name(bot, prefix=PREFIX) for bot in bots]
@@ -67,7 +67,9 @@ class Spawner:
         line = self._process.stdout.readline()
         if not line:
             _, said = self._process.communicate()
-            raise SpawnerMissing(f"DockerSpawner failed: {(said.strip().splitlines() or ['no output'])[-1][-160:]}")
+            raise SpawnerMissingError(
+                f"DockerSpawner failed: {(said.strip().splitlines() or ['no output'])[-1][-160:]}"
+            )
         return Spawned(max(bare.started_at(names).values()) - json.loads(line)["began"])
 
 
@@ -76,7 +78,7 @@ def _order(name: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _install() -> None:
-    """Make the environment unless it is there. Raises SpawnerMissing."""
+    """Create the environment unless it exists. Raises SpawnerMissingError."""
     try:
         if not PYTHON.exists():
             _call(sys.executable, "-m", "venv", str(VENV))
@@ -85,11 +87,11 @@ def _install() -> None:
             _call(str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "dockerspawner")
             print(f"installed dockerspawner into {VENV.relative_to(ROOT)} in {time.monotonic() - began:.0f} s")
     except subprocess.TimeoutExpired as exc:
-        raise SpawnerMissing(f"DockerSpawner could not be installed within {exc.timeout:g} s") from exc
+        raise SpawnerMissingError(f"DockerSpawner could not be installed within {exc.timeout:g} s") from exc
 
 
 def _call(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1][:160]
-        raise SpawnerMissing(f"DockerSpawner could not be installed: {reason}")
+        raise SpawnerMissingError(f"DockerSpawner could not be installed: {reason}")

@@ -1,4 +1,4 @@
-"""Contacts that write to paired bots, from a process of their own so that they do not disturb who measures."""
+"""Contacts that write to paired bots, in a separate process so that they do not disturb the measuring process."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ SPARE_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was written."""
+    """The messages that were written."""
 
     ids: tuple[str, ...]
     asked: int
@@ -28,8 +28,8 @@ class Written:
 
 
 class Traffic:
-    """One contact for each bot writes `rate` messages a second for so many seconds, from the moment the block is
-    entered; `finish` waits for the end. Every `commands`-th message is `.ping`."""
+    """One contact per bot writes `rate` messages per second for `seconds` from the start of the block; `finish` waits
+    for the end. Every `commands`-th message is `.ping`."""
 
     def __init__(self, world: World, bots: Iterable[str], *, rate: float, seconds: float, commands: int = 0) -> None:
         self._world = world
@@ -71,9 +71,9 @@ class Traffic:
         return self._process.poll() is not None
 
     def finish(self) -> Written:
-        """What was written, once it is."""
+        """Wait for the end; the messages that were written."""
         output, _ = self._process.communicate(timeout=self._seconds + SPARE_SECONDS)
         if self._process.returncode:
-            raise RuntimeError(f"who writes ended with {self._process.returncode}")
+            raise RuntimeError(f"the writing process exited with {self._process.returncode}")
         found = json.loads(output)
         return Written(tuple(found["written"]), found["asked"], found["began"], found["ended"])

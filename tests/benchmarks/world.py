@@ -1,4 +1,4 @@
-"""The fleet that is measured, under the settings of production, with its database and the bare engine beside it."""
+"""The fleet that is measured, with production settings, its database, and access to the bare engine."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -33,7 +33,7 @@ class World:
         logs: Path,
         engine: OwnEngine | None = None,
     ) -> None:
-        """On an engine of its own, or on the one that everybody uses. Starts the simulator; the block the rest."""
+        """Uses an engine of its own or the shared one. Starts the simulator; entering the block starts the rest."""
         self.admin_key = admin_key
         self.fleet = Fleet(
             database_url=database_url,
@@ -80,7 +80,7 @@ class World:
             stack.callback(self.controller_gone)
 
     def controller_gone(self) -> None:
-        """End the controller at once, so that it does not start anew what is being removed."""
+        """Kill the controller, so that it does not recreate what is being removed."""
         controller: ServiceProcess | None = getattr(self, "controller", None)
         if controller is not None:
             controller.kill()
@@ -88,7 +88,7 @@ class World:
     # Bots, by SQL
 
     def add(self, bots: Iterable[str]) -> None:
-        """Make bots that nobody has approved, and wait until the controller has taken notice."""
+        """Create unapproved bots and wait until the controller has noticed them."""
         names = list(bots)
         with self.sql.cursor() as cursor:
             cursor.executemany(
@@ -101,8 +101,8 @@ class World:
         """Approve bots with one statement."""
         self.sql.execute("UPDATE bots SET approval_status = 'approved' WHERE id = ANY(%s)", [list(bots)])
 
-    def want(self, bots: Iterable[str], state: str) -> None:
-        """Have bots running or stopped."""
+    def set_desired_state(self, bots: Iterable[str], state: str) -> None:
+        """Set the desired state of bots: running or stopped."""
         self.sql.execute("UPDATE bots SET desired_state = %s WHERE id = ANY(%s)", [state, list(bots)])
 
     def forgive(self, bots: Iterable[str]) -> None:
@@ -115,15 +115,15 @@ class World:
         """Delete bots with container and volume, and wait until they are gone."""
         names = list(bots)
         self.sql.execute("UPDATE bots SET deleting = true WHERE id = ANY(%s)", [names])
-        self._wait_none("SELECT count(*) FROM bots WHERE id = ANY(%s)", names, what="the bots' end")
+        self._wait_none("SELECT count(*) FROM bots WHERE id = ANY(%s)", names, what="the removal of the bots")
 
     def wait_noticed(self, bots: Iterable[str]) -> None:
-        """Wait until the controller has acted on the bots' rows as they are."""
+        """Wait until the controller has acted on the present rows of the bots."""
         self._wait_none(
             "SELECT count(*) FROM bots JOIN bot_status ON bot_id = id "
             "WHERE id = ANY(%s) AND observed_generation <> generation",
             bots,
-            what="the controller to take notice",
+            what="the controller to notice",
         )
 
     def wait_phase(self, bots: Iterable[str], phase: str, *, deadline: float = 90) -> None:
@@ -148,7 +148,7 @@ class World:
     # Paired bots
 
     def paired(self, number: int) -> list[str]:
-        """That many bots that are paired and online: those that are there, and new ones."""
+        """That many paired bots that are online: existing ones first, then new ones."""
         bots = [f"pair-{index:03}" for index in range(number)]
         new = [bot for bot in bots if bot not in self._phones]
         if new:
@@ -165,7 +165,7 @@ class World:
         return self._phones[bot]
 
     def online_since(self) -> Mapping[str, float]:
-        """By bot: when WhatsApp let it in, as a Unix time by the simulator's clock, which is this machine's."""
+        """By bot: when WhatsApp accepted its login, as a Unix time by the simulator's clock, which is this machine's."""
         items = self._simulator.get("/accounts").raise_for_status().json()["items"]
         bots = {phone: bot for bot, phone in self._phones.items()}
         return {
@@ -176,20 +176,20 @@ class World:
         }
 
     def wait_online(self, bots: Iterable[str], *, after: float, deadline: float = 90) -> dict[str, float]:
-        """Wait until all of the bots have connected after a moment; when each did. Unix times."""
-        wanted = set(bots)
+        """Wait until all of the bots have connected after a given time; when each did. Unix times."""
+        expected = set(bots)
         seen = eventually(
-            lambda: {bot: since for bot, since in self.online_since().items() if bot in wanted and since > after},
-            lambda seen: len(seen) == len(wanted),
+            lambda: {bot: since for bot, since in self.online_since().items() if bot in expected and since > after},
+            lambda seen: len(seen) == len(expected),
             deadline=deadline,
-            what=f"{len(wanted)} bots to be online",
+            what=f"{len(expected)} bots to be online",
         )
         return dict(seen)
 
     # The controller
 
     def restart_controller(self, **settings: str) -> float:
-        """Stop the controller and start another one; seconds from its exec until it has adopted what runs."""
+        """Stop the controller and start another one; seconds from its exec until it has adopted the running bots."""
         self.controller.stop()
         began = time.monotonic()
         self.controller = self.fleet.start_controller(wait=False, **settings)

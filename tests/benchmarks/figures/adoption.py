@@ -1,8 +1,9 @@
-"""Controller restart with N bots: exec → all adopted, against importing the same modules and one list call.
+"""Controller restart with N bots: exec → all adopted, compared with importing the same modules and one list call.
 
-A controller that is running is stopped, another one started; the clock runs from its exec until its log says that it
-has adopted what runs. The floor is a Python process that imports the very modules which a controller has imported by
-then (as `-X importtime` lists them), and lists the containers once. The two take turns. No container may be restarted.
+A running controller is stopped and another one is started; the clock runs from its exec until its log reports that it
+has adopted the running containers. The baseline is a Python process that imports exactly the modules that a controller
+has imported by then (as listed by `-X importtime`) and lists the containers once. The two alternate. No container may
+be restarted.
 """
 
 import subprocess
@@ -24,7 +25,7 @@ HOST = "unix:///var/run/docker.sock"
 
 
 def measure(run: Run, size: int) -> Iterator[Row]:
-    """Rows for one size."""
+    """The rows for one size."""
     world = run.world
     bots = world.paired(size)
     world.wait_phase(bots, "online")
@@ -43,7 +44,7 @@ def measure(run: Run, size: int) -> Iterator[Row]:
 
 
 def _modules(world: World) -> list[str]:
-    """What a controller imports until it has adopted what runs, in order."""
+    """The modules that a controller imports until it has adopted the running bots, in order."""
     world.restart_controller(PYTHONPROFILEIMPORTTIME="1")
     lines = world.controller.log.read_text().splitlines()
     imported = [line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")]
@@ -59,5 +60,5 @@ def _floor(world: World, modules: list[str]) -> float:
         assert process.stdout is not None
         listed = process.stdout.readline()
         took = time.monotonic() - began
-    assert listed.strip().isdigit(), "the floor listed nothing"
+    assert listed.strip().isdigit(), "the baseline listed nothing"
     return took

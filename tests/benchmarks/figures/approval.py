@@ -1,7 +1,7 @@
-"""One bot: approve → container started, against one bare create + start.
+"""One bot: approve → container started, compared with one bare create + start.
 
-Ours begins with the operator's POST to the api, so api, Postgres, notification and controller are all in it. The end is
-the engine's own word for when the container was started. The two, and the peer, take turns.
+The measurement begins with the operator's POST to the api, so it includes api, Postgres, notification and controller.
+It ends at the time at which the engine reports the container as started. Botdock, baseline and peer alternate.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
-from tests.benchmarks.spawner import Spawner, SpawnerMissing
+from tests.benchmarks.spawner import Spawner, SpawnerMissingError
 from tests.benchmarks.world import World
 
 GOAL = Goal(Kind.MORE, 0.050)
@@ -31,7 +31,7 @@ def measure(run: Run) -> Iterator[Row]:
         with Spawner(world) as spawner:
             spawned = tuple(spawner.start([f"spawn-{number}"]).seconds for number in range(run.times(ROUNDS) // 2))
         yield Row(peer, None, Sample(spawned, Unit.SECONDS), floors)
-    except SpawnerMissing as exc:
+    except SpawnerMissingError as exc:
         yield Row(peer, None, None, note=str(exc))
 
 

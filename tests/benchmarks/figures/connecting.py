@@ -1,7 +1,8 @@
-"""Container start → connected with a session present, against a plain neonize script in the same image.
+"""Container start → connected with a session present, compared with a plain neonize script in the same image.
 
-Both run in bare containers with the same options (half a CPU) on the same session, one after the other; no controller
-is near. The clock runs from the moment the engine calls the container started until WhatsApp has let the bot in.
+Both run in bare containers with the same options (half a CPU) on the same session, one after the other, without a
+controller. The clock runs from the time at which the engine reports the container as started until WhatsApp has
+accepted the bot's login.
 """
 
 import time

@@ -1,9 +1,9 @@
-"""N bots after a Docker daemon restart: all online, against N bare starts in parallel → online.
+"""N bots after a restart of the Docker daemon: all online, compared with N bare starts in parallel → online.
 
-The daemon is one of the benchmark's own, in a network namespace of its own, with fleet and simulator beside it. It is
-stopped as in an upgrade (its containers end with it) and started again; the clock runs from its first answer until
-WhatsApp has let the last bot in. Then the same sessions are put into bare containers, the daemon is restarted again,
-and all of them are started eight at a time from its first answer on.
+The benchmark runs a daemon of its own in a separate network namespace, with the fleet and the simulator beside it. The
+daemon is stopped as in an upgrade (its containers stop with it) and started again; the clock runs from its first
+answer until WhatsApp has accepted the last bot's login. Then the same sessions are moved to bare containers, the daemon
+is restarted again, and the containers are started eight at a time from its first answer on.
 """
 
 import os
@@ -25,11 +25,11 @@ GOAL = Goal(Kind.RATIO, 1.2)
 FIGURE = "Docker daemon restart → all bots online"
 START_SECONDS = 60
 ROUNDS = 3
-"""Each stops and starts the bots for the floor, which clears their restart history."""
+"""The baseline of each round stops and starts the bots, which clears their restart history."""
 
 
 def measure(run: Run) -> Iterator[Row]:
-    """Rows for all sizes."""
+    """The rows for all sizes."""
     if os.geteuid() != 0:
         yield Row(FIGURE, None, None, goal=GOAL, note="a second Docker engine needs root")
         return

@@ -1,6 +1,6 @@
-"""Memory of a connected idle bot container: what its cgroup is charged, less page cache, after 30 s.
+"""Memory of a connected idle bot container: memory charged to its cgroup, without page cache, after 30 s.
 
-Beside it, on other sessions, the plain neonize script in the same image.
+The baseline is the plain neonize script in the same image, measured at the same time on other sessions.
 """
 
 import time

@@ -1,7 +1,7 @@
-"""Messages of one bot against a plain neonize echo script, both as processes on one simulator, in the same minute.
+"""Messages of one bot compared with a plain neonize echo script, both as processes on one simulator at the same time.
 
-The round trip runs from a contact's `.ping` to the answer on its phone, the simulator's own work included. A burst is
-what was written while the bot was away: it comes as fast as it is taken.
+The round trip runs from a contact's `.ping` to the answer on its phone and includes the simulator's own work. A burst
+consists of messages that were written while the bot was offline: they are delivered as fast as the bot accepts them.
 """
 
 import json
@@ -31,9 +31,9 @@ def measure(run: Run) -> Iterator[Row]:
         ours, floor = (_sample(quantile(found[side], share)) for side in ("ours", "bare"))
         yield Row(f".ping → answer at the contact, {name}", None, ours, floor, ROUND_TRIP_GOAL)
     ours, floor = _sample(found["oursBurst"]), _sample(found["bareBurst"])
-    yield Row("burst of messages: time for each", None, ours, floor, BURST_GOAL)
+    yield Row("message burst: time per message", None, ours, floor, BURST_GOAL)
     grown = Sample((max(0.0, float(found["memoryGrown"])),), Unit.MEMORY)
-    yield Row(f"memory grown by {numbers[2]} messages", None, grown, None, MEMORY_GOAL)
+    yield Row(f"memory growth after {numbers[2]} messages", None, grown, None, MEMORY_GOAL)
 
 
 def _sample(seconds: float) -> Sample:

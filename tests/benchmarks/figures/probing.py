@@ -1,9 +1,9 @@
-"""The controller with N idle bots polled every 10 s: CPU per probe, against a bare loop of one httpx client per bot.
+"""The controller with N idle bots probed every 10 s: CPU per probe, compared with a loop of one httpx client per bot.
 
-Both poll the same containers in the same minute, so that whatever disturbs one disturbs the other. CPU is each
-process's own, by the kernel's clock for it: the controller's holds everything it does besides, such as waiting for
-events, writing heartbeats and sweeping. Its probes are counted by its own metrics. The floor's clients are set up as
-the controller's are, so they too keep their connections from probe to probe.
+Both probe the same containers at the same time, so that any disturbance affects both. CPU time is that of each process,
+by the kernel's clock for it: the controller's includes everything else it does, such as waiting for events, writing
+heartbeats and sweeping. Its probes are counted by its own metrics. The baseline's clients are configured like the
+controller's, so they also keep their connections open between probes.
 """
 
 import json
@@ -20,17 +20,17 @@ from tests.support.processes import ROOT
 
 CPU_GOAL = Goal(Kind.RATIO, 1.5)
 GOAL_FROM = 50
-"""The goal is for fifty bots: what a controller does besides its probes is spread over few of them with fewer bots."""
+"""The goal applies from fifty bots on: with fewer, the controller's other work is divided by few probes."""
 MEMORY_GOAL = Goal(Kind.MOST, 120 << 20)
 INTERVAL = 10.0
 WINDOW_SECONDS = 30.0
 WINDOWS = 2
 SETTLE_SECONDS = 12.0
-"""More than an interval: what pairing and adopting stirred up is over."""
+"""Longer than an interval: the work caused by pairing and adoption has ended."""
 
 
 def measure(run: Run, size: int) -> Iterator[Row]:
-    """Rows for one size."""
+    """The rows for one size."""
     world = run.world
     bots = world.paired(size)
     windows, seconds = (1, 20.0) if run.quick else (WINDOWS, WINDOW_SECONDS)
@@ -62,9 +62,9 @@ def _targets(world: World, bots: list[str]) -> list[tuple[str, str]]:
 
 
 def _window(world: World, floor: "subprocess.Popen[str]", seconds: float) -> tuple[float, float, float, float]:
-    """CPU seconds and probes of the controller and of the floor in so many seconds.
+    """CPU seconds and probes of the controller and of the baseline within `seconds`.
 
-    Asking for the numbers of probes costs CPU, too, so the clocks are read after the first answers and before the last.
+    Reading the number of probes costs CPU, so the clocks are read after the first answers and before the last.
     """
     pids = (world.controller.pid, floor.pid)
     probes = [_probes(world, floor)]

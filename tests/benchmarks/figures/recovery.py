@@ -1,15 +1,16 @@
-"""`docker kill -s KILL` → online again, against the bare `docker start` → online without a controller.
+"""`docker kill -s KILL` → online again, compared with a bare `docker start` → online without a controller.
 
-Half of the bots are under the controller, the others' sessions are in bare containers made with the same options. In
-turns one of the first is killed (the clock starts with the kill, and the controller has to notice), and one of the
-second, already killed, is started (the clock starts with the start). Online is the moment at which WhatsApp let the bot
-in. The restart history is cleared between the rounds, so that each kill is a bot's first. Until the engine has taken a
-killed container down (network, mounts) nobody can start it again: that time is in ours, is not in the floor, and stands
-on a line of its own; so does the comparison with kill and start by hand, one right after the other. (Most of it is the
-end of the container's bridge network: in the host's network the same kill takes less than half as long.)
+Half of the bots are run by the controller; the sessions of the others are in bare containers created with the same
+options. In turns, one of the first half is killed (the clock starts with the kill, and the controller has to notice it)
+and one of the second half, already killed, is started (the clock starts with the start). A bot is online when WhatsApp
+has accepted its login. The restart history is cleared between the rounds, so that each kill is a bot's first. Nobody
+can start a killed container before the engine has torn it down (network, mounts): that time is part of Botdock's
+measurement, not of the baseline's, and has a line of its own, as has the comparison with a manual kill directly
+followed by a start. (Most of it is the removal of the container's bridge network: on the host's network the same kill
+takes less than half as long.)
 
-The peer is the same container with `--restart=always`, killed by its process id: after `docker kill` Docker takes the
-container for stopped by hand and does not restart it at all.
+The peer is the same container with `--restart=always`, killed by its process id: after `docker kill`, Docker considers
+the container stopped by hand and does not restart it.
 """
 
 import os
@@ -28,7 +29,7 @@ GOAL = Goal(Kind.RATIO, 1.2)
 BOTS = 4
 ROUNDS = 3
 PEER_RESET_SECONDS = 11
-"""Docker's own restart delay starts anew for a container that ran for ten seconds."""
+"""Docker resets its restart delay for a container that ran for ten seconds."""
 
 
 def measure(run: Run) -> Iterator[Row]:
@@ -60,7 +61,7 @@ def measure(run: Run) -> Iterator[Row]:
             bare.remove([*floor_ids.values(), *peer_ids.values()])
     floors, again = _seconds(floor), _seconds(ours)
     yield Row("docker kill -s KILL → online again", None, again, floors, GOAL)
-    yield Row("  in it: docker kill itself, until it returns", None, _seconds(ends))
+    yield Row("  of which docker kill itself", None, _seconds(ends))
     yield Row("  against bare docker kill, then start", None, again, _seconds(by_hand))
     yield Row("  peer: docker's --restart=always", None, _seconds(peer), floors)
 
@@ -70,7 +71,7 @@ def _seconds(values: list[float]) -> Sample:
 
 
 def _ours(world: World, bot: str) -> tuple[float, float]:
-    """Seconds until it was online again, and until the engine had taken the container down (then `kill` returns)."""
+    """Seconds until it was online again, and until the engine had torn the container down (then `kill` returns)."""
     began = time.time()
     world.bare.client.kill(resource_name(world.server, bot), "KILL")
     ended = time.time()
@@ -78,7 +79,7 @@ def _ours(world: World, bot: str) -> tuple[float, float]:
 
 
 def _floor(world: World, bot: str, container: str) -> tuple[float, float]:
-    """Seconds until the engine had taken the container down, and from its start until it was online again."""
+    """Seconds until the engine had torn the container down, and from its start until it was online again."""
     killed = time.time()
     world.bare.client.kill(container, "KILL")
     world.bare.wait_exited(container)

@@ -1,8 +1,8 @@
-"""N approved bots → N containers started, against a bare docker-py loop.
+"""N approved bots → N containers started, compared with a bare docker-py loop.
 
-Ours: N rows exist, one UPDATE approves them all, and the clock runs from before that statement until the engine says
-that the last container was started. The floor: the same options, eight at a time. Everything is new each time: volumes
-too. The rounds alternate.
+Botdock: N rows exist, one UPDATE approves them all, and the clock runs from before that statement until the time at
+which the engine reports the last container as started. Baseline: the same options, eight containers at a time. Every
+container and volume is new. The rounds alternate.
 """
 
 import time
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
-from tests.benchmarks.spawner import Spawner, SpawnerMissing
+from tests.benchmarks.spawner import Spawner, SpawnerMissingError
 from tests.benchmarks.world import World
 
 GOAL = Goal(Kind.RATIO, 1.15)
@@ -33,7 +33,7 @@ def measure(run: Run, size: int) -> Iterator[Row]:
         with Spawner(world) as spawner:
             spawned = spawner.start([f"s{index:03}" for index in range(size)])
         yield Row(peer, size, Sample((spawned.seconds,), Unit.SECONDS), floors)
-    except SpawnerMissing as exc:
+    except SpawnerMissingError as exc:
         yield Row(peer, size, None, note=str(exc))
 
 

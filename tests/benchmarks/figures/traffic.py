@@ -1,13 +1,14 @@
-"""N bots get 10 messages a second each, for half a minute: nothing is lost or doubled, and what a message costs
+"""N bots receive 10 messages per second each for half a minute: nothing is lost or duplicated, and CPU per message
 
-One contact for each bot writes at a steady rate from a process of its own; every tenth message is `.ping` and answered.
-That process, the simulated WhatsApp and all bots share this machine: where it has too few cores the writing itself
-falls behind, and a line of the table tells how many messages a second there really were.
-Each message goes through everything: WhatsApp's decryption, duplicates, the record on the bot's volume, commands,
-and the controller's transaction in Postgres, whose commits are on disk. Afterwards every id that was written is looked
-for in `bot_events`, and every answer at its contact: what is not there was lost, what is there more than once doubled.
-CPU is that of all bots' cgroups, of the controller's process and of Postgres' cgroup from the first message until the
-last is in Postgres, over the number of messages; what they would have used idle is in it.
+One contact per bot writes at a steady rate from a separate process; every tenth message is `.ping`, which the bot
+answers. That process, the simulated WhatsApp and all bots share this machine: on too few cores the writing process
+itself falls behind, and a line of the table shows how many messages per second were really written.
+Each message passes through every stage: WhatsApp's decryption, the check for duplicates, the record on the bot's
+volume, commands, and the controller's transaction in Postgres, with commits on disk. Afterwards every id that was
+written is looked up in `bot_events`, and every answer in its contact's inbox: an id that is missing was lost, one that
+is there more than once was duplicated.
+CPU time is that of all bots' cgroups, the controller's process and Postgres' cgroup from the first message until the
+last one is in Postgres, divided by the number of messages; their idle consumption is included.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ NONE = Goal(Kind.MOST, 0)
 RATE = 10.0
 SECONDS = 30.0
 COMMANDS = 10
-"""Every tenth message is one."""
+"""Every tenth message is a command."""
 DEADLINE = 120.0
 
 
@@ -57,19 +58,19 @@ def measure(run: Run) -> Iterator[Row]:
         now = [len(world.fleet.phones.inbox(contact)) for contact in traffic.contacts]
         return written.asked - (sum(now) - sum(answered))
 
-    left = _at_last(unanswered)
+    left = _settled(unanswered)
     times: dict[str, int] = dict(world.sql.execute(_TIMES, [newest, list(written.ids)]).fetchall())
     lost = len(written.ids) - len(times) + max(0, left)
-    doubled = sum(count - 1 for count in times.values()) + max(0, -left)
+    duplicated = sum(count - 1 for count in times.values()) + max(0, -left)
     seconds = written.ended - written.began
     text = f"{size} bots × {RATE:g} messages/s"
     yield Row(f"{text}: lost of {len(written.ids)}", size, Sample((lost,), Unit.COUNT), None, NONE)
-    yield Row(f"{text}: doubled", size, Sample((doubled,), Unit.COUNT), None, NONE)
-    yield Row("  written in a second", size, Sample((len(written.ids) / seconds,), Unit.COUNT))
-    yield Row("  not yet in Postgres when the last was written", size, Sample((behind,), Unit.COUNT))
+    yield Row(f"{text}: duplicated", size, Sample((duplicated,), Unit.COUNT), None, NONE)
+    yield Row("  messages written per second", size, Sample((len(written.ids) / seconds,), Unit.COUNT))
+    yield Row("  backlog when the last was written", size, Sample((behind,), Unit.COUNT))
     for name, first, last in zip(("bot", "controller", "Postgres"), before, after, strict=True):
         sample = Sample(((last - first) / len(written.ids),), Unit.MILLISECONDS)
-        yield Row(f"  CPU for a message: {name}", size, sample)
+        yield Row(f"  CPU per message: {name}", size, sample)
 
 
 _TIMES = """
@@ -84,7 +85,7 @@ def _count(world: World, query: str, *parameters: int) -> int:
     return int(row[0])
 
 
-def _at_last(unanswered: Callable[[], int]) -> int:
+def _settled(unanswered: Callable[[], int]) -> int:
     try:
         return eventually(unanswered, lambda left: left <= 0, what="all answers")
     except TimeoutError:

@@ -1,8 +1,9 @@
-"""An event: happens in the bot → visible to others in Postgres
+"""An event: from its occurrence in the bot until it is visible in Postgres
 
-From the time that the bot gives a received message's event, which is before it is on its volume, until a query of
-another connection finds it committed. The query runs every two milliseconds, so up to two are the measurement's own.
-Everything is under light load: one bot that gets five messages a second, and N bots that get one each.
+The measurement runs from the timestamp that the bot gives to a received message's event, before the event is written to
+its volume, until a query on another connection finds it committed. The query runs every two milliseconds, so up to two
+milliseconds are due to the measurement. The load is light: one bot that receives five messages per second, and N bots
+that receive one each.
 """
 
 import time
@@ -20,7 +21,7 @@ SECONDS = 30.0
 POLL_SECONDS = 0.002
 LATE_SECONDS = 30.0
 OVERLAP = 1000
-"""Ids looked at again: transactions of different bots commit in another order than that of their ids."""
+"""Number of ids that are read again: transactions of different bots may commit in another order than their ids."""
 _QUERY = """
     SELECT id, timestamp, data -> 'messages' -> 0 ->> 'id' FROM bot_events
     WHERE id > %s AND type = 'message-upsert' ORDER BY id
@@ -38,7 +39,7 @@ def measure(run: Run) -> Iterator[Row]:
 
 
 def _waits(world: World, size: int, *, rate: float, seconds: float) -> list[float]:
-    """How long each message's event took, in seconds. TimeoutError when one does not come."""
+    """How long each message's event took, in seconds. Raises TimeoutError if one does not arrive."""
     bots = world.paired(size)[:size]
     seen: dict[str, float] = {}
     with psycopg.connect(world.fleet.database_url, autocommit=True) as connection:
@@ -51,8 +52,8 @@ def _waits(world: World, size: int, *, rate: float, seconds: float) -> list[floa
                 nonlocal newest
                 rows = connection.execute(_QUERY, [max(first, newest - OVERLAP)], prepare=True).fetchall()
                 now = time.time()
-                for number, moment, message in rows:
-                    seen.setdefault(message, now - moment.timestamp())
+                for number, timestamp, message in rows:
+                    seen.setdefault(message, now - timestamp.timestamp())
                     newest = max(newest, number)
                 time.sleep(POLL_SECONDS)
 
@@ -62,6 +63,6 @@ def _waits(world: World, size: int, *, rate: float, seconds: float) -> list[floa
             end = time.monotonic() + LATE_SECONDS
             while missing := [message for message in written.ids if message not in seen]:
                 if time.monotonic() > end:
-                    raise TimeoutError(f"{len(missing)} events did not come within {LATE_SECONDS:g} s")
+                    raise TimeoutError(f"{len(missing)} events did not arrive within {LATE_SECONDS:g} s")
                 look()
     return [seen[message] for message in written.ids]

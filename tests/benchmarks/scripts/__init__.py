@@ -1,1 +1,1 @@
-"""Programs that are measured in processes of their own: the floors and a peer. Each stands alone."""
+"""Programs that are measured in processes of their own: the baselines and a peer. Each is self-contained."""

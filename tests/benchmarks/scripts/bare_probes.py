@@ -1,4 +1,4 @@
-"""The floor of probing: one httpx client per bot, `GET /health` every interval, and nothing else.
+"""The baseline of probing: one httpx client per bot, `GET /health` at each interval, and nothing else.
 
 The first line of standard input is `{interval, targets: [[address, token]]}`; every further line is answered with the
 number of probes so far.
@@ -14,12 +14,12 @@ import httpx
 
 from bot_runtime.contract import PORT
 
-made = 0
+sent = 0
 
 
 async def probe(address: str, token: str, interval: float, tls: ssl.SSLContext) -> None:
-    """Ask one bot for ever; the client is set up as the controller's are."""
-    global made
+    """Probe one bot forever; the client is configured like the controller's."""
+    global sent
     limits = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive_expiry=90)
     async with httpx.AsyncClient(
         base_url=f"http://{address}:{PORT}",
@@ -32,7 +32,7 @@ async def probe(address: str, token: str, interval: float, tls: ssl.SSLContext) 
         await asyncio.sleep(interval * random.random())
         while True:
             (await client.get("/health")).raise_for_status()
-            made += 1
+            sent += 1
             await asyncio.sleep(interval)
 
 
@@ -45,7 +45,7 @@ async def main() -> None:
             tasks.create_task(probe(address, token, orders["interval"], tls)) for address, token in orders["targets"]
         ]
         while await asyncio.to_thread(sys.stdin.readline):
-            print(made, flush=True)
+            print(sent, flush=True)
         for task in probes:
             task.cancel()
 

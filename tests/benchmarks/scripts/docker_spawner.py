@@ -1,7 +1,7 @@
-"""Drives JupyterHub's `DockerSpawner.start()` with as little of a hub around it as it reads.
+"""Runs JupyterHub's `DockerSpawner.start()` with only those parts of a hub that it reads.
 
-Each line of standard input is a list of orders `{name, image, config}` (Docker's create options), spawned all at once;
-the answer is one line `{began}`, the Unix time before the first call.
+Each line of standard input is a list of orders `{name, image, config}` (Docker's create options), which are spawned
+concurrently; the answer is one line `{began}`, the Unix time before the first call.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ _HUB = SimpleNamespace(api_url="http://127.0.0.1:8081/hub/api", base_url="/hub/"
 
 
 def spawner(order: dict[str, Any]) -> Any:
-    """A spawner that makes the ordered container."""
+    """A spawner for the ordered container."""
     config = order["config"]
     host = config["HostConfig"]
     user = SimpleNamespace(name=order["name"], escaped_name=order["name"], id=1, url="/", settings={}, admin=False)
-    made = DockerSpawner(
+    created = DockerSpawner(
         user=user,
         hub=_HUB,
         authenticator=None,
@@ -58,9 +58,9 @@ def spawner(order: dict[str, Any]) -> Any:
         },
     )
     environment = dict(entry.split("=", 1) for entry in config["Env"])
-    made.get_env = lambda: environment
-    made.get_args = list
-    return made
+    created.get_env = lambda: environment
+    created.get_args = list
+    return created
 
 
 async def main() -> None:

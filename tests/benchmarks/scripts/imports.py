@@ -1,6 +1,6 @@
-"""The floor of a controller's restart: import the same modules, make one list call.
+"""The baseline of a controller restart: import the same modules and make one list call.
 
-Arguments: the engine's address, a label to list by, then the names of the modules in the order of their import.
+Arguments: the engine's address, a label to filter by, then the names of the modules in the order of their import.
 """
 
 import sys
@@ -11,7 +11,7 @@ for name in names:
     try:
         import_module(name)
     except ImportError:
-        # Optional parts that the controller's own imports tried in vain, too.
+        # Optional modules whose import failed in the controller as well.
         continue
 
 client = import_module("docker").APIClient(base_url=host, version="1.45")

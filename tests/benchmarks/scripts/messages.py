@@ -1,4 +1,4 @@
-"""Run by `figures/messages.py`: one runtime and one plain neonize script on the same simulator, beside each other.
+"""Run by `figures/messages.py`: one runtime and one plain neonize script on the same simulator, side by side.
 
 Arguments: rounds of `.ping`, messages of a burst, messages before memory is read again. Prints one JSON object.
 """
@@ -34,7 +34,7 @@ IMAGE = {"MALLOC_ARENA_MAX": "1", "GOGC": "30"}
 
 
 async def eventually(look: Callable[[], Awaitable[_T | None]]) -> _T:
-    """The first value of `look` that is true. TimeoutError after the deadline."""
+    """The first true value of `look`. Raises TimeoutError after the deadline."""
     async with asyncio.timeout(DEADLINE):
         while not (value := await look()):  # noqa: ASYNC110 - other processes set no event of ours
             await asyncio.sleep(POLL_SECONDS)
@@ -42,7 +42,7 @@ async def eventually(look: Callable[[], Awaitable[_T | None]]) -> _T:
 
 
 class Runtime:
-    """A runtime in a process of its own; started again it goes on with its session."""
+    """A runtime in a process of its own; started again it continues its session."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self._log = folder / "runtime.log"
@@ -72,16 +72,16 @@ class Runtime:
         )
 
     async def get(self, path: str) -> Any:
-        """The answer of a call; None when it has none now."""
+        """The answer of a call; None if it failed."""
         answer = await self._http.get(path)
         return answer.json() if answer.is_success else None
 
-    async def until(self, path: str, key: str, wanted: Any = None) -> Any:
-        """The value of a key as soon as there is one (and it is the wanted one)."""
+    async def until(self, path: str, key: str, expected: Any = None) -> Any:
+        """The value of a key as soon as there is one (and it is the expected one)."""
 
         async def look() -> Any:
             body = await self.get(path)
-            return body if body and wanted in (None, body[key]) else None
+            return body if body and expected in (None, body[key]) else None
 
         return (await eventually(look))[key]
 
@@ -127,7 +127,7 @@ async def write(phones: SimulatorClient, bot: str, messages: int) -> None:
 
 
 async def drained(count: Callable[[], Awaitable[int]], messages: int) -> float:
-    """Seconds per message from the first to the last of a burst. TimeoutError when one is missing."""
+    """Seconds per message from the first to the last of a burst. Raises TimeoutError if one is missing."""
     first: tuple[float, int] | None = None
 
     async def all_there() -> bool:

@@ -1,4 +1,4 @@
-"""The floor of a bot: neonize as its own examples use it, with its ordinary imports. Runs inside the bot image.
+"""The baseline of a bot: neonize as its own examples use it, with its ordinary imports. Runs inside the bot image.
 
 The argument is the session's database.
 """
@@ -13,13 +13,13 @@ client = NewClient(sys.argv[1], uuid="plain")
 
 @client.event(ConnectedEv)  # type: ignore[untyped-decorator]  # neonize carries no types
 def on_connected(_client: NewClient, _event: ConnectedEv) -> None:
-    """Say that it is there."""
+    """Report the connection."""
     print("connected", flush=True)
 
 
 @client.event(MessageEv)  # type: ignore[untyped-decorator]
 def on_message(_client: NewClient, _event: MessageEv) -> None:
-    """Listen, as every bot does."""
+    """Subscribe to messages, as every bot does."""
 
 
 client.connect()

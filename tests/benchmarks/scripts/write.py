@@ -1,10 +1,10 @@
-"""Contacts write to bots at a steady rate: run by `tests.benchmarks.traffic`, in a process of its own.
+"""Contacts write to bots at a steady rate. Run by `tests.benchmarks.traffic` in a separate process.
 
-Reads one JSON object: the simulator's `host` and `port`, `pairs` of contact and bot (phone numbers), `rate` (messages a
-second to each bot), `seconds`, and `commands` (every so manieth message is `.ping`; 0: none). Prints one: `began` and
+Reads one JSON object: the simulator's `host` and `port`, `pairs` of contact and bot (phone numbers), `rate` (messages
+per second to each bot), `seconds`, and `commands` (every n-th message is `.ping`; 0: none). Prints one: `began` and
 `ended` (Unix times), `written` (the messages' ids) and `asked` (how many of them were commands).
 
-It speaks HTTP by hand: at five hundred calls a second an HTTP client would take a core of its own.
+It implements HTTP itself: at five hundred calls per second an HTTP client would need a whole core.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ class Connection:
         self._writer = writer
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
-        """The JSON of the answer; raises RuntimeError unless it is a 200."""
+        """The JSON of the answer. Raises RuntimeError unless the status is 200."""
         content = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: simulator\r\nContent-Type: application/json\r\n"
         self._writer.write(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
@@ -53,7 +53,7 @@ async def main(order: dict[str, Any]) -> dict[str, Any]:
         nonlocal asked
         connection = Connection(*await asyncio.open_connection(order["host"], order["port"]))
         for turn in range(each):
-            # Spread over the interval, and by the clock: one that was late does not make the next ones late.
+            # Spread over the interval and scheduled by the clock: a late message does not delay the next ones.
             await asyncio.sleep(begin + (turn + number / len(pairs)) * interval - time.monotonic())
             command = order["commands"] and turn % order["commands"] == 0
             asked += bool(command)
