@@ -1,6 +1,8 @@
 # `make help` lists the targets. Nothing has to be installed first: each target installs what it needs.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
+# The tests start hundreds of processes: none of them should have to compile what another one has compiled before.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON := .venv/bin/python
 UV := .venv/bin/uv
 VENV := .venv/.installed
@@ -88,17 +90,24 @@ lint: $(VENV) ## style, types and import rules
 	@.venv/bin/mypy orchestrator bot_runtime images tests
 	@.venv/bin/lint-imports
 
-test: lint built ## everything: lint, then unit, integration and end-to-end tests on a real engine, with coverage
+# WORKERS=5   how many tests run at once; most of them wait for containers, so more than there are cores
+PARALLEL = --numprocesses $(or $(WORKERS),5) --dist loadgroup --no-loadscope-reorder
+
+test: engine $(VENV) ## everything: lint, then unit, integration and end-to-end tests on a real engine, with coverage
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line lint built
 	@images/registry.sh
 	@rm -f .coverage .coverage.*
-	@$(PYTHON) -m pytest --cov --cov-report=term:skip-covered tests/unit tests/integration tests/e2e
+	@$(PYTHON) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered tests/unit tests/integration tests/e2e
+
+test-fast: $(VENV) ## the tests that need no Docker engine
+	@$(PYTHON) -m pytest -q $(PARALLEL) -m "not docker" tests/unit tests/integration
 
 chaos: lint built ## three minutes of traffic while everything is killed at random, then an account of every message
 	@$(PYTHON) -m pytest -q -s tests/chaos
 
 # BENCH="--only starts --sizes 20 --quick"   only a part, and without writing the page
-bench: built ## measure against the floors, side by side (docs/benchmarks.md)
+bench: built ## measure each figure beside its baseline (docs/benchmarks.md)
 	@$(PYTHON) -m tests.benchmarks $(or $(BENCH),--write)
 
 .PHONY: help engine engine-remove venv requirements images images-push images-check test-images test-arm64 \
-	demo up down clean ps built lint test chaos bench
+	demo up down clean ps built lint test test-fast chaos bench

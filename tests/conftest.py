@@ -1,92 +1,93 @@
-"""Fixtures for every test that needs Postgres: one container a session, one fresh, migrated database a test.
+"""What every test run needs: Postgres, and the distribution of the tests over parallel workers.
 
-The container runs our own image (`make images`), since no registry can be relied on. `BOTDOCK_TEST_POSTGRES_URL` names
-a server to use in its place; its role must be allowed to create databases, which are dropped again.
+Postgres runs in a container of our own image (`make images`), since no registry can be relied on;
+`BOTDOCK_TEST_POSTGRES_URL` names a server to use instead (see `tests/support/databases.py`). All workers share the
+server; each test has a fresh, migrated database.
 """
 
 import os
-import uuid
+import shutil
+import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-POSTGRES_IMAGE = "botdock/postgres:dev"
-SERVER_URL_VARIABLE = "BOTDOCK_TEST_POSTGRES_URL"
+from tests.support.databases import Template, own_database, remove_shared, shared_server, shared_template
+
+RUN_FOLDER_VARIABLE = "BOTDOCK_TEST_RUN_FOLDER"
+"""Tells the workers where the run keeps what they share."""
+SLOWEST_FIRST = ("e2e", "integration")
+"""Folders whose tests start first, so that no worker begins a long test when the others are done."""
 
 
-@dataclass(frozen=True)
-class Template:
-    """A migrated database that others are copied from."""
+def pytest_configure(config: pytest.Config) -> None:
+    if not _is_worker(config):
+        os.environ[RUN_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="botdock-test-")
 
-    name: str
-    admin_key: str
-    """The first admin key, which every copy knows."""
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not _is_worker(config):
+        folder = Path(os.environ.pop(RUN_FOLDER_VARIABLE))
+        remove_shared(folder)
+        shutil.rmtree(folder)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs an engine, keep tests together that share a fixture, and start the slowest tests first."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        if "postgres_url" in item.fixturenames:
+            item.add_marker(pytest.mark.docker)
+        if item.get_closest_marker("xdist_group") is None and _shares_module_fixture(item):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+    if _is_worker(config):
+        items.sort(key=_start_order)
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
+
+
+def _shares_module_fixture(item: pytest.Function) -> bool:
+    closure = item._fixtureinfo.name2fixturedefs.values()
+    return any(definition.scope == "module" for definitions in closure for definition in definitions)
+
+
+def _start_order(item: pytest.Item) -> tuple[int, bool]:
+    folder = item.path.relative_to(Path(__file__).parent).parts[0]
+    rank = SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
+    return rank, item.get_closest_marker("slow") is None
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def run_folder() -> Path:
+    """Where the workers of this run keep what they share."""
+    return Path(os.environ[RUN_FOLDER_VARIABLE])
+
+
+@pytest.fixture(scope="session")
+def postgres_url(run_folder: Path) -> str:
     """A Postgres server, as `postgresql://user:password@host:port/postgres`."""
-    if given := os.environ.get(SERVER_URL_VARIABLE):
-        yield given
-        return
-    # Ryuk, the watchdog of testcontainers, would have to come from a registry.
-    os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
-    from testcontainers.community.postgres import PostgresContainer
-    from testcontainers.core.config import testcontainers_config
-
-    testcontainers_config.ryuk_disabled = True
-    container = (
-        PostgresContainer(POSTGRES_IMAGE, username="botdock", password="botdock", dbname="postgres", driver=None)
-        .with_name(f"botdock-test-postgres-{uuid.uuid4().hex[:8]}")
-        .with_command("postgres -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300")
-        .with_tmpfs_mount("/var/lib/postgresql/data", "uid=999,gid=999,mode=0700")
-    )
-    with container:
-        yield container.get_connection_url()
+    return shared_server(run_folder).url
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_url: str) -> Iterator[Template]:
+def postgres_template(run_folder: Path, postgres_url: str) -> Template:
     """A migrated database to copy, with server `server1` (room for 20 bots) and the first admin key."""
-    from orchestrator.db.migrate import migrate
-    from orchestrator.settings import Settings
-
-    name = f"botdock_template_{uuid.uuid4().hex[:12]}"
-    execute(postgres_url, f'CREATE DATABASE "{name}"')
-    try:
-        migrated = migrate(Settings(database_url=at(postgres_url, name), server_name="server1", botcount=20))
-        assert migrated.first_key is not None
-        yield Template(name, migrated.first_key)
-    finally:
-        execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    return shared_template(run_folder, postgres_url)
 
 
 @pytest.fixture
 def database_url(postgres_url: str, postgres_template: Template) -> Iterator[str]:
     """A database of this test's own, migrated and otherwise empty."""
-    name = f"botdock_test_{uuid.uuid4().hex[:12]}"
-    execute(postgres_url, f'CREATE DATABASE "{name}" TEMPLATE "{postgres_template.name}"')
-    try:
-        yield at(postgres_url, name)
-    finally:
-        execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+    with own_database(postgres_url, postgres_template, "test") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
 def admin_key(postgres_template: Template) -> str:
     """The first admin key of every `database_url`."""
     return postgres_template.admin_key
-
-
-def at(server_url: str, database: str) -> str:
-    """The URL of another database on the same server."""
-    return server_url.rsplit("/", 1)[0] + f"/{database}"
-
-
-def execute(url: str, statement: str) -> None:
-    """Run one statement outside of a transaction."""
-    import psycopg
-
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[call-overload, unused-ignore]

@@ -165,7 +165,7 @@ class World:
         return self._phones[bot]
 
     def online_since(self) -> Mapping[str, float]:
-        """By bot: when WhatsApp accepted its login, as a Unix time by the simulator's clock, which is this machine's."""
+        """By bot: when WhatsApp accepted its login, as a Unix time by this machine's clock."""
         items = self._simulator.get("/accounts").raise_for_status().json()["items"]
         bots = {phone: bot for bot, phone in self._phones.items()}
         return {

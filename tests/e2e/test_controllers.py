@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.conftest import execute
+from tests.support.databases import execute
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 

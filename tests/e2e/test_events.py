@@ -42,13 +42,9 @@ def fleet(postgres: tuple[Container, str], tmp_path_factory: pytest.TempPathFact
     key = migrate_when_reachable(Settings(database_url=url)).first_key
     assert key is not None
     logs: Path = tmp_path_factory.mktemp("events")
-    fleet = Fleet(database_url=url, admin_key=key, logs=logs)
-    try:
-        fleet.start_controller()
-        fleet.start_api()
+    with Fleet(database_url=url, admin_key=key, logs=logs) as fleet:
+        fleet.start()
         yield fleet
-    finally:
-        fleet.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,13 @@
 """Postgres or the Docker engine goes away and comes back: bots go on or return, and nothing is deleted."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from docker.models.containers import Container
 
-from tests.conftest import Template, at, execute
+from tests.support.databases import Template, own_database
 from tests.support.eventually import eventually
 from tests.support.fleet import BOT_IMAGE, Fleet
 from tests.support.own_engine import OwnEngine
@@ -31,21 +32,12 @@ def engine(tmp_path: Path) -> Iterator[OwnEngine]:
 @pytest.fixture
 def engine_fleet(engine: OwnEngine, postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
     """A fleet on that engine, with controller and api."""
-    database = f"botdock_engine_{engine.prefix[1][-8:]}".replace("/", "_")
-    execute(postgres_url, f'CREATE DATABASE "{database}" TEMPLATE "{postgres_template.name}"')
-    fleet = Fleet(
-        database_url=at(postgres_url, database),
-        admin_key=postgres_template.admin_key,
-        logs=tmp_path,
-        engine=engine,
-    )
-    try:
-        fleet.start_controller()
-        fleet.start_api()
+    with (
+        own_database(postgres_url, postgres_template, "engine") as url,
+        Fleet(database_url=url, admin_key=postgres_template.admin_key, logs=tmp_path, engine=engine) as fleet,
+    ):
+        fleet.start()
         yield fleet
-    finally:
-        fleet.close()
-        execute(postgres_url, f'DROP DATABASE "{database}" WITH (FORCE)')
 
 
 def test_the_fleet_comes_back_after_a_restart_of_the_engine(engine: OwnEngine, engine_fleet: Fleet) -> None:
@@ -77,32 +69,21 @@ def test_the_fleet_comes_back_after_a_restart_of_the_engine(engine: OwnEngine, e
 def test_a_full_disk_is_reported_and_others_go_on(
     postgres_url: str, postgres_template: Template, tmp_path: Path
 ) -> None:
-    engine = OwnEngine(tmp_path / "engine", data_megabytes=700)
-    fleet = None
-    try:
+    with (
+        closing(OwnEngine(tmp_path / "engine", data_megabytes=700)) as engine,
+        own_database(postgres_url, postgres_template, "full_disk") as url,
+    ):
         engine.load_images([BOT_IMAGE])
-        execute(postgres_url, f'CREATE DATABASE "botdock_full_disk" TEMPLATE "{postgres_template.name}"')
-        fleet = Fleet(
-            database_url=at(postgres_url, "botdock_full_disk"),
-            admin_key=postgres_template.admin_key,
-            logs=tmp_path,
-            engine=engine,
-        )
-        fleet.start_controller()
-        fleet.start_api()
-        fleet.online("disk-old", "491700000511")
-        ballast = engine.fill_up()
-        fleet.create("disk-new")
-        status = fleet.wait_status("disk-new", lambda status: status["reason"] == "disk-full")
-        assert status["phase"] == "backing-off"
-        assert fleet.status("disk-old")["phase"] == "online"
-        ballast.unlink()
-        fleet.wait_phase("disk-new", "pairing", deadline=60)
-    finally:
-        if fleet is not None:
-            fleet.close()
-        engine.close()
-        execute(postgres_url, 'DROP DATABASE IF EXISTS "botdock_full_disk" WITH (FORCE)')
+        with Fleet(database_url=url, admin_key=postgres_template.admin_key, logs=tmp_path, engine=engine) as fleet:
+            fleet.start()
+            fleet.online("disk-old", "491700000511")
+            ballast = engine.fill_up()
+            fleet.create("disk-new")
+            status = fleet.wait_status("disk-new", lambda status: status["reason"] == "disk-full")
+            assert status["phase"] == "backing-off"
+            assert fleet.status("disk-old")["phase"] == "online"
+            ballast.unlink()
+            fleet.wait_phase("disk-new", "pairing", deadline=60)
 
 
 @pytest.fixture
@@ -119,10 +100,9 @@ def test_bots_go_on_while_postgres_is_away(postgres: tuple[Container, str], tmp_
     container, url = postgres
     key = migrate_when_reachable(Settings(database_url=url)).first_key
     assert key is not None
-    fleet = Fleet(database_url=url, admin_key=key, logs=tmp_path)
-    try:
-        controller = fleet.start_controller()
-        fleet.start_api()
+    with Fleet(database_url=url, admin_key=key, logs=tmp_path) as fleet:
+        fleet.start()
+        controller = fleet.controllers[-1]
         for bot, phone in BOTS.items():
             fleet.online(bot, phone)
         containers, started = fleet.containers(), fleet.started_at("out-a")
@@ -143,5 +123,3 @@ def test_bots_go_on_while_postgres_is_away(postgres: tuple[Container, str], tmp_
         assert fleet.containers() == containers
         arrived = [event for event in fleet.events("out-a", "message-upsert") if ".ping" in str(event["data"])]
         assert len(arrived) == 1, "what the bot saw meanwhile was kept, once"
-    finally:
-        fleet.close()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Template, at, execute
+from tests.support.databases import Template, own_database
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 from tests.support.live_bot import LiveBot
@@ -16,20 +16,12 @@ pytestmark = pytest.mark.docker
 @pytest.fixture
 def fleet(postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
     """A fleet whose simulator keeps its state."""
-    execute(postgres_url, f'CREATE DATABASE "botdock_lasting" TEMPLATE "{postgres_template.name}"')
-    fleet = Fleet(
-        database_url=at(postgres_url, "botdock_lasting"),
-        admin_key=postgres_template.admin_key,
-        logs=tmp_path,
-        lasting_simulator=True,
-    )
-    try:
-        fleet.start_controller()
-        fleet.start_api()
+    with (
+        own_database(postgres_url, postgres_template, "lasting") as url,
+        Fleet(database_url=url, admin_key=postgres_template.admin_key, logs=tmp_path, lasting_simulator=True) as fleet,
+    ):
+        fleet.start()
         yield fleet
-    finally:
-        fleet.close()
-        execute(postgres_url, 'DROP DATABASE "botdock_lasting" WITH (FORCE)')
 
 
 def test_bots_go_on_with_a_simulator_that_was_restarted(fleet: Fleet) -> None:

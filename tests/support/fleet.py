@@ -95,7 +95,19 @@ class Fleet:
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("INSERT INTO servers (name, max_bots) VALUES (%s, 200)", [self.server])
 
+    def __enter__(self) -> "Fleet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     # Processes
+
+    def start(self) -> None:
+        """One controller and the api, side by side."""
+        controller = self.start_controller(wait=False)
+        self.start_api()
+        controller.wait_ready()
 
     def start_controller(self, *, wait: bool = True, **settings: str) -> ServiceProcess:
         """A controller of this server; several may be started."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import docker
 from docker.models.containers import Container
 
-from tests.conftest import POSTGRES_IMAGE
+from tests.support.databases import POSTGRES_IMAGE
 from tests.support.processes import free_port
 
 

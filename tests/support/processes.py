@@ -1,5 +1,6 @@
 """Services run as processes of the test: `python -m orchestrator …`, `python -m whatsapp_simulator …`."""
 
+import itertools
 import os
 import signal
 import socket
@@ -13,6 +14,11 @@ import httpx
 from tests.support.eventually import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
+
+_PORTS_PER_WORKER = 500
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 20
+_FIRST_PORT = 20_000 + _WORKER * _PORTS_PER_WORKER
+_PORT_OFFSETS = itertools.cycle((number + os.getpid()) % _PORTS_PER_WORKER for number in range(_PORTS_PER_WORKER))
 
 
 def measured() -> dict[str, str]:
@@ -94,7 +100,17 @@ class ServiceProcess:
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that is free now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that is free now.
+
+    Each worker of a test run has a range of its own, below the one from which the kernel takes ports for outgoing
+    connections: nobody else takes the port before it is used.
+    """
+    for offset in _PORT_OFFSETS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, _FIRST_PORT + offset))
+            except OSError:
+                continue
+            return _FIRST_PORT + offset
+    raise AssertionError("unreachable: the offsets repeat forever")

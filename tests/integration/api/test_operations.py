@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from orchestrator import __version__
 from orchestrator.api.app import create_app
 from orchestrator.settings import Settings
-from tests.conftest import at, execute
 from tests.integration.api.conftest import Fleet, problem
+from tests.support.databases import at, execute
 
 NOWHERE = "postgresql://nobody:very-secret@127.0.0.1:9/none"
 
