@@ -1,1 +1,1 @@
-"""Faults at random under traffic, and then an account of every message."""
+"""Random faults under traffic, followed by a check of every message."""

@@ -1,4 +1,4 @@
-"""Notes which bots were killed."""
+"""Records when bots were killed."""
 
 import threading
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ import docker
 
 
 class Deaths:
-    """When a SIGKILL ended bots (Unix time, by bot), whoever sent it: the engine tells, and says when."""
+    """The times at which bots ended by SIGKILL (Unix times, by bot), whoever sent it, as reported by the engine."""
 
     def __init__(self, server: str, bots: Iterable[str]) -> None:
         self.killed: dict[str, list[float]] = {bot: [] for bot in bots}

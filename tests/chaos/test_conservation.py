@@ -1,14 +1,14 @@
-"""Three minutes of traffic while bots, api, controller and Postgres are killed at random; then every message counts.
+"""Three minutes of traffic while bots, api, controller and Postgres are killed at random; then a check of all messages.
 
-What came in: every text that a contact wrote stands in `bot_events` exactly once. What a SIGKILL can still take is a
-message that is within neonize in that very moment (docs/decisions/0011): it is counted, shown, held to the moment of a
-kill and to one in `KILLS_PER_LOSS` kills. Nothing else may be missing, and nothing may be there twice.
+Incoming: every text that a contact wrote is in `bot_events` exactly once. A SIGKILL can only lose a message that is
+inside neonize at that very moment (docs/decisions/0011): such losses are counted and printed, must coincide with a
+kill, and are limited to one in `KILLS_PER_LOSS` kills. No other message may be missing, and none may be recorded twice.
 
-What went out: every message that the API accepted (202) is sent, and its text stands in the contact's inbox exactly
-once. The only other ends are `failed` with `outcome-unknown` and `sent` with `unconfirmed`, for a bot that was killed
-or lost its connection while it handed the message to WhatsApp: then the API says so, and it is there at most once.
+Outgoing: every message that the API accepted (202) is sent, and its text is in the contact's inbox exactly once. The
+only other final states are `failed` with `outcome-unknown` and `sent` with `unconfirmed`, for a bot that was killed or
+lost its connection while it handed the message to WhatsApp: the API reports them, and the text arrives at most once.
 
-`BOTDOCK_CHAOS_SECONDS` makes it longer, `BOTDOCK_CHAOS_SEED` repeats the order of faults.
+`BOTDOCK_CHAOS_SECONDS` sets the duration, `BOTDOCK_CHAOS_SEED` repeats a sequence of faults.
 """
 
 import os
@@ -40,7 +40,7 @@ SEED = int(os.environ.get("BOTDOCK_CHAOS_SEED", "20261121"))
 BOTS = {f"chaos-{number}": f"49170000090{number}" for number in range(4)}
 CONTACTS = {bot: f"4915111109{number:02d}" for number, bot in enumerate(BOTS)}
 HANDOVER_SECONDS = 2.0
-"""How long before a SIGKILL a message may have been confirmed and not yet handed over; receipts have whole seconds."""
+"""How long before a SIGKILL a message may have been confirmed but not yet recorded; receipts have whole seconds."""
 KILLS_PER_LOSS = 20
 FAULTS = {
     "bot killed": 6,
@@ -54,21 +54,21 @@ FAULTS = {
     "api killed": 3,
     "postgres killed": 1,
 }
-"""What is done to the fleet, and how often in proportion."""
+"""The faults and their relative frequencies."""
 UNKNOWN = {("failed", "outcome-unknown"), ("sent", "unconfirmed")}
-"""States and reasons of messages of which nobody can tell whether they went out."""
-PAUSE = 0.5
-"""Seconds between two messages of one bot in each direction: below its rate limit of the test (see `fleet`)."""
+"""States and reasons of messages whose delivery is unknown."""
+PAUSE_SECONDS = 0.5
+"""Seconds between two messages of one bot in each direction: below the rate limit of this test (see `fleet`)."""
 
 
 @dataclass
 class Ledger:
-    """What was put in, to be found again."""
+    """Every message of the run, in both directions."""
 
-    told: dict[str, dict[str, tuple[str, float]]] = field(default_factory=lambda: {bot: {} for bot in BOTS})
-    """By bot: WhatsApp id → text and when it was written (Unix time), of what contacts wrote."""
+    received: dict[str, dict[str, tuple[str, float]]] = field(default_factory=lambda: {bot: {} for bot in BOTS})
+    """By bot, of messages from contacts: WhatsApp id → text and time of writing (Unix time)."""
     accepted: dict[str, dict[str, str]] = field(default_factory=lambda: {bot: {} for bot in BOTS})
-    """By bot: our message id → text, of what the API took."""
+    """By bot, of messages accepted by the API: message id → text."""
 
 
 @pytest.fixture
@@ -80,39 +80,35 @@ def postgres() -> Iterator[tuple[Container, str]]:
 
 @pytest.fixture
 def fleet(postgres: tuple[Container, str], tmp_path: Path) -> Iterator[Fleet]:
-    """Four paired bots that may send as much as the test wants."""
+    """Four paired bots without an effective rate limit."""
     from orchestrator.db.migrate import migrate_when_reachable
     from orchestrator.settings import Settings
 
     url = postgres[1]
     key = migrate_when_reachable(Settings(database_url=url)).first_key
     assert key is not None
-    fleet = Fleet(database_url=url, admin_key=key, logs=tmp_path, rate_limit=10_000)
-    try:
-        fleet.start_controller()
-        fleet.start_api()
+    with Fleet(database_url=url, admin_key=key, logs=tmp_path, rate_limit=10_000) as fleet:
+        fleet.start()
         for bot, phone in BOTS.items():
             fleet.online(bot, phone)
         yield fleet
-    finally:
-        fleet.close()
 
 
 @pytest.fixture
 def deaths(fleet: Fleet) -> Iterator[Deaths]:
-    """Listens from the first fault on."""
+    """Records kills from before the first fault."""
     deaths = Deaths(fleet.server, BOTS)
     yield deaths
     deaths.close()
 
 
-def test_nothing_is_lost_and_nothing_is_doubled(fleet: Fleet, postgres: tuple[Container, str], deaths: Deaths) -> None:
+def test_no_message_is_lost_or_duplicated(fleet: Fleet, postgres: tuple[Container, str], deaths: Deaths) -> None:
     print(f"seed {SEED}, {SECONDS:.0f} s")
     ledger, end = Ledger(), time.monotonic() + SECONDS
     works = [partial(work, fleet, bot, ledger, end) for bot in BOTS for work in (_contact_writes, _api_sends)]
     with ThreadPoolExecutor(len(works) + 1) as pool:
-        running = [pool.submit(work) for work in (*works, partial(_look_after, fleet, end))]
-        faults = _harm(fleet, postgres[0], random.Random(SEED), end)
+        running = [pool.submit(work) for work in (*works, partial(_keep_started, fleet, end))]
+        faults = _inject_faults(fleet, postgres[0], random.Random(SEED), end)
         for work in running:
             work.result(120)
     print(f"faults: {dict(faults)}")
@@ -122,23 +118,23 @@ def test_nothing_is_lost_and_nothing_is_doubled(fleet: Fleet, postgres: tuple[Co
     for bot in BOTS:
         fleet.wait_phase(bot, "online", deadline=240)
     for bot in BOTS:
-        _account_for_what_went_out(fleet, bot, ledger.accepted[bot])
-    lost = [text for bot in BOTS for text in _lost_on_the_way_in(fleet, bot, ledger.told[bot], deaths.killed[bot])]
+        _check_outgoing(fleet, bot, ledger.accepted[bot])
+    lost = [text for bot in BOTS for text in _check_incoming(fleet, bot, ledger.received[bot], deaths.killed[bot])]
     kills = sum(map(len, deaths.killed.values()))
-    print(f"{kills} SIGKILLs of bots, {len(lost)} messages gone with them: {lost}")
+    print(f"{kills} SIGKILLs of bots, {len(lost)} messages lost with them: {lost}")
     assert len(lost) <= max(1, kills // KILLS_PER_LOSS)
 
 
 def _start(fleet: Fleet, bot: str) -> bool:
-    """As a person says it: after so many crashes the restart policy would let the bot wait for minutes."""
+    """Start a bot by the API: after so many crashes the restart policy would delay it for minutes."""
     try:
         return fleet.request("POST", f"/api/bots/{bot}/start", timeout=10).is_success
     except httpx.HTTPError:
         return False
 
 
-def _look_after(fleet: Fleet, end: float) -> None:
-    """A person who starts what waits, so that there is always something to kill."""
+def _keep_started(fleet: Fleet, end: float) -> None:
+    """Start bots that wait for a restart, so that there is always something to kill."""
     while time.monotonic() < end:
         for bot in BOTS:
             _start(fleet, bot)
@@ -151,8 +147,8 @@ def _contact_writes(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
         number += 1
         text = f"in {bot} {number}"
         now = time.time()
-        ledger.told[bot][fleet.phones.write(CONTACTS[bot], BOTS[bot], text)] = text, now
-        time.sleep(PAUSE)
+        ledger.received[bot][fleet.phones.write(CONTACTS[bot], BOTS[bot], text)] = text, now
+        time.sleep(PAUSE_SECONDS)
 
 
 def _api_sends(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
@@ -160,7 +156,7 @@ def _api_sends(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
     while time.monotonic() < end:
         number += 1
         text = f"out {bot} {number}"
-        # As a careful client does: the same key until there is an answer, so that a retry is not a second message.
+        # Like a careful client: the same key for every retry, so that a retry does not create a second message.
         body, key = {"to": CONTACTS[bot], "message": text}, f"{bot}-{number}"
         while True:
             try:
@@ -174,11 +170,11 @@ def _api_sends(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
             except httpx.HTTPError:
                 pass
             time.sleep(0.2)
-        time.sleep(PAUSE)
+        time.sleep(PAUSE_SECONDS)
 
 
-def _harm(fleet: Fleet, postgres: Container, chance: random.Random, end: float) -> Counter[str]:
-    """Do harm until the end; what was done how often."""
+def _inject_faults(fleet: Fleet, postgres: Container, chance: random.Random, end: float) -> Counter[str]:
+    """Inject faults until the end; how often each kind occurred."""
     faults: Counter[str] = Counter()
     while time.monotonic() < end:
         time.sleep(chance.uniform(1.0, 4.0))
@@ -197,11 +193,11 @@ def _harm(fleet: Fleet, postgres: Container, chance: random.Random, end: float) 
                 time.sleep(seconds)
                 postgres.start()
             case _:
-                _harm_bot(fleet, bot, kind)
+                _inject_bot_fault(fleet, bot, kind)
     return faults
 
 
-def _harm_bot(fleet: Fleet, bot: str, kind: str) -> None:
+def _inject_bot_fault(fleet: Fleet, bot: str, kind: str) -> None:
     try:
         match kind:
             case "bot killed":
@@ -219,10 +215,10 @@ def _harm_bot(fleet: Fleet, bot: str, kind: str) -> None:
             case "connection dropped":
                 fleet.phones.fail(BOTS[bot], "drop")
     except (docker.errors.APIError, httpx.HTTPError):
-        pass  # it is down already, or the api is
+        pass  # the bot or the api is already down
 
 
-def _account_for_what_went_out(fleet: Fleet, bot: str, accepted: dict[str, str]) -> None:
+def _check_outgoing(fleet: Fleet, bot: str, accepted: dict[str, str]) -> None:
     def unsettled() -> list[str]:
         with psycopg.connect(fleet.database_url) as connection:
             rows = connection.execute(
@@ -230,11 +226,11 @@ def _account_for_what_went_out(fleet: Fleet, bot: str, accepted: dict[str, str])
             )
             return [row[0] for row in rows]
 
-    eventually(unsettled, lambda left: not left, deadline=300, what=f"{bot} to have sent all")
+    eventually(unsettled, lambda left: not left, deadline=300, what=f"{bot}: all messages to be sent")
     with psycopg.connect(fleet.database_url) as connection:
         rows = connection.execute("SELECT id, state, reason FROM messages WHERE bot_id = %s", [bot]).fetchall()
     states = {row[0]: (row[1], row[2]) for row in rows}
-    assert set(states) == set(accepted), "every accepted message has its row, and there is no other"
+    assert set(states) == set(accepted), "one row per accepted message, and no other"
     arrived = Counter(item["text"] for item in fleet.phones.inbox(CONTACTS[bot]) if item["from"] == BOTS[bot])
     unknown = 0
     for message, text in accepted.items():
@@ -248,8 +244,8 @@ def _account_for_what_went_out(fleet: Fleet, bot: str, accepted: dict[str, str])
     print(f"{bot}: {len(accepted)} out, {unknown} with unknown outcome")
 
 
-def _lost_on_the_way_in(fleet: Fleet, bot: str, told: dict[str, tuple[str, float]], killed: list[float]) -> list[str]:
-    """The texts that a SIGKILL has taken; fails for any other that is missing, and for one that is there twice."""
+def _check_incoming(fleet: Fleet, bot: str, received: dict[str, tuple[str, float]], killed: list[float]) -> list[str]:
+    """The texts that a SIGKILL lost; fails for any other that is missing, and for one that is recorded twice."""
 
     def recorded() -> Counter[str]:
         with psycopg.connect(fleet.database_url) as connection:
@@ -265,24 +261,24 @@ def _lost_on_the_way_in(fleet: Fleet, bot: str, told: dict[str, tuple[str, float
         receipts = [item for item in fleet.phones.receipts(CONTACTS[bot]) if item["kind"] == "delivered"]
         return {item["id"]: datetime.fromisoformat(item["timestamp"]).timestamp() for item in receipts}
 
-    def under_way(message: str, at: float) -> bool:
-        """Whether a SIGKILL came between the writing of a message and right after its confirmation."""
-        return any(told[message][1] <= kill <= at + HANDOVER_SECONDS for kill in killed)
+    def in_flight(message: str, at: float) -> bool:
+        """Whether a SIGKILL came between the writing of a message and shortly after its confirmation."""
+        return any(received[message][1] <= kill <= at + HANDOVER_SECONDS for kill in killed)
 
     def unexplained() -> list[str]:
         seen, at = recorded(), confirmed()
-        missing = [message for message in told if seen[message] == 0]
+        missing = [message for message in received if seen[message] == 0]
         return [
-            f"{told[message][0]!r}, written at {told[message][1]:.1f}, confirmed at {at.get(message)}"
+            f"{received[message][0]!r}, written at {received[message][1]:.1f}, confirmed at {at.get(message)}"
             for message in missing
-            if message not in at or not under_way(message, at[message])
+            if message not in at or not in_flight(message, at[message])
         ]
 
     print(f"{bot}: killed at {[f'{kill:.1f}' for kill in killed]}")
-    eventually(unexplained, lambda left: not left, deadline=120, what=f"{bot}: all that was written to it")
+    eventually(unexplained, lambda left: not left, deadline=120, what=f"{bot}: all messages that were written to it")
     seen = recorded()
-    doubled = {message: count for message, count in seen.items() if count > 1}
-    assert not doubled
-    lost = [text for message, (text, _) in told.items() if seen[message] == 0]
-    print(f"{bot}: {len(told)} in, {len(lost)} lost")
+    duplicated = {message: count for message, count in seen.items() if count > 1}
+    assert not duplicated
+    lost = [text for message, (text, _) in received.items() if seen[message] == 0]
+    print(f"{bot}: {len(received)} in, {len(lost)} lost")
     return lost
