@@ -90,8 +90,8 @@ lint: $(VENV) ## style, types and import rules
 	@.venv/bin/mypy orchestrator bot_runtime images tests
 	@.venv/bin/lint-imports
 
-# WORKERS=5   how many tests run at once; most of them wait for containers, so more than there are cores
-PARALLEL = --numprocesses $(or $(WORKERS),5) --dist loadgroup --no-loadscope-reorder
+# WORKERS=5   how many modules are tested at once; most tests wait for containers, hence more workers than cores
+PARALLEL = --numprocesses $(or $(WORKERS),5) --dist loadfile --no-loadscope-reorder
 
 test: engine $(VENV) ## everything: lint, then unit, integration and end-to-end tests on a real engine, with coverage
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line lint built

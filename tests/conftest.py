@@ -18,7 +18,7 @@ from tests.support.databases import Template, own_database, remove_shared, share
 RUN_FOLDER_VARIABLE = "BOTDOCK_TEST_RUN_FOLDER"
 """Tells the workers where the run keeps what they share."""
 SLOWEST_FIRST = ("e2e", "integration")
-"""Folders whose tests start first, so that no worker begins a long test when the others are done."""
+"""Folders whose modules start first, so that no worker begins a long one when the others have finished."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,31 +35,22 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs an engine, keep tests together that share a fixture, and start the slowest tests first."""
+    """Mark what needs an engine for its database, and let the workers begin with the slowest modules."""
     for item in items:
-        if not isinstance(item, pytest.Function):
-            continue
-        if "postgres_url" in item.fixturenames:
+        if isinstance(item, pytest.Function) and "postgres_url" in item.fixturenames:
             item.add_marker(pytest.mark.docker)
-        if item.get_closest_marker("xdist_group") is None and _shares_module_fixture(item):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
     if _is_worker(config):
-        items.sort(key=_start_order)
+        slow = {item.path for item in items if item.get_closest_marker("slow") is not None}
+        items.sort(key=lambda item: (item.path not in slow, _folder_rank(item)))
 
 
 def _is_worker(config: pytest.Config) -> bool:
     return hasattr(config, "workerinput")
 
 
-def _shares_module_fixture(item: pytest.Function) -> bool:
-    closure = item._fixtureinfo.name2fixturedefs.values()
-    return any(definition.scope == "module" for definitions in closure for definition in definitions)
-
-
-def _start_order(item: pytest.Item) -> tuple[int, bool]:
+def _folder_rank(item: pytest.Item) -> int:
     folder = item.path.relative_to(Path(__file__).parent).parts[0]
-    rank = SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
-    return rank, item.get_closest_marker("slow") is None
+    return SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
 
 
 @pytest.fixture(scope="session")
