@@ -1,1 +1,1 @@
-"""A package, because a dependency installs a top-level `tests` of its own that would be found in its place."""
+"""A package, because a dependency installs a top-level `tests` of its own that would be imported instead."""

@@ -17,7 +17,7 @@ def test_a_new_controller_adopts_what_runs(bare_fleet: Fleet) -> None:
     started = [fleet.started_at(bot) for bot in ("adopt-a", "adopt-b")]
 
     assert first.stop() == 0
-    assert fleet.phones.ask("491511110401", "491700000401", ".ping") == "pong", "bots go on without a controller"
+    assert fleet.phones.ask("491511110401", "491700000401", ".ping") == "pong", "bots keep running without a controller"
     second = fleet.start_controller()
     assert fleet.status("adopt-a")["phase"] == "online", "adopted, not started over"
     second.kill()
@@ -68,7 +68,7 @@ def test_a_controller_killed_while_starting_many_bots_leaves_one_container_each(
     assert all(fleet.status(bot)["restarts"] == 0 for bot in bots)
 
 
-def test_a_standby_takes_over_when_the_acting_controller_dies(bare_fleet: Fleet) -> None:
+def test_a_standby_takes_over_when_the_leader_dies(bare_fleet: Fleet) -> None:
     fleet = bare_fleet
     acting = fleet.start_controller()
     fleet.online("standby", "491700000431")

@@ -223,7 +223,7 @@ def test_what_happens_to_a_bot_is_told_by_an_event_of_its_kind(bot: LiveBot) -> 
     assert fleet.status(bot.id)["phase"] == "online"
 
 
-def test_a_heartbeat_comes_as_often_as_configured_and_tells_of_activity(bot: LiveBot) -> None:
+def test_a_heartbeat_comes_as_often_as_configured_and_reports_activity(bot: LiveBot) -> None:
     bot.configure(heartbeatIntervalSeconds=1)
 
     def heartbeat() -> datetime:

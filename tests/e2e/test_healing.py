@@ -46,7 +46,7 @@ def patient(fleet: Fleet) -> Iterator[Patient]:
 
 
 def _wait_return(fleet: Fleet, patient: Patient, reason: str) -> dict[str, Any]:
-    """Wait until the bot was started again after an exit for this reason; what is told of that exit."""
+    """Wait until the bot was started again after an exit for this reason; returns what is reported about that exit."""
     status = fleet.wait_status(
         patient.id, lambda status: status["restarts"] == 1 and status["phase"] == "online", what="its return"
     )

@@ -1,4 +1,4 @@
-"""Postgres or the Docker engine goes away and comes back: bots go on or return, and nothing is deleted."""
+"""Postgres or the Docker engine fails and recovers: bots keep running or are started again, and nothing is deleted."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -66,7 +66,7 @@ def test_the_fleet_comes_back_after_a_restart_of_the_engine(engine: OwnEngine, e
         assert fleet.phones.ask("491511110500", BOTS[bot], ".ping") == "pong"
 
 
-def test_a_full_disk_is_reported_and_others_go_on(
+def test_a_full_disk_is_reported_and_others_keep_running(
     postgres_url: str, postgres_template: Template, tmp_path: Path
 ) -> None:
     with (
@@ -93,7 +93,7 @@ def postgres() -> Iterator[tuple[Container, str]]:
         yield running
 
 
-def test_bots_go_on_while_postgres_is_away(postgres: tuple[Container, str], tmp_path: Path) -> None:
+def test_bots_keep_running_while_postgres_is_unavailable(postgres: tuple[Container, str], tmp_path: Path) -> None:
     from orchestrator.db.migrate import migrate_when_reachable
     from orchestrator.settings import Settings
 
@@ -110,7 +110,7 @@ def test_bots_go_on_while_postgres_is_away(postgres: tuple[Container, str], tmp_
         container.stop(timeout=2)
         assert fleet.request("GET", "/api/bots").status_code == 503
         assert fleet.request("GET", "/livez").status_code == 200
-        eventually(lambda: "stepping down" in controller.tail(400), deadline=60, what="the controller to stand back")
+        eventually(lambda: "stepping down" in controller.tail(400), deadline=60, what="the controller to step down")
         assert fleet.phones.ask("491511110520", BOTS["out-a"], ".ping") == "pong"
         fleet.container("out-b").kill("KILL")
         container.start()

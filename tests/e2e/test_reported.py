@@ -1,4 +1,4 @@
-"""Trouble that Botdock cannot mend is told as the bot's reason, and other bots are not affected."""
+"""A problem that Botdock cannot fix is reported as the bot's reason, and other bots are not affected."""
 
 import docker
 import pytest

@@ -53,7 +53,7 @@ PLAIN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 FILES: dict[str, tuple[dict[str, Any], bytes, dict[str, Any]]] = {
     "image": ({"mimetype": "image/png", "caption": "look"}, _picture("PNG"), {"text": "look"}),
-    "video": ({"mimetype": "video/mp4", "caption": "a film"}, os.urandom(70_000), {"text": "a film"}),
+    "video": ({"mimetype": "video/mp4", "caption": "a video"}, os.urandom(70_000), {"text": "a video"}),
     "audio": ({"mimetype": "audio/ogg; codecs=opus", "voice": True}, os.urandom(5000), {"voice": True}),
     "document": (
         {"mimetype": "application/pdf", "fileName": "Rechnung März.pdf"},

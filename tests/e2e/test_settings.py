@@ -121,7 +121,7 @@ def test_the_installations_key_goes_to_no_model_that_was_set_for_a_bot(bot: Live
     other.service.close()
 
 
-def test_a_language_model_that_takes_too_long_is_told_of_and_delays_no_other_chat(bot: LiveBot, model: Model) -> None:
+def test_a_language_model_that_takes_too_long_is_reported_and_delays_no_other_chat(bot: LiveBot, model: Model) -> None:
     bot.configure(chatgpt={"timeoutSeconds": 1})
     ada, ben = bot.contact(), bot.contact("Ben")
     bot.write(ada, "slow")

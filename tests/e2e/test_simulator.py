@@ -24,7 +24,7 @@ def fleet(postgres_url: str, postgres_template: Template, tmp_path: Path) -> Ite
         yield fleet
 
 
-def test_bots_go_on_with_a_simulator_that_was_restarted(fleet: Fleet) -> None:
+def test_bots_continue_with_a_simulator_that_was_restarted(fleet: Fleet) -> None:
     bot = LiveBot(fleet, "lasting", "491700001401")
     bot.configure(reconnectBaseDelaySeconds=0.2, maxReconnectAttempts=100)
     ada, phones = bot.contact(), fleet.phones
@@ -41,7 +41,7 @@ def test_bots_go_on_with_a_simulator_that_was_restarted(fleet: Fleet) -> None:
 
     eventually(back, deadline=60, what="the bot's return")
     assert [item["text"] for item in phones.inbox(ada)] == ["pong"]
-    assert bot.ask(ada, ".ping") == "pong", "the Signal sessions go on"
+    assert bot.ask(ada, ".ping") == "pong", "the Signal sessions continue"
     sent = bot.send(group, message="still here")
     assert phones.arrived(ada, lambda item: item["id"] == sent["messageId"])["chat"] == group
     assert fleet.request("GET", f"{bot.path}/media/{photo}").content == b"pixels"

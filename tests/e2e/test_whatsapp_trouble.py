@@ -1,4 +1,4 @@
-"""What WhatsApp does to a bot is told apart, and none of it makes a bot loop or lose its session needlessly."""
+"""Failures caused by WhatsApp are distinguished, and none causes a restart loop or the needless loss of a session."""
 
 from collections.abc import Iterator
 

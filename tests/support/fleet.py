@@ -137,7 +137,7 @@ class Fleet:
         return response.json() if response.content else None
 
     def create(self, bot: str, *, approve: bool = True, **more: Any) -> None:
-        """Make a bot and approve it."""
+        """Create a bot and approve it."""
         self.call("POST", "/api/bots", {"id": bot, "name": f"Bot {bot}", "serverName": self.server, **more})
         if approve:
             self.call("POST", f"/api/bots/{bot}/approve")

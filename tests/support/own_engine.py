@@ -116,7 +116,7 @@ class OwnEngine:
                 while True:
                     file.write(bytes(1 << 16))
             except OSError as exc:
-                assert exc.errno == errno.ENOSPC  # noqa: PT017 - the full disk is what is wanted
+                assert exc.errno == errno.ENOSPC  # noqa: PT017 - filling the disk is the purpose
         return ballast
 
     def close(self) -> None:

@@ -76,7 +76,7 @@ def test_a_bot_made_with_sql_has_a_status_and_a_token(connection: psycopg.Connec
     ],
 )
 @pytest.mark.usefixtures("bot")
-def test_every_change_of_what_is_wanted_is_a_new_generation(connection: psycopg.Connection[Any], change: str) -> None:
+def test_a_change_of_the_desired_state_is_a_new_generation(connection: psycopg.Connection[Any], change: str) -> None:
     connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]
     assert generation(connection) == 2
     connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]

@@ -1,4 +1,4 @@
-"""A Postgres that hangs: whoever asks it is told in time, and it is used again as soon as it goes on."""
+"""A Postgres that hangs: queries fail in time, and it is used again as soon as it responds."""
 
 import asyncio
 from collections.abc import AsyncIterator

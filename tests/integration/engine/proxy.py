@@ -28,7 +28,7 @@ class SocketProxy:
         await self.break_connections()
 
     async def break_connections(self) -> None:
-        """Break the connections that stand, and go on letting in new ones."""
+        """Break the open connections, and keep accepting new ones."""
         for writer in self._writers:
             writer.transport.abort()
         await asyncio.gather(*self._connections)

@@ -90,7 +90,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         "said", [(400, "bad-recipient", "no such number"), (502, "send-failed", "WhatsApp refused")]
     )
-    async def test_a_refusal_is_final_and_the_next_goes_on(self, post: Post, said: tuple[int, str, str]) -> None:
+    async def test_a_refusal_is_final_and_the_next_is_sent(self, post: Post, said: tuple[int, str, str]) -> None:
         post.fake.refuses[ANN] = [said]
         await post.start()
         await post.put("m-1", content={"type": "image", "mimetype": "image/png"}, file=b"x")

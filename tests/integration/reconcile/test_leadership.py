@@ -46,7 +46,7 @@ async def test_the_standby_takes_over_at_once_when_the_first_ends_and_adopts_wha
     assert await epoch(site) == 2
 
 
-async def test_one_whose_connection_is_cut_stands_back_and_writes_nothing_any_more(site: Site) -> None:
+async def test_one_whose_connection_is_cut_steps_down_and_writes_nothing_any_more(site: Site) -> None:
     first = await site.start()
     await site.create("bot-1")
     await site.phase("bot-1", "online")

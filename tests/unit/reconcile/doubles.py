@@ -100,7 +100,7 @@ class Rows:
     events: list[tuple[str, PendingEvent]] = field(default_factory=list)
 
     def insert(self, bot_id: str, **values: Any) -> Bot:
-        """A new bot, approved and wanted running unless `values` say otherwise."""
+        """A new bot, approved and meant to run unless `values` say otherwise."""
         values = {"approval_status": Approval.APPROVED, "desired_state": DesiredState.RUNNING, **values}
         row = {"id": bot_id, "server_name": SERVER, "name": bot_id, "created_at": self.clock.moment(), **values}
         self.bots[bot_id] = Bot(**row)
@@ -284,7 +284,7 @@ class World:
         return status.phase, status.reason
 
     def event_types(self, bot_id: str) -> list[str]:
-        """The controller's own events of a bot, phase changes left out."""
+        """The controller's own events of a bot, without phase changes."""
         return [str(event.type) for bot, event in self.rows.events if bot == bot_id and event.type != "phase-change"]
 
     async def run(self, bot_id: str, seconds: float = 0.0, *, answering: bool = True) -> None:

@@ -9,7 +9,7 @@ NAME = f"botdock-{SERVER}-{BOT}"
 
 
 async def online(world: World, bot: str = BOT) -> str:
-    """Make a bot and bring it online; its container's id."""
+    """Create a bot and bring it online; returns its container's id."""
     world.rows.insert(bot)
     await world.run(bot)
     assert world.phase(bot)[0] == "online"

@@ -1,4 +1,4 @@
-"""The worker among others: strangers in its place, controllers before and after it, an engine that is away."""
+"""The worker among others: foreign containers, previous and later controllers, an engine that is unavailable."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from tests.unit.reconcile.steps import BOT, NAME, last_exit, online, starts
 
 
 class TestStrangers:
-    async def test_a_foreign_container_in_our_place_is_left_alone_until_it_goes(self, world: World) -> None:
+    async def test_a_foreign_container_with_our_name_is_left_alone_until_it_is_gone(self, world: World) -> None:
         foreign = world.host.add_foreign(NAME)
         world.rows.insert(BOT)
         await world.run(BOT, 600)

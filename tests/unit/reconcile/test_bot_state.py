@@ -75,7 +75,7 @@ def test_a_phase_of_another_version_is_none() -> None:
     assert loaded(phase="unheard-of").phase is Phase.PENDING
 
 
-def test_the_status_is_read_once_and_then_only_what_is_wanted() -> None:
+def test_the_status_is_read_once_and_then_only_the_desired_state() -> None:
     states = BotStates()
     state = states.reload(BOT, status(phase="online", restarts=4))
     assert states.reload(Bot(**{**BOT.model_dump(), "name": "New"}), status(phase="stopped", restarts=9)) is state

@@ -275,7 +275,7 @@ class Everything(RuleBasedStateMachine):
 
     @rule()
     def calm(self) -> None:
-        """No more trouble: everything becomes as it is wanted, or says which person has to do what."""
+        """No more failures: everything reaches its desired state, or reports what a person has to do."""
         self.strangers_go()
         self.world.host.set_unavailable(False)
         self.world.host._failures.clear()

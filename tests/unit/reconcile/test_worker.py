@@ -232,7 +232,7 @@ class TestFailures:
         assert world.phase(BOT)[0] == "online"
         assert world.rows.status[BOT].restarts == 0, "that was no failure of the bot"
 
-    async def test_an_engine_that_goes_on_refusing_is_asked_less_and_less(self, world: World) -> None:
+    async def test_an_engine_that_keeps_refusing_is_asked_less_and_less(self, world: World) -> None:
         world.host.disk_full = True
         world.rows.insert(BOT)
         await world.run(BOT, 3600)
