@@ -1,1 +1,1 @@
-"""What runs containers: one protocol (`base`), the Docker engine behind it and one in memory."""
+"""Container engines: one protocol (`base`), implemented with Docker and in memory."""

@@ -1,4 +1,4 @@
-"""Events between what produces them and the one task that reads them."""
+"""A bounded queue of events between an engine and the task that reads them."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ CONNECTED = EngineEvent(kind=EngineEventKind.CONNECTED)
 
 
 class Backlog:
-    """A bounded queue. When it is full, everything in it becomes one CONNECTED: its reader has to list then anyway."""
+    """When it is full, one CONNECTED replaces its content: the reader has to list containers then anyway."""
 
     def __init__(self, limit: int = MAX_WAITING_EVENTS) -> None:
         self._limit = limit
@@ -20,7 +20,7 @@ class Backlog:
         self._ended = False
 
     def put(self, event: EngineEvent) -> None:
-        """Add an event; call it in the reader's loop."""
+        """Add an event. Call it in the reader's event loop."""
         if len(self._events) >= self._limit:
             self._events.clear()
             self._events.append(CONNECTED)
@@ -28,12 +28,12 @@ class Backlog:
         self._filled.set()
 
     def end(self) -> None:
-        """Let the reader come to its end; events not read yet are dropped."""
+        """End the reader; unread events are dropped."""
         self._ended = True
         self._filled.set()
 
     async def read(self) -> AsyncIterator[EngineEvent]:
-        """The events, oldest first, each as soon as it is there, until `end`."""
+        """The events, oldest first, as they arrive, until `end`."""
         while not self._ended:
             if self._events:
                 yield self._events.popleft()

@@ -1,15 +1,15 @@
-"""What the reconciler needs of a container engine, and nothing else.
+"""The protocol of a container engine: what the reconciler needs, and nothing else.
 
-`docker.py` does it with a Docker engine, `memory/` in memory for fast tests. All methods may be called by many tasks
-at once, never block the event loop, and raise only:
+`docker/` implements it with a Docker engine, `memory/` in memory for fast tests. All methods may be called
+concurrently, never block the event loop, and raise only:
 
     EngineError                  something failed; `code` is stable, the message may be shown to an operator
-    ├── EngineUnavailableError        the engine does not answer; every bot is affected, none is at fault
+    ├── EngineUnavailableError        the engine does not answer; affects every bot, is the fault of none
     ├── NameTakenError                a container of that name exists (create), or a volume (create) or network
     │                            (ensure_network) of that name that is not ours
-    ├── NetworkMissingError           the bots' network is gone (create, start); `ensure_network` makes it again
-    ├── ImageMissingError             the image is not there (create)
-    ├── InvalidSpecError              the engine refuses the options (create, start)
+    ├── NetworkMissingError           the bots' network is gone (create, start); `ensure_network` creates it again
+    ├── ImageMissingError             the image does not exist (create)
+    ├── InvalidSpecError              the engine rejects the options (create, start)
     ├── DiskFullError                 no space left on the engine's disk (create, start)
     └── ContainerNotFoundError                 no such container (start, kill, logs)
 """
@@ -22,10 +22,10 @@ from typing import Protocol
 
 
 class Label:
-    """Labels on every container, volume and network that Botdock makes."""
+    """Labels on every container, volume and network that Botdock creates."""
 
     OWNER = "botdock.owner"
-    """Id of the installation (`installation.id` in Postgres): two Botdocks on one engine leave each other alone."""
+    """Id of the installation (`installation.id` in Postgres): keeps two installations on one engine apart."""
     SERVER = "botdock.server"
     BOT_ID = "botdock.bot-id"
     SPEC_HASH = "botdock.spec-hash"
@@ -36,11 +36,11 @@ class Label:
 
 
 COMPONENTS = frozenset({"api", "controller", "simulator"})
-"""The parts of the stack that join the bots' network, each under its own name."""
+"""The parts of the stack that are attached to the bots' network, each under its own name."""
 
 
 class ContainerState(StrEnum):
-    """Docker's words."""
+    """The states of a container, as Docker names them."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -53,16 +53,16 @@ class ContainerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ContainerSpec:
-    """Everything that varies between bot containers; all else is the fixed, hardened template of the engine.
+    """Everything that varies between bot containers; the rest is the engine's fixed, hardened template.
 
-    `env` never comes from a caller of the API unchecked: ids match a strict pattern, the rest is made by us.
+    `env` holds nothing unchecked from a caller of the API: ids match a strict pattern, the rest is generated.
     """
 
     name: str
     image: str
     network: str
     volume: str
-    """Mounted at /auth; made when it does not exist; carries OWNER, SERVER and BOT_ID labels."""
+    """Mounted at /auth; created if missing; carries OWNER, SERVER and BOT_ID labels."""
     env: dict[str, str]
     labels: dict[str, str]
     """BOT_ID at least; the engine adds OWNER and SERVER."""
@@ -73,7 +73,7 @@ class ContainerSpec:
 
 @dataclass(frozen=True, slots=True)
 class ObservedContainer:
-    """A container as the engine shows it."""
+    """A container as the engine reports it."""
 
     id: str
     name: str
@@ -82,10 +82,10 @@ class ObservedContainer:
     address: str | None = None
     """IP address in the bots' network while it runs."""
     started_at: datetime | None = None
-    """None in answers of `list_containers` (the engine's list does not tell)."""
+    """None in results of `list_containers` (the engine's list does not include it)."""
     finished_at: datetime | None = None
     exit_code: int | None = None
-    """None in answers of `list_containers`, and while it runs."""
+    """None in results of `list_containers`, and while it runs."""
     oom_killed: bool = False
 
     @property
@@ -95,14 +95,14 @@ class ObservedContainer:
 
 
 class EngineEventKind(StrEnum):
-    """What an engine tells without being asked. Hints: they may be lost, so a sweep must do without them."""
+    """What an engine reports by itself. Only hints: they may be lost, so the sweep must not depend on them."""
 
     START = "start"
     DIE = "die"
     OOM = "oom"
     DESTROY = "destroy"
     CONNECTED = "connected"
-    """The stream of events stands; what happened before it has to be listed."""
+    """The event stream is established; list the containers to learn what happened before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class EngineEvent:
 
 
 class EngineError(Exception):
-    """Root of what an engine raises."""
+    """Root of all errors that an engine raises."""
 
     code = "engine-error"
 
@@ -139,13 +139,13 @@ class NetworkMissingError(EngineError):
 
 
 class ImageMissingError(EngineError):
-    """The image is not on the engine and could not be had."""
+    """The image is not available on the engine."""
 
     code = "image-missing"
 
 
 class InvalidSpecError(EngineError):
-    """The engine refuses the container's options."""
+    """The engine rejects the container's options."""
 
     code = "invalid-spec"
 
@@ -166,42 +166,41 @@ class Engine(Protocol):
     """Runs containers for one installation (`owner`) and one server."""
 
     async def ping(self) -> None:
-        """Return when the engine answers, else raise EngineUnavailableError."""
+        """Return if the engine answers, else raise EngineUnavailableError."""
 
     async def ensure_network(self, name: str) -> None:
-        """Make the server's bridge network unless it exists, and attach the stack's own containers (api, controller,
+        """Create the server's bridge network unless it exists, and attach the stack's own containers (api, controller,
         simulator: label `botdock.component` with this owner or none) that are not attached yet."""
 
     async def list_containers(self) -> list[ObservedContainer]:
         """All containers with our OWNER and SERVER labels, in one call to the engine."""
 
     async def inspect(self, name: str) -> ObservedContainer | None:
-        """One container by name or id, whoever owns it; None when there is none."""
+        """One container by name or id, whatever its owner; None if it does not exist."""
 
     async def has_image(self, image: str) -> bool:
         """Whether the image is on the engine."""
 
     async def create(self, spec: ContainerSpec) -> str:
-        """Make a container (and its volume) without starting it; its id."""
+        """Create a container (and its volume) without starting it; returns its id."""
 
     async def start(self, container: str) -> None:
-        """Start a created or exited container. One that runs already is no error."""
+        """Start a created or exited container. Does nothing if it runs already."""
 
     async def kill(self, container: str, signal: str) -> None:
-        """Send SIGTERM or SIGKILL. One that does not run is no error; a paused one is thawed so that it can end."""
+        """Send SIGTERM or SIGKILL. Does nothing if it does not run; a paused container is resumed, so it can exit."""
 
     async def remove(self, container: str) -> None:
-        """Remove a container, killing it when it runs. One that is gone is no error. Volumes stay."""
+        """Remove a container, killing it if it runs. Does nothing if it does not exist. Volumes remain."""
 
     async def remove_volume(self, volume: str) -> None:
-        """Remove a volume with all that is in it. One that is gone is no error; one that is not ours
-        by label is left alone."""
+        """Remove a volume and its content. Does nothing if it does not exist, or is not ours by its labels."""
 
     async def logs(self, container: str, *, tail: int, until: datetime | None = None) -> list[str]:
         """The last lines of a container's output, oldest first, each at most 1,000 characters."""
 
     def events(self) -> AsyncIterator[EngineEvent]:
-        """Hints about our containers, without end: reconnects by itself (CONNECTED tells) until it is closed."""
+        """Events of our containers. Reconnects by itself, which CONNECTED reports, until it is closed."""
 
     async def close(self) -> None:
-        """Give back threads and connections."""
+        """Release threads and connections."""

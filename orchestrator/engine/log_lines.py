@@ -1,4 +1,4 @@
-"""Container output made safe to show: text only, one line at a time, of bounded length."""
+"""Sanitizes container output for display: text only, one line at a time, of bounded length."""
 
 import re
 
@@ -9,7 +9,7 @@ _ESCAPE_SEQUENCE = re.compile(
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # window titles, links
     r"|\x1b[@-Z\\^_]?"
 )
-# Those of C0 and C1, and the marks that turn the direction of writing and so make a line read as another.
+# C0 and C1 controls, and bidirectional overrides, which make a line read differently.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -23,5 +23,5 @@ def log_lines(output: bytes) -> list[str]:
 
 
 def clean(line: str) -> str:
-    """One line, made safe."""
+    """One line, sanitized."""
     return _CONTROL.sub("", _ESCAPE_SEQUENCE.sub("", line)).replace("\t", " ")[:MAX_LINE_CHARS]

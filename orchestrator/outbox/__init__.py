@@ -1,1 +1,1 @@
-"""Brings messages from Postgres to WhatsApp: in order per chat, each once, through whatever happens in between."""
+"""Delivers messages from Postgres to WhatsApp: in order per chat, each at most once, across restarts and failures."""

@@ -1,8 +1,8 @@
-"""Takes messages to the bots while this controller acts.
+"""Delivers messages to the bots while this controller is the leader.
 
-Concurrency contract: a bot is looked at by one pump at a time; in a chat one message is under way at a time, in
-different chats several at once. What is asked of a bot is written down first (`store.begin`), so a controller that dies
-leaves `sending` messages, which its successor asks for again under the same ids.
+Concurrency contract: one pump at a time handles a bot; one message at a time is in flight per chat, several across
+chats. A request to a bot is recorded first (`store.begin`), so a controller that dies leaves `sending` messages, which
+the next leader requests again under the same ids.
 """
 
 import asyncio
@@ -28,26 +28,26 @@ log = logging.getLogger(__name__)
 
 PUMPS = 4
 PER_BOT = 3
-"""Chats of one bot in which something is under way."""
+"""Chats of one bot with a message in flight."""
 AT_ONCE = 16
-"""Messages under way, of all bots."""
+"""Messages in flight, of all bots."""
 SEND_SECONDS = 45.0
-"""More than the bot gives WhatsApp (30 s), so its own answer comes first."""
+"""More than the bot's own timeout for WhatsApp (30 s), so that its answer comes first."""
 UPLOAD_SECONDS = 60.0
-TROUBLE_DELAY = 1.0
-LONGEST_NAP = 60.0
+ERROR_DELAY_SECONDS = 1.0
+MAX_WAIT_SECONDS = 60.0
 
 
 class Bots(Protocol):
-    """Who knows the bots."""
+    """Looks up endpoints of bots."""
 
     def endpoint(self, bot_id: str) -> BotEndpoint | None:
-        """Where to ask the bot; None while it is not online."""
+        """Where to call the bot; None while it is not online."""
 
 
 @dataclass(slots=True)
 class _Lane:
-    """One bot's messages under way."""
+    """One bot's messages in flight."""
 
     client: RuntimeClient
     endpoint: BotEndpoint
@@ -55,7 +55,7 @@ class _Lane:
 
 
 class Dispatcher:
-    """All bots of a server. `run` until cancelled; raises LeadershipLostError when another controller took over."""
+    """All bots of a server. `run` until cancelled; raises LeadershipLostError when there is a new leader."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Dispatcher:
         self._port = port
         self._queue = WorkQueue()
         self._sweep_now = asyncio.Event()
-        self._back: set[str] = set()
+        self._came_online: set[str] = set()
         self._lanes: dict[str, _Lane] = {}
         self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
@@ -85,11 +85,11 @@ class Dispatcher:
 
     def online(self, bot_id: str) -> None:
         """The bot has come online."""
-        self._back.add(bot_id)
+        self._came_online.add(bot_id)
         self._queue.add(bot_id)
 
     def request_sweep(self) -> None:
-        """Look at all bots now: something may have been missed."""
+        """Check all bots now: something may have been missed."""
         self._sweep_now.set()
 
     async def run(self) -> None:
@@ -112,9 +112,9 @@ class Dispatcher:
             try:
                 for bot_id in await self._store.waiting_bots():
                     self._queue.add(bot_id)
-            except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is away: the next sweep tries again
-                log.warning("looking for messages: %s", type(exc).__name__)
-                await asyncio.sleep(TROUBLE_DELAY)
+            except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is unavailable: the next sweep retries
+                log.warning("looking for pending messages failed: %s", type(exc).__name__)
+                await asyncio.sleep(ERROR_DELAY_SECONDS)
                 continue
             try:
                 async with asyncio.timeout(self._settings.resync_interval):
@@ -129,18 +129,18 @@ class Dispatcher:
                 await self._pump(bot_id)
             except LeadershipLostError:
                 raise
-            except Exception as exc:  # noqa: BLE001, RUF100 - one bot's trouble must not end the others' sending
-                log.warning("messages of bot %s wait: %s", bot_id, type(exc).__name__)
+            except Exception as exc:  # noqa: BLE001, RUF100 - one bot's error must not stop the others' messages
+                log.warning("sending messages of bot %s failed: %s", bot_id, type(exc).__name__)
                 log.debug("messages of bot %s", bot_id, exc_info=exc)
-                self._queue.add_later(bot_id, TROUBLE_DELAY)
+                self._queue.add_later(bot_id, ERROR_DELAY_SECONDS)
             finally:
                 self._queue.done(bot_id)
 
     async def _pump(self, bot_id: str) -> None:
         endpoint = self._bots.endpoint(bot_id)
-        if bot_id in self._back and endpoint is not None:
+        if bot_id in self._came_online and endpoint is not None:
             await self._store.hurry(bot_id)
-            self._back.discard(bot_id)
+            self._came_online.discard(bot_id)
         heads, now = await self._store.heads(bot_id)
         lane = await self._lane(bot_id, endpoint, needed=bool(heads))
         busy = set() if lane is None else lane.busy
@@ -161,14 +161,14 @@ class Dispatcher:
             before = {head.id: head for head in choice.send}
             for message in await self._store.begin(choice.send, volume=lane.endpoint.volume):
                 lane.busy.add(message.chat)
-                assert self._tasks is not None  # noqa: S101 - pumps run inside of it
+                assert self._tasks is not None  # noqa: S101 - pumps run inside it
                 self._tasks.create_task(self._deliver(bot_id, lane, before[message.id], message))
-        if choice.wake_after is not None:
-            # Clocks may be set: a long wait is looked at again now and then.
-            self._queue.add_later(bot_id, min(choice.wake_after, LONGEST_NAP))
+        if choice.wake_after_seconds is not None:
+            # The clock may be set meanwhile: a long wait is checked again now and then.
+            self._queue.add_later(bot_id, min(choice.wake_after_seconds, MAX_WAIT_SECONDS))
 
     async def _lane(self, bot_id: str, endpoint: BotEndpoint | None, *, needed: bool) -> _Lane | None:
-        """The bot's lane at its present endpoint; an old one is kept until nothing is under way in it."""
+        """The bot's lane at its current endpoint; an old one stays until nothing is in flight in it."""
         lane = self._lanes.get(bot_id)
         if lane is not None and not lane.busy and (not needed or lane.endpoint != endpoint):
             del self._lanes[bot_id]
@@ -190,19 +190,19 @@ class Dispatcher:
                 result = judge(answer, asked_before=asked_before, attempts=message.attempts)
                 sent = answer if isinstance(answer, Sent) else None
                 await self._store.record(bot_id, message.id, result, sent)
-            self._on_result(str(result.state) if result.state is not MessageState.QUEUED else "again")
+            self._on_result(str(result.state) if result.state is not MessageState.QUEUED else "retry")
         except LeadershipLostError:
             raise
-        except Exception as exc:  # noqa: BLE001, RUF100 - it stays `sending` and is asked for again
-            log.warning("the result of message %s was not kept yet: %s", message.id, type(exc).__name__)
+        except Exception as exc:  # noqa: BLE001, RUF100 - it stays `sending` and is requested again
+            log.warning("storing the result of message %s failed: %s", message.id, type(exc).__name__)
             log.debug("message %s", message.id, exc_info=exc)
-            delay = TROUBLE_DELAY
+            delay = ERROR_DELAY_SECONDS
         finally:
             lane.busy.discard(message.chat)
             self._queue.add_later(bot_id, delay)
 
     async def _ask(self, client: RuntimeClient, message: QueuedMessage) -> Answer:
-        """Have the bot send a message; whatever goes wrong is an answer, too."""
+        """Have the bot send a message; every error becomes an answer."""
         try:
             request = msgspec.convert(
                 {"clientId": message.id, "to": message.chat, "content": message.content, "quote": message.quote},

@@ -1,4 +1,4 @@
-"""The dispatcher's reads and writes of messages. Every write is fenced by the controller's epoch."""
+"""The dispatcher's reads and writes of messages. Every write is fenced by the leader's epoch."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -19,16 +19,16 @@ from orchestrator.outbox.delivery_policy import RATE_LIMITED, Head, Next, Sent
 from orchestrator.states import PENDING, MessageState
 
 MAX_HEADS = 200
-"""Chats of one bot that are looked at together."""
+"""Chats of one bot that are read together."""
 CHUNK_BYTES = 1 << 20
-EARLY_ACKS_KEPT = timedelta(days=1)
+EARLY_RECEIPT_RETENTION = timedelta(days=1)
 PRUNE_BATCH = 2_000
 _IN_PLACE = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedMessage:
-    """A message that is to be sent now."""
+    """A message to send now."""
 
     id: str
     chat: str
@@ -36,7 +36,7 @@ class QueuedMessage:
     quote: dict[str, Any] | None
     attempts: int
     file_size: int | None
-    """Bytes of its file; None: it has none."""
+    """Bytes of its file; None without one."""
 
 
 class OutboxStore:
@@ -48,7 +48,7 @@ class OutboxStore:
         self._epoch = epoch
 
     async def waiting_bots(self) -> list[str]:
-        """The bots that have something to send."""
+        """The bots that have pending messages."""
         query = select(col(Message.bot_id)).where(
             col(Message.server_name) == self._server, col(Message.state).in_(PENDING)
         )
@@ -56,7 +56,7 @@ class OutboxStore:
             return list((await session.execute(query.distinct())).scalars())
 
     async def heads(self, bot_id: str) -> tuple[list[Head], datetime]:
-        """The first message of each chat that has one, those that have waited longest first; and Postgres' clock."""
+        """The first pending message of each chat, longest waiting first, and the time of Postgres' clock."""
         first = (
             select(Message)
             .where(col(Message.bot_id) == bot_id, col(Message.state).in_(PENDING))
@@ -89,7 +89,7 @@ class OutboxStore:
         return heads, rows[0].now if rows else datetime.now(UTC)
 
     async def begin(self, heads: Sequence[Head], *, volume: str) -> list[QueuedMessage]:
-        """Write down that these are being sent, before the bot is asked. Those cancelled meanwhile are left out."""
+        """Record that these are being sent, before the bot is asked. Skips those cancelled meanwhile."""
         ids = [head.id for head in heads]
         statement = (
             update(Message)
@@ -136,7 +136,7 @@ class OutboxStore:
                 yield (await session.execute(query)).scalar_one()
 
     async def record(self, bot_id: str, message_id: str, result: Next, sent: Sent | None) -> None:
-        """Write down what came of an attempt."""
+        """Record the result of an attempt."""
         values: dict[str, Any] = {
             "state": result.state,
             "reason": storable(result.reason),
@@ -149,7 +149,7 @@ class OutboxStore:
             case MessageState.FAILED:
                 values |= {"failed_at": func.now(), "attempted_on": None}
             case _:
-                values["next_attempt_at"] = func.clock_timestamp() + timedelta(seconds=result.delay)
+                values["next_attempt_at"] = func.clock_timestamp() + timedelta(seconds=result.delay_seconds)
                 if result.state is MessageState.QUEUED:
                     values["attempted_on"] = None
         async with self._database.session() as session:
@@ -174,7 +174,7 @@ class OutboxStore:
             await session.commit()
 
     async def fail(self, failures: Sequence[tuple[Head, str]]) -> None:
-        """Give messages up that can never be sent."""
+        """Mark messages that can never be sent as failed."""
         async with self._database.session() as session:
             await self._fence(session)
             for head, reason in failures:
@@ -195,7 +195,7 @@ class OutboxStore:
             await session.commit()
 
     async def hurry(self, bot_id: str) -> None:
-        """The bot is back: what waits only for it need not wait for its next attempt's time."""
+        """The bot is online again: send what waited only for it now, not at the time of its next attempt."""
         async with self._database.session() as session:
             await self._fence(session)
             await session.execute(
@@ -212,7 +212,7 @@ class OutboxStore:
             await session.commit()
 
     async def prune(self, *, days: int) -> None:
-        """Drop messages that were done so many days ago, in short transactions, and receipts nobody waited for."""
+        """Delete messages finished so many days ago, in short transactions, and unclaimed early receipts."""
         old = (
             select(col(Message.id))
             .where(
@@ -229,7 +229,7 @@ class OutboxStore:
                 statement = delete(Message).where(col(Message.id).in_(old))
                 number = int(getattr(await session.execute(statement, execution_options=_IN_PLACE), "rowcount", 0))
                 await session.execute(
-                    delete(EarlyAck).where(col(EarlyAck.created_at) < func.now() - EARLY_ACKS_KEPT),
+                    delete(EarlyAck).where(col(EarlyAck.created_at) < func.now() - EARLY_RECEIPT_RETENTION),
                     execution_options=_IN_PLACE,
                 )
                 await session.commit()
@@ -239,6 +239,6 @@ class OutboxStore:
 
 
 _SENTENCES = {
-    "expired": "the bot could not send it in time",
-    "outcome-unknown": "it may have been sent: the bot that was asked can tell no more",
+    "expired": "the bot could not send it before it expired",
+    "outcome-unknown": "it may have been sent: the bot's record of it is gone",
 }

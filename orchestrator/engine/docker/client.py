@@ -1,7 +1,7 @@
-"""Calls to Docker from asyncio: a fixed number of threads, each with one client and one kept-alive connection.
+"""Calls Docker from asyncio: a fixed number of threads, each with one client and one keep-alive connection.
 
-docker-py blocks and its client must not be shared between threads. A client is made once per thread, and the version of
-the protocol is agreed on once per engine, so that a call costs one HTTP exchange and nothing else.
+docker-py blocks, and its client must not be shared between threads. A client is created once per thread, and the API
+version is negotiated once per engine, so that a call costs exactly one HTTP exchange.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from orchestrator.engine.docker.transport import OneConnection
 T = TypeVar("T")
 
 CALL_TIMEOUT_SECONDS = 60.0
-"""Creating and starting under load takes seconds; an engine that takes longer is as good as gone."""
+"""Creating and starting under load takes seconds; an engine that takes longer counts as unavailable."""
 HELLO_TIMEOUT_SECONDS = 5.0
-"""Agreeing on a version is no work for an engine: one that takes longer hangs."""
+"""Negotiating the version is trivial for an engine: one that takes longer hangs."""
 NEWEST_API = (1, 45)
-"""What this is tested with. Newer engines still speak it, unless they say that they no longer do."""
+"""The tested version. Newer engines still support it, unless their minimum version is higher."""
 OLDEST_API = (1, 41)
 
-# Only reads: what may have happened although the answer got lost is for the reconciler to find out.
+# Reads only: whether a write took effect although its answer was lost is for the reconciler to find out.
 _read_retries = Retrying(
     retry=retry_if_exception_type(requests.ConnectionError),
     stop=stop_after_attempt(3),
@@ -40,11 +40,11 @@ _read_retries = Retrying(
 
 
 class DockerClients:
-    """Runs blocking calls in threads and turns what they raise into an EngineError."""
+    """Runs blocking calls in threads and translates their exceptions into EngineErrors."""
 
-    def __init__(self, *, host: str, workers: int, timeout: float = CALL_TIMEOUT_SECONDS) -> None:
+    def __init__(self, *, host: str, workers: int, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         self.host = host
-        self._timeout = timeout
+        self._timeout_seconds = timeout_seconds
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix="docker")
         self._thread = threading.local()
         self._lock = threading.Lock()
@@ -53,30 +53,30 @@ class DockerClients:
         self._closed = False
 
     async def run(self, action: str, call: Callable[[APIClient], T], *, read: bool = False) -> T:
-        """`call` in a thread of the pool, with that thread's client; `action` completes "cannot …" in errors.
+        """Run `call` in a thread of the pool, with that thread's client; `action` completes "cannot …" in errors.
 
-        A `read` is tried again on a broken connection. Raises EngineError and its children only.
+        A `read` is retried on a broken connection. Raises only EngineError and its subclasses.
         """
-        self._refuse_when_closed(action)
+        self._raise_if_closed(action)
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, action, call, read)
 
     def new_client(self) -> APIClient:
-        """A client of its own, which the caller closes. Blocks; raises what docker-py and requests raise."""
-        return self._make_client(self._agreed_version(), self._timeout)
+        """A separate client, which the caller closes. Blocks; raises what docker-py and requests raise."""
+        return self._make_client(self._negotiated_version(), self._timeout_seconds)
 
     async def close(self) -> None:
-        """Wait for the calls under way and close every connection. Calls still waiting for a thread are refused."""
+        """Wait for running calls and close every connection. Calls still waiting for a thread fail."""
         self._closed = True
         await asyncio.to_thread(self._executor.shutdown)
         for client in self._clients:
             client.close()
 
-    def _refuse_when_closed(self, action: str) -> None:
+    def _raise_if_closed(self, action: str) -> None:
         if self._closed:
-            raise EngineUnavailableError(f"cannot {action}: this connection to the engine was closed")
+            raise EngineUnavailableError(f"cannot {action}: the connection to the engine is closed")
 
     def _call(self, action: str, call: Callable[[APIClient], T], read: bool) -> T:
-        self._refuse_when_closed(action)
+        self._raise_if_closed(action)
         try:
             if not read:
                 return call(self._client())
@@ -91,7 +91,7 @@ class DockerClients:
             self._clients.append(client)
         return client
 
-    def _agreed_version(self) -> str:
+    def _negotiated_version(self) -> str:
         with self._lock:
             if self._api_version is None:
                 client = self._make_client(_text(OLDEST_API), HELLO_TIMEOUT_SECONDS)
@@ -99,26 +99,26 @@ class DockerClients:
                     answer = client.version(api_version=False)
                 finally:
                     client.close()
-                self._api_version = agree(newest=answer["ApiVersion"], oldest=answer.get("MinAPIVersion", "1.24"))
+                self._api_version = negotiate(newest=answer["ApiVersion"], oldest=answer.get("MinAPIVersion", "1.24"))
             return self._api_version
 
-    def _make_client(self, version: str, timeout: float) -> APIClient:
-        # The stubs know whole seconds only.
-        client = APIClient(base_url=self.host, version=version, timeout=timeout)  # type: ignore[arg-type]
-        client.trust_env = False  # no proxy and no .netrc stands between us and the engine
+    def _make_client(self, version: str, timeout_seconds: float) -> APIClient:
+        # The stubs accept whole seconds only.
+        client = APIClient(base_url=self.host, version=version, timeout=timeout_seconds)  # type: ignore[arg-type]
+        client.trust_env = False  # no proxy, no .netrc
         if urlsplit(self.host).scheme == "unix":
             client.mount("http+docker://", OneConnection(urlsplit(self.host).path))
         return client
 
 
-def agree(*, newest: str, oldest: str) -> str:
-    """The version to speak with an engine that speaks `oldest` to `newest`.
+def negotiate(*, newest: str, oldest: str) -> str:
+    """The API version to use with an engine that supports `oldest` to `newest`.
 
-    Raises DockerException when it speaks none that we can.
+    Raises DockerException if the engine is too old.
     """
     if _numbers(newest) < OLDEST_API:
         raise DockerException(
-            f"the engine speaks Docker API {newest} at most; {_text(OLDEST_API)} (Docker 20.10) or newer is needed"
+            f"the engine supports Docker API {newest} at most; {_text(OLDEST_API)} (Docker 20.10) or newer is required"
         )
     return _text(max(min(NEWEST_API, _numbers(newest)), _numbers(oldest)))
 

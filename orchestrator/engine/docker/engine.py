@@ -1,7 +1,7 @@
 """The Docker engine: bot containers, their volumes and their network through docker-py's low-level client.
 
-As few calls as can be, none of them in the event loop. `docker_client` owns threads and connections, `docker_template`
-says how a bot container is made, `docker_errors` what went wrong.
+As few calls as possible, none of them in the event loop. `client.py` owns threads and connections, `template.py`
+defines the bot container, `errors.py` translates errors.
 """
 
 import asyncio
@@ -42,12 +42,13 @@ class DockerEngine:
         network_pool: str = "10.213.0.0/16",
         stack: Mapping[str, str] | None = None,
     ) -> None:
-        """`owner` and `server` mark everything made here; `network_pool` is cut into a /22 per server.
+        """`owner` and `server` label everything created here; `network_pool` is divided into a /22 per server.
 
-        `stack` are labels by which the stack's own containers are told from those of another stack on the same engine
-        (compose's project, say); only such are attached to the network. Without it, every one without an owner is.
+        `stack` are labels (compose's project, for example) that distinguish the stack's own containers from those of
+        another stack on the same engine; only containers with these labels are attached to the network (None: those of
+        all stacks).
 
-        Connects to nothing yet. Raises ValueError when the pool is not an IPv4 network.
+        Does not connect yet. Raises ValueError if the pool is not an IPv4 network.
         """
         self._owner = owner
         self._server = server
@@ -73,7 +74,7 @@ class DockerEngine:
             network.attach_components(client, name, owner=self._owner, stack=self._stack)
 
         async with self._network_lock:
-            await self._clients.run(f"make network {name}", call)
+            await self._clients.run(f"create network {name}", call)
 
     async def list_containers(self) -> list[ObservedContainer]:
         """See `Engine.list_containers`."""
@@ -110,7 +111,7 @@ class DockerEngine:
         config = container_config(spec, owner=self._owner, server=self._server)
 
         def call(client: APIClient) -> str:
-            # Docker would mount whatever volume has the name: somebody else's session, for one.
+            # Docker would mount any volume of that name, even one with another bot's session.
             if not self._is_ours(client, spec.volume, when_missing=True):
                 raise NameTakenError(f"the volume {spec.volume} exists and does not belong to this installation")
             try:
@@ -128,7 +129,7 @@ class DockerEngine:
         await self._clients.run(f"start container {container}", lambda client: client.start(container))
 
     async def kill(self, container: str, signal: str) -> None:
-        """See `Engine.kill`. Docker itself thaws a paused container once the signal is sent."""
+        """See `Engine.kill`. Docker itself resumes a paused container once the signal is sent."""
 
         def call(client: APIClient) -> None:
             try:
@@ -167,10 +168,10 @@ class DockerEngine:
 
     async def logs(self, container: str, *, tail: int, until: datetime | None = None) -> list[str]:
         """See `Engine.logs`."""
-        moment = until.timestamp() if until else None
+        until_seconds = until.timestamp() if until else None
 
         def call(client: APIClient) -> bytes:
-            return client.logs(container, tail=tail, until=moment)
+            return client.logs(container, tail=tail, until=until_seconds)
 
         return log_lines(await self._clients.run(f"read the log of container {container}", call, read=True))
 

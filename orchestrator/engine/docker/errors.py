@@ -1,4 +1,4 @@
-"""What went wrong with Docker, in the words of `base.py`: one sentence each, no stack trace, no HTTP."""
+"""Translates errors of Docker into those of `base.py`: one sentence each, no stack trace, no HTTP."""
 
 import re
 
@@ -17,8 +17,8 @@ from orchestrator.engine.base import (
 
 MAX_REASON_CHARS = 300
 
-# A daemon that is going down answers calls under way with these, as if each container were at fault.
-_GOING_DOWN = (
+# A daemon that is shutting down answers running calls with these, as if each container were at fault.
+_SHUTTING_DOWN = (
     "context canceled",
     "client connection is closing",
     "transport is closing",
@@ -31,27 +31,27 @@ _DISK_FULL = ("no space left on device", "disk quota exceeded")
 
 
 def translate(error: Exception, *, action: str, host: str) -> EngineError:
-    """The error to raise for what a call to Docker raised.
+    """The EngineError for an exception of a call to Docker.
 
     `action` completes "cannot …" (`start container botdock-s-b`); `host` is the engine's address.
     """
     if isinstance(error, APIError):
         return _of_answer(error, action)
     if isinstance(error, requests.Timeout):
-        return EngineUnavailableError(f"cannot {action}: the Docker engine at {host} does not answer in time")
+        return EngineUnavailableError(f"cannot {action}: the Docker engine at {host} does not respond in time")
     if isinstance(error, (requests.RequestException, OSError)):
-        return EngineUnavailableError(f"cannot {action}: the Docker engine at {host} does not answer ({_cause(error)})")
+        return EngineUnavailableError(f"cannot {action}: the Docker engine at {host} is unavailable ({_cause(error)})")
     return EngineError(f"cannot {action}: {_sentence(str(error))}")
 
 
 def _of_answer(error: APIError, action: str) -> EngineError:
-    reason = _sentence(error.explanation or f"the engine answered with status {error.status_code}")
+    reason = _sentence(error.explanation or f"the engine responded with status {error.status_code}")
     message = f"cannot {action}: {reason}"
     text = reason.lower()
     status = error.status_code
     if any(fragment in text for fragment in _DISK_FULL):
         return DiskFullError(message)
-    if status in {502, 503, 504} or any(fragment in text for fragment in _GOING_DOWN):
+    if status in {502, 503, 504} or any(fragment in text for fragment in _SHUTTING_DOWN):
         return EngineUnavailableError(message)
     if isinstance(error, ImageNotFound):
         return ImageMissingError(message)
@@ -68,7 +68,7 @@ def _sentence(text: str) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    """The system's own words at the bottom of requests' and urllib3's wrappings."""
+    """The operating system's message below the wrappers of requests and urllib3."""
     seen: BaseException | None = error
     words = "the connection broke"
     while seen is not None:

@@ -1,7 +1,7 @@
 """Docker's stream of events as an asyncio generator that survives the engine.
 
-A thread of its own reads the stream, because reading blocks for as long as nothing happens. Whenever the stream stands
-anew, and whenever the reader was too slow and hints had to be thrown away, CONNECTED tells it to list.
+A separate thread reads the stream, because reading blocks while nothing happens. Whenever the stream is established
+again, or the reader was too slow and events were dropped, CONNECTED tells the reader to list the containers.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _KINDS = [kind.value for kind in EngineEventKind if kind is not EngineEventKind.
 
 
 class EventStream:
-    """One reader's stream. `close` ends the thread, whatever it waits for."""
+    """The stream of one reader. `close` ends the thread, whatever it waits for."""
 
     def __init__(self, new_client: Callable[[], APIClient], *, owner: str, server: str) -> None:
         self._new_client = new_client
@@ -46,7 +46,7 @@ class EventStream:
         self._closed = threading.Event()
         self._lock = threading.Lock()
         self._response: requests.Response | None = None
-        # A daemon, so that an engine that hangs while it is asked cannot hold up the end of the process.
+        # A daemon thread, so that a hanging engine cannot block the exit of the process.
         self._thread = threading.Thread(target=self._run, name="docker-events", daemon=True)
         self._thread.start()
 
@@ -55,7 +55,7 @@ class EventStream:
         return self._backlog.read()
 
     async def close(self) -> None:
-        """End the stream and wait for its thread, but not for an engine that hangs."""
+        """End the stream and wait for its thread, but not for a hanging engine."""
         self._backlog.end()
         with self._lock:
             self._closed.set()
@@ -75,16 +75,16 @@ class EventStream:
                 finally:
                     client.close()
             except (DockerException, requests.RequestException, OSError, ValueError, KeyError) as exc:
-                # ValueError, KeyError: a message was cut off, or is none that was asked for. Begin anew, too.
+                # ValueError, KeyError: a message was truncated, or of an unexpected kind. Reconnect then, too.
                 log.debug("event stream lost", extra={"action": "engine-events", "error": str(exc)})
             self._closed.wait(delay)
             delay = min(delay * 2, MAX_DELAY_SECONDS)
 
     def _connect(self, client: APIClient) -> requests.Response:
-        # The stream itself is read without a time limit, so first see within one that the engine answers at all.
+        # The stream itself is read without a timeout, so first check within one that the engine answers at all.
         client.get(f"{client.base_url}/_ping", timeout=CONNECT_TIMEOUT_SECONDS).raise_for_status()
-        # Docker sends the head of its answer just before it subscribes; what happens in between is had by asking for
-        # the last second, too. A hint told twice does no harm.
+        # Docker sends the response header just before it subscribes; events in between are covered by requesting the
+        # last second, too. A duplicate event does no harm.
         response = client.get(
             f"{client.base_url}/v{client.api_version}/events",
             params={"filters": self._filters, "since": str(int(time.time()) - 1)},
@@ -100,15 +100,15 @@ class EventStream:
                 return
             self._response = response
         try:
-            self._tell(CONNECTED)
+            self._put(CONNECTED)
             for line in response.iter_lines(chunk_size=None):
                 message: dict[str, Any] = json.loads(line)
-                self._tell(from_event(message))
+                self._put(from_event(message))
         finally:
             with self._lock:
                 self._response = None
 
-    def _tell(self, event: EngineEvent) -> None:
+    def _put(self, event: EngineEvent) -> None:
         try:
             self._loop.call_soon_threadsafe(self._backlog.put, event)
         except RuntimeError:  # the loop is gone, and the reader with it
@@ -116,7 +116,7 @@ class EventStream:
 
 
 def _interrupt(response: requests.Response) -> None:
-    """Wake the thread that reads this response; what it reads from now on is the end of the stream."""
+    """Wake the thread that reads this response: it reads the end of the stream."""
     try:
         response.raw.shutdown()
     except (OSError, RuntimeError, ValueError) as exc:  # it has ended by itself

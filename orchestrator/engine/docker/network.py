@@ -1,7 +1,7 @@
-"""The bots' bridge network of a server, and the stack's own containers in it. Blocking; run in a worker thread.
+"""The bridge network of a server's bots, and the stack's own containers in it. Blocking; run in a worker thread.
 
-Subnets are chosen by us because Docker's own pools end after about 31 networks. Somebody else may take the same subnet
-or make the same network between our look and our call, so each refusal is followed by another look.
+Subnets are chosen here because Docker's own pools are exhausted after about 31 networks. Another process may take the
+same subnet or create the same network between the check and the call, so each refusal is followed by another check.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +20,9 @@ _NETWORKLESS = ("host", "none", "container:")
 
 
 def ensure_network(client: APIClient, name: str, *, pool: IPv4Network, owner: str, server: str) -> None:
-    """Make the network unless it exists.
+    """Create the network unless it exists.
 
-    Raises NameTakenError when a network of that name is not ours, EngineError when the pool has no subnet left.
+    Raises NameTakenError if a network of that name is not ours, EngineError if the pool has no free subnet.
     """
     labels = {Label.OWNER: owner, Label.SERVER: server}
     refused: set[IPv4Network] = set()
@@ -36,7 +36,9 @@ def ensure_network(client: APIClient, name: str, *, pool: IPv4Network, owner: st
             return
         subnet = free_subnet(pool, _subnets_in_use(client) | refused)
         if subnet is None:
-            raise EngineError(f"cannot make network {name}: no free subnet is left in {pool}")
+            raise EngineError(
+                f"cannot create network {name}: no free subnet in {pool}; set BOT_NETWORK_POOL to a larger one"
+            )
         try:
             client.create_network(
                 name,
@@ -84,7 +86,7 @@ def free_subnet(pool: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network 
 
 
 def _find(client: APIClient, name: str) -> dict[str, Any] | None:
-    # By exact name: `inspect_network` would take the beginning of an id for a name, too.
+    # By exact name: `inspect_network` also matches prefixes of ids.
     found = [item for item in client.networks(names=[name]) if item["Name"] == name]
     return found[0] if found else None
 

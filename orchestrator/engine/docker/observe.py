@@ -1,4 +1,4 @@
-"""Docker's descriptions of containers and events, read into the types of `base.py`. Pure."""
+"""Parses Docker's descriptions of containers and events into the types of `base.py`. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -48,7 +48,7 @@ def from_event(message: Mapping[str, Any]) -> EngineEvent:
 
 
 def timestamp(text: str) -> datetime | None:
-    """Docker's RFC 3339 time with nanoseconds, cut to microseconds; None for its zero time."""
+    """Docker's RFC 3339 time with nanoseconds, truncated to microseconds; None for its zero time."""
     return None if text == _NEVER or not text else datetime.fromisoformat(text)
 
 

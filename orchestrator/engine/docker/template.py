@@ -1,6 +1,6 @@
-"""The one way in which bot containers are made: hardened, limited, with no option that a user could set.
+"""The configuration of every bot container: hardened, limited, with no option that a user could set.
 
-Only what `ContainerSpec` names varies. The user is the image's own, which is not root.
+Only the fields of `ContainerSpec` vary. The user is that of the image, which is not root.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from orchestrator.engine.base import ContainerSpec, Label
 TMP_OPTIONS = "rw,noexec,nosuid,nodev,size=16m,mode=1777"
 MAX_OPEN_FILES = 4096
 OOM_SCORE = 200
-"""When the host itself runs out of memory, bots go before the database and the engine do."""
+"""When the host runs out of memory, bots are killed before the database and the engine."""
 
 
 def container_config(spec: ContainerSpec, *, owner: str, server: str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def container_config(spec: ContainerSpec, *, owner: str, server: str) -> dict[st
         "Env": [f"{name}={value}" for name, value in spec.env.items()],
         "Labels": {**spec.labels, **ours},
         "StopSignal": "SIGTERM",
-        # An exec per bot and interval would cost more than the bot, so one in the image is switched off.
+        # An exec per bot and interval would cost more than the bot, so the image's health check is disabled.
         "Healthcheck": {"Test": ["NONE"]},
         "HostConfig": {
             "Init": True,
@@ -43,7 +43,7 @@ def container_config(spec: ContainerSpec, *, owner: str, server: str) -> dict[st
             ],
             "CapDrop": ["ALL"],
             "Privileged": False,
-            # Naming no seccomp profile is what selects the engine's default one.
+            # Without a named seccomp profile, the engine's default one applies.
             "SecurityOpt": ["no-new-privileges:true"],
             "Memory": spec.memory_bytes,
             "MemorySwap": spec.memory_bytes,
@@ -56,6 +56,6 @@ def container_config(spec: ContainerSpec, *, owner: str, server: str) -> dict[st
             ],
             "LogConfig": {"Type": "local", "Config": {"max-size": "1m", "max-file": "2"}},
         },
-        # Named here so that Docker attaches the container as it makes it, without a call of its own.
+        # Named here so that Docker attaches the container when it creates it, without another call.
         "NetworkingConfig": {"EndpointsConfig": {spec.network: {}}},
     }

@@ -1,7 +1,7 @@
-"""One kept-alive connection to the engine's socket per client.
+"""One keep-alive connection to the engine's socket per client.
 
-docker-py's own adapter opens a connection per path and keeps 25 of them, and leaves its socket open when the engine
-does not listen.
+docker-py's own adapter opens a connection per path, keeps 25 of them, and leaks its socket if the engine does not
+listen.
 """
 
 import socket

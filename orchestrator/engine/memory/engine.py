@@ -1,8 +1,8 @@
-"""An engine in memory, for fast deterministic tests and for trying Botdock out without containers.
+"""An in-memory engine, for fast deterministic tests and for trying out Botdock without containers.
 
-A `MemoryHost` is the machine: tests play the world on it (`crash`, `remove_by_hand`, `set_unavailable`, `fail_next` …)
-and look at what is there. `MemoryEngine` is one installation's and server's view of it, with the rules of the Docker
-engine; the same contract tests hold for both.
+A `MemoryHost` is the machine: tests simulate events on it (`crash`, `remove_by_hand`, `set_unavailable`, `fail_next` …)
+and inspect its content. `MemoryEngine` is the view of one installation and server, with the rules of the Docker engine;
+both pass the same contract tests.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ MIN_MEMORY_BYTES = 6 << 20
 
 
 class MemoryEngine:
-    """Implements `Engine` on a `MemoryHost`. Every method lets other tasks run once before it acts, at once."""
+    """Implements `Engine` on a `MemoryHost`. Every method yields to other tasks once, then acts atomically."""
 
     def __init__(self, *, owner: str, server: str, host: MemoryHost | None = None) -> None:
         self.host = host or MemoryHost()
@@ -90,7 +90,7 @@ class MemoryEngine:
                 raise DiskFullError(f"cannot create container {spec.name}: no space left on device")
             bot = {Label.BOT_ID: spec.labels[Label.BOT_ID]}
             self.host.volumes.setdefault(spec.volume, {**self._labels, **bot})
-            return self.host.make(spec.name, {**spec.labels, **self._labels}, spec).id
+            return self.host.create(spec.name, {**spec.labels, **self._labels}, spec).id
 
     async def start(self, container: str) -> None:
         """See `Engine.start`."""

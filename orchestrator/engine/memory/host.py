@@ -1,4 +1,4 @@
-"""The machine under the engine in memory: what is there, and methods that play the world on it."""
+"""The machine under the in-memory engine: its content, and methods that simulate external events."""
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ class MemoryContainer:
     output: list[tuple[datetime, bytes]] = field(default_factory=list)
 
     def observed(self, *, listed: bool) -> ObservedContainer:
-        """As the engine shows it; a list tells less than an inspection."""
+        """As the engine reports it; a list contains less than an inspection."""
         return ObservedContainer(
             id=self.id,
             name=self.name,
@@ -68,7 +68,7 @@ def _now() -> datetime:
 
 
 class MemoryHost:
-    """The machine that engines share. Use it in one event loop; its methods act at once."""
+    """The machine that engines share. Use it in one event loop; its methods take effect immediately."""
 
     def __init__(self, *, clock: Callable[[], datetime] = _now) -> None:
         self.clock = clock
@@ -79,37 +79,37 @@ class MemoryHost:
         self.networks: dict[str, dict[str, str]] = {}
         """Labels by name."""
         self.missing_images: set[str] = set()
-        """Every other image is there."""
+        """Every other image exists."""
         self.disk_full = False
         self.hints_lost = False
-        """No event reaches anybody while this is so, CONNECTED excepted."""
+        """While set, no event except CONNECTED is delivered."""
         self.calls: defaultdict[str, int] = defaultdict(int)
         """How often each method of an engine was called."""
         self._unavailable = False
         self._failures: defaultdict[str, deque[_Failure]] = defaultdict(deque)
         self.readers: list[tuple[str, str, Backlog]] = []
-        """Owner, server and events of everyone who listens."""
-        self._made = 0
+        """Owner, server and backlog of every event stream."""
+        self._created = 0
 
     def set_unavailable(self, unavailable: bool) -> None:
-        """Stop or start answering. Containers go on; the streams of events break, and stand again afterwards."""
+        """Stop or start answering. Containers keep running; event streams break and are re-established."""
         self._unavailable = unavailable
         if not unavailable:
             self.break_streams()
 
     def welcome(self, backlog: Backlog) -> None:
-        """A reader's stream stands as soon as the host answers."""
+        """Report CONNECTED to a reader if the host answers."""
         if not self._unavailable:
             backlog.put(CONNECTED)
 
     def break_streams(self) -> None:
-        """Every reader of events loses the engine and finds it again."""
+        """Break and re-establish every event stream."""
         for _, _, backlog in self.readers:
             self.welcome(backlog)
 
     def fail_next(self, operation: str, error: EngineError, *, done: bool = False) -> None:
-        """Let the next call of this method of an engine raise `error`: without doing anything, or, with `done`, after
-        having done it (an answer that got lost)."""
+        """Let the next call of this engine method raise `error`: without any effect, or, with `done`, after it took
+        effect (a lost answer)."""
         self._failures[operation].append(_Failure(error, done))
 
     def crash(self, name: str, exit_code: int, *, oom: bool = False) -> None:
@@ -117,19 +117,19 @@ class MemoryHost:
         container = self.containers[name]
         if oom:
             container.oom_killed = True
-            self._tell(EngineEventKind.OOM, container)
+            self._emit(EngineEventKind.OOM, container)
         container.state = ContainerState.EXITED
         container.address = None
         container.exit_code = exit_code
         container.finished_at = self.clock()
-        self._tell(EngineEventKind.DIE, container)
+        self._emit(EngineEventKind.DIE, container)
 
     def pause(self, name: str) -> None:
         """Freeze a running container, as `docker pause` does."""
         self.containers[name].state = ContainerState.PAUSED
 
     def remove_by_hand(self, name: str) -> None:
-        """What `docker rm -f` does."""
+        """Remove a container, as `docker rm -f` does."""
         self.remove(self.containers[name])
 
     def say(self, name: str, output: bytes) -> None:
@@ -137,8 +137,8 @@ class MemoryHost:
         self.containers[name].output.append((self.clock(), output))
 
     def add_foreign(self, name: str, labels: dict[str, str] | None = None) -> MemoryContainer:
-        """A running container that somebody else made."""
-        container = self.make(name, labels or {})
+        """A running container that Botdock did not create."""
+        container = self.create(name, labels or {})
         self.run(container)
         return container
 
@@ -149,10 +149,10 @@ class MemoryHost:
 
     @contextmanager
     def operation(self, name: str) -> Iterator[None]:
-        """Every method of an engine happens in this: it counts, and it fails as tests asked for."""
+        """Wraps every engine method: counts the call, and raises the failures that tests have set."""
         self.calls[name] += 1
         if self._unavailable:
-            raise EngineUnavailableError(f"cannot {name}: the engine in memory is set to be away")
+            raise EngineUnavailableError(f"cannot {name}: the in-memory engine is set to be unavailable")
         failure = self._failures[name].popleft() if self._failures[name] else None
         if failure and not failure.done:
             raise failure.error
@@ -160,12 +160,12 @@ class MemoryHost:
         if failure:
             raise failure.error
 
-    def make(self, name: str, labels: dict[str, str], spec: ContainerSpec | None = None) -> MemoryContainer:
+    def create(self, name: str, labels: dict[str, str], spec: ContainerSpec | None = None) -> MemoryContainer:
         """A container that does not run yet. Raises NameTakenError."""
         if name in self.containers:
             raise NameTakenError(f"a container named {name} exists")
-        self._made += 1
-        container = MemoryContainer(id=f"{self._made:064x}", name=name, labels=labels, spec=spec)
+        self._created += 1
+        container = MemoryContainer(id=f"{self._created:064x}", name=name, labels=labels, spec=spec)
         self.containers[name] = container
         return container
 
@@ -177,16 +177,16 @@ class MemoryHost:
         container.exit_code = None
         container.oom_killed = False
         container.starts += 1
-        self._tell(EngineEventKind.START, container)
+        self._emit(EngineEventKind.START, container)
 
     def remove(self, container: MemoryContainer) -> None:
-        """Take it away, ending its process first."""
+        """Remove it, ending its process first."""
         if container.observed(listed=True).up:
             self.crash(container.name, EXIT_OF_SIGKILL)
         del self.containers[container.name]
-        self._tell(EngineEventKind.DESTROY, container)
+        self._emit(EngineEventKind.DESTROY, container)
 
-    def _tell(self, kind: EngineEventKind, container: MemoryContainer) -> None:
+    def _emit(self, kind: EngineEventKind, container: MemoryContainer) -> None:
         if self.hints_lost or self._unavailable:
             return
         labels = container.labels

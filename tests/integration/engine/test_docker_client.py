@@ -14,7 +14,7 @@ async def test_an_engine_that_is_not_there_is_told_in_one_sentence(tmp_path: Pat
     engine = DockerEngine(owner="a", server="s", host=f"unix://{tmp_path}/nothing.sock")
     with pytest.raises(EngineUnavailableError) as told:
         await engine.ping()
-    expected = f"the Docker engine at unix://{tmp_path}/nothing.sock does not answer (no such file or directory)"
+    expected = f"the Docker engine at unix://{tmp_path}/nothing.sock is unavailable (no such file or directory)"
     assert str(told.value) == f"cannot reach the engine: {expected}"
     await engine.close()
 

@@ -62,7 +62,7 @@ def test_a_broken_connection_is_told_in_the_systems_words() -> None:
     wrapped = requests.ConnectionError("HTTPConnectionPool(host=…): Max retries exceeded")
     wrapped.__context__ = PermissionError(13, "Permission denied")
     expected = (
-        "cannot start container x: the Docker engine at unix:///run/docker.sock does not answer (permission denied)"
+        "cannot start container x: the Docker engine at unix:///run/docker.sock is unavailable (permission denied)"
     )
     assert str(translated(wrapped)) == expected
 
@@ -75,4 +75,4 @@ def test_long_and_broken_explanations_become_one_short_line() -> None:
 
 
 def test_an_answer_without_a_word_still_says_something() -> None:
-    assert str(translated(answer(500, ""))) == "cannot start container x: the engine answered with status 500"
+    assert str(translated(answer(500, ""))) == "cannot start container x: the engine responded with status 500"

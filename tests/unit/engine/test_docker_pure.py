@@ -9,7 +9,7 @@ from docker.errors import DockerException
 
 from orchestrator.engine.base import ContainerSpec, ContainerState, EngineEvent, EngineEventKind, Label
 from orchestrator.engine.docker import observe
-from orchestrator.engine.docker.client import agree
+from orchestrator.engine.docker.client import negotiate
 from orchestrator.engine.docker.network import free_subnet
 from orchestrator.engine.docker.template import container_config
 
@@ -26,12 +26,12 @@ POOL = IPv4Network("10.213.0.0/16")
     ],
 )
 def test_the_version_spoken_is_the_newest_known_that_the_engine_speaks(newest: str, oldest: str, spoken: str) -> None:
-    assert agree(newest=newest, oldest=oldest) == spoken
+    assert negotiate(newest=newest, oldest=oldest) == spoken
 
 
 def test_an_engine_too_old_is_refused() -> None:
     with pytest.raises(DockerException, match=r"20\.10"):
-        agree(newest="1.40", oldest="1.12")
+        negotiate(newest="1.40", oldest="1.12")
 
 
 @pytest.mark.parametrize(

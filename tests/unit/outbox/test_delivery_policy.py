@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orchestrator.outbox.delivery_policy import (
     EXPIRED,
     GRACE,
-    MAX_DELAY,
+    MAX_DELAY_SECONDS,
     MAX_ERRORS,
     OUTCOME_UNKNOWN,
     Answer,
@@ -56,11 +56,11 @@ class TestChoosing:
 
     def test_what_has_a_time_to_come_waits_for_it(self) -> None:
         choice = chosen(head("a", due_in=7), head("b", due_in=5))
-        assert (choice.send, choice.wake_after) == ([], 5)
+        assert (choice.send, choice.wake_after_seconds) == ([], 5)
 
     def test_a_bot_that_is_away_gets_nothing_until_its_messages_expire(self) -> None:
         choice = chosen(head("a", age=timedelta(minutes=59)), volume=None)
-        assert (choice.send, choice.fail, choice.wake_after) == ([], [], 60)
+        assert (choice.send, choice.fail, choice.wake_after_seconds) == ([], [], 60)
 
     @pytest.mark.parametrize("volume", ["v1", None])
     def test_a_message_too_old_fails(self, volume: str | None) -> None:
@@ -110,12 +110,12 @@ def test_whatever_waits(heads: list[Head], busy: set[str], room: int, volume: st
         assert message.state is MessageState.QUEUED or message.attempted_on == volume
     left = [message for message in heads if message.chat not in busy and message not in choice.send + failing]
     # What waits for a time is looked at again; what waits for room is, when there is some.
-    assert choice.wake_after is not None or len(choice.send) == room or not left
+    assert choice.wake_after_seconds is not None or len(choice.send) == room or not left
 
 
 def judged(answer: Answer, *, asked_before: bool = False, attempts: int = 1) -> tuple[str, str, float]:
     result = judge(answer, asked_before=asked_before, attempts=attempts)
-    return result.state, result.reason, result.delay
+    return result.state, result.reason, result.delay_seconds
 
 
 def refused(status: int, code: str, retry: int | None = None) -> Refused:
@@ -161,4 +161,4 @@ class TestJudging:
     @given(attempts=st.integers(1, 10_000))
     def test_waits_grow_to_a_limit(self, attempts: int) -> None:
         delay = judged(NoResponse(message="", asked=True), attempts=attempts)[2]
-        assert delay == min(2.0 ** min(attempts - 1, 20), MAX_DELAY)
+        assert delay == min(2.0 ** min(attempts - 1, 20), MAX_DELAY_SECONDS)

@@ -118,7 +118,7 @@ class TestTakingOver:
         world.controller.hangs(BOT)
         old = world.host.containers[NAME]
         world.host.remove_by_hand(NAME)
-        world.host.run(world.host.make(NAME, old.labels, old.spec))
+        world.host.run(world.host.create(NAME, old.labels, old.spec))
         await world.run(BOT, 60)
         assert world.phase(BOT)[0] == "online"
         assert world.host.containers[NAME].starts == 1
