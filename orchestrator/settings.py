@@ -54,6 +54,12 @@ class Settings(BaseSettings):
         default="10.213.0.0/16", description="Private range out of which each server's bot network gets a /22."
     )
 
+    lease_seconds: float = Field(
+        default=9.0,
+        ge=1,
+        le=60,
+        description="Seconds after which a controller that stopped renewing its lease is replaced.",
+    )
     reconcile_workers: int = Field(default=16, ge=1, le=256, description="Bots worked on at once.")
     resync_interval: float = Field(default=30.0, ge=1, le=3600, description="Seconds between two full sweeps.")
     start_failure_limit: int = Field(default=2, ge=1, le=100, description="Failed starts after which a bot is skipped.")

@@ -1,4 +1,4 @@
-"""The controller process: becomes the leader of its server or waits as a standby, and steps down without the lock.
+"""The controller process: becomes the leader of its server or waits as a standby, and steps down without its lease.
 
 Bots never depend on it: a controller that stops leaves their containers running, and the next leader adopts them.
 """
@@ -14,7 +14,7 @@ from random import Random
 import psycopg
 
 from orchestrator.clients.bot import BotEndpoint
-from orchestrator.controller.leader import LeaderLock, leadership
+from orchestrator.controller.leader import Lease, leadership
 from orchestrator.controller.notifications import listen
 from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.session import Database
@@ -23,7 +23,7 @@ from orchestrator.outbox.dispatcher import Dispatcher
 from orchestrator.outbox.store import OutboxStore
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.reconciler import Reconciler
-from orchestrator.reconcile.status_store import StatusStore, begin_epoch
+from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ RETRY_DELAY_SECONDS = 1.0
 
 
 class Controller:
-    """Runs the reconciler and the dispatcher of one server while this process holds the server's lock."""
+    """Runs the reconciler and the dispatcher of one server while this process holds the server's lease."""
 
     def __init__(self, *, settings: Settings, database: Database, engine: Engine, owner: str, metrics: Metrics) -> None:
         self._settings = settings
@@ -60,9 +60,9 @@ class Controller:
         """Lead or stand by until cancelled."""
         while True:
             try:
-                async with leadership(self._settings, on_standby=self._on_standby) as lock:
+                async with leadership(self._settings, on_standby=self._on_standby) as lease:
                     self._is_standby = False
-                    await self._lead(lock)
+                    await self._lead(lease)
             except* (psycopg.Error, OSError) as group:
                 log.warning("Postgres is unavailable: %s", type(group.exceptions[0]).__name__)
             except* LeadershipLostError as group:
@@ -77,9 +77,9 @@ class Controller:
         log.info("another controller is the leader for server %s; standing by", self._settings.server_name)
         self._is_standby = True
 
-    async def _lead(self, lock: LeaderLock) -> None:
-        settings = self._settings
-        epoch = await begin_epoch(self._database, server=settings.server_name, default_max_bots=settings.botcount)
+    async def _lead(self, lease: Lease) -> None:
+        settings, epoch = self._settings, lease.epoch
+        self._engine.guard(lease.check)
         store = StatusStore(self._database, server=settings.server_name, epoch=epoch)
         outbox = OutboxStore(self._database, server=settings.server_name, epoch=epoch)
         dispatcher = Dispatcher(bots=self, store=outbox, settings=settings, on_result=self._metrics.count_message)
@@ -99,7 +99,7 @@ class Controller:
         self._metrics.leader.set(1)
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_until_lost(lock), name="leader-lock")
+                tasks.create_task(_until_lost(lease), name="lease")
                 changes = listen(
                     settings,
                     on_change=reconciler.on_change,
@@ -145,9 +145,9 @@ def _both(reconciler: Reconciler, dispatcher: Dispatcher) -> Callable[[], None]:
     return on_gap
 
 
-async def _until_lost(lock: LeaderLock) -> None:
-    await lock.lost.wait()
-    raise LeadershipLostError("lost the leader lock")
+async def _until_lost(lease: Lease) -> None:
+    await lease.until_lost()
+    lease.check()
 
 
 def _own_address(settings: Settings) -> str:

@@ -1,88 +1,157 @@
-"""Leader election, one leader per server: a session-level advisory lock in Postgres.
+"""One leading controller per server: a lease row in Postgres, renewed every third of its duration.
 
-The lock lives exactly as long as its connection, so a controller that dies or is disconnected from Postgres loses it.
-The leader checks the connection every two seconds and steps down as soon as it fails; the epoch (`begin_epoch` in
-`reconcile/status_store.py`) fences whatever it might still write.
+Postgres' clock decides when a lease has expired and another controller may take it. The holder counts from before each
+renewal, on a clock that keeps running while the process or the machine is suspended, and stops a margin earlier. So a
+holder that is frozen or cut off is replaced within `lease_seconds`, and one that wakes up late finds its lease expired
+before it changes anything: the engine asks `Lease.check` before every change (`Engine.guard`), and every write to
+Postgres is refused for an older epoch (`db/fence.py`).
+
+A broken connection alone does not end a lease: the holder reconnects and renews it.
 """
 
 import asyncio
 import logging
+import os
+import socket
+import time
+import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import psycopg
 
+from orchestrator.db import leases
+from orchestrator.db.fence import LeadershipLostError
+from orchestrator.db.session import connect
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
 
-CHECK_INTERVAL_SECONDS = 2.0
-CHECK_TIMEOUT_SECONDS = 5.0
 STANDBY_POLL_SECONDS = 0.25
-"""Between two attempts of a standby. Not a blocking lock: a cancelled wait would leave its backend in the queue."""
+RECONNECT_SECONDS = 0.2
 
 
-class LeaderLock:
-    """A held lock. `lost` is set once its connection has failed."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[tuple[object, ...]]) -> None:
-        self.lost = asyncio.Event()
-        self._connection = connection
-
-    async def watch(self) -> None:
-        """Check the lock's connection until it fails."""
-        try:
-            while True:
-                await asyncio.sleep(CHECK_INTERVAL_SECONDS)
-                async with asyncio.timeout(CHECK_TIMEOUT_SECONDS):
-                    await self._connection.execute("SELECT 1")
-        except (psycopg.Error, TimeoutError, OSError) as exc:
-            log.warning("lost the leader lock: %s", type(exc).__name__)
-        finally:
-            self.lost.set()
+def running_time() -> float:
+    """Seconds on a clock that nobody sets, and that runs on while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-async def connect(settings: Settings) -> psycopg.AsyncConnection[tuple[object, ...]]:
-    """A dedicated connection, outside the pool, that detects a vanished server within about ten seconds."""
-    return await psycopg.AsyncConnection.connect(
-        settings.libpq_url,
-        autocommit=True,
-        connect_timeout=5,
-        keepalives_idle=5,
-        keepalives_interval=2,
-        keepalives_count=3,
-        tcp_user_timeout=10_000,
-    )
+class Lease:
+    """A lease that this process holds, as far as it can know without asking Postgres."""
+
+    def __init__(self, holder: leases.Holder, *, valid_until: float, clock: Callable[[], float]) -> None:
+        self.holder = holder
+        self._valid_until = valid_until
+        self._clock = clock
+        self._lost = asyncio.Event()
+
+    @property
+    def epoch(self) -> int:
+        """The number of this leadership: it grows with every change of the leader."""
+        return self.holder.epoch
+
+    def remaining_seconds(self) -> float:
+        """How long the lease can be relied on; 0 when it cannot."""
+        return 0.0 if self._lost.is_set() else max(0.0, self._valid_until - self._clock())
+
+    def check(self) -> None:
+        """Raise LeadershipLostError unless the lease can be relied on now. May be called from any thread."""
+        if not self.remaining_seconds():
+            raise LeadershipLostError(f"the lease of epoch {self.epoch} has expired or was taken over")
+
+    def extend(self, valid_until: float) -> None:
+        """A renewal has succeeded."""
+        self._valid_until = valid_until
+
+    def lose(self) -> None:
+        """Another controller holds the lease."""
+        self._lost.set()
+
+    async def until_lost(self) -> None:
+        """Return as soon as the lease has expired or was lost."""
+        while remaining := self.remaining_seconds():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await self._lost.wait()
 
 
 @asynccontextmanager
-async def leadership(settings: Settings, *, on_standby: Callable[[], None]) -> AsyncIterator[LeaderLock]:
-    """Wait for the server's lock (`on_standby` is called once if another controller holds it); hold it in the block.
+async def leadership(
+    settings: Settings, *, on_standby: Callable[[], None], clock: Callable[[], float] = running_time
+) -> AsyncIterator[Lease]:
+    """Wait for the server's lease (`on_standby` is called once when another controller holds it), renew it meanwhile.
 
-    Raises psycopg.Error when Postgres is unavailable; the caller retries.
+    Raises psycopg.Error or OSError when Postgres is unavailable before the lease is held; the caller retries.
     """
-    connection = await connect(settings)
+    lease = await _acquire(settings, on_standby=on_standby, clock=clock)
+    renewal = asyncio.create_task(_renew(lease, settings, clock), name="lease-renewal")
     try:
-        waiting = False
-        while not await _try_lock(connection, settings.server_name):
+        yield lease
+    finally:
+        renewal.cancel()
+        await asyncio.gather(renewal, return_exceptions=True)
+        await _release(lease, settings)
+
+
+async def _acquire(settings: Settings, *, on_standby: Callable[[], None], clock: Callable[[], float]) -> Lease:
+    owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    waiting = False
+    async with await connect(settings) as connection:
+        while True:
+            before = clock()
+            holder = await leases.acquire(
+                connection,
+                server=settings.server_name,
+                owner=owner,
+                seconds=settings.lease_seconds,
+                default_max_bots=settings.botcount,
+            )
+            if holder is not None:
+                return Lease(holder, valid_until=before + _trusted_seconds(settings), clock=clock)
             if not waiting:
                 waiting = True
                 on_standby()
             await asyncio.sleep(STANDBY_POLL_SECONDS)
-        lock = LeaderLock(connection)
-        watch = asyncio.create_task(lock.watch(), name="leader-lock")
-        try:
-            yield lock
-        finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+
+
+async def _renew(lease: Lease, settings: Settings, clock: Callable[[], float]) -> None:
+    """Renew until the lease is lost, over a connection of its own: a busy pool must not delay it."""
+    connection = None
+    try:
+        while lease.remaining_seconds():
+            try:
+                async with asyncio.timeout(settings.lease_seconds / 3):
+                    connection = connection or await connect(settings)
+                    before = clock()
+                    if not await leases.renew(connection, lease.holder, seconds=settings.lease_seconds):
+                        lease.lose()
+                        return
+                lease.extend(before + _trusted_seconds(settings))
+            except (psycopg.Error, OSError, TimeoutError) as exc:
+                log.warning("the lease could not be renewed, retrying: %s", type(exc).__name__)
+                if connection is not None:
+                    await connection.close()
+                    connection = None
+                await asyncio.sleep(RECONNECT_SECONDS)
+            else:
+                await asyncio.sleep(settings.lease_seconds / 3)
     finally:
-        await connection.close()
+        if connection is not None:
+            await connection.close()
 
 
-async def _try_lock(connection: psycopg.AsyncConnection[tuple[object, ...]], server: str) -> bool:
-    cursor = await connection.execute(
-        "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [f"botdock controller of {server}"]
-    )
-    row = await cursor.fetchone()
-    return row is not None and bool(row[0])
+async def _release(lease: Lease, settings: Settings) -> None:
+    """Let a standby take over at once instead of after the rest of the lease."""
+    if not lease.remaining_seconds():
+        return
+    try:
+        async with asyncio.timeout(lease.remaining_seconds()), await connect(settings) as connection:
+            await leases.release(connection, lease.holder)
+    except (psycopg.Error, OSError, TimeoutError) as exc:
+        log.warning("the lease could not be released and will expire: %s", type(exc).__name__)
+    lease.lose()
+
+
+def _trusted_seconds(settings: Settings) -> float:
+    """How long the holder itself relies on a renewal: less than what Postgres was told, for what clocks differ."""
+    return settings.lease_seconds * 0.9

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import psycopg
 
-from orchestrator.controller.leader import connect
 from orchestrator.db.models import CHANGES_CHANNEL, EVERYTHING, MESSAGES_CHANNEL
+from orchestrator.db.session import connect
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)

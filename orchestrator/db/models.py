@@ -41,12 +41,26 @@ class Server(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     max_bots: int
-    epoch: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    """Grows each time a controller takes the server over; writes with an older one are refused."""
     controller: str | None = None
     """Host and process of the acting controller."""
     controller_seen_at: datetime | None = moment()
     created_at: datetime = created()
+
+
+class LeaseRow(SQLModel, table=True):
+    """Which controller leads a server, and until when unless it renews the lease (`db/leases.py`)."""
+
+    __tablename__ = "leases"
+    # Makes the epoch a key column: a takeover waits for fenced writes (FOR KEY SHARE), a renewal does not.
+    __table_args__ = (UniqueConstraint("server_name", "epoch"),)
+
+    server_name: str = Field(primary_key=True, foreign_key="servers.name", ondelete="CASCADE")
+    owner: str
+    """Host, process id and a random part: unique for each process."""
+    epoch: int = Field(sa_column=Column(BigInteger, nullable=False))
+    """Grows with every takeover; writes with an older one are refused."""
+    expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    """By Postgres' clock."""
 
 
 class Bot(SQLModel, table=True):

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_MS = 15_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
+"""Postgres ends a transaction that its process does not continue: a frozen leader must not hold up its successor."""
 ANSWER_SECONDS = 20.0
 """By then Postgres has answered, or ended the statement itself."""
 
@@ -65,7 +67,10 @@ class Database:
             connect_args={
                 "async_creator_fn": ImpatientConnection.connect,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+                "options": (
+                    f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
+                    f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
+                ),
                 # A server that vanished without a FIN is noticed after about ten seconds.
                 "keepalives_idle": 5,
                 "keepalives_interval": 2,
@@ -84,3 +89,17 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self.engine.dispose()
+
+
+async def connect(settings: Settings) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A connection outside the pool, in autocommit mode, that notices a vanished server within about ten seconds."""
+    return await psycopg.AsyncConnection.connect(
+        settings.libpq_url,
+        autocommit=True,
+        connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        keepalives_idle=5,
+        keepalives_interval=2,
+        keepalives_count=3,
+        tcp_user_timeout=10_000,
+    )

@@ -14,7 +14,7 @@ concurrently, never block the event loop, and raise only:
     └── ContainerNotFoundError                 no such container (start, kill, logs)
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -164,6 +164,12 @@ class ContainerNotFoundError(EngineError):
 
 class Engine(Protocol):
     """Runs containers for one installation (`owner`) and one server."""
+
+    def guard(self, check: Callable[[], None]) -> None:
+        """Call `check` immediately before every change from now on; what it raises ends that change's call.
+
+        A check may be called from any thread. Reads are not checked.
+        """
 
     async def ping(self) -> None:
         """Return if the engine answers, else raise EngineUnavailableError."""

@@ -60,6 +60,7 @@ class Actions:
                 await self._kill(state, decision)
             case Action.REMOVE:
                 assert state.container is not None  # noqa: S101 - the plan removes only an existing container
+                await self._store.check_leadership()
                 await self._engine.remove(state.container.id)
                 state.container = None
                 state.remembered = replace(state.remembered, run_open=False)
@@ -152,6 +153,8 @@ class Actions:
 
     async def _signal(self, state: BotState, signal: str) -> None:
         assert state.container is not None  # noqa: S101 - the plan signals only a running container
+        # What ends a bot is checked in Postgres too, not only against this process's own clock.
+        await self._store.check_leadership()
         await self._engine.kill(state.container.id, signal)
 
 

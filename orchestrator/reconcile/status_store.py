@@ -16,7 +16,6 @@ from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
 from orchestrator.db import commands, fence
-from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
@@ -207,14 +206,18 @@ class StatusStore:
     async def seen(self, address: str) -> None:
         """Record that this controller is the server's leader, and where it listens (`host:port`)."""
         async with self._database.session() as session:
-            result = await session.execute(
+            await self._fence(session)
+            await session.execute(
                 update(Server)
-                .where(col(Server.name) == self._server, col(Server.epoch) == self._epoch)
+                .where(col(Server.name) == self._server)
                 .values(controller=address, controller_seen_at=func.now())
             )
             await session.commit()
-        if getattr(result, "rowcount", 0) == 0:
-            raise LeadershipLostError(f"epoch {self._epoch} of server {self._server} has ended")
+
+    async def check_leadership(self) -> None:
+        """Raise LeadershipLostError when another controller has taken over."""
+        async with self._database.session() as session:
+            await self._fence(session)
 
     async def _fence(self, session: AsyncSession) -> None:
         await fence.hold(session, server=self._server, epoch=self._epoch)
@@ -242,17 +245,3 @@ async def installation_id(database: Database) -> str:
     """The id that marks this installation's resources on a shared engine."""
     async with database.session() as session:
         return str((await session.execute(select(col(Installation.id)))).scalar_one())
-
-
-async def begin_epoch(database: Database, *, server: str, default_max_bots: int) -> int:
-    """Start a new epoch for the server (creating its row if missing), which fences all earlier leaders."""
-    async with database.session() as session:
-        epoch = await session.execute(
-            insert(Server)
-            .values(name=server, max_bots=default_max_bots, epoch=1)
-            .on_conflict_do_update(index_elements=["name"], set_={"epoch": Server.__table__.c.epoch + 1})  # type: ignore[attr-defined]
-            .returning(col(Server.epoch))
-        )
-        value = int(epoch.scalar_one())
-        await session.commit()
-        return value

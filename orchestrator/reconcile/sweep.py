@@ -99,6 +99,7 @@ class Sweeper:
             if now - since < min(ORPHAN_SECONDS, self._settings.resync_interval):
                 continue
             log.warning("removing orphan container %s: it belongs to no bot", orphans[container_id].name)
+            await self._store.check_leadership()
             await self._engine.remove(container_id)
             self._metrics.orphans.inc()
 

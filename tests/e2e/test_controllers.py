@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.support.databases import execute
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 
@@ -82,20 +81,22 @@ def test_a_standby_takes_over_when_the_leader_dies(bare_fleet: Fleet) -> None:
     assert fleet.containers() == [fleet.name("standby"), fleet.name("standby-new")]
 
 
-def test_a_controller_that_was_suspended_finds_itself_replaced(bare_fleet: Fleet) -> None:
+def test_a_frozen_leader_is_replaced_and_changes_nothing_when_it_wakes_up(bare_fleet: Fleet) -> None:
     fleet = bare_fleet
-    acting = fleet.start_controller()
+    leader = fleet.start_controller()
     fleet.online("frozen", "491700000441")
     fleet.start_controller()
-    acting.suspend()
-    # Postgres still sees the frozen one's connection; an operator (or its keepalive) ends it.
-    execute(fleet.database_url, _END_LOCK_HOLDERS)
-    fleet.create("frozen-new")
-    fleet.wait_phase("frozen-new", "pairing")
-    acting.resume()
-    eventually(lambda: "standing by" in acting.tail(200) or "stepping down" in acting.tail(200), what="it to step back")
+    leader.suspend()
     fleet.container("frozen").kill("KILL")
     fleet.wait_status("frozen", lambda status: status["restarts"] == 1 and status["phase"] == "online")
+    fleet.create("frozen-new")
+    fleet.wait_phase("frozen-new", "pairing")
+    started = fleet.started_at("frozen")
+    leader.resume()
+    eventually(lambda: "stepping down" in leader.tail(200), what="the old leader to step down")
+    eventually(lambda: "standing by" in leader.tail(200), what="it to become a standby")
+    assert fleet.started_at("frozen") == started
+    assert fleet.status("frozen")["restarts"] == 1
     assert fleet.containers() == [fleet.name("frozen"), fleet.name("frozen-new")]
 
 
@@ -108,10 +109,3 @@ def test_nobody_notices_a_restart_of_the_api(bare_fleet: Fleet) -> None:
     assert fleet.status("api-restart")["phase"] == "online"
     assert fleet.started_at("api-restart") == started
     assert fleet.phones.ask("491511110451", "491700000451", ".ping") == "pong"
-
-
-_END_LOCK_HOLDERS = """
-    SELECT pg_terminate_backend(locks.pid)
-    FROM pg_locks locks JOIN pg_database ON pg_database.oid = locks.database
-    WHERE locktype = 'advisory' AND granted AND datname = current_database()
-"""

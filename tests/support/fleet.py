@@ -33,6 +33,7 @@ SERVE = [
 """The image's own command."""
 
 QUICK = {
+    "LEASE_SECONDS": "6",
     "PROBE_INTERVAL": "1",
     "PROBE_TIMEOUT": "2",
     "PROBE_FAILURE_THRESHOLD": "2",

@@ -51,11 +51,14 @@ class DockerClients:
         self._api_version: str | None = None
         self._clients: list[APIClient] = []
         self._closed = False
+        self.check: Callable[[], None] = lambda: None
+        """Called in the thread, immediately before every call that is not a read."""
 
     async def run(self, action: str, call: Callable[[APIClient], T], *, read: bool = False) -> T:
         """Run `call` in a thread of the pool, with that thread's client; `action` completes "cannot …" in errors.
 
-        A `read` is retried on a broken connection. Raises only EngineError and its subclasses.
+        A `read` is retried on a broken connection. Raises EngineError and its subclasses, and what
+        `check` raises.
         """
         self._raise_if_closed(action)
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, action, call, read)
@@ -79,7 +82,9 @@ class DockerClients:
         self._raise_if_closed(action)
         try:
             if not read:
-                return call(self._client())
+                client = self._client()
+                self.check()
+                return call(client)
             return _read_retries.copy()(lambda: call(self._client()))
         except (DockerException, requests.RequestException, OSError) as exc:
             raise translate(exc, action=action, host=self.host) from None

@@ -5,7 +5,7 @@ defines the bot container, `errors.py` translates errors.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from ipaddress import IPv4Network
 
@@ -57,6 +57,10 @@ class DockerEngine:
         self._clients = DockerClients(host=host, workers=workers)
         self._network_lock = asyncio.Lock()
         self._streams: set[EventStream] = set()
+
+    def guard(self, check: Callable[[], None]) -> None:
+        """See `Engine.guard`."""
+        self._clients.check = check
 
     async def ping(self) -> None:
         """See `Engine.ping`."""

@@ -6,7 +6,7 @@ both pass the same contract tests.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 from orchestrator.engine.backlog import Backlog
@@ -39,6 +39,11 @@ class MemoryEngine:
         self._server = server
         self._labels = {Label.OWNER: owner, Label.SERVER: server}
         self._backlogs: set[Backlog] = set()
+        self._check: Callable[[], None] = lambda: None
+
+    def guard(self, check: Callable[[], None]) -> None:
+        """See `Engine.guard`."""
+        self._check = check
 
     async def ping(self) -> None:
         """See `Engine.ping`."""
@@ -49,6 +54,7 @@ class MemoryEngine:
     async def ensure_network(self, name: str) -> None:
         """See `Engine.ensure_network`. There are no components to attach."""
         await asyncio.sleep(0)
+        self._check()
         with self.host.operation("ensure_network"):
             if self.host.networks.setdefault(name, self._labels) != self._labels:
                 raise NameTakenError(
@@ -77,6 +83,7 @@ class MemoryEngine:
     async def create(self, spec: ContainerSpec) -> str:
         """See `Engine.create`."""
         await asyncio.sleep(0)
+        self._check()
         with self.host.operation("create"):
             if not self._ours(self.host.volumes.get(spec.volume, self._labels)):
                 raise NameTakenError(f"the volume {spec.volume} exists and does not belong to this installation")
@@ -95,6 +102,7 @@ class MemoryEngine:
     async def start(self, container: str) -> None:
         """See `Engine.start`."""
         await asyncio.sleep(0)
+        self._check()
         with self.host.operation("start"):
             found = self._find(container)
             if found.observed(listed=True).up:
@@ -110,6 +118,7 @@ class MemoryEngine:
     async def kill(self, container: str, signal: str) -> None:
         """See `Engine.kill`."""
         await asyncio.sleep(0)
+        self._check()
         with self.host.operation("kill"):
             found = self._find(container)
             if not found.observed(listed=True).up:
@@ -123,6 +132,7 @@ class MemoryEngine:
     async def remove(self, container: str) -> None:
         """See `Engine.remove`."""
         await asyncio.sleep(0)
+        self._check()
         with self.host.operation("remove"):
             found = self.host.find(container)
             if found:
@@ -131,6 +141,7 @@ class MemoryEngine:
     async def remove_volume(self, volume: str) -> None:
         """See `Engine.remove_volume`."""
         await asyncio.sleep(0)
+        self._check()
         with self.host.operation("remove_volume"):
             if not self._ours(self.host.volumes.get(volume, {})):
                 return

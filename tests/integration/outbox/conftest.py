@@ -15,10 +15,11 @@ from orchestrator.clients.bot import BotEndpoint
 from orchestrator.db.session import Database
 from orchestrator.outbox.dispatcher import Dispatcher
 from orchestrator.outbox.store import OutboxStore
-from orchestrator.reconcile.status_store import StatusStore, begin_epoch
+from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
 from tests.integration.api.fake_runtime import NOW, FakeRuntime, listening
 from tests.integration.reconcile.conftest import eventually
+from tests.support.leases import take_over
 
 SERVER = "server1"
 BOT = "bot-1"
@@ -46,7 +47,7 @@ class Post:
     async def start(self, **changes: Any) -> Dispatcher:
         """A controller's dispatcher, with an epoch of its own."""
         settings = Settings(**{**self.settings.model_dump(), **changes})
-        self.epoch = await begin_epoch(self.database, server=SERVER, default_max_bots=20)
+        self.epoch = await take_over(self.url, SERVER)
         store = OutboxStore(self.database, server=SERVER, epoch=self.epoch)
         self.dispatcher = Dispatcher(bots=self, store=store, settings=settings, port=self.fake.port)
         self._running = asyncio.create_task(self.dispatcher.run())

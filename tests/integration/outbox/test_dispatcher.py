@@ -12,6 +12,7 @@ from orchestrator.errors import ConflictError
 from orchestrator.outbox.dispatcher import PER_BOT
 from tests.integration.outbox.conftest import ANN, BOB, BOT, Post
 from tests.integration.reconcile.conftest import eventually
+from tests.support.leases import take_over
 
 NOT_ONLINE = (409, "not-online", "the bot is not online")
 
@@ -198,7 +199,7 @@ class TestAtMostOnce:
         await post.start()
         await post.put("m-1")
         await post.asks()
-        await post.sql("UPDATE servers SET epoch = epoch + 1")
+        await take_over(post.url, "server1")
         post.fake.hold.set()
         error = await post.failed()
         assert isinstance(error, BaseExceptionGroup)

@@ -27,6 +27,7 @@ QUICK: dict[str, Any] = {
     "probe_timeout": 1,
     "resync_interval": 1,
     "stop_timeout": 1,
+    "lease_seconds": 5,
     "reconcile_workers": 4,
     "database_pool_size": 5,
 }

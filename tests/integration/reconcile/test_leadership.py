@@ -1,18 +1,18 @@
 """Two controllers and a database that goes away: one acts, the other waits, and nothing is lost or done twice."""
 
+import psycopg
 import pytest
 
 from bot_runtime.contract import EventPage
+from orchestrator.db import leases
 from orchestrator.db.fence import LeadershipLostError
-from orchestrator.db.session import Database
+from orchestrator.db.session import Database, connect
 from orchestrator.reconcile.bot_state import BotState
-from orchestrator.reconcile.status_store import StatusStore, begin_epoch
+from orchestrator.reconcile.status_store import StatusStore
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
+from tests.support.leases import take_over
 
-TERMINATE_HOLDER = """
-    SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database ON pg_database.oid = database
-    WHERE locktype = 'advisory' AND granted AND datname = current_database()
-"""
+EXPIRE = "UPDATE leases SET expires_at = clock_timestamp()"
 TERMINATE_ALL = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -20,7 +20,7 @@ TERMINATE_ALL = """
 
 
 async def epoch(site: Site) -> int:
-    [value] = await site.sql("SELECT epoch FROM servers WHERE name = %s", SERVER)
+    [value] = await site.sql("SELECT epoch FROM leases WHERE server_name = %s", SERVER)
     return int(value)
 
 
@@ -46,7 +46,7 @@ async def test_the_standby_takes_over_at_once_when_the_first_ends_and_adopts_wha
     assert await epoch(site) == 2
 
 
-async def test_one_whose_connection_is_cut_steps_down_and_writes_nothing_any_more(site: Site) -> None:
+async def test_a_leader_whose_lease_was_taken_steps_down_and_writes_nothing_more(site: Site) -> None:
     first = await site.start()
     await site.create("bot-1")
     await site.phase("bot-1", "online")
@@ -54,7 +54,7 @@ async def test_one_whose_connection_is_cut_steps_down_and_writes_nothing_any_mor
     assert reconciler is not None
     second = await site.start(wait=False)
     await second.standing_by()
-    await site.sql(TERMINATE_HOLDER)
+    await site.sql(EXPIRE)
     await second.ready()
     old = reconciler.state("bot-1")
     assert old is not None
@@ -68,15 +68,54 @@ async def test_one_whose_connection_is_cut_steps_down_and_writes_nothing_any_mor
     assert site.host.containers[name("bot-1")].starts == 1
 
 
+async def test_a_leader_whose_connections_are_cut_reconnects_and_keeps_its_lease(site: Site) -> None:
+    leader = await site.start(lease_seconds=60)
+    standby = await site.start(wait=False, lease_seconds=60)
+    await standby.standing_by()
+    await site.sql(TERMINATE_ALL)
+    await site.create("bot-1")
+    await site.phase("bot-1", "online")
+    assert leader.controller.ready
+    assert await epoch(site) == 1
+
+
+async def test_a_leader_that_cannot_renew_steps_down_and_its_engine_refuses_changes(site: Site) -> None:
+    leader = await site.start()
+    await site.create("bot-1")
+    await site.phase("bot-1", "online")
+    await site.sql("ALTER TABLE leases RENAME TO elsewhere")
+    await site.seen(lambda: leader.controller.reconciler is None)
+    with pytest.raises(LeadershipLostError):
+        await leader.engine.remove(name("bot-1"))
+    assert site.host.containers[name("bot-1")].starts == 1
+    await site.sql("ALTER TABLE elsewhere RENAME TO leases")
+    await leader.ready()
+
+
+async def test_a_renewal_does_not_wait_for_a_write_of_the_leader_and_a_takeover_does(site: Site) -> None:
+    epoch = await take_over(site.url, SERVER)
+    writing, leading = await psycopg.AsyncConnection.connect(site.url), await connect(site.settings())
+    async with writing, leading:
+        await writing.execute("SELECT 1 FROM leases FOR KEY SHARE")
+        [owner] = await site.sql("SELECT owner FROM leases")
+        await leading.execute("SET lock_timeout = 1000")
+        assert await leases.renew(leading, leases.Holder(SERVER, owner, epoch), seconds=60)
+        await site.sql(EXPIRE)
+        assert await leases.acquire(leading, server=SERVER, owner="new", seconds=60, default_max_bots=1) is None
+        await writing.rollback()
+        holder = await leases.acquire(leading, server=SERVER, owner="new", seconds=60, default_max_bots=1)
+        assert holder == leases.Holder(SERVER, "new", epoch + 1)
+
+
 async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
     await site.create("bot-1")
     database = Database(site.settings())
-    old = StatusStore(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    old = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
     row = await old.bot("bot-1")
     assert row is not None
     state = BotState.from_rows(*row)
     assert await old.confirm(row[0])
-    await begin_epoch(database, server=SERVER, default_max_bots=1)
+    await take_over(site.url, SERVER)
     await site.sql("UPDATE bots SET deleting = true")
     state.restarts = 7
     for write in (
@@ -96,7 +135,7 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
 async def test_confirming_tells_a_row_that_changed_or_was_made_anew(site: Site) -> None:
     await site.create("bot-1")
     database = Database(site.settings())
-    store = StatusStore(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
     row = await store.bot("bot-1")
     assert row is not None
     assert await store.confirm(row[0])
@@ -113,7 +152,7 @@ async def test_events_are_kept_for_the_retention_and_dropped_in_portions(
     monkeypatch.setattr("orchestrator.reconcile.status_store.PRUNE_BATCH", 10)
     await site.create("bot-1")
     database = Database(site.settings())
-    store = StatusStore(database, server=SERVER, epoch=await begin_epoch(database, server=SERVER, default_max_bots=1))
+    store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
     await site.sql(
         "INSERT INTO bot_events (server_name, bot_id, type, timestamp) "
         "SELECT 'server1', 'bot-1', 'error', now() - interval '1 day' * days FROM generate_series(1, 40) AS days"
@@ -128,10 +167,8 @@ async def test_a_database_that_comes_back_finds_everything_as_it_was(site: Site)
     for bot in ("bot-1", "bot-2"):
         await site.create(bot)
         await site.phase(bot, "online")
-    before = await epoch(site)
     for _ in range(3):
         await site.sql(TERMINATE_ALL)
-    await eventually(lambda: epoch(site), lambda now: now > before)
     await acting.ready()
     await site.create("bot-3")
     await site.phase("bot-3", "online")

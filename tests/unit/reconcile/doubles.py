@@ -152,6 +152,9 @@ class MemoryStore:
             state.written.update(changes)
             state.events.clear()
 
+    async def check_leadership(self) -> None:
+        self._fence()
+
     async def forget(self, bot_id: str) -> None:
         self._fence()
         if bot_id in self._rows.bots and self._rows.bots[bot_id].deleting:

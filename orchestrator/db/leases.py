@@ -1,0 +1,81 @@
+"""The lease of a server: which controller leads it, under which epoch, and until when by Postgres' clock.
+
+`epoch` is a key column (unique with the server's name), so a renewal, which leaves it alone, does not wait for the
+`FOR KEY SHARE` of fenced writes (`fence.py`), and a takeover, which raises it, does.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.errors import LockNotAvailable
+
+LOCK_TIMEOUT_MS = 2_000
+"""How long a takeover waits for writes of the former leader; Postgres ends those that idle (`db/session.py`)."""
+
+_SERVER = "INSERT INTO servers (name, max_bots) VALUES (%(server)s, %(max_bots)s) ON CONFLICT DO NOTHING"
+_IS_HELD = "SELECT 1 FROM leases WHERE server_name = %(server)s AND expires_at > clock_timestamp()"
+_ACQUIRE = """
+    INSERT INTO leases (server_name, owner, epoch, expires_at)
+    VALUES (%(server)s, %(owner)s, 1, clock_timestamp() + make_interval(secs => %(seconds)s))
+    ON CONFLICT (server_name) DO UPDATE
+        SET owner = excluded.owner, epoch = leases.epoch + 1,
+            expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+        WHERE leases.expires_at <= clock_timestamp()
+    RETURNING epoch
+"""
+_RENEW = """
+    UPDATE leases SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+    WHERE server_name = %(server)s AND owner = %(owner)s AND epoch = %(epoch)s
+"""
+_RELEASE = """
+    UPDATE leases SET expires_at = clock_timestamp()
+    WHERE server_name = %(server)s AND owner = %(owner)s AND epoch = %(epoch)s
+"""
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lease."""
+
+    server: str
+    owner: str
+    """Unique for each process."""
+    epoch: int
+
+    def parameters(self) -> dict[str, Any]:
+        """For the statements above."""
+        return {"server": self.server, "owner": self.owner, "epoch": self.epoch}
+
+
+async def acquire(
+    connection: Connection, *, server: str, owner: str, seconds: float, default_max_bots: int
+) -> Holder | None:
+    """Take the lease unless another holds it (then None), creating the server's row when it is missing.
+
+    `connection` is in autocommit mode. Raises psycopg.Error.
+    """
+    parameters = {"server": server, "owner": owner, "seconds": seconds, "max_bots": default_max_bots}
+    # Asked first without a lock, so that standbys that poll cost next to nothing.
+    if await (await connection.execute(_IS_HELD, parameters)).fetchone():
+        return None
+    try:
+        async with connection.transaction():
+            await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
+            await connection.execute(_SERVER, parameters)
+            row = await (await connection.execute(_ACQUIRE, parameters)).fetchone()
+    except LockNotAvailable:
+        return None
+    return None if row is None else Holder(server, owner, int(row[0]))
+
+
+async def renew(connection: Connection, holder: Holder, *, seconds: float) -> bool:
+    """Extend the lease; False when another controller has taken it. Raises psycopg.Error."""
+    return (await connection.execute(_RENEW, {**holder.parameters(), "seconds": seconds})).rowcount == 1
+
+
+async def release(connection: Connection, holder: Holder) -> None:
+    """End the lease now, if it is still held. Raises psycopg.Error."""
+    await connection.execute(_RELEASE, holder.parameters())
