@@ -141,16 +141,16 @@ async def test_the_bot_sends_a_poll_and_a_contact_votes(pair: ChatPair) -> None:
 
 
 async def test_a_contact_sends_a_poll_and_the_bot_votes(pair: ChatPair) -> None:
-    poll = await pair.client.send_poll(pair.contact, pair.number, "When?", ["now", "later", "never"], selectable=2)
-    got = await pair.bot.wait_for("message", id=poll)
+    sent = await pair.client.send_poll(pair.contact, pair.number, "When?", ["now", "later", "never"], selectable=2)
+    got = await pair.bot.wait_for("message", id=sent)
     poll = got["content"]["pollCreationMessage"]
     assert (poll["name"], [option["optionName"] for option in poll["options"]]) == ("When?", ["now", "later", "never"])
 
-    await pair.bot.call("build_poll_vote", {"info": poll}, ["now", "never"])
+    await pair.bot.call("build_poll_vote", {"info": sent}, ["now", "never"])
     await pair.bot.call("send_message", jid(pair.hello["chat"]), {"last": True})
 
     vote = await pair.client.wait_for_message(pair.contact, kind="poll-vote")
-    assert (vote.target, vote.selected) == (poll, ["now", "never"])
+    assert (vote.target, vote.selected) == (sent, ["now", "never"])
 
 
 async def test_the_phones_owner_writes_and_the_bot_sees_it(pair: ChatPair) -> None:
