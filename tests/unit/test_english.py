@@ -61,7 +61,6 @@ SKIPPED_FOLDERS = {".venv", ".git", ".build", ".botdock", "__pycache__", "requir
 UNCHECKED = [
     "docker-bake.hcl",
     "docs/api.md",
-    "docs/architecture.md",
     "docs/demo.md",
     "docs/images.md",
     "images",
