@@ -62,7 +62,7 @@ def test_a_controller_killed_while_starting_many_bots_leaves_one_container_each(
     first.kill()
     fleet.start_controller()
     for bot in bots:
-        fleet.wait_phase(bot, "pairing", deadline=60)
+        fleet.wait_phase(bot, "pairing")
     assert fleet.containers() == sorted(fleet.name(bot) for bot in bots)
     assert all(fleet.status(bot)["restarts"] == 0 for bot in bots)
 

@@ -134,7 +134,7 @@ def test_a_follower_misses_nothing_while_everything_is_killed_and_started(
     def more_arrive() -> None:
         """Until what was written after this moment has been seen, so that the fault is in the midst of traffic."""
         enough = len(writer.texts) + MARGIN
-        eventually(lambda: len(follower.texts()), lambda seen: seen >= enough, deadline=90, what="more to arrive")
+        eventually(lambda: len(follower.texts()), lambda seen: seen >= enough, what="more to arrive")
 
     more_arrive()
     fleet.apis[-1].kill()
@@ -149,12 +149,12 @@ def test_a_follower_misses_nothing_while_everything_is_killed_and_started(
     postgres[0].start()
     more_arrive()
     writing.stop()
-    eventually(follower.texts, lambda seen: len(seen) >= len(writer.texts), deadline=90, what="all so far")
+    eventually(follower.texts, lambda seen: len(seen) >= len(writer.texts), what="all so far")
     # What a bot was handed a moment before a SIGKILL may be lost with it, so nothing is on its way at this moment.
     fleet.container(bot.id).kill("KILL")
     for _ in range(MARGIN):
         writer.write()
-    eventually(follower.texts, lambda seen: len(seen) >= len(writer.texts), deadline=90, what="what came meanwhile")
+    eventually(follower.texts, lambda seen: len(seen) >= len(writer.texts), what="what came meanwhile")
     fleet.wait_phase(bot.id, "online")
     following.stop()
     follower.look()

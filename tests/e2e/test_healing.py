@@ -38,7 +38,7 @@ def patient(fleet: Fleet) -> Iterator[Patient]:
     fleet.online(bot, phone)
     patient = Patient(bot, phone, len(fleet.events(bot, "qr")))
     yield patient
-    fleet.wait_phase(bot, "online", deadline=60)
+    fleet.wait_phase(bot, "online")
     assert len(fleet.events(bot, "qr")) == patient.codes
     assert fleet.containers() == [fleet.name(bot)]
     assert fleet.phones.ask(f"49151{phone[-6:]}", phone, ".ping") == "pong"
@@ -116,9 +116,7 @@ def test_a_container_stopped_by_hand_is_started_again(fleet: Fleet, patient: Pat
 def test_a_container_renamed_by_hand_is_replaced(fleet: Fleet, patient: Patient) -> None:
     container = fleet.container(patient.id)
     container.rename(f"{fleet.name(patient.id)}-renamed")
-    eventually(
-        lambda: fleet.containers(), lambda names: names == [fleet.name(patient.id)], deadline=60, what="one container"
-    )
+    eventually(lambda: fleet.containers(), lambda names: names == [fleet.name(patient.id)], what="one container")
 
 
 def test_repeated_crashes_back_off_and_then_say_crash_loop(fleet: Fleet, patient: Patient) -> None:

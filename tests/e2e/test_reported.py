@@ -26,7 +26,7 @@ def test_a_foreign_container_with_our_name_is_reported_and_left_alone(fleet: Fle
         assert foreign.status == "running"
     finally:
         foreign.remove(force=True)
-    fleet.wait_phase("rp-taken", "pairing", deadline=60)
+    fleet.wait_phase("rp-taken", "pairing")
     fleet.delete("rp-taken")
     fleet.delete("rp-other")
 

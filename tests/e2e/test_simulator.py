@@ -39,7 +39,7 @@ def test_bots_continue_with_a_simulator_that_was_restarted(fleet: Fleet) -> None
     def back() -> bool:
         return len(fleet.events(bot.id, "connected")) >= 2 and phones.connected(bot.phone)
 
-    eventually(back, deadline=60, what="the bot's return")
+    eventually(back, what="the bot's return")
     assert [item["text"] for item in phones.inbox(ada)] == ["pong"]
     assert bot.ask(ada, ".ping") == "pong", "the Signal sessions continue"
     sent = bot.send(group, message="still here")

@@ -1,4 +1,4 @@
-"""Waiting for a condition with a deadline, in place of sleeping for a fixed time."""
+"""Waiting for a condition with a deadline, instead of sleeping for a fixed time."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,20 @@ from typing import TypeVar
 T = TypeVar("T")
 
 POLL_SECONDS = 0.05
+DEADLINE_SECONDS = 90.0
+"""Long enough for a machine that runs several tests at once; only a failing test waits that long."""
 
 
 def eventually(
-    look: Callable[[], T], until: Callable[[T], object] = bool, *, deadline: float = 30, what: str = "the condition"
+    look: Callable[[], T],
+    until: Callable[[T], object] = bool,
+    *,
+    deadline: float = DEADLINE_SECONDS,
+    what: str = "the condition",
 ) -> T:
-    """What `look` returns, as soon as it satisfies `until`.
+    """Call `look` until its result satisfies `until`, and return that result.
 
-    Raises TimeoutError with the last thing seen after `deadline` seconds. Errors of `look` go through.
+    Raises TimeoutError with the last result after `deadline` seconds. Errors of `look` propagate.
     """
     end = time.monotonic() + deadline
     while True:
@@ -22,5 +28,5 @@ def eventually(
         if until(seen):
             return seen
         if time.monotonic() >= end:
-            raise TimeoutError(f"{what} did not come within {deadline:g} s; last seen: {seen!r}")
+            raise TimeoutError(f"timed out after {deadline:g} s waiting for {what}; last seen: {seen!r}")
         time.sleep(POLL_SECONDS)

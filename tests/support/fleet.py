@@ -16,7 +16,7 @@ import httpx
 import psycopg
 from docker.models.containers import Container
 
-from tests.support.eventually import eventually
+from tests.support.eventually import DEADLINE_SECONDS, eventually
 from tests.support.own_engine import OwnEngine
 from tests.support.phones import Phones
 from tests.support.processes import ROOT, ServiceProcess, free_port
@@ -148,7 +148,7 @@ class Fleet:
         status: dict[str, Any] = self.call("GET", f"/api/bots/{bot}")["status"]
         return status
 
-    def wait_phase(self, bot: str, *phases: str, deadline: float = 40) -> dict[str, Any]:
+    def wait_phase(self, bot: str, *phases: str, deadline: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """Wait until the bot is in one of the phases; its status."""
         try:
             return eventually(
@@ -161,7 +161,12 @@ class Fleet:
             raise TimeoutError(f"{exc}\n{self.explain(bot)}") from None
 
     def wait_status(
-        self, bot: str, until: Callable[[dict[str, Any]], object], *, deadline: float = 40, what: str = "the status"
+        self,
+        bot: str,
+        until: Callable[[dict[str, Any]], object],
+        *,
+        deadline: float = DEADLINE_SECONDS,
+        what: str = "the status",
     ) -> dict[str, Any]:
         """Wait until the bot's status satisfies a condition."""
         try:
@@ -171,8 +176,11 @@ class Fleet:
 
     def pair(self, bot: str, phone: str) -> dict[str, Any]:
         """Scan the bot's QR with a phone and wait until it is online; its status."""
-        qr = self.call("GET", f"/api/bots/{bot}/qr?format=json&wait=30")["code"]
-        self.phones.scan(phone, qr)
+        path = f"/api/bots/{bot}/qr?format=json&wait=30"
+        answer = eventually(
+            lambda: self.request("GET", path), lambda answer: answer.is_success, what=f"{bot}: a QR code"
+        )
+        self.phones.scan(phone, answer.json()["code"])
         return self.wait_phase(bot, "online")
 
     def online(self, bot: str, phone: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import httpx
 import psycopg
 
 from bot_runtime.contract import PORT
-from tests.support.eventually import eventually
+from tests.support.eventually import DEADLINE_SECONDS, eventually
 from tests.support.fleet import Fleet
 
 _CONTACTS = itertools.count(491511200001)
@@ -94,7 +94,7 @@ class LiveBot:
 
     # As a contact
 
-    def ask(self, contact: str, text: str, *, deadline: float = 15) -> str:
+    def ask(self, contact: str, text: str, *, deadline: float = DEADLINE_SECONDS) -> str:
         """A contact writes; the bot's next text to that contact."""
         return self.fleet.phones.ask(contact, self.phone, text, deadline=deadline)
 

@@ -18,8 +18,6 @@ import docker
 
 from tests.support.eventually import eventually
 
-START_DEADLINE = 60.0
-
 
 class OwnEngine:
     """A second dockerd. `close` ends it and removes everything of it."""
@@ -85,7 +83,7 @@ class OwnEngine:
                 stdin=subprocess.DEVNULL,
             )
         if wait:
-            eventually(self._answers, deadline=START_DEADLINE, what="the engine of the test")
+            eventually(self._answers, what="the engine of the test")
 
     def stop(self) -> None:
         """SIGTERM: its containers are stopped with it, as in an upgrade of the engine."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.eventually import eventually
+from tests.support.eventually import DEADLINE_SECONDS, eventually
 
 
 class Phones:
@@ -50,7 +50,7 @@ class Phones:
         """End an account's failure."""
         self._http.delete(f"/accounts/{phone}/failures").raise_for_status()
 
-    def ask(self, contact: str, bot: str, text: str, *, deadline: float = 15) -> str:
+    def ask(self, contact: str, bot: str, text: str, *, deadline: float = DEADLINE_SECONDS) -> str:
         """A contact writes to a bot; the bot's next text to that contact."""
         self.post("/contacts", {"phone": contact})
         after = self._http.get(f"/contacts/{contact}/inbox").raise_for_status().json()["next"]
@@ -104,7 +104,7 @@ class Phones:
         return self._http.get(f"/contacts/{contact}/inbox/{message}/media").raise_for_status().content
 
     def arrived(
-        self, contact: str, until: Callable[[dict[str, Any]], object], *, deadline: float = 30
+        self, contact: str, until: Callable[[dict[str, Any]], object], *, deadline: float = DEADLINE_SECONDS
     ) -> dict[str, Any]:
         """The first message in a contact's inbox that satisfies a condition, once there is one."""
 

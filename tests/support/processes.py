@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.eventually import eventually
+from tests.support.eventually import DEADLINE_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,7 +58,7 @@ class ServiceProcess:
         """Its process id."""
         return self._process.pid
 
-    def wait_ready(self, *, deadline: float = 30) -> None:
+    def wait_ready(self, *, deadline: float = DEADLINE_SECONDS) -> None:
         """Wait until its readiness path says 200."""
 
         def ready() -> bool:
@@ -73,13 +73,13 @@ class ServiceProcess:
         except TimeoutError as exc:
             raise TimeoutError(f"{exc}; its log ends: {self.tail()}") from None
 
-    def stop(self, *, deadline: float = 15) -> int:
+    def stop(self, *, deadline: float = DEADLINE_SECONDS) -> int:
         """SIGTERM and its exit code."""
         return self._end(signal.SIGTERM, deadline)
 
     def kill(self) -> None:
         """SIGKILL: no chance to clean up."""
-        self._end(signal.SIGKILL, 10)
+        self._end(signal.SIGKILL, DEADLINE_SECONDS)
 
     def suspend(self) -> None:
         """SIGSTOP: it holds its lock and connections but does nothing."""

@@ -23,7 +23,7 @@ from whatsapp_simulator.patch import patch_library
 _T = TypeVar("_T")
 
 TOKEN = "t0ken"
-DEADLINE = 20.0
+DEADLINE = 60.0
 QUICK = {"reconnectBaseDelaySeconds": 0.2, "heartbeatIntervalSeconds": 0.5}
 """A configuration that does not make tests wait."""
 _PHONES = itertools.count(491700000001)

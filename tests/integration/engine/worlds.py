@@ -20,7 +20,7 @@ from orchestrator.engine.memory.host import MemoryHost
 from tests.integration.engine.proxy import SocketProxy, engine_socket
 
 POOL = "10.217.0.0/16"
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 CRASH_EXIT_CODE = 3
 READY = "ready"
 MARK = "engine-test"

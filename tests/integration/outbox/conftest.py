@@ -64,7 +64,7 @@ class Post:
     async def failed(self) -> BaseException:
         """Wait until the dispatcher ends by itself; why."""
         assert self._running is not None
-        done, _ = await asyncio.wait([self._running], timeout=30)
+        done, _ = await asyncio.wait([self._running], timeout=60)
         error = done.pop().exception() if done else None
         self._running = None
         assert error is not None

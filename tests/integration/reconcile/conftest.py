@@ -20,7 +20,7 @@ from tests.integration.reconcile.live_host import LiveHost, Runtime
 
 T = TypeVar("T")
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 SERVER = "server1"
 QUICK: dict[str, Any] = {
     "probe_interval": 0.5,
