@@ -1,4 +1,4 @@
-"""Commands in real chats: built in, for owners only, and those that people make by REST while the bot runs."""
+"""Commands in real chats: built-in ones, owner-only ones, and those created by REST while the bot is running."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,14 +8,14 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 from tests.support.live_bot import LiveBot
-from tests.support.services import Asked, Said, WebService
+from tests.support.services import ServiceRequest, ServiceResponse, WebService
 
 pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(scope="module")
 def bot(fleet: Fleet) -> Iterator[LiveBot]:
-    """One online bot for the module; it is never restarted."""
+    """One online bot, shared by the tests of the module and never restarted."""
     bot = LiveBot(fleet, "commands", "491700000801")
     yield bot
     assert not bot.restarted
@@ -24,7 +24,7 @@ def bot(fleet: Fleet) -> Iterator[LiveBot]:
 
 @pytest.fixture
 def owner(bot: LiveBot) -> Iterator[str]:
-    """Somebody who may give settings commands; what was set is taken back."""
+    """An owner, who may use settings commands; the settings are reset afterwards."""
     owner = bot.contact("Boss")
     bot.configure(owners=[f"+{owner}"])
     yield owner
@@ -37,7 +37,7 @@ def _settings(bot: LiveBot) -> dict[str, Any]:
     return settings
 
 
-def test_everybody_may_ask_how_the_bot_is(bot: LiveBot) -> None:
+def test_everybody_may_use_the_status_commands(bot: LiveBot) -> None:
     ada = bot.contact()
     assert bot.ask(ada, ".ping") == "pong"
     status = bot.ask(ada, ".status")
@@ -45,7 +45,7 @@ def test_everybody_may_ask_how_the_bot_is(bot: LiveBot) -> None:
         assert word in status
     help_text = bot.ask(ada, ".help")
     assert ".status" in help_text
-    assert ".antidelete" not in help_text, "what only owners may use is shown to them alone"
+    assert ".antidelete" not in help_text, "commands for owners are listed for owners only"
 
 
 def test_owners_change_settings_by_command_and_the_api_shows_them(bot: LiveBot, owner: str) -> None:
@@ -70,7 +70,7 @@ def test_an_owner_changes_the_prefix_by_command(bot: LiveBot, owner: str) -> Non
     assert bot.ask(ada, "!ping") == "pong"
 
 
-def test_what_is_deleted_is_kept_and_shown_to_the_owner(bot: LiveBot, owner: str) -> None:
+def test_deleted_messages_are_forwarded_to_the_owner(bot: LiveBot, owner: str) -> None:
     bot.configure(antiDelete=True)
     ada, phones = bot.contact(), bot.fleet.phones
     text = bot.write(ada, "I owe you 10")
@@ -80,24 +80,24 @@ def test_what_is_deleted_is_kept_and_shown_to_the_owner(bot: LiveBot, owner: str
 
     shown = phones.arrived(owner, lambda item: item["text"].endswith("I owe you 10"))["text"]
     assert shown.startswith(f"Ada (+{ada}) deleted a message (text, ")
-    picture = phones.arrived(owner, lambda item: item["kind"] == "image")
-    assert phones.file(owner, picture["id"]) == b"proof"
+    image = phones.arrived(owner, lambda item: item["kind"] == "image")
+    assert phones.file(owner, image["id"]) == b"proof"
     revoked = [message for event in bot.history("message-upsert") for message in event["data"]["messages"]]
     kept = {message["revoked"]: message["original"]["text"] for message in revoked if "revoked" in message}
     assert kept == {text: "I owe you 10", photo: "signed"}
 
 
-def test_what_may_be_seen_once_is_shown_to_the_owner(bot: LiveBot, owner: str) -> None:
+def test_view_once_media_is_forwarded_to_the_owner(bot: LiveBot, owner: str) -> None:
     bot.configure(antiViewOnce=True)
     ada, phones = bot.contact(), bot.fleet.phones
     phones.attach(ada, bot.phone, "image", b"secret", viewOnce=True)
     phones.arrived(owner, lambda item: item["text"] == f"Ada (+{ada}) sent a view-once image")
-    picture = phones.arrived(owner, lambda item: item["kind"] == "image")
-    assert phones.file(owner, picture["id"]) == b"secret"
-    assert not picture["viewOnce"]
+    image = phones.arrived(owner, lambda item: item["kind"] == "image")
+    assert phones.file(owner, image["id"]) == b"secret"
+    assert not image["viewOnce"]
 
 
-def test_the_nearest_command_of_a_name_answers_and_all_apply_live(bot: LiveBot) -> None:
+def test_the_most_specific_command_answers_and_changes_apply_live(bot: LiveBot) -> None:
     ada = bot.contact()
     everybodys = bot.command("hours", everybody=True, response="global")
     assert bot.ask(ada, ".hours") == "global"
@@ -113,12 +113,14 @@ def test_the_nearest_command_of_a_name_answers_and_all_apply_live(bot: LiveBot) 
         bot.fleet.call("DELETE", f"/api/commands/{command}")
     bot.settled()
     bot.write(ada, ".hours")
-    assert bot.ask(ada, ".ping") == "pong", "a command that is gone gets no answer"
+    assert bot.ask(ada, ".ping") == "pong", "a deleted command is not answered"
 
 
-def test_a_webhook_answers_for_a_command_or_fails_politely(bot: LiveBot) -> None:
-    def answer(asked: Asked) -> Said:
-        return Said({"text": f"you said {asked.body['args']}"}, status=500 if asked.path == "/broken" else 200)
+def test_a_webhook_answers_a_command_or_fails_with_an_apology(bot: LiveBot) -> None:
+    def answer(asked: ServiceRequest) -> ServiceResponse:
+        return ServiceResponse(
+            {"text": f"you said {asked.body['args']}"}, status=500 if asked.path == "/broken" else 200
+        )
 
     service = WebService(bot.host_address(), answer)
     for name, url in (("order", f"{service.url}/order"), ("broken", f"{service.url}/broken"),
@@ -134,7 +136,7 @@ def test_a_webhook_answers_for_a_command_or_fails_politely(bot: LiveBot) -> None
     assert bot.ask(ada, ".order 18") == "Sorry, order failed: the service could not be reached."
 
 
-def test_posts_of_followed_channels_get_their_reaction(bot: LiveBot) -> None:
+def test_posts_in_followed_channels_get_reactions(bot: LiveBot) -> None:
     phones = bot.fleet.phones
     news, sports = phones.channel(bot.phone), phones.channel(bot.phone)
     bot.configure(channelReactions=[{"channel": "*", "emoji": "👀"}, {"channel": news, "emoji": "🔥"}])

@@ -1,4 +1,4 @@
-"""Controllers come and go; bots never notice, and there is never more than one container for a bot."""
+"""Controllers are stopped, killed and replaced: bots keep running, and no bot ever has more than one container."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.support.fleet import Fleet
 pytestmark = pytest.mark.docker
 
 
-def test_a_new_controller_adopts_what_runs(bare_fleet: Fleet) -> None:
+def test_a_new_controller_adopts_running_bots(bare_fleet: Fleet) -> None:
     fleet = bare_fleet
     first = fleet.start_controller()
     fleet.online("adopt-a", "491700000401")
@@ -18,7 +18,7 @@ def test_a_new_controller_adopts_what_runs(bare_fleet: Fleet) -> None:
     assert first.stop() == 0
     assert fleet.phones.ask("491511110401", "491700000401", ".ping") == "pong", "bots keep running without a controller"
     second = fleet.start_controller()
-    assert fleet.status("adopt-a")["phase"] == "online", "adopted, not started over"
+    assert fleet.status("adopt-a")["phase"] == "online", "adopted, not restarted"
     second.kill()
     fleet.start_controller()
 
@@ -31,7 +31,7 @@ def test_a_new_controller_adopts_what_runs(bare_fleet: Fleet) -> None:
     assert events.count("online") == 1, "a controller's restart is no change of a bot's phase"
 
 
-def test_what_happened_while_no_controller_acted_is_made_good(bare_fleet: Fleet) -> None:
+def test_a_new_controller_catches_up_with_changes_made_in_its_absence(bare_fleet: Fleet) -> None:
     fleet = bare_fleet
     first = fleet.start_controller()
     fleet.online("away-crash", "491700000411")
@@ -69,12 +69,12 @@ def test_a_controller_killed_while_starting_many_bots_leaves_one_container_each(
 
 def test_a_standby_takes_over_when_the_leader_dies(bare_fleet: Fleet) -> None:
     fleet = bare_fleet
-    acting = fleet.start_controller()
+    leader = fleet.start_controller()
     fleet.online("standby", "491700000431")
     started = fleet.started_at("standby")
     fleet.start_controller()
-    acting.kill()
-    # Only a controller that acts does this.
+    leader.kill()
+    # Only the leader creates containers.
     fleet.create("standby-new")
     fleet.wait_phase("standby-new", "pairing")
     assert fleet.started_at("standby") == started
@@ -100,7 +100,7 @@ def test_a_frozen_leader_is_replaced_and_changes_nothing_when_it_wakes_up(bare_f
     assert fleet.containers() == [fleet.name("frozen"), fleet.name("frozen-new")]
 
 
-def test_nobody_notices_a_restart_of_the_api(bare_fleet: Fleet) -> None:
+def test_a_restart_of_the_api_does_not_affect_bots(bare_fleet: Fleet) -> None:
     fleet = bare_fleet
     fleet.start_controller()
     fleet.online("api-restart", "491700000451")

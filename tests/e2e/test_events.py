@@ -1,4 +1,4 @@
-"""A bot's history: every kind of event, replayed without a gap while everything around it is killed, and heartbeats."""
+"""A bot's history: every type of event, replay without gaps while its surroundings are killed, and heartbeats."""
 
 import threading
 import time
@@ -22,19 +22,19 @@ pytestmark = pytest.mark.docker
 
 WRITE_PAUSE, POLL_PAUSE = 0.05, 0.02
 MARGIN = 10
-"""Messages that must have come after a fault until the next one."""
+"""Messages that must arrive between two faults."""
 
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[tuple[Container, str]]:
-    """A Postgres that may be killed."""
+    """A Postgres server that the test may kill."""
     with own_postgres() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def fleet(postgres: tuple[Container, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """A fleet on that Postgres."""
+    """A fleet on that server."""
     from orchestrator.db.migrate import migrate_when_reachable
     from orchestrator.settings import Settings
 
@@ -49,12 +49,12 @@ def fleet(postgres: tuple[Container, str], tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def bot(fleet: Fleet) -> LiveBot:
-    """One online bot for the module."""
+    """One online bot, shared by the tests of the module."""
     return LiveBot(fleet, "events", "491700001301")
 
 
 class InBackground:
-    """Repeats something until it is stopped; what it raised is raised by `stop`."""
+    """Repeats a step in a thread until it is stopped; `stop` re-raises its exception."""
 
     def __init__(self, step: Callable[[], None], *, pause: float) -> None:
         self._ended = threading.Event()
@@ -72,7 +72,7 @@ class InBackground:
         self._thread.start()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the thread."""
         self._ended.set()
         self._thread.join(60)
         assert not self._thread.is_alive()
@@ -81,7 +81,7 @@ class InBackground:
 
 
 class Follower:
-    """A program that follows a bot's history by `?after=`, and takes it up again where it was after each failure."""
+    """A client that follows a bot's history by `?after=` and resumes at its cursor after each failure."""
 
     def __init__(self, bot: LiveBot) -> None:
         self._bot = bot
@@ -90,7 +90,7 @@ class Follower:
         self.failures = 0
 
     def look(self) -> None:
-        """One call."""
+        """Request the next page."""
         try:
             answer = self._bot.fleet.request("GET", f"{self._bot.path}/events?after={self._cursor}&limit=50", timeout=5)
         except httpx.HTTPError:
@@ -104,7 +104,7 @@ class Follower:
         self._cursor = page["next"]
 
     def texts(self) -> list[str]:
-        """The texts of the messages that it has seen, in the order in which it saw them."""
+        """The texts of the messages received so far, in order."""
         messages = [event["data"]["messages"][0] for event in list(self.events) if event["type"] == "message-upsert"]
         return [message["text"] for message in messages]
 
@@ -118,13 +118,13 @@ class Writer:
         self.texts: list[str] = []
 
     def write(self) -> None:
-        """The next text."""
+        """Write the next text."""
         text = f"text {len(self.texts) + 1}"
         self._bot.write(self._contact, text)
         self.texts.append(text)
 
 
-def test_a_follower_misses_nothing_while_everything_is_killed_and_started(
+def test_a_follower_misses_nothing_while_everything_is_killed_and_restarted(
     bot: LiveBot, postgres: tuple[Container, str]
 ) -> None:
     fleet, writer, follower = bot.fleet, Writer(bot), Follower(bot)
@@ -132,7 +132,7 @@ def test_a_follower_misses_nothing_while_everything_is_killed_and_started(
     following = InBackground(follower.look, pause=POLL_PAUSE)
 
     def more_arrive() -> None:
-        """Until what was written after this moment has been seen, so that the fault is in the midst of traffic."""
+        """Wait until messages written from now on have been received, so that each fault happens during traffic."""
         enough = len(writer.texts) + MARGIN
         eventually(lambda: len(follower.texts()), lambda seen: seen >= enough, what="more to arrive")
 
@@ -145,52 +145,52 @@ def test_a_follower_misses_nothing_while_everything_is_killed_and_started(
     more_arrive()
     postgres[0].kill("KILL")
     more_written = len(writer.texts) + MARGIN
-    eventually(lambda: len(writer.texts), lambda written: written >= more_written, what="texts while it is away")
+    eventually(lambda: len(writer.texts), lambda written: written >= more_written, what="texts during the outage")
     postgres[0].start()
     more_arrive()
     writing.stop()
     eventually(follower.texts, lambda seen: len(seen) >= len(writer.texts), what="all so far")
-    # What a bot was handed a moment before a SIGKILL may be lost with it, so nothing is on its way at this moment.
+    # A SIGKILL may lose a message that is inside neonize, so none is in flight here.
     fleet.container(bot.id).kill("KILL")
     for _ in range(MARGIN):
         writer.write()
-    eventually(follower.texts, lambda seen: len(seen) >= len(writer.texts), what="what came meanwhile")
+    eventually(follower.texts, lambda seen: len(seen) >= len(writer.texts), what="the messages sent during the restart")
     fleet.wait_phase(bot.id, "online")
     following.stop()
     follower.look()
 
-    assert follower.texts() == writer.texts, "each once, in order"
-    assert follower.failures > 0, "the api or Postgres was away for a while"
+    assert follower.texts() == writer.texts, "each exactly once, in order"
+    assert follower.failures > 0, "the api or Postgres was unavailable for a while"
     ids = [int(event["id"]) for event in follower.events]
     assert ids == sorted(set(ids))
     with psycopg.connect(fleet.database_url) as connection:
         rows = connection.execute("SELECT id FROM bot_events WHERE bot_id = %s ORDER BY id", [bot.id]).fetchall()
-        doubled = connection.execute(
+        duplicated = connection.execute(
             "SELECT spool_id, seq FROM bot_events WHERE spool_id IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1"
         ).fetchall()
     assert ids == [row[0] for row in rows][: len(ids)], "no gap, whatever was committed when"
-    assert doubled == []
+    assert duplicated == []
 
 
-def test_the_newest_come_first_and_older_ones_page_by_page(bot: LiveBot) -> None:
+def test_events_are_listed_newest_first_with_pagination(bot: LiveBot) -> None:
     everything = [event["id"] for event in bot.history()]
     first = bot.fleet.call("GET", f"{bot.path}/events?limit=20")
     assert [event["id"] for event in first["items"]] == everything[::-1][:20]
-    assert len(bot.fleet.call("GET", f"{bot.path}/events")["items"]) == 20, "as many unless asked for others"
+    assert len(bot.fleet.call("GET", f"{bot.path}/events")["items"]) == 20, "the default limit"
     older = bot.fleet.call("GET", f"{bot.path}/events?limit=20&next={first['next']}")
     assert [event["id"] for event in older["items"]] == everything[::-1][20:40]
-    moments = [datetime.fromisoformat(event["timestamp"]) for event in first["items"]]
-    assert all(moment.tzinfo is not None for moment in moments)
+    times = [datetime.fromisoformat(event["timestamp"]) for event in first["items"]]
+    assert all(value.tzinfo is not None for value in times)
 
 
-def test_the_runtime_keeps_the_last_hundred_at_hand(bot: LiveBot) -> None:
+def test_the_runtime_keeps_the_last_hundred_events_in_memory(bot: LiveBot) -> None:
     ada = bot.contact()
     written = [bot.write(ada, f"number {number}") for number in range(110)]
     eventually(lambda: bot.recorded(written[-1]), what="the last one")
     assert bot.runtime("/health")["eventHistorySize"] == 100
 
 
-def test_what_happens_to_a_bot_is_told_by_an_event_of_its_kind(bot: LiveBot) -> None:
+def test_every_type_of_event_is_recorded(bot: LiveBot) -> None:
     fleet, phones, ada = bot.fleet, bot.fleet.phones, bot.contact()
     written = bot.write(ada, "hello")
     sent = bot.send(ada, message="hello, too")
@@ -216,10 +216,10 @@ def test_what_happens_to_a_bot_is_told_by_an_event_of_its_kind(bot: LiveBot) -> 
         by_kind = [(event["type"], event["data"]) for event in bot.history()]
         return [kind for kind, fits in expected.items() if not any(k == kind and fits(data) for k, data in by_kind)]
 
-    left = eventually(missing, lambda kinds: not kinds, what="an event of every kind")
+    left = eventually(missing, lambda kinds: not kinds, what="an event of every type")
     assert left == []
     counts = Counter(event["type"] for event in bot.history())
-    assert counts["qr"] == 1, "all restarts before needed no new code"
+    assert counts["qr"] == 1, "no restart needed a new QR code"
     assert fleet.status(bot.id)["phase"] == "online"
 
 

@@ -1,4 +1,4 @@
-"""Groups of a bot: kept in Postgres as they change, and written in from both sides."""
+"""Groups of a bot: stored and updated in Postgres, with messages in both directions."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture(scope="module")
 def bot(fleet: Fleet) -> Iterator[LiveBot]:
-    """One online bot for the module."""
+    """One online bot, shared by the tests of the module."""
     bot = LiveBot(fleet, "groups", "491700001101")
     yield bot
     bot.delete()
@@ -29,7 +29,7 @@ def _members(bot: LiveBot, group: str) -> dict[str, bool]:
     return {member["phoneNumber"]: member["admin"] for member in (_group(bot, group) or {"members": []})["members"]}
 
 
-def test_a_group_is_listed_with_its_members_and_follows_what_changes(bot: LiveBot) -> None:
+def test_a_group_is_listed_with_its_members_and_updated(bot: LiveBot) -> None:
     ada, ben, cleo = (bot.contact(name) for name in ("Ada", "Ben", "Cleo"))
     phones = bot.fleet.phones
     group = phones.group(ada, bot.phone, ben, subject="Choir")
@@ -55,7 +55,7 @@ def test_a_group_is_listed_with_its_members_and_follows_what_changes(bot: LiveBo
     eventually(lambda: _group(bot, other), lambda seen: seen is None, what="the group that was left to go")
 
 
-def test_groups_are_known_while_the_bot_is_away(bot: LiveBot) -> None:
+def test_groups_are_available_while_the_bot_is_stopped(bot: LiveBot) -> None:
     ada = bot.contact()
     group = bot.fleet.phones.group(ada, bot.phone, subject="Chess")
     eventually(lambda: _group(bot, group), what="the group")
@@ -71,7 +71,7 @@ def test_groups_are_known_while_the_bot_is_away(bot: LiveBot) -> None:
     eventually(lambda: (_group(bot, group) or {})["subject"], lambda subject: subject == "Go", what="the new subject")
 
 
-def test_messages_and_commands_go_both_ways_in_a_group(bot: LiveBot) -> None:
+def test_messages_and_commands_work_in_both_directions_in_a_group(bot: LiveBot) -> None:
     ada, ben = bot.contact(), bot.contact("Ben")
     phones = bot.fleet.phones
     group = phones.group(ada, bot.phone, ben)
@@ -88,7 +88,7 @@ def test_messages_and_commands_go_both_ways_in_a_group(bot: LiveBot) -> None:
     assert (message["chat"], message["isGroup"], message["senderNumber"]) == (group, True, ben)
 
 
-def test_a_group_that_the_bot_is_not_in_cannot_be_written_to(bot: LiveBot) -> None:
+def test_sending_to_a_group_without_the_bot_fails(bot: LiveBot) -> None:
     ada, ben = bot.contact(), bot.contact("Ben")
     strangers = bot.fleet.phones.group(ada, ben)
     assert bot.fleet.request("GET", f"{bot.path}/groups/{strangers}").status_code == 404

@@ -1,4 +1,4 @@
-"""Whatever happens to a bot's container, the bot comes back, says why it was away, and needs no QR."""
+"""Whatever happens to a bot's container, the bot recovers, reports the reason, and needs no QR."""
 
 import itertools
 import signal
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.docker
 
 @dataclass(frozen=True)
 class Patient:
-    """A bot that is online, to be harmed."""
+    """An online bot whose container the test damages."""
 
     id: str
     phone: str
     codes: int
-    """QR codes it showed until it was paired."""
+    """Number of QR codes that it showed until it was paired."""
 
 
 _numbers = itertools.count(491700000201)
@@ -32,7 +32,7 @@ _numbers = itertools.count(491700000201)
 
 @pytest.fixture
 def patient(fleet: Fleet) -> Iterator[Patient]:
-    """A paired bot of the test's own. In the end it is online, was never paired again, and has one container."""
+    """A paired bot for one test. Afterwards it must be online, without another pairing, and have one container."""
     phone = str(next(_numbers))
     bot = f"heal-{phone[-3:]}"
     fleet.online(bot, phone)
@@ -48,32 +48,32 @@ def patient(fleet: Fleet) -> Iterator[Patient]:
 def _wait_return(fleet: Fleet, patient: Patient, reason: str) -> dict[str, Any]:
     """Wait until the bot was started again after an exit for this reason; returns what is reported about that exit."""
     status = fleet.wait_status(
-        patient.id, lambda status: status["restarts"] == 1 and status["phase"] == "online", what="its return"
+        patient.id, lambda status: status["restarts"] == 1 and status["phase"] == "online", what="its recovery"
     )
     exit_: dict[str, Any] = status["lastExit"]
     assert exit_["reason"] == reason, exit_
     return exit_
 
 
-def test_a_killed_bot_is_started_again(fleet: Fleet, patient: Patient) -> None:
+def test_a_killed_bot_is_restarted(fleet: Fleet, patient: Patient) -> None:
     before = fleet.status(patient.id)
     fleet.container(patient.id).kill("KILL")
     exit_ = _wait_return(fleet, patient, "killed")
     assert exit_["exitCode"] == 137
     assert exit_["containerId"] == before["containerId"]
-    assert any("bot_runtime" in line for line in exit_["logs"]), "its last log lines are kept"
-    assert fleet.status(patient.id)["containerId"] == before["containerId"], "the same container, not a new one"
+    assert any("bot_runtime" in line for line in exit_["logs"]), "its last log lines are stored"
+    assert fleet.status(patient.id)["containerId"] == before["containerId"], "the same container is started again"
 
 
-def test_a_crash_inside_the_container_is_told_with_its_exit_code(fleet: Fleet, patient: Patient) -> None:
+def test_a_crash_inside_the_container_is_reported_with_its_exit_code(fleet: Fleet, patient: Patient) -> None:
     # SIGABRT is how a Go panic in neonize ends the process.
     _signal_runtime(fleet, patient, signal.SIGABRT)
     exit_ = _wait_return(fleet, patient, "crashed")
     assert exit_["exitCode"] == 128 + signal.SIGABRT
 
 
-def test_a_bot_out_of_memory_is_told_apart(fleet: Fleet, patient: Patient) -> None:
-    # The kernel picks the process with the highest score: have it pick the bot, not the hog beside it.
+def test_an_out_of_memory_kill_is_reported_as_such(fleet: Fleet, patient: Patient) -> None:
+    # The kernel kills the process with the highest score: make it the bot, not the memory hog beside it.
     for pid in _pids(fleet, patient):
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
     hog = "x = [bytearray(1 << 20) for _ in range(1024)]"
@@ -100,14 +100,14 @@ def test_a_bot_cut_off_from_its_network_is_replaced(fleet: Fleet, patient: Patie
     _wait_return(fleet, patient, "liveness-failed")
 
 
-def test_a_container_removed_by_hand_is_made_again(fleet: Fleet, patient: Patient) -> None:
+def test_a_container_removed_by_hand_is_recreated(fleet: Fleet, patient: Patient) -> None:
     before = fleet.status(patient.id)
     fleet.container(patient.id).remove(force=True)
     _wait_return(fleet, patient, "container-removed")
     assert fleet.status(patient.id)["containerId"] != before["containerId"]
 
 
-def test_a_container_stopped_by_hand_is_started_again(fleet: Fleet, patient: Patient) -> None:
+def test_a_container_stopped_by_hand_is_restarted(fleet: Fleet, patient: Patient) -> None:
     fleet.container(patient.id).stop()
     exit_ = _wait_return(fleet, patient, "exited")
     assert exit_["exitCode"] == 0
@@ -119,7 +119,7 @@ def test_a_container_renamed_by_hand_is_replaced(fleet: Fleet, patient: Patient)
     eventually(lambda: fleet.containers(), lambda names: names == [fleet.name(patient.id)], what="one container")
 
 
-def test_repeated_crashes_back_off_and_then_say_crash_loop(fleet: Fleet, patient: Patient) -> None:
+def test_repeated_crashes_back_off_and_then_become_a_crash_loop(fleet: Fleet, patient: Patient) -> None:
     for crashes in range(1, 6):
         fleet.container(patient.id).kill("KILL")
         if crashes < 5:
@@ -127,7 +127,7 @@ def test_repeated_crashes_back_off_and_then_say_crash_loop(fleet: Fleet, patient
     status = fleet.wait_phase(patient.id, "crash-loop")
     assert status["reason"] == "killed"
     assert status["nextStartAt"] is not None
-    # A person need not wait for it.
+    # An operator can start it without waiting.
     fleet.call("POST", f"/api/bots/{patient.id}/start")
 
 
@@ -136,7 +136,7 @@ def _is_back(restarts: int, status: dict[str, Any]) -> bool:
 
 
 def _pids(fleet: Fleet, patient: Patient) -> list[int]:
-    """The host's pids of the runtime inside the container, less docker-init."""
+    """The host's pids of the runtime inside the container, except docker-init."""
     init = fleet.container(patient.id).attrs["State"]["Pid"]
     listed = subprocess.run(["pgrep", "-P", str(init)], capture_output=True, text=True, check=True)
     return [int(pid) for pid in listed.stdout.split()]

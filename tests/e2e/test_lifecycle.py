@@ -20,7 +20,7 @@ def test_only_an_approved_bot_gets_a_container(fleet: Fleet) -> None:
     fleet.delete("lc-waits")
 
 
-def test_approval_withdrawn_takes_the_container_down(fleet: Fleet) -> None:
+def test_withdrawing_the_approval_removes_the_container(fleet: Fleet) -> None:
     fleet.create("lc-refused")
     fleet.wait_phase("lc-refused", "pairing")
     fleet.call("POST", "/api/bots/lc-refused/reject")
@@ -44,7 +44,7 @@ def test_stop_keeps_the_session_and_start_needs_no_qr(fleet: Fleet) -> None:
     fleet.delete("lc-stop")
 
 
-def test_restart_keeps_the_session_and_a_fresh_one_pairs_again(fleet: Fleet) -> None:
+def test_restart_keeps_the_session_and_a_fresh_restart_pairs_again(fleet: Fleet) -> None:
     fleet.online("lc-restart", "491700000102")
     before = fleet.started_at("lc-restart")
     fleet.call("POST", "/api/bots/lc-restart/restart")
@@ -66,7 +66,7 @@ def test_delete_removes_container_volume_and_row(fleet: Fleet) -> None:
     assert not fleet.volume_exists("lc-delete")
 
 
-def test_a_change_of_limits_replaces_the_container_and_keeps_the_session(fleet: Fleet) -> None:
+def test_changed_limits_replace_the_container_and_keep_the_session(fleet: Fleet) -> None:
     fleet.online("lc-drift", "491700000104")
     before = fleet.container("lc-drift").id
     fleet.call("PATCH", "/api/bots/lc-drift", {"limits": {"memoryBytes": 200 << 20}})
@@ -76,7 +76,7 @@ def test_a_change_of_limits_replaces_the_container_and_keeps_the_session(fleet: 
     fleet.delete("lc-drift")
 
 
-def test_a_change_of_settings_is_applied_without_a_restart(fleet: Fleet) -> None:
+def test_changed_settings_apply_without_a_restart(fleet: Fleet) -> None:
     fleet.online("lc-live", "491700000105")
     before = fleet.started_at("lc-live")
     fleet.call("PATCH", "/api/bots/lc-live", {"settings": {"prefix": "!"}})

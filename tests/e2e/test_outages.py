@@ -20,7 +20,7 @@ BOTS = {"out-a": "491700000501", "out-b": "491700000502", "out-c": "491700000503
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[OwnEngine]:
-    """An engine of the test's own, with the bot image."""
+    """A separate engine with the bot image."""
     engine = OwnEngine(tmp_path / "engine")
     try:
         engine.load_images([BOT_IMAGE])
@@ -31,7 +31,7 @@ def engine(tmp_path: Path) -> Iterator[OwnEngine]:
 
 @pytest.fixture
 def engine_fleet(engine: OwnEngine, postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet on that engine, with controller and api."""
+    """A fleet on that engine, with one controller and the api."""
     with (
         own_database(postgres_url, postgres_template, "engine") as url,
         Fleet(database_url=url, admin_key=postgres_template.admin_key, logs=tmp_path, engine=engine) as fleet,
@@ -40,7 +40,7 @@ def engine_fleet(engine: OwnEngine, postgres_url: str, postgres_template: Templa
         yield fleet
 
 
-def test_the_fleet_comes_back_after_a_restart_of_the_engine(engine: OwnEngine, engine_fleet: Fleet) -> None:
+def test_the_fleet_recovers_from_a_restart_of_the_engine(engine: OwnEngine, engine_fleet: Fleet) -> None:
     fleet = engine_fleet
     for bot, phone in BOTS.items():
         fleet.online(bot, phone)
@@ -52,7 +52,7 @@ def test_the_fleet_comes_back_after_a_restart_of_the_engine(engine: OwnEngine, e
     engine.start()
     for bot in ("out-a", "out-b"):
         fleet.wait_status(
-            bot, lambda status: status["restarts"] == 1 and status["phase"] == "online", what="its return"
+            bot, lambda status: status["restarts"] == 1 and status["phase"] == "online", what="its recovery"
         )
         assert len(fleet.events(bot, "qr")) == 1
         assert fleet.phones.ask("491511110500", BOTS[bot], ".ping") == "pong"
@@ -88,7 +88,7 @@ def test_a_full_disk_is_reported_and_others_keep_running(
 
 @pytest.fixture
 def postgres() -> Iterator[tuple[Container, str]]:
-    """A Postgres that the test may stop, and its URL, which stays the same over restarts."""
+    """A Postgres server that the test may stop, and its URL, which does not change."""
     with own_postgres() as running:
         yield running
 
@@ -122,4 +122,4 @@ def test_bots_keep_running_while_postgres_is_unavailable(postgres: tuple[Contain
         assert fleet.started_at("out-a") == started
         assert fleet.containers() == containers
         arrived = [event for event in fleet.events("out-a", "message-upsert") if ".ping" in str(event["data"])]
-        assert len(arrived) == 1, "what the bot saw meanwhile was kept, once"
+        assert len(arrived) == 1, "the message received during the outage is recorded once"

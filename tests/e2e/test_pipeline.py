@@ -1,4 +1,4 @@
-"""A message's way through a bot: once, in order within its chat, never held up by the work of another chat."""
+"""How a bot processes messages: exactly once, in order within a chat, without delays caused by other chats."""
 
 from collections.abc import Iterator
 
@@ -7,14 +7,14 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 from tests.support.live_bot import LiveBot
-from tests.support.services import Asked, Gate, Said, WebService
+from tests.support.services import Gate, ServiceRequest, ServiceResponse, WebService
 
 pytestmark = pytest.mark.docker
 
 
 @pytest.fixture(scope="module")
 def bot(fleet: Fleet) -> Iterator[LiveBot]:
-    """One online bot for the module."""
+    """One online bot, shared by the tests of the module."""
     bot = LiveBot(fleet, "pipeline", "491700000701")
     yield bot
     bot.delete()
@@ -25,9 +25,9 @@ def slow(bot: LiveBot) -> Iterator[Gate]:
     """The command `.slow`, whose webhook answers when the gate is opened."""
     gate = Gate()
 
-    def answer(asked: Asked) -> Said:
+    def answer(asked: ServiceRequest) -> ServiceResponse:
         gate.wait()
-        return Said({"text": f"at last, {asked.body['args']}".rstrip(", ")})
+        return ServiceResponse({"text": f"at last, {asked.body['args']}".rstrip(", ")})
 
     service = WebService(bot.host_address(), answer)
     command = bot.command("slow", webhook=f"{service.url}/slow")
@@ -41,7 +41,7 @@ def _texts(bot: LiveBot, contact: str) -> list[str]:
     return [item["text"] for item in bot.fleet.phones.inbox(contact)]
 
 
-def test_a_message_that_is_delivered_twice_counts_once(bot: LiveBot) -> None:
+def test_a_message_delivered_twice_is_processed_once(bot: LiveBot) -> None:
     ada = bot.contact()
     received = bot.runtime("/stats")["messagesReceived"]
     twice = bot.write(ada, ".ping")
@@ -56,26 +56,26 @@ def test_a_message_that_is_delivered_twice_counts_once(bot: LiveBot) -> None:
     assert _texts(bot, ada) == ["pong", "pong"], "answered once each"
 
 
-def test_a_slow_command_in_one_chat_delays_no_other(bot: LiveBot, slow: Gate) -> None:
+def test_a_slow_command_does_not_delay_other_chats(bot: LiveBot, slow: Gate) -> None:
     ada, ben = bot.contact(), bot.contact("Ben")
     bot.write(ada, ".slow")
     eventually(lambda: slow.inside, what="the webhook's call")
     bot.write(ada, ".ping")
 
     assert bot.ask(ben, ".ping") == "pong"
-    assert _texts(bot, ada) == [], "in the chat itself everything waits for its turn"
+    assert _texts(bot, ada) == [], "within the chat, messages are processed in order"
     slow.open()
     bot.fleet.phones.arrived(ada, lambda item: item["text"] == "pong")
     assert _texts(bot, ada) == ["at last", "pong"]
 
 
-def test_a_command_never_runs_twice_at_once(bot: LiveBot, slow: Gate) -> None:
+def test_a_command_never_runs_concurrently_with_itself(bot: LiveBot, slow: Gate) -> None:
     ada, ben = bot.contact(), bot.contact("Ben")
     bot.write(ada, ".slow one")
     eventually(lambda: slow.inside, what="the webhook's call")
     second = bot.write(ben, ".slow two")
     eventually(lambda: bot.recorded(second), what="the second call")
-    assert bot.ask(bot.contact(), ".ping") == "pong", "another command is not held up"
+    assert bot.ask(bot.contact(), ".ping") == "pong", "other commands are not delayed"
     assert bot.runtime("/stats")["locksHeld"] == 1
 
     slow.open()
@@ -84,7 +84,7 @@ def test_a_command_never_runs_twice_at_once(bot: LiveBot, slow: Gate) -> None:
     assert bot.runtime("/stats")["locksHeld"] == 0
 
 
-def test_a_handler_that_raises_is_recorded_and_harms_nobody(bot: LiveBot) -> None:
+def test_a_failing_handler_is_recorded_and_does_not_affect_other_messages(bot: LiveBot) -> None:
     nobody = "491511999999"
     bot.configure(antiDelete=True, owners=[nobody])
     ada = bot.contact()
@@ -101,7 +101,7 @@ def test_a_handler_that_raises_is_recorded_and_harms_nobody(bot: LiveBot) -> Non
     bot.configure(antiDelete=None, owners=None)
 
 
-def test_the_statistics_of_a_bot_are_its_own(bot: LiveBot) -> None:
+def test_statistics_are_kept_per_bot(bot: LiveBot) -> None:
     before = bot.runtime("/stats")
     assert bot.ask(bot.contact(), ".ping") == "pong"
     after = bot.runtime("/stats")

@@ -1,4 +1,4 @@
-"""The session pool, in the shapes that its clients know, over real containers: from the first QR code to the end."""
+"""The session pool API on real containers, in the shapes that its clients expect."""
 
 import base64
 from io import BytesIO
@@ -15,15 +15,15 @@ COMPANY, PHONE = "962302", "491700001201"
 SESSIONS = "/api/whatsapp/sessions"
 
 
-def test_a_company_from_its_first_code_to_its_end(fleet: Fleet) -> None:
-    # The api makes sessions on its key's server; an admin's key names none, so the bot is made there by hand.
+def test_the_life_of_a_session_from_the_first_qr_code_to_its_deletion(fleet: Fleet) -> None:
+    # The api creates sessions on the server of the key; an admin's key has none, so the bot is created explicitly.
     fleet.call("POST", "/api/bots", {"id": COMPANY, "name": COMPANY, "serverName": fleet.server})
-    made = fleet.call("POST", SESSIONS, {"companyId": COMPANY})
-    assert made.keys() == {
+    created = fleet.call("POST", SESSIONS, {"companyId": COMPANY})
+    assert created.keys() == {
         "success", "companyId", "status", "connectedAt", "phoneNumber", "lastError", "qrCode", "message",
     }  # fmt: skip
-    assert (made["success"], made["companyId"], made["status"]) == (True, COMPANY, "qr")
-    kind, _, encoded = made["qrCode"].partition(",")
+    assert (created["success"], created["companyId"], created["status"]) == (True, COMPANY, "qr")
+    kind, _, encoded = created["qrCode"].partition(",")
     assert kind == "data:image/png;base64"
     with Image.open(BytesIO(base64.b64decode(encoded))) as code:
         assert code.width == code.height >= 100
@@ -64,10 +64,10 @@ def test_a_company_from_its_first_code_to_its_end(fleet: Fleet) -> None:
     gone = fleet.request("GET", f"{SESSIONS}/{COMPANY}")
     assert gone.status_code == 404
     assert gone.json() == {"success": False, "error": f"Session not found for company {COMPANY}"}
-    eventually(lambda: not fleet.containers() and not fleet.volume_exists(COMPANY), what="container and volume to go")
+    eventually(lambda: not fleet.containers() and not fleet.volume_exists(COMPANY), what="their removal")
 
 
-def test_the_rate_limit_is_that_of_a_company_and_a_number(fleet: Fleet) -> None:
+def test_the_rate_limit_applies_per_company_and_number(fleet: Fleet) -> None:
     fleet.create("962303")
     fleet.pair("962303", "491700001202")
     path = f"{SESSIONS}/962303/messages"
@@ -85,7 +85,7 @@ def test_the_rate_limit_is_that_of_a_company_and_a_number(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("company", ["../../etc/passwd", "a" * 49, "Bot", ""])
-def test_an_id_that_leads_elsewhere_makes_no_session(fleet: Fleet, company: str) -> None:
+def test_an_invalid_id_creates_no_session(fleet: Fleet, company: str) -> None:
     before = fleet.call("GET", SESSIONS)["count"]
     refused = fleet.request("POST", SESSIONS, json={"companyId": company})
     assert refused.status_code in {400, 422}

@@ -9,7 +9,7 @@ from tests.support.fleet import BOT_IMAGE, Fleet
 pytestmark = pytest.mark.docker
 
 
-def test_a_foreign_container_with_our_name_is_reported_and_left_alone(fleet: Fleet) -> None:
+def test_a_foreign_container_with_a_bots_name_is_reported_and_not_touched(fleet: Fleet) -> None:
     foreign = fleet.docker.containers.run(
         BOT_IMAGE,
         name=fleet.name("rp-taken"),
@@ -31,7 +31,7 @@ def test_a_foreign_container_with_our_name_is_reported_and_left_alone(fleet: Fle
     fleet.delete("rp-other")
 
 
-def test_a_container_with_somebody_elses_label_is_left_alone(fleet: Fleet) -> None:
+def test_a_container_of_another_owner_is_not_touched(fleet: Fleet) -> None:
     other = fleet.docker.containers.run(
         BOT_IMAGE,
         labels={"botdock.owner": "somebody-else", "botdock.server": fleet.server, "botdock.bot-id": "rp-ghost"},
@@ -39,7 +39,7 @@ def test_a_container_with_somebody_elses_label_is_left_alone(fleet: Fleet) -> No
         detach=True,
     )
     try:
-        # Two sweeps remove an orphan of ours; this proves that two have passed.
+        # An orphan of ours is removed by the second sweep: its removal shows that two sweeps have run.
         orphan = _orphan(fleet)
         eventually(lambda: _gone(fleet, orphan), what="the orphan's removal")
         other.reload()
@@ -48,7 +48,7 @@ def test_a_container_with_somebody_elses_label_is_left_alone(fleet: Fleet) -> No
         other.remove(force=True)
 
 
-def test_a_missing_image_is_reported_and_the_right_one_needs_nobody(bare_fleet: Fleet) -> None:
+def test_a_missing_image_is_reported_and_the_bot_recovers_by_itself(bare_fleet: Fleet) -> None:
     fleet = bare_fleet
     wrong = fleet.start_controller(BOT_IMAGE="botdock/no-such-image:dev")
     fleet.create("rp-image")

@@ -1,4 +1,4 @@
-"""Sending by REST: every content to a person and to a group, its states, once each, and files on their way back."""
+"""Sending by REST: every type of content to a person and to a group, delivery states, idempotency, and downloads."""
 
 import base64
 import os
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture(scope="module")
 def bot(fleet: Fleet) -> Iterator[LiveBot]:
-    """One online bot for the module."""
+    """One online bot, shared by the tests of the module."""
     bot = LiveBot(fleet, "sending", "491700001001")
     yield bot
     bot.delete()
@@ -26,33 +26,33 @@ def bot(fleet: Fleet) -> Iterator[LiveBot]:
 
 @pytest.fixture(scope="module")
 def ada(bot: LiveBot) -> str:
-    """Somebody to write to."""
+    """A contact that receives messages."""
     return bot.contact()
 
 
 @pytest.fixture(scope="module")
 def group(bot: LiveBot, ada: str) -> str:
-    """A group with both in it, known to the bot."""
+    """A group with the bot and the contact as members, known to the bot."""
     group = bot.fleet.phones.group(ada, bot.phone, subject="Friends")
     eventually(lambda: bot.fleet.call("GET", f"{bot.path}/groups")["items"], what="the group")
     return group
 
 
-def _picture(kind: str) -> bytes:
+def _image(kind: str) -> bytes:
     file = BytesIO()
     Image.new("RGB", (64, 64), "teal").save(file, kind)
     return file.getvalue()
 
 
-PLACE = {"latitude": 52.5163, "longitude": 13.3777, "name": "Brandenburger Tor", "address": "Pariser Platz"}
+LOCATION = {"latitude": 52.5163, "longitude": 13.3777, "name": "Brandenburger Tor", "address": "Pariser Platz"}
 POLL = {"question": "When?", "options": ["Monday", "Tuesday"], "selectable": 1}
 PLAIN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "text": ({"text": "good morning 🦆"}, {"text": "good morning 🦆"}),
-    "location": (PLACE, {"location": PLACE}),
+    "location": (LOCATION, {"location": LOCATION}),
     "poll": (POLL, {"poll": POLL}),
 }
 FILES: dict[str, tuple[dict[str, Any], bytes, dict[str, Any]]] = {
-    "image": ({"mimetype": "image/png", "caption": "look"}, _picture("PNG"), {"text": "look"}),
+    "image": ({"mimetype": "image/png", "caption": "look"}, _image("PNG"), {"text": "look"}),
     "video": ({"mimetype": "video/mp4", "caption": "a video"}, os.urandom(70_000), {"text": "a video"}),
     "audio": ({"mimetype": "audio/ogg; codecs=opus", "voice": True}, os.urandom(5000), {"voice": True}),
     "document": (
@@ -60,7 +60,7 @@ FILES: dict[str, tuple[dict[str, Any], bytes, dict[str, Any]]] = {
         b"%PDF-1.7 " + os.urandom(5000),
         {"fileName": "Rechnung März.pdf"},
     ),
-    "sticker": ({"mimetype": "image/webp"}, _picture("WEBP"), {"animated": False}),
+    "sticker": ({"mimetype": "image/webp"}, _image("WEBP"), {"animated": False}),
 }
 CHATS = ("person", "group")
 
@@ -77,7 +77,7 @@ def _sent(bot: LiveBot, to: str, **message: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("chat", CHATS)
 @pytest.mark.parametrize("kind", PLAIN)
-def test_what_has_no_file_arrives_as_it_was_sent(bot: LiveBot, ada: str, group: str, kind: str, chat: str) -> None:
+def test_content_without_a_file_arrives_unchanged(bot: LiveBot, ada: str, group: str, kind: str, chat: str) -> None:
     content, shown = PLAIN[kind]
     sent = _sent(bot, group if chat == "group" else ada, content={"type": kind, **content})
     item = _arrived(bot, ada, sent)
@@ -88,7 +88,7 @@ def test_what_has_no_file_arrives_as_it_was_sent(bot: LiveBot, ada: str, group: 
 
 @pytest.mark.parametrize("chat", CHATS)
 @pytest.mark.parametrize("kind", FILES)
-def test_a_file_arrives_byte_for_byte(bot: LiveBot, ada: str, group: str, kind: str, chat: str) -> None:
+def test_a_file_arrives_unchanged(bot: LiveBot, ada: str, group: str, kind: str, chat: str) -> None:
     content, data, shown = FILES[kind]
     encoded = base64.b64encode(data).decode()
     sent = _sent(bot, group if chat == "group" else ada, content={"type": kind, "data": encoded, **content})
@@ -99,7 +99,7 @@ def test_a_file_arrives_byte_for_byte(bot: LiveBot, ada: str, group: str, kind: 
 
 
 @pytest.mark.parametrize("chat", CHATS)
-def test_a_contact_card_can_be_read_by_phones(bot: LiveBot, ada: str, group: str, chat: str) -> None:
+def test_phones_can_read_a_contact_card(bot: LiveBot, ada: str, group: str, chat: str) -> None:
     content = {"type": "contact", "name": "Support", "phoneNumber": "+49 170 7654321"}
     (card,) = _arrived(bot, ada, _sent(bot, group if chat == "group" else ada, content=content))["contacts"]
     assert card["name"] == "Support"
@@ -107,7 +107,7 @@ def test_a_contact_card_can_be_read_by_phones(bot: LiveBot, ada: str, group: str
 
 
 @pytest.mark.parametrize("chat", CHATS)
-def test_a_reaction_and_a_reply_point_to_what_was_written(bot: LiveBot, ada: str, group: str, chat: str) -> None:
+def test_a_reaction_and_a_reply_refer_to_the_original_message(bot: LiveBot, ada: str, group: str, chat: str) -> None:
     to, sender = (group, {"sender": f"{ada}@s.whatsapp.net"}) if chat == "group" else (ada, {})
     written = bot.fleet.phones.say(ada, "messages", to=group if chat == "group" else bot.phone, text="when?")
     eventually(lambda: bot.recorded(written), what="the question")
@@ -118,7 +118,7 @@ def test_a_reaction_and_a_reply_point_to_what_was_written(bot: LiveBot, ada: str
     assert _arrived(bot, ada, reply)["quoted"] == {"id": written, "from": ada, "text": "when?"}
 
 
-def test_a_file_may_come_as_a_part_of_its_own(bot: LiveBot, ada: str) -> None:
+def test_a_file_can_be_uploaded_as_a_multipart_field(bot: LiveBot, ada: str) -> None:
     message = f'{{"to": "{ada}", "content": {{"type": "document"}}}}'
     answer = bot.fleet.request(
         "POST",
@@ -131,7 +131,7 @@ def test_a_file_may_come_as_a_part_of_its_own(bot: LiveBot, ada: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["+49 ({0}) {1}", "0049{0}{1}", "49{0}{1}@c.us", "49{0}{1}@s.whatsapp.net"])
-def test_a_person_is_found_by_every_usual_form_of_the_number(bot: LiveBot, ada: str, form: str) -> None:
+def test_every_usual_form_of_a_phone_number_is_accepted(bot: LiveBot, ada: str, form: str) -> None:
     sent = _sent(bot, form.format(ada[2:5], ada[5:]), message=f"to {form}")
     assert sent["to"] == f"{ada}@s.whatsapp.net"
     assert _arrived(bot, ada, sent)["text"] == f"to {form}"
@@ -145,19 +145,19 @@ def test_a_message_goes_from_queued_to_read(bot: LiveBot) -> None:
     assert delivered["readAt"] is None
     bot.fleet.phones.act(ben, "receipts", message=delivered["messageId"], kind="read")
     read = bot.message(delivered["id"], "read")
-    moments = [read[name] for name in ("createdAt", "sentAt", "deliveredAt", "readAt")]
-    assert moments == sorted(moments)
+    times = [read[name] for name in ("createdAt", "sentAt", "deliveredAt", "readAt")]
+    assert times == sorted(times)
     assert read["timings"]["readMs"] >= read["timings"]["deliveredMs"] >= 0
 
 
-def test_a_message_that_cannot_be_sent_has_failed_with_a_reason(bot: LiveBot) -> None:
+def test_a_message_that_cannot_be_sent_fails_with_a_reason(bot: LiveBot) -> None:
     failed = bot.send("491511999998", message="anybody there?")
     assert (failed["state"], failed["reason"], failed["messageId"]) == ("failed", "send-failed", None)
     assert failed["detail"]
     assert failed["failedAt"] is not None
 
 
-def test_a_key_sends_once_and_not_something_else(bot: LiveBot) -> None:
+def test_an_idempotency_key_sends_once_and_is_bound_to_its_message(bot: LiveBot) -> None:
     ben, headers = bot.contact("Ben"), {"Idempotency-Key": "order 17"}
     body = {"to": ben, "message": "shipped"}
     answers = [bot.fleet.request("POST", f"{bot.path}/messages", json=body, headers=headers) for _ in range(3)]
@@ -168,7 +168,7 @@ def test_a_key_sends_once_and_not_something_else(bot: LiveBot) -> None:
     assert [item["text"] for item in bot.fleet.phones.inbox(ben)] == ["shipped"]
 
 
-def test_messages_wait_for_a_bot_that_is_away_and_keep_their_order(bot: LiveBot) -> None:
+def test_messages_to_an_offline_bot_are_queued_in_order(bot: LiveBot) -> None:
     ben = bot.contact("Ben")
     bot.fleet.container(bot.id).kill("KILL")
     path, texts = f"{bot.path}/messages", [f"number {number}" for number in range(5)]
@@ -179,7 +179,7 @@ def test_messages_wait_for_a_bot_that_is_away_and_keep_their_order(bot: LiveBot)
     bot.fleet.wait_phase(bot.id, "online")
 
 
-def test_a_file_that_came_in_is_streamed_back(bot: LiveBot, ada: str, group: str) -> None:
+def test_received_files_can_be_downloaded(bot: LiveBot, ada: str, group: str) -> None:
     data = os.urandom(2 << 20)
     for chat in (bot.phone, group):
         came = bot.fleet.phones.attach(ada, chat, "document", data, mimetype="application/pdf", fileName="März.pdf")
@@ -192,7 +192,7 @@ def test_a_file_that_came_in_is_streamed_back(bot: LiveBot, ada: str, group: str
     assert bot.fleet.request("GET", f"{bot.path}/media/{text}").status_code == 404
 
 
-def test_beyond_the_rate_limit_one_is_told_when_and_may_queue(bot: LiveBot) -> None:
+def test_requests_beyond_the_rate_limit_get_retry_after_and_can_be_queued(bot: LiveBot) -> None:
     bot.configure(rateLimitMax=3)
     ben = bot.contact("Ben")
     path, body = f"{bot.path}/messages", {"to": ben, "message": "again"}

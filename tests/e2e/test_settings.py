@@ -1,4 +1,4 @@
-"""Settings of a bot, changed by REST while it runs: each takes effect without a restart."""
+"""Settings of a bot, changed by REST while it is running: each takes effect without a restart."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 from tests.support.live_bot import LiveBot
 from tests.support.processes import free_port
-from tests.support.services import Asked, Gate, Said, WebService
+from tests.support.services import Gate, ServiceRequest, ServiceResponse, WebService
 
 pytestmark = pytest.mark.docker
 
@@ -20,7 +20,7 @@ MODEL_PORT = free_port()
 
 @pytest.fixture(scope="module")
 def bot(fleet: Fleet) -> Iterator[LiveBot]:
-    """One online bot for the module, of an installation with a language model on this machine."""
+    """One online bot, shared by the tests of the module, whose installation has a language model on this machine."""
     bot = LiveBot(fleet, "settings", "491700000901")
     fleet.controllers[-1].stop()
     fleet.start_controller(OPENAI_API_KEY=KEY, OPENAI_BASE_URL=f"http://{bot.host_address()}:{MODEL_PORT}/v1")
@@ -29,27 +29,27 @@ def bot(fleet: Fleet) -> Iterator[LiveBot]:
 
 
 class Model:
-    """A language model that repeats the last thing that was said to it; `slow` waits for the gate, `broken` fails."""
+    """A language model that repeats the last message; `slow` waits for the gate, `broken` fails."""
 
     def __init__(self, address: str, port: int = 0) -> None:
         self.gate = Gate()
         self.service = WebService(address, self._answer, port=port)
 
-    def _answer(self, asked: Asked) -> Said:
+    def _answer(self, asked: ServiceRequest) -> ServiceResponse:
         last = asked.body["messages"][-1]["content"]
         if last == "slow":
             self.gate.wait()
         said = {"choices": [{"message": {"role": "assistant", "content": f"{last}? yes"}}]}
-        return Said(said, status=500 if last == "broken" else 200)
+        return ServiceResponse(said, status=500 if last == "broken" else 200)
 
-    def told(self, call: int) -> list[str]:
-        """What it was told in a call, oldest first."""
+    def messages(self, call: int) -> list[str]:
+        """The messages of a call, oldest first."""
         return [said["content"] for said in self.service.asked[call].body["messages"]]
 
 
 @pytest.fixture
 def model(bot: LiveBot) -> Iterator[Model]:
-    """A language model that the bot uses."""
+    """The language model that the bot is configured to use."""
     model = Model(bot.host_address(), MODEL_PORT)
     settings = {"enabled": True, "baseUrl": f"{model.service.url}/v1", "model": "tiny", "systemPrompt": "Be brief."}
     bot.configure(chatgpt={**settings, "memoryMessages": 2, "timeoutSeconds": 30})
@@ -59,7 +59,7 @@ def model(bot: LiveBot) -> Iterator[Model]:
     model.service.close()
 
 
-def test_a_prefix_holds_at_once_and_is_taken_back(bot: LiveBot) -> None:
+def test_a_prefix_takes_effect_at_once_and_can_be_reset(bot: LiveBot) -> None:
     ada = bot.contact()
     bot.configure(prefix="!")
     bot.write(ada, ".ping")
@@ -97,22 +97,22 @@ def test_typing_is_shown_while_a_command_works(bot: LiveBot) -> None:
     bot.configure(typing=None)
 
 
-def test_a_language_model_answers_with_what_it_remembers_of_the_chat(bot: LiveBot, model: Model) -> None:
+def test_a_language_model_answers_with_the_memory_of_the_chat(bot: LiveBot, model: Model) -> None:
     ada, ben = bot.contact(), bot.contact("Ben")
     assert [bot.ask(ada, text) for text in ("one", "two", "three")] == ["one? yes", "two? yes", "three? yes"]
     assert bot.ask(ben, "hello") == "hello? yes"
-    assert bot.ask(ada, ".ping") == "pong", "a command is no question"
+    assert bot.ask(ada, ".ping") == "pong", "a command is not sent to the model"
     assert bot.ask(ada, "broken") == "Sorry, I cannot answer right now. Please try again later."
 
     first = model.service.asked[0]
     assert (first.path, first.authorization) == ("/v1/chat/completions", f"Bearer {KEY}")
     assert first.body["model"] == "tiny"
-    assert model.told(1) == ["Be brief.", "one", "one? yes", "two"]
-    assert model.told(2) == ["Be brief.", "two", "two? yes", "three"], "as much as memoryMessages says"
-    assert model.told(3) == ["Be brief.", "hello"], "each chat has its own memory"
+    assert model.messages(1) == ["Be brief.", "one", "one? yes", "two"]
+    assert model.messages(2) == ["Be brief.", "two", "two? yes", "three"], "limited by memoryMessages"
+    assert model.messages(3) == ["Be brief.", "hello"], "each chat has its own memory"
 
 
-def test_the_installations_key_goes_to_no_model_that_was_set_for_a_bot(bot: LiveBot, model: Model) -> None:
+def test_the_installations_key_is_not_sent_to_a_bots_own_model(bot: LiveBot, model: Model) -> None:
     other = Model(bot.host_address())
     bot.configure(chatgpt={"baseUrl": f"{other.service.url}/v1"})
     assert bot.ask(bot.contact(), "one") == "one? yes"
@@ -130,7 +130,7 @@ def test_a_language_model_that_takes_too_long_is_reported_and_delays_no_other_ch
     bot.fleet.phones.arrived(ada, lambda item: item["text"] == "Sorry, that took too long. Please try again later.")
 
 
-def test_in_a_group_a_language_model_answers_only_who_mentions_the_bot(bot: LiveBot, model: Model) -> None:
+def test_in_a_group_a_language_model_answers_only_mentions_of_the_bot(bot: LiveBot, model: Model) -> None:
     ada, phones = bot.contact(), bot.fleet.phones
     group = phones.group(ada, bot.phone)
     phones.say(ada, "messages", to=group, text="nobody asked")
@@ -139,14 +139,14 @@ def test_in_a_group_a_language_model_answers_only_who_mentions_the_bot(bot: Live
     assert [call.body["messages"][-1]["content"] for call in model.service.asked] == ["who?"]
 
 
-def test_the_key_is_in_the_bots_memory_only_and_comes_again_after_a_crash(bot: LiveBot, model: Model) -> None:
+def test_the_key_is_only_in_the_bots_memory_and_is_sent_again_after_a_crash(bot: LiveBot, model: Model) -> None:
     ada, container = bot.contact(), bot.fleet.container(bot.id)
     assert bot.ask(ada, "before") == "before? yes"
     container.kill("KILL")
     bot.fleet.wait_status(bot.id, lambda status: status["restarts"] == 1 and status["phase"] == "online")
 
     def answered() -> bool:
-        """It is online a moment before it is given the key again."""
+        """The bot is online shortly before it receives the key again."""
         bot.ask(ada, "after")
         return model.service.asked[-1].authorization == f"Bearer {KEY}"
 
@@ -154,7 +154,7 @@ def test_the_key_is_in_the_bots_memory_only_and_comes_again_after_a_crash(bot: L
     container.reload()
     stream, _ = container.get_archive("/auth")
     volume = b"".join(stream)
-    assert b"chatgpt" in volume, "what is looked through is the volume with the bot's configuration"
+    assert b"chatgpt" in volume, "the archive contains the bot's configuration"
     places: dict[str, Any] = {
         "volume": volume.decode(errors="replace"),
         "inspect": json.dumps(container.attrs),

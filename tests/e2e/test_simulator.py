@@ -1,4 +1,4 @@
-"""The simulated network that all the other tests trust: what it knows outlives it, for bots in containers too."""
+"""The simulated network that all other tests rely on: its state survives a restart, also for bots in containers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture
 def fleet(postgres_url: str, postgres_template: Template, tmp_path: Path) -> Iterator[Fleet]:
-    """A fleet whose simulator keeps its state."""
+    """A fleet with a simulator that persists its state."""
     with (
         own_database(postgres_url, postgres_template, "lasting") as url,
         Fleet(database_url=url, admin_key=postgres_template.admin_key, logs=tmp_path, lasting_simulator=True) as fleet,
@@ -39,7 +39,7 @@ def test_bots_continue_with_a_simulator_that_was_restarted(fleet: Fleet) -> None
     def back() -> bool:
         return len(fleet.events(bot.id, "connected")) >= 2 and phones.connected(bot.phone)
 
-    eventually(back, what="the bot's return")
+    eventually(back, what="the bot to reconnect")
     assert [item["text"] for item in phones.inbox(ada)] == ["pong"]
     assert bot.ask(ada, ".ping") == "pong", "the Signal sessions continue"
     sent = bot.send(group, message="still here")

@@ -14,14 +14,14 @@ pytestmark = pytest.mark.docker
 
 @pytest.fixture(scope="module", autouse=True)
 def deaf(fleet: Fleet) -> Iterator[LiveBot]:
-    """A bot that WhatsApp does not answer any more: noticing takes half a minute, in which the other tests run."""
+    """A bot that no longer gets answers from WhatsApp: detection takes half a minute, while the other tests run."""
     bot = LiveBot(fleet, "wa-deaf", "491700000307")
     fleet.phones.fail(bot.phone, "deaf")
     yield bot
     bot.delete()
 
 
-def test_a_dropped_connection_heals_without_a_restart(fleet: Fleet) -> None:
+def test_a_dropped_connection_recovers_without_a_restart(fleet: Fleet) -> None:
     fleet.online("wa-drop", "491700000301")
     started = fleet.started_at("wa-drop")
     fleet.phones.fail("491700000301", "drop")
@@ -31,7 +31,7 @@ def test_a_dropped_connection_heals_without_a_restart(fleet: Fleet) -> None:
     fleet.delete("wa-drop")
 
 
-def test_a_bot_unlinked_from_the_phone_says_so_and_pairs_again_after_a_restart(fleet: Fleet) -> None:
+def test_an_unlinked_bot_is_logged_out_and_pairs_again_after_a_restart(fleet: Fleet) -> None:
     fleet.online("wa-out", "491700000302")
     fleet.phones.fail("491700000302", "logged-out")
     status = fleet.wait_phase("wa-out", "logged-out")
@@ -51,14 +51,14 @@ def test_a_bot_unlinked_from_the_phone_says_so_and_pairs_again_after_a_restart(f
         ("outdated", "outdated", "outdated", "491700000305"),
     ],
 )
-def test_a_refusal_is_told_apart_and_does_not_loop(
+def test_each_refusal_has_its_own_phase_and_causes_no_restart_loop(
     fleet: Fleet, kind: str, phase: str, reason: str, phone: str
 ) -> None:
     bot = f"wa-{kind}"
     fleet.online(bot, phone)
     fleet.phones.fail(phone, kind)
     if kind != "replaced":
-        # A refusal is met on the next connection.
+        # The refusal takes effect on the next connection.
         fleet.phones.fail(phone, kind)
         fleet.call("POST", f"/api/bots/{bot}/restart")
     status = fleet.wait_phase(bot, phase)
@@ -77,7 +77,7 @@ def test_pairing_by_code_needs_no_qr(fleet: Fleet) -> None:
     fleet.delete("wa-code")
 
 
-def test_a_bot_that_cannot_connect_gives_up_and_is_restarted_until_it_can(fleet: Fleet) -> None:
+def test_a_bot_that_cannot_connect_exits_and_is_restarted_until_it_can(fleet: Fleet) -> None:
     bot = LiveBot(fleet, "wa-refused", "491700000308")
     bot.configure(reconnectBaseDelaySeconds=0.1, maxReconnectAttempts=3)
     fleet.phones.fail(bot.phone, "refuse")
@@ -89,16 +89,16 @@ def test_a_bot_that_cannot_connect_gives_up_and_is_restarted_until_it_can(fleet:
     fleet.phones.heal(bot.phone)
     fleet.call("POST", f"{bot.path}/start")
     fleet.wait_phase(bot.id, "online")
-    assert len(fleet.events(bot.id, "qr")) == 1, "with its session, without another code"
+    assert len(fleet.events(bot.id, "qr")) == 1, "with its session, without another QR code"
     bot.delete()
 
 
-def test_the_connection_is_renewed_on_time_by_the_same_client(fleet: Fleet) -> None:
+def test_the_connection_is_renewed_at_each_interval_by_the_same_process(fleet: Fleet) -> None:
     bot, ada = LiveBot(fleet, "wa-renewed", "491700000309"), "491511110309"
     fleet.phones.post("/contacts", {"phone": ada})
     boot = bot.runtime("/health")["bootId"]
     with psycopg.connect(fleet.database_url, autocommit=True) as connection:
-        # Oftener than the api would take: at least a minute.
+        # More often than the api allows: its minimum is a minute.
         often = """{"connectionResetIntervalSeconds": 1, "heartbeatIntervalSeconds": 1}"""
         connection.execute("UPDATE bots SET settings = settings || %s::jsonb WHERE id = %s", [often, bot.id])
 
@@ -114,13 +114,13 @@ def test_the_connection_is_renewed_on_time_by_the_same_client(fleet: Fleet) -> N
     assert bot.runtime("/health")["bootId"] == boot
     assert not bot.restarted
     log = fleet.container(bot.id).logs().decode()
-    assert log.count("serves on port") == 1, "the process has not started anew in place either"
+    assert log.count("serves on port") == 1, "the process has not been re-executed either"
     assert "renewing the connection, as every 1 s" in log
     assert [item["text"] for item in fleet.phones.inbox(ada)] == ["number 0", "number 1", "number 2"]
     bot.delete()
 
 
-def test_a_deaf_connection_is_noticed_and_renewed(fleet: Fleet, deaf: LiveBot) -> None:
+def test_a_deaf_connection_is_detected_and_renewed(fleet: Fleet, deaf: LiveBot) -> None:
     def heard_nothing() -> list[str]:
         return [event["data"]["code"] for event in fleet.events(deaf.id, "health-check-failed")]
 

@@ -1,1 +1,1 @@
-"""What tests, the benchmarks and the demo share: waiting, processes of ours, and a whole fleet to play with."""
+"""Helpers shared by tests, benchmarks and demo: waiting for conditions, service processes, and a complete fleet."""

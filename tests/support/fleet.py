@@ -1,7 +1,7 @@
-"""A whole fleet to play with: a database, a simulated WhatsApp, api and controller processes, and real containers.
+"""A complete fleet: a database, a simulated WhatsApp, api and controller processes, and real containers.
 
-The processes run on the host from this checkout, the bots in the images that `make images` built. Everything carries a
-server name of its own, so fleets live side by side on one engine, and `close` removes what belongs to it.
+The processes run on the host from this checkout, the bots in the images built by `make images`. Each fleet has a unique
+server name, so that several fleets can share an engine; `close` removes everything that belongs to it.
 """
 
 import json
@@ -30,7 +30,7 @@ SERVE = [
     *("serve", "--proxy-port", str(PROXY_PORT), "--control-port", str(CONTROL_PORT)),
     *("--tokens", "/app/tokens.json"),
 ]
-"""The image's own command."""
+"""The command of the simulator image."""
 
 QUICK = {
     "LEASE_SECONDS": "6",
@@ -41,7 +41,7 @@ QUICK = {
     "STARTUP_TIMEOUT": "30",
     "BOTCOUNT": "100",
 }
-"""Settings under which failures are noticed fast enough for tests."""
+"""Settings with which failures are detected fast enough for tests."""
 
 
 class Fleet:
@@ -60,10 +60,10 @@ class Fleet:
     ) -> None:
         """Starts the simulator; `start_controller` and `start_api` start the rest.
 
-        A lasting simulator keeps its state, so that it can be restarted.
+        A lasting simulator persists its state, so that it can be restarted.
 
-        With an engine of its own all processes run in that engine's network namespace, the simulator among them: it
-        has to outlive the engine. Otherwise the simulator is a container on the engine that everybody uses.
+        With a separate engine all processes run in that engine's network namespace, including the simulator, which has
+        to outlive the engine. Otherwise the simulator is a container on the shared engine.
         """
         self.server = f"t{uuid.uuid4().hex[:8]}"
         self.database_url = database_url if engine is None else engine.reachable(database_url)
@@ -73,7 +73,7 @@ class Fleet:
         self._address = "127.0.0.1" if engine is None else engine.address
         self._processes: list[ServiceProcess] = []
         self.controllers: list[ServiceProcess] = []
-        """All that were started, the last one last."""
+        """All controllers that were started, in that order."""
         self.apis: list[ServiceProcess] = []
         self._api_port = 0
         self._settings = {
@@ -105,24 +105,24 @@ class Fleet:
     # Processes
 
     def start(self) -> None:
-        """One controller and the api, side by side."""
+        """Start one controller and the api concurrently."""
         controller = self.start_controller(wait=False)
         self.start_api()
         controller.wait_ready()
 
     def start_controller(self, *, wait: bool = True, **settings: str) -> ServiceProcess:
-        """A controller of this server; several may be started."""
+        """Start a controller of this server; there may be several."""
         port = free_port()
         process = self._start("controller", port, {"CONTROLLER_PORT": str(port), **settings}, wait=wait)
         self.controllers.append(process)
         return process
 
     def start_api(self) -> ServiceProcess:
-        """The api; `request` goes to the last one started."""
+        """Start the api; `request` uses the last one started."""
         return self._start_api(free_port(), wait=True)
 
     def start_api_again(self) -> ServiceProcess:
-        """The api on the port where the last one was, without waiting for it."""
+        """Start the api on the port of the last one, without waiting for it."""
         return self._start_api(self._api_port, wait=False)
 
     # Bots, by REST
@@ -184,7 +184,7 @@ class Fleet:
         return self.wait_phase(bot, "online")
 
     def online(self, bot: str, phone: str) -> dict[str, Any]:
-        """Make, approve and pair a bot."""
+        """Create, approve and pair a bot."""
         self.create(bot)
         return self.pair(bot, phone)
 
@@ -194,7 +194,7 @@ class Fleet:
         return [item for item in items if kind in (None, item["type"])]
 
     def delete(self, bot: str) -> None:
-        """Delete a bot and wait until it is gone."""
+        """Delete a bot and wait for its removal."""
         self.call("DELETE", f"/api/bots/{bot}")
         eventually(lambda: self.request("GET", f"/api/bots/{bot}").status_code, lambda code: code == 404)
 
@@ -205,7 +205,7 @@ class Fleet:
         return f"botdock-{self.server}-{bot}"
 
     def container(self, bot: str) -> Container:
-        """The bot's container; docker.errors.NotFound when there is none."""
+        """The bot's container. Raises docker.errors.NotFound if there is none."""
         return self.docker.containers.get(self.name(bot))
 
     def containers(self) -> list[str]:
@@ -215,7 +215,7 @@ class Fleet:
         return sorted(item["Names"][0].removeprefix("/") for item in found)
 
     def started_at(self, bot: str) -> str:
-        """When the bot's container was last started, as the engine says."""
+        """When the bot's container was last started, as reported by the engine."""
         return str(self.container(bot).attrs["State"]["StartedAt"])
 
     def volume_exists(self, bot: str) -> bool:
@@ -223,7 +223,7 @@ class Fleet:
         return bool(self.docker.volumes.list(filters={"name": f"^{self.name(bot)}$"}))
 
     def explain(self, bot: str) -> str:
-        """What helps to understand a failed test: events, and the ends of the logs."""
+        """Details for a failed test: events, and the ends of the logs."""
         events = [f"{e['timestamp']} {e['type']} {json.dumps(e['data'])[:200]}" for e in self.events(bot)[-12:]]
         try:
             output = self.container(bot).logs(tail=12).decode(errors="replace")
@@ -233,7 +233,7 @@ class Fleet:
         return "\n".join(["events:", *events, "bot:", output, "processes:", processes])
 
     def close(self) -> None:
-        """End the processes and remove everything that carries this server's name."""
+        """Kill the processes and remove everything of this server."""
         for process in self._processes:
             process.kill()
         self.phones.close()
@@ -263,7 +263,7 @@ class Fleet:
         return process
 
     def restart_simulator(self) -> None:
-        """Stop the simulator's container and start it again. What it knew is gone unless it is a lasting one."""
+        """Restart the simulator's container. Its state is lost unless it is a lasting one."""
         container = self.docker.containers.get(f"botdock-{self.server}-simulator")
         container.restart()
         self.phones.move(_control_url(container))

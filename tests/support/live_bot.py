@@ -1,4 +1,4 @@
-"""One bot that is online, and those who talk with it: by REST, by its own endpoint, and as contacts of its phone."""
+"""An online bot and the ways to talk to it: by REST, by its own endpoint, and as contacts of its phone."""
 
 import itertools
 from typing import Any
@@ -17,7 +17,7 @@ class LiveBot:
     """A paired bot of a fleet."""
 
     def __init__(self, fleet: Fleet, bot_id: str, phone: str) -> None:
-        """Make, approve and pair it."""
+        """Create, approve and pair it."""
         self.fleet = fleet
         self.id = bot_id
         self.phone = phone
@@ -26,54 +26,56 @@ class LiveBot:
         self.started_at = fleet.started_at(bot_id)
 
     def contact(self, name: str = "Ada") -> str:
-        """Somebody who has not spoken with any bot yet; the number."""
+        """Create a new contact; its number."""
         number = str(next(_CONTACTS))
         self.fleet.phones.post("/contacts", {"phone": number, "name": name})
         return number
 
     def delete(self) -> None:
-        """Delete it and wait until it is gone."""
+        """Delete it and wait for its removal."""
         self.fleet.delete(self.id)
 
     # By REST
 
     def configure(self, **settings: Any) -> None:
-        """Change settings and wait until the bot has them."""
+        """Change settings and wait until the bot has received them."""
         self.fleet.call("PATCH", self.path, {"settings": settings})
         self.settled()
 
     def command(self, name: str, **more: Any) -> str:
-        """Make a command (for this bot unless told otherwise) and wait until the bot has it; the command's id."""
+        """Create a command (by default for this bot) and wait until the bot has received it; the command's id."""
         owner = {} if more.keys() & {"serverName", "everybody"} else {"botId": self.id}
         more.pop("everybody", None)
-        made = self.fleet.call("POST", "/api/commands", {"name": name, **owner, **more})
+        created = self.fleet.call("POST", "/api/commands", {"name": name, **owner, **more})
         self.settled()
-        return str(made["id"])
+        return str(created["id"])
 
     def settled(self) -> None:
-        """Wait until the bot has the configuration that Postgres holds for it."""
+        """Wait until the bot has received the configuration that is stored in Postgres."""
 
         def behind() -> int:
-            wanted = self.row("SELECT config_generation FROM bots WHERE id = %s")[0]
-            return int(wanted) - int(self.runtime("/health")["configGeneration"])
+            desired = self.row("SELECT config_generation FROM bots WHERE id = %s")[0]
+            return int(desired) - int(self.runtime("/health")["configGeneration"])
 
         eventually(behind, lambda number: number <= 0, what=f"{self.id} to have its configuration")
 
     def send(self, to: str, **message: Any) -> dict[str, Any]:
-        """Send a message and wait until it is sent or has failed."""
+        """Send a message and wait until it is sent or failed."""
         sent: dict[str, Any] = self.fleet.call("POST", f"{self.path}/messages?wait=30", {"to": to, **message})
         return sent
 
     def message(self, message_id: str, *states: str) -> dict[str, Any]:
-        """A message of ours once it is in one of the states."""
+        """Wait until an outgoing message is in one of the states; the message."""
         path = f"{self.path}/messages/{message_id}"
         found: dict[str, Any] = eventually(
-            lambda: self.fleet.call("GET", path), lambda seen: seen["state"] in states, what=f"it to be {states}"
+            lambda: self.fleet.call("GET", path),
+            lambda seen: seen["state"] in states,
+            what=f"a message to be {states}",
         )
         return found
 
     def recorded(self, message_id: str) -> list[dict[str, Any]]:
-        """What the bot's history holds under a received message's id."""
+        """The entries of the bot's history for a received message."""
         return [
             message
             for event in self.history("message-upsert")
@@ -106,11 +108,11 @@ class LiveBot:
 
     @property
     def restarted(self) -> bool:
-        """Whether its container was started again since it was paired."""
+        """Whether its container was restarted since the pairing."""
         return self.fleet.started_at(self.id) != self.started_at
 
     def row(self, query: str) -> tuple[Any, ...]:
-        """The one row of a query whose only parameter is the bot's id."""
+        """The single row of a query whose only parameter is the bot's id."""
         with psycopg.connect(self.fleet.database_url) as connection:
             found = connection.execute(query.encode(), [self.id]).fetchone()
         assert found is not None, query

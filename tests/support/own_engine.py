@@ -1,8 +1,8 @@
-"""A Docker engine of the test's own, to be restarted and filled up without harm to the one that everybody uses.
+"""A separate Docker engine that a test may restart or fill up without affecting the shared one.
 
-It runs in a network namespace of its own (two daemons in one namespace take each other's bridges and packet filters
-away), with its own data, socket and containerd. Processes that must reach its containers run in that namespace too
-(`prefix`); the test reaches them through `proxy_address`, the namespace's end of a veth pair. Needs root.
+It runs in a network namespace of its own (two daemons in one namespace remove each other's bridges and packet filters),
+with its own data, socket and containerd. Processes that must reach its containers run in that namespace too (`prefix`);
+the test reaches them through `address`, the namespace's end of a veth pair. Needs root.
 """
 
 import errno
@@ -20,15 +20,15 @@ from tests.support.eventually import eventually
 
 
 class OwnEngine:
-    """A second dockerd. `close` ends it and removes everything of it."""
+    """A second dockerd. `close` stops it and removes all of its files, containers and interfaces."""
 
     def __init__(self, folder: Path, *, data_megabytes: int | None = None) -> None:
-        """Start it with its files below `folder`; `data_megabytes` limits its disk."""
+        """Start it with its files in `folder`; `data_megabytes` limits its disk."""
         self._name = f"bd{uuid.uuid4().hex[:6]}"
         self._folder = folder
         self._data = folder / "data"
         self._data.mkdir(parents=True)
-        # A path longer than 108 bytes is no socket, and containerd's stand deep below the exec root.
+        # The path of a socket has at most 108 bytes, and containerd's are deep below the exec root.
         self._run = Path("/run") / f"botdock-{self._name}"
         self._run.mkdir()
         self._limited = data_megabytes is not None
@@ -49,17 +49,17 @@ class OwnEngine:
 
     @property
     def data(self) -> Path:
-        """Where it keeps images, containers and volumes."""
+        """The folder with its images, containers and volumes."""
         return self._data
 
     def reachable(self, url: str) -> str:
-        """The URL of a service that listens on all addresses of this machine, as it is reached from the namespace."""
+        """The URL by which the namespace reaches a service that listens on all addresses of this machine."""
         host = urlsplit(url).hostname
         assert host is not None
         return url.replace(f"@{host}:", f"@{self._host_address}:")
 
     def client(self) -> docker.DockerClient:
-        """A client of it."""
+        """A client of this engine."""
         return docker.DockerClient(base_url=self.host)
 
     def start(self, *, wait: bool = True) -> None:
@@ -75,7 +75,7 @@ class OwnEngine:
                     f"--exec-root={self._run}/exec",
                     f"--pidfile={self._run}/docker.pid",
                     f"--config-file={self._folder}/daemon.json",
-                    # Not the usual subnet: through it this machine's own containers are reached from the namespace.
+                    # Not the default subnet: the namespace reaches this machine's own containers by it.
                     f"--bip={self._bridge_address}/24",
                 ],
                 stdout=log,
@@ -83,7 +83,7 @@ class OwnEngine:
                 stdin=subprocess.DEVNULL,
             )
         if wait:
-            eventually(self._answers, what="the engine of the test")
+            eventually(self._answers, what="the separate engine")
 
     def stop(self) -> None:
         """SIGTERM: its containers are stopped with it, as in an upgrade of the engine."""
@@ -98,7 +98,7 @@ class OwnEngine:
         self._daemon.wait(60)
 
     def load_images(self, names: Sequence[str]) -> None:
-        """Copy images over from the engine that everybody uses."""
+        """Copy images from the shared engine."""
         with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as save:
             subprocess.run(
                 ["docker", "-H", self.host, "load", "-q"], stdin=save.stdout, check=True, capture_output=True
@@ -106,7 +106,7 @@ class OwnEngine:
         assert save.returncode == 0
 
     def fill_up(self) -> Path:
-        """Fill its disk to the last byte; remove the file to make room again. Only with a limited disk."""
+        """Fill its limited disk to the last byte; the returned file must be removed to make room again."""
         assert self._limited
         ballast = self._data / "ballast"
         with ballast.open("wb", buffering=0) as file:
@@ -118,9 +118,9 @@ class OwnEngine:
         return ballast
 
     def close(self) -> None:
-        """End it and remove its files, its namespace and what it mounted."""
+        """Stop it and remove its files, its namespace and its mounts."""
         if self._daemon is not None and self._daemon.poll() is None:
-            # It does not answer when a test is interrupted while it is on its way up or down.
+            # It does not answer if the test is interrupted while the daemon starts or stops.
             if self._answers():
                 with closing(self.client()) as client:
                     for container in client.api.containers(all=True):
@@ -128,7 +128,7 @@ class OwnEngine:
             self.stop()
         _run(["ip", "netns", "del", self._name], check=False)
         _run(["ip", "link", "del", self._name], check=False)
-        # dockerd mounts its data over itself, and does not always take that back; our own disk may lie below.
+        # dockerd mounts its data folder over itself and does not always unmount it; the tmpfs may be below.
         while subprocess.run(["umount", "-l", str(self._data)], capture_output=True, check=False).returncode == 0:
             pass
         shutil.rmtree(self._run, ignore_errors=True)
@@ -137,8 +137,8 @@ class OwnEngine:
     def _answers(self) -> bool:
         assert self._daemon is not None
         if self._daemon.poll() is not None:
-            raise RuntimeError(f"dockerd ended: {(self._folder / 'dockerd.log').read_text()[-2000:]}")
-        # Not docker-py, which leaves a socket unclosed where nobody listens yet.
+            raise RuntimeError(f"dockerd exited: {(self._folder / 'dockerd.log').read_text()[-2000:]}")
+        # Not docker-py, which leaks a socket while nobody listens yet.
         version = ["docker", "-H", self.host, "version", "--format", "{{.Server.Version}}"]
         return subprocess.run(version, capture_output=True, check=False).returncode == 0
 

@@ -1,4 +1,4 @@
-"""A Postgres server of the test's own, to be stopped and killed; its address stays the same."""
+"""A separate Postgres server that a test may stop and kill; its address does not change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from tests.support.processes import free_port
 
 @contextmanager
 def own_postgres() -> Iterator[tuple[Container, str]]:
-    """Its container, and its URL, as long as the block lasts."""
+    """The server's container and URL; removed at the end of the block."""
     port = free_port()
     client = docker.from_env()
     container = client.containers.run(

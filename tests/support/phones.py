@@ -1,4 +1,4 @@
-"""The phones of the simulated network, played from synchronous tests (`whatsapp_simulator`'s control API)."""
+"""The phones of the simulated network, controlled by synchronous tests (`whatsapp_simulator`'s control API)."""
 
 import base64
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.support.eventually import DEADLINE_SECONDS, eventually
 
 
 class Phones:
-    """Accounts that scan, contacts that write; see the simulator's README."""
+    """Accounts that scan codes and contacts that write; see the simulator's README."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -18,7 +18,7 @@ class Phones:
         self._known: set[str] = set()
 
     def move(self, url: str) -> None:
-        """From now on the simulator is there."""
+        """Use another URL from now on."""
         self.url = url
         self._http.base_url = httpx.URL(url)
 
@@ -34,16 +34,16 @@ class Phones:
         self.post(f"/accounts/{phone}/scan", {"qr": qr})
 
     def enter_code(self, phone: str, code: str) -> None:
-        """The phone's owner types a pairing code."""
+        """The phone's owner enters a pairing code."""
         self.post(f"/accounts/{phone}/enter-code", {"code": code})
 
     def connected(self, phone: str) -> bool:
-        """Whether a linked device of the phone is connected now."""
+        """Whether a linked device of the phone is connected."""
         response = self._http.get(f"/accounts/{phone}")
         return response.status_code == 200 and any(device["connected"] for device in response.json()["devices"])
 
     def fail(self, phone: str, kind: str, **more: Any) -> None:
-        """Make something go wrong for an account."""
+        """Start a failure of an account."""
         self.post(f"/accounts/{phone}/failures", {"kind": kind, **more})
 
     def heal(self, phone: str) -> None:
@@ -79,34 +79,34 @@ class Phones:
         return str(self.post(f"/contacts/{contact}/{what}", body)["id"])
 
     def act(self, contact: str, what: str, **body: Any) -> None:
-        """A contact does something that is no message (`receipts`, `typing`, …)."""
+        """A contact performs an action that is not a message (`receipts`, `typing`, …)."""
         self.post(f"/contacts/{contact}/{what}", body)
 
     def group(self, creator: str, *members: str, subject: str = "Choir") -> str:
-        """A contact makes a group; its id."""
+        """A contact creates a group; its id."""
         return str(self.post("/groups", {"creator": creator, "subject": subject, "members": members})["id"])
 
     def channel(self, *followers: str) -> str:
-        """A channel that accounts follow; its id."""
+        """Create a channel with followers; its id."""
         return str(self.post("/channels", {"name": "News", "followers": followers})["id"])
 
     def get(self, path: str) -> Any:
-        """Any call of the control API that reads; its JSON."""
+        """A GET call of the control API; its JSON."""
         return self._http.get(path).raise_for_status().json()
 
     def change(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
-        """Any call of the control API that changes or removes something."""
+        """A call of the control API that changes or removes something."""
         answer = self._http.request(method, path, json=body)
         assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
 
     def file(self, contact: str, message: str) -> bytes:
-        """The file of a message that a contact got, decrypted."""
+        """The decrypted file of a message that a contact received."""
         return self._http.get(f"/contacts/{contact}/inbox/{message}/media").raise_for_status().content
 
     def arrived(
         self, contact: str, until: Callable[[dict[str, Any]], object], *, deadline: float = DEADLINE_SECONDS
     ) -> dict[str, Any]:
-        """The first message in a contact's inbox that satisfies a condition, once there is one."""
+        """Wait for a message in a contact's inbox that satisfies a condition."""
 
         def found() -> list[dict[str, Any]]:
             return [item for item in self.inbox(contact) if until(item)]
@@ -120,12 +120,12 @@ class Phones:
         return items
 
     def inbox(self, contact: str) -> list[dict[str, Any]]:
-        """All that a contact received."""
+        """All messages that a contact received."""
         items: list[dict[str, Any]] = self._http.get(f"/contacts/{contact}/inbox").raise_for_status().json()["items"]
         return items
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """Any call of the control API that makes something; its JSON."""
+        """A POST call of the control API; its JSON."""
         response = self._http.post(path, json=body)
         assert response.is_success, f"{path}: {response.status_code} {response.text}"
         return response.json() if response.content else None

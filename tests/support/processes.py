@@ -1,4 +1,4 @@
-"""Services run as processes of the test: `python -m orchestrator …`, `python -m whatsapp_simulator …`."""
+"""Services that run as child processes: `python -m orchestrator …`, `python -m whatsapp_simulator …`."""
 
 import itertools
 import os
@@ -22,12 +22,12 @@ _PORT_OFFSETS = itertools.cycle((number + os.getpid()) % _PORTS_PER_WORKER for n
 
 
 def measured() -> dict[str, str]:
-    """The variables that have coverage count in a process which is started with an environment of its own."""
+    """The variables that enable coverage in a process that is started with a custom environment."""
     return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS_")}
 
 
 class ServiceProcess:
-    """A Python module that serves HTTP at `url`. Whoever starts one ends it."""
+    """A Python module that serves HTTP at `url`. The caller has to stop it."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class ServiceProcess:
         log: Path,
         prefix: Sequence[str] = (),
     ) -> None:
-        """Start `python -m {arguments}`; `prefix` goes before it (`nsenter …`), `log` gets its output."""
+        """Start `python -m {arguments}`, optionally behind a `prefix` (`nsenter …`); `log` receives its output."""
         self.url = url
         self.log = log
         self._ready_url = url + ready_path
@@ -59,10 +59,10 @@ class ServiceProcess:
         return self._process.pid
 
     def wait_ready(self, *, deadline: float = DEADLINE_SECONDS) -> None:
-        """Wait until its readiness path says 200."""
+        """Wait until its readiness path answers 200."""
 
         def ready() -> bool:
-            assert self._process.poll() is None, f"it ended with {self._process.returncode}: {self.tail()}"
+            assert self._process.poll() is None, f"it exited with {self._process.returncode}: {self.tail()}"
             try:
                 return httpx.get(self._ready_url, timeout=2, trust_env=False).status_code == 200
             except httpx.HTTPError:
@@ -74,19 +74,19 @@ class ServiceProcess:
             raise TimeoutError(f"{exc}; its log ends: {self.tail()}") from None
 
     def stop(self, *, deadline: float = DEADLINE_SECONDS) -> int:
-        """SIGTERM and its exit code."""
+        """Send SIGTERM; the exit code."""
         return self._end(signal.SIGTERM, deadline)
 
     def kill(self) -> None:
-        """SIGKILL: no chance to clean up."""
+        """Send SIGKILL."""
         self._end(signal.SIGKILL, DEADLINE_SECONDS)
 
     def suspend(self) -> None:
-        """SIGSTOP: it holds its lock and connections but does nothing."""
+        """Send SIGSTOP: it keeps its lock and connections but does nothing."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._process.send_signal(signal.SIGCONT)
 
     def tail(self, lines: int = 15) -> str:

@@ -11,8 +11,8 @@ WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One call."""
+class ServiceRequest:
+    """A request that was received."""
 
     path: str
     authorization: str | None
@@ -20,7 +20,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ServiceResponse:
     """An answer in JSON."""
 
     body: Any
@@ -28,19 +28,19 @@ class Said:
 
 
 class WebService:
-    """Serves POST at `url` until closed; `asked` holds the calls in the order of their arrival.
+    """Serves POST at `url` until closed; `asked` holds the requests in order of arrival.
 
-    `answer` runs in a thread of its own for each call, so it may wait (for a `Gate`, say).
+    `answer` runs in a separate thread for each request, so it may block (on a `Gate`, for example).
     """
 
-    def __init__(self, address: str, answer: Callable[[Asked], Said], *, port: int = 0) -> None:
-        self.asked: list[Asked] = []
+    def __init__(self, address: str, answer: Callable[[ServiceRequest], ServiceResponse], *, port: int = 0) -> None:
+        self.asked: list[ServiceRequest] = []
         asked = self.asked
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                call = Asked(self.path, self.headers["Authorization"], body)
+                call = ServiceRequest(self.path, self.headers["Authorization"], body)
                 asked.append(call)
                 said = answer(call)
                 content = json.dumps(said.body).encode()
@@ -51,7 +51,7 @@ class WebService:
                     self.end_headers()
                     self.wfile.write(content)
                 except ConnectionError:
-                    self.close_connection = True  # the bot has given up
+                    self.close_connection = True  # the bot has timed out
 
             def log_message(self, *_: object) -> None: ...
 
@@ -62,13 +62,13 @@ class WebService:
         self._thread.start()
 
     def close(self) -> None:
-        """End it."""
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
 
 
 class Gate:
-    """Holds up whoever passes until it is opened; counts them, and how many were in it at once."""
+    """Blocks threads until it is opened; counts them, and how many were blocked at the same time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -78,7 +78,7 @@ class Gate:
         self.passed = 0
 
     def wait(self) -> None:
-        """Wait for it to be opened. TimeoutError when nobody does."""
+        """Wait for it to be opened. Raises TimeoutError if nobody does."""
         with self._lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
@@ -91,5 +91,5 @@ class Gate:
                 self.passed += 1
 
     def open(self) -> None:
-        """Let everybody through, from now on."""
+        """Let all threads through from now on."""
         self._open.set()
