@@ -10,7 +10,7 @@ VENV := .venv/.installed
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# --- set-up -----------------------------------------------------------------------------------------------------------
+# --- setup ------------------------------------------------------------------------------------------------------------
 
 engine: ## ensure a running Docker engine; an existing Docker is never changed
 	@images/engine/ensure.sh
@@ -23,68 +23,80 @@ venv: $(VENV) ## create the development environment in .venv
 $(VENV): requirements/dev.txt images/venv.sh
 	@images/venv.sh
 
-requirements: $(VENV) ## pin every dependency of pyproject.toml with hashes (UPGRADE=1: take the newest)
-	@for extra in bot orchestrator simulator; do $(COMPILE) --python-version 3.13 --extra $$extra --output-file requirements/$$extra.txt || exit 1; done
+requirements: $(VENV) ## pin all dependencies of pyproject.toml with hashes (UPGRADE=1: newest versions)
+	@$(COMPILE) --python-version 3.13 --extra bot $(UNUSED) --output-file requirements/bot.txt
+	@$(COMPILE) --python-version 3.13 --extra orchestrator --output-file requirements/orchestrator.txt
+	@$(COMPILE) --python-version 3.13 --extra simulator --output-file requirements/simulator.txt
 	@$(COMPILE) --python-version 3.11 --extra dev --output-file requirements/dev.txt
+# Dependencies of neonize's Python client. The bot uses neonize's compiled library and its protobuf messages only.
+UNUSED = $(addprefix --no-emit-package , anyio beautifulsoup4 charset-normalizer colorama httpcore httpx idna \
+	linkpreview phonenumbers pillow python-magic python-magic-bin requests soupsieve tqdm typing-extensions urllib3)
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
 	$(if $(UPGRADE),--upgrade) pyproject.toml
 
 # --- images -----------------------------------------------------------------------------------------------------------
-# PLATFORMS=linux/amd64,linux/arm64  both (default: this machine's, push: both)    IMAGES="bot postgres"  only these
-# BASE_IMAGE=python:3.13-slim        instead of the package-built Python root      REFRESH=1  fetch packages anew
-# REGISTRY=host:port/prefix TAG=…    where images-push pushes to
+# PLATFORMS=linux/amd64,linux/arm64  both (default: this machine's; push: both)    IMAGES="bot postgres"  only these
+# BASE_IMAGE=python:3.13-slim        instead of the root built from packages       REFRESH=1  fetch packages again
+# BASE_MAX_AGE_DAYS=7                age after which packages are fetched again    TAG=…      instead of `dev`
+# REGISTRY=host:port/prefix          where images-push pushes to
 
 BUILDER = $(PYTHON) -m images.builder
 BUILD_OPTIONS = $(if $(PLATFORMS),--platforms "$(PLATFORMS)") $(if $(IMAGES),--images "$(IMAGES)") \
 	$(if $(BASE_IMAGE),--base-image "$(BASE_IMAGE)") $(if $(REFRESH),--refresh) $(if $(TAG),--tag "$(TAG)")
 
-images: engine $(VENV) ## build the images into the engine
+images: engine $(VENV) ## build the images
 	@$(BUILDER) build $(BUILD_OPTIONS)
 
-images-push: engine $(VENV) ## build for every platform and push to REGISTRY=host:port/prefix
+images-push: engine $(VENV) ## build for all platforms and push to REGISTRY=host:port/prefix
 	@$(BUILDER) push $(BUILD_OPTIONS) --registry "$(REGISTRY)"
 
-images-check: engine $(VENV) ## build everything twice from nothing and compare the digests
+images-check: engine $(VENV) ## build everything twice from scratch and compare the digests
 	@$(BUILDER) check $(BUILD_OPTIONS)
 
-test-images: engine $(VENV) ## what the images promise, for both platforms, pushed to a local registry too
+test-images: engine $(VENV) ## test the images of both platforms, and pushing them to a local registry
 	@images/registry.sh
 	@$(BUILDER) build --platforms linux/amd64,linux/arm64 --tag test
 	@BOTDOCK_TEST_TAG=test $(PYTHON) -m pytest -q tests/e2e/test_images.py tests/e2e/test_image_builds.py
 
-test-arm64: engine $(VENV) ## run the arm64 bot image once, emulated
+test-arm64: engine $(VENV) ## run the arm64 bot image, emulated if necessary
 	@images/arm64.sh
 
-# --- run it -----------------------------------------------------------------------------------------------------------
-# BOTDOCK_PORT=8000 SIMULATOR_PORT=8090   ports on 127.0.0.1, where the usual ones are taken
+# --- run --------------------------------------------------------------------------------------------------------------
+# BOTDOCK_PORT=8000 SIMULATOR_PORT=8090   ports on 127.0.0.1    DEMO=second    name of the demo (default: demo)
+# BOTDOCK_TAG=dev                         tag of the images, so that another checkout's builds do not replace them
 
-demo: built ## everything with a simulated WhatsApp: three bots paired, each answers a message
-	@$(PYTHON) -m tests.demo demo
+DEMO_OPTIONS = $(if $(DEMO),--name "$(DEMO)")
 
-up: built ## the same stack for real phones
+demo: built ## start a demo with a simulated WhatsApp and three paired bots
+	@$(PYTHON) -m tests.demo demo $(DEMO_OPTIONS)
+
+up: built ## start the stack for real phones
 	@$(PYTHON) -m tests.demo up
 
-down: ## stop the stack and the bots; all data stays
-	@python3 -m tests.demo down
+down: ## stop the stacks of this checkout and their bots; all data stay
+	@python3 -m tests.demo down $(DEMO_OPTIONS)
 
-clean: ## remove containers, volumes (databases and sessions too), networks and images of ours, and nothing else
-	@python3 -m tests.demo clean
+clean: ## remove the demo and everything this checkout built; the data of `make up` stay
+	@python3 -m tests.demo clean $(DEMO_OPTIONS)
 
-ps: ## the bot containers, as `docker ps` shows them
+purge: ## delete the databases, keys and sessions of `make up`, after asking (YES=1: without asking)
+	@python3 -m tests.demo purge
+
+ps: ## list the bot containers
 	@python3 -m tests.demo ps
 
 built: engine $(VENV)
 	@if [ -n "$(BOTDOCK_REGISTRY)" ]; then \
-		echo "images: those of $(BOTDOCK_REGISTRY), nothing to build"; \
+		echo "images: from $(BOTDOCK_REGISTRY), nothing to build"; \
 	elif images/built.sh check; then \
-		echo "images: as they are, nothing they are made of has changed"; \
+		echo "images: up to date"; \
 	else \
-		images/built.sh begin && $(BUILDER) build $(BUILD_OPTIONS) && images/built.sh end; \
+		images/built.sh begin && $(BUILDER) build --tag "$${BOTDOCK_TAG:-dev}" $(BUILD_OPTIONS) && images/built.sh end; \
 	fi
 
-# --- prove it ---------------------------------------------------------------------------------------------------------
+# --- test -------------------------------------------------------------------------------------------------------------
 
-lint: $(VENV) ## style, types and import rules
+lint: $(VENV) ## check style, types and import rules
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy orchestrator bot_runtime images tests
@@ -93,7 +105,7 @@ lint: $(VENV) ## style, types and import rules
 # WORKERS=5   how many modules are tested at once; most tests wait for containers, hence more workers than cores
 PARALLEL = --numprocesses $(or $(WORKERS),5) --dist loadfile --no-loadscope-reorder
 
-test: engine $(VENV) ## everything: lint, then unit, integration and end-to-end tests on a real engine, with coverage
+test: engine $(VENV) ## lint, then all unit, integration and end-to-end tests on a real engine, with coverage
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line lint built
 	@images/registry.sh
 	@rm -f .coverage .coverage.*
@@ -102,12 +114,12 @@ test: engine $(VENV) ## everything: lint, then unit, integration and end-to-end 
 test-fast: $(VENV) ## the tests that need no Docker engine
 	@$(PYTHON) -m pytest -q $(PARALLEL) -m "not docker" tests/unit tests/integration
 
-chaos: lint built ## three minutes of traffic while everything is killed at random, then an account of every message
+chaos: lint built ## three minutes of traffic while processes are killed at random; every message is accounted for
 	@$(PYTHON) -m pytest -q -s tests/chaos
 
-# BENCH="--only starts --sizes 20 --quick"   only a part, and without writing the page
+# BENCH="--only starts --sizes 20 --quick"   only a part, without writing the page
 bench: built ## measure each figure beside its baseline (docs/benchmarks.md)
 	@$(PYTHON) -m tests.benchmarks $(or $(BENCH),--write)
 
 .PHONY: help engine engine-remove venv requirements images images-push images-check test-images test-arm64 \
-	demo up down clean ps built lint test test-fast chaos bench
+	demo up down clean purge ps built lint test test-fast chaos bench

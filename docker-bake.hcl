@@ -1,19 +1,19 @@
-# The images and how they are put together. `make images` prepares the layers in images/.build/layers and then runs
-# this; with the layers in place `docker buildx bake` alone does the same.
+# The images and their layers. `make images` prepares the layers in images/.build/layers and then runs this; once the
+# layers exist, `docker buildx bake` alone does the same.
 
-# Where the prepared layers are: in CONTEXT/.build/layers.
+# The prepared layers are in CONTEXT/.build/layers.
 variable "CONTEXT" { default = "images" }
 variable "REGISTRY" { default = "botdock" }
 variable "TAG" { default = "dev" }
 variable "VERSION" { default = "0.0.0" }
 variable "REVISION" { default = "unknown" }
-# Where the source is published; the annotation is left out where this is empty.
+# The URL of the published source; without it there is no such annotation.
 variable "SOURCE" { default = "" }
 # Comma-separated, for example linux/amd64,linux/arm64.
 variable "PLATFORMS" { default = "linux/amd64" }
-# An image with Python 3.13 at /usr/local/bin (the official one), used instead of the package-built root.
+# An image with Python 3.13 at /usr/local/bin (the official one), used instead of the root built from packages.
 variable "BASE_IMAGE" { default = "" }
-# Seconds; one fixed date for a release makes the same inputs give the same digest. `make images` sets it.
+# Seconds; with one fixed date per release, the same inputs give the same digest. `make images` sets it.
 variable "SOURCE_DATE_EPOCH" { default = "1793491200" }
 
 group "default" {
@@ -32,7 +32,7 @@ function "metadata" {
   })
 }
 
-# An index, and with it a place for its annotations, exists only for several platforms.
+# An index, which has annotations of its own, exists only for several platforms.
 function "annotations" {
   params = [labels]
   result = concat(
@@ -72,8 +72,8 @@ target "orchestrator" {
   dockerfile  = "orchestrator/Dockerfile"
   contexts    = { root = "target:root" }
   tags        = ["${REGISTRY}/orchestrator:${TAG}"]
-  labels      = metadata("orchestrator", "Runs, watches and restarts one container per approved bot")
-  annotations = annotations(metadata("orchestrator", "Runs, watches and restarts one container per approved bot"))
+  labels      = metadata("orchestrator", "Runs, monitors and restarts one container per approved bot")
+  annotations = annotations(metadata("orchestrator", "Runs, monitors and restarts one container per approved bot"))
 }
 
 target "postgres" {
@@ -89,8 +89,8 @@ target "simulator" {
   dockerfile  = "simulator/Dockerfile"
   contexts    = { root = "target:root" }
   tags        = ["${REGISTRY}/simulator:${TAG}"]
-  labels      = metadata("simulator", "Plays the WhatsApp network for development, demos and tests")
-  annotations = annotations(metadata("simulator", "Plays the WhatsApp network for development, demos and tests"))
+  labels      = metadata("simulator", "Simulates the WhatsApp network for development, demos and tests")
+  annotations = annotations(metadata("simulator", "Simulates the WhatsApp network for development, demos and tests"))
 }
 
 target "bot-simulated" {

@@ -23,9 +23,10 @@ apt_plan() {
     printf '%s\n' "$APT_OUTPUT" | grep -E '^(Inst|Remv|Purg) ' || true
 }
 
-# The archive this machine installs from, in whichever file and format its sources are written.
+# The archive this machine installs from, in whichever file and format its sources are written; also before the first
+# "apt-get update".
 apt_mirror() {
-    apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
+    apt-get indextargets --no-release-info --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
         awk '$2 !~ /security/ { print $1; exit }'
 }
 
@@ -70,7 +71,7 @@ apt_release_sources() {
     . /etc/os-release
     [ "$ID" = debian ] || return 0
     mirror=$(apt_mirror)
-    security=$(apt-get indextargets --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
+    security=$(apt-get indextargets --no-release-info --format '$(SITE) $(RELEASE)' 'Created-By: Packages' |
         awk '$2 ~ /security/ { print $1; exit }')
     signed="[signed-by=$DEBIAN_KEYRING]"
     printf 'deb %s %s %s main\n' "$signed" "$mirror" "$1" "$signed" "$mirror" "$1-updates"

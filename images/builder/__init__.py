@@ -1,6 +1,5 @@
-"""Builds Botdock's images from packages: each layer is prepared as a file, `docker buildx bake` puts them together.
+"""Builds Botdock's images from packages: each layer is prepared as a file, and `docker buildx bake` combines them.
 
-Nothing runs in a build container. Package roots, dependencies and bytecode are prepared on this machine, for every
-platform alike, so that no emulation and no network is needed in the build and the result depends on nothing but its
-inputs.
+No command runs in a build container. Package roots, dependencies and bytecode are prepared on this machine, in the same
+way for every platform, so that the build needs no emulation and no network and its result depends only on its inputs.
 """

@@ -1,6 +1,7 @@
 """`python -m images.builder build | push | check`: what `make images`, `images-push` and `images-check` run."""
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -20,9 +21,9 @@ from images.builder.bytecode import native_architecture
 from images.builder.errors import BuildError
 from images.builder.prepare import IMAGES_ALL, prepare
 from images.builder.sizes import table
-from images.builder.workspace import IMAGES, PLATFORMS, PROJECT, Workspace
+from images.builder.workspace import IMAGES, PLATFORMS, PROJECT, Workspace, give_to_owner_of_checkout
 
-SPACE_NEEDED = 3_000_000_000
+SPACE_NEEDED_BYTES = 3_000_000_000
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -32,8 +33,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--platforms", default="", help="comma-separated (default: this machine's; push: all)")
     parser.add_argument("--registry", default="", help="HOST[:PORT]/PREFIX to push to")
     parser.add_argument("--tag", default="dev")
-    parser.add_argument("--base-image", default="", help="an image with Python 3.13 instead of the package-built root")
-    parser.add_argument("--refresh", action="store_true", help="fetch packages again, to get newer ones")
+    parser.add_argument("--base-image", default="", help="an image with Python 3.13 to build on")
+    parser.add_argument("--refresh", action="store_true", help="fetch the newest packages now")
     return parser.parse_args(argv)
 
 
@@ -54,6 +55,13 @@ def _options(arguments: argparse.Namespace) -> Options:
     )
 
 
+def _base_max_age_days() -> float:
+    value = os.environ.get("BASE_MAX_AGE_DAYS") or "7"
+    if not value.isdigit():
+        raise BuildError(f"BASE_MAX_AGE_DAYS must be a number of days, not '{value}'")
+    return float(value)
+
+
 def _prepare(workspace: Workspace, options: Options) -> None:
     arches = [PLATFORMS[platform] for platform in options.platforms]
     prepare(workspace, options.images, arches, options.version, own_base=not options.base_image)
@@ -61,17 +69,17 @@ def _prepare(workspace: Workspace, options: Options) -> None:
 
 def _require_space(workspace: Workspace) -> None:
     free = shutil.disk_usage(workspace.root).free
-    if free < SPACE_NEEDED:
+    if free < SPACE_NEEDED_BYTES:
         raise BuildError(
-            f"only {free / 1e9:.1f} GB free at {workspace.root}; free at least {SPACE_NEEDED / 1e9:.0f} GB"
+            f"only {free / 1e9:.1f} GB free at {workspace.root}; free at least {SPACE_NEEDED_BYTES / 1e9:.0f} GB"
         )
 
 
 def build(workspace: Workspace, options: Options) -> None:
-    """Build into the engine, and print the size of each image."""
+    """Build into the engine and print the size of each image."""
     if len(options.platforms) > 1 and not has_containerd_store():
         raise BuildError(
-            "this engine keeps one platform per image: use 'make images' without PLATFORMS, 'make images-push', or "
+            "this engine stores one platform per image: use 'make images' without PLATFORMS, 'make images-push', or "
             'an engine with {"features": {"containerd-snapshotter": true}} in its daemon.json'
         )
     _prepare(workspace, options)
@@ -81,9 +89,9 @@ def build(workspace: Workspace, options: Options) -> None:
 
 
 def push(workspace: Workspace, options: Options) -> None:
-    """Build and push every platform's image and the manifest that names them."""
+    """Build and push the image of every platform, and the manifest that lists them."""
     if options.registry == "botdock":
-        raise BuildError("say where to: make images-push REGISTRY=HOST[:PORT]/PREFIX")
+        raise BuildError("REGISTRY is missing: make images-push REGISTRY=HOST[:PORT]/PREFIX")
     _prepare(workspace, options)
     workspace.say(f"building and pushing to {options.registry}: {', '.join(options.images)}")
     for image, digest in push_all(workspace, options).items():
@@ -91,11 +99,11 @@ def push(workspace: Workspace, options: Options) -> None:
 
 
 def check(workspace: Workspace, options: Options) -> None:
-    """Build twice from nothing, without any cache, and compare the digests."""
+    """Build twice from scratch, without any cache, and compare the digests."""
     digests = []
     sources = workspace.scratch("check-sources")
     for folder in ("bot_runtime", "orchestrator", "tests/simulator"):
-        # A copy, so that editing goes on meanwhile.
+        # A copy, so that the source can be edited meanwhile.
         shutil.copytree(PROJECT / folder, sources / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for attempt in ("first", "second"):
         context = workspace.scratch(f"check-{attempt}")
@@ -103,32 +111,39 @@ def check(workspace: Workspace, options: Options) -> None:
             (context / dockerfile.parent.name).mkdir()
             shutil.copy(dockerfile, context / dockerfile.parent.name)
         fresh = Workspace(root=context / ".build", project=sources, started=workspace.started)
-        workspace.say(f"the {attempt} build from nothing")
+        workspace.say(f"{attempt} build from scratch")
         _prepare(fresh, options)
         output = f"type=oci,oci-mediatypes=true,dest={context}/{{image}}.tar"
         digests.append(bake(fresh, replace(options, no_cache=True), output))
         shutil.rmtree(context)
     for image in options.images:
         first, second = (attempt[image] for attempt in digests)
-        workspace.say(f"{image:<14} {first} {'= again' if first == second else f'but then {second}'}")
+        workspace.say(f"{image:<14} {first} {'identical' if first == second else f'differs: {second}'}")
     if digests[0] != digests[1]:
-        raise BuildError("two builds of the same inputs differ; the lines above say which images")
+        raise BuildError("two builds of the same inputs differ; see the lines above")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one action; the exit code is 1 with one line on standard error where it failed."""
+    """Run one action; after an error the exit code is 1 and standard error has one line."""
     arguments = _arguments(argv)
-    workspace = Workspace()
     actions = {"build": build, "push": push, "check": check}
     try:
         options = _options(arguments)
+        workspace = Workspace(base_max_age_days=_base_max_age_days())
         with workspace.alone():
             _require_space(workspace)
             if arguments.refresh:
                 shutil.rmtree(workspace.stamps, ignore_errors=True)
             actions[arguments.action](workspace, options)
-    except BuildError as error:
-        sys.stderr.write(f"images: FAILED: {error}\n")
+            give_to_owner_of_checkout(workspace.root)
+    except BuildError as exc:
+        sys.stderr.write(f"images: FAILED: {exc}\n")
+        return 1
+    except PermissionError as exc:
+        sys.stderr.write(
+            f"images: FAILED: no permission for {exc.filename}, which another user built; "
+            f"run 'sudo chown -R $USER {IMAGES / '.build'}'\n"
+        )
         return 1
     return 0
 

@@ -1,8 +1,8 @@
-"""Bytecode for every layer, compiled here by the image's own Python.
+"""Bytecode for every layer, compiled on this machine by the image's own Python.
 
 Bytecode is the same on every architecture, so the native root's interpreter compiles it for all of them. It is started
 through its own dynamic loader: no chroot, no container, no root rights. The work is split into a fixed number of
-processes because what one process compiled before leaves traces in the bytes.
+processes, because the bytes depend on what the process compiled before.
 """
 
 import os
@@ -20,12 +20,12 @@ _LOADERS = {
 }
 _COMPILE = """
 import pathlib, py_compile, sys
-source, prefix, target, place, index, count = sys.argv[1:]
+source, prefix, target, name_format, index, count = sys.argv[1:]
 files = sorted(pathlib.Path(source).rglob("*.py"))
 for file in files[int(index)::int(count)]:
     name = file.relative_to(source)
     py_compile.compile(
-        str(file), cfile=str(pathlib.Path(target, name.parent, place.format(name.stem))),
+        str(file), cfile=str(pathlib.Path(target, name.parent, name_format.format(name.stem))),
         dfile=f"/{prefix}/{name}", doraise=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
 """
 
@@ -42,8 +42,8 @@ def native_architecture() -> str:
 def compile_tree(python_root: Path, source: Path, prefix: str, target: Path, *, replaces_source: bool = False) -> None:
     """Compile every .py file below `source` into `target`, for use below `/prefix` in the image.
 
-    `python_root` is an unpacked Python root of this machine's architecture. Bytecode that replaces its source stands in
-    the source's place, other bytecode in `__pycache__`.
+    `python_root` is an unpacked Python root of this machine's architecture. Bytecode that replaces its source gets the
+    source's directory, other bytecode goes to `__pycache__`.
     """
     triplet, loader = _LOADERS[platform.machine()]
     libraries = python_root / "usr/lib" / triplet

@@ -1,4 +1,4 @@
-"""The one error of an image build: a sentence that says what went wrong and what to do."""
+"""The error of an image build: a sentence that states what failed and what to do."""
 
 
 class BuildError(Exception):

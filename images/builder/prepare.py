@@ -1,4 +1,4 @@
-"""Prepares every layer that the Dockerfiles of the wanted images add, several at a time."""
+"""Prepares the layers that the Dockerfiles of the requested images add, several in parallel."""
 
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,24 +14,25 @@ from images.builder.workspace import Workspace, digest
 
 PYTHON_IMAGES = ("bot", "orchestrator", "simulator")
 IMAGES_ALL = ("bot", "orchestrator", "postgres", "simulator", "bot-simulated")
-# What each image is put together from besides itself.
+# The images whose layers an image also needs.
 _NEEDS = {"bot-simulated": ("bot",), "simulator": ("bot",)}
 
 
 def prepare(
     workspace: Workspace, images: Iterable[str], arches: Sequence[str], version: str, *, own_base: bool = True
 ) -> None:
-    """Make the layers and SBOM files of the images for the architectures (Debian's names).
+    """Create the layers and SBOM files of the images for the architectures (Debian's names).
 
-    With `own_base` false the Python images stand on an image from a registry, whose packages are not ours to list.
+    With `own_base` false the Python images are built on an image from a registry, and their SBOM lists none of its
+    packages.
     """
-    wanted = {needed for image in images for needed in (image, *_NEEDS.get(image, ()))}
+    requested = {needed for image in images for needed in (image, *_NEEDS.get(image, ()))}
     require_mmdebstrap()
     with ThreadPoolExecutor(4) as pool:
-        databases = arches if "postgres" in wanted else ()
+        databases = arches if "postgres" in requested else ()
         postgres = pool.map(lambda arch: build_root(workspace, "postgres", arch), databases)
-        if wanted.intersection(PYTHON_IMAGES):
-            _prepare_python(workspace, pool, wanted, arches, version, own_base=own_base)
+        if requested.intersection(PYTHON_IMAGES):
+            _prepare_python(workspace, pool, requested, arches, version, own_base=own_base)
         for root in postgres:
             _records(workspace, "postgres", root, root.components(), version)
 
@@ -39,13 +40,13 @@ def prepare(
 def _prepare_python(
     workspace: Workspace,
     pool: ThreadPoolExecutor,
-    wanted: Collection[str],
+    requested: Collection[str],
     arches: Sequence[str],
     version: str,
     *,
     own_base: bool,
 ) -> None:
-    images = [image for image in PYTHON_IMAGES if image in wanted]
+    images = [image for image in PYTHON_IMAGES if image in requested]
     # The native Python compiles the bytecode of every platform, so its root is always needed.
     built = sorted({*arches, native_architecture()})
     every = list(pool.map(lambda arch: build_root(workspace, "python", arch), built))
@@ -58,22 +59,21 @@ def _prepare_python(
     sites = dict(zip(pairs, pool.map(lambda pair: build_site(workspace, pair[0], pair[1], native), pairs), strict=True))
     for root in roots:
         _base_overlay(workspace, root)
-        packages = [part for part in root.components() if own_base or part.name.startswith("libmagic")]
+        packages = root.components() if own_base else []
         for image in images:
             _records(workspace, image, root, [*packages, *sites[image, root.arch].components()], version)
-    if "simulator" in wanted:
+    if "simulator" in requested:
         build_tokens(workspace, sites["bot", arches[0]])
-    if "bot-simulated" in wanted:
+    if "bot-simulated" in requested:
         list(pool.map(lambda arch: build_simulated(workspace, sites["bot", arch]), arches))
 
 
 def _base_overlay(workspace: Workspace, root: Root) -> None:
-    """What an image with Python at /usr/local lacks (`BASE_IMAGE=`): libmagic, and Python where ours has it."""
+    """What an image with Python at /usr/local lacks (`BASE_IMAGE=`): Python at the path that our entry points use."""
     name = f"base-overlay-{root.arch}"
 
     def make() -> None:
-        tree = Tree.from_tar(root.layer)
-        tree.keep(["usr/lib/*-linux-gnu/libmagic*", "usr/lib/file/magic.mgc", "usr/share/misc/magic.mgc"])
+        tree = Tree()
         tree.add_link("usr/bin/python3.13", "../local/bin/python3.13")
         tree.add_directory("app", mode=0o755)
         tree.write(workspace.layers / f"{name}.tar")

@@ -1,8 +1,14 @@
-"""Roots from Debian packages: unpacked by mmdebstrap for any architecture, then reduced to what the recipe keeps."""
+"""Roots from Debian packages: unpacked by mmdebstrap for any architecture, then reduced to what the recipe keeps.
+
+A root is built again when its recipe changes, and when it is older than the workspace's `base_max_age_days`, so that
+Debian's security updates reach the images. Everything built on it depends on the packages' versions (`Root.key`).
+"""
 
 import os
+import shutil
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +25,7 @@ STDLIB = "usr/lib/python3.13"
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A directory that the image gets, `mode` in octal digits, `owner` for user and group alike."""
+    """A directory of the image; `mode` in octal digits, `owner` for user and group."""
 
     path: str
     mode: str
@@ -33,20 +39,24 @@ def directories(recipe: dict[str, Any]) -> list[Directory]:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A finished root of one architecture: its layer and where its unpacked form and package records lie."""
+    """A finished root of one architecture: its layer, and the directory of its unpacked form and package records."""
 
     name: str
     arch: str
-    key: str
     layer: Path
     work: Path
+
+    @property
+    def key(self) -> str:
+        """A hash of the recipe and of the packages' versions."""
+        return (self.work / "key").read_text()
 
     @property
     def unpacked(self) -> Path:
         return self.work / "unpacked"
 
     def components(self) -> list[Component]:
-        """The Debian packages of which the image holds at least one file besides documentation."""
+        """The Debian packages of which the image contains at least one file besides documentation."""
         kept = {path for path in Tree.from_tar(self.layer).entries if not path.startswith("usr/share/doc/")}
         found = []
         for control in sorted((self.work / "record").glob("*.control")):
@@ -57,29 +67,31 @@ class Root:
 
 
 def _real(path: str) -> str:
-    """A package's path as it stands in a root where /bin, /lib and /sbin are links into /usr."""
+    """A package's path in a root in which /bin, /lib and /sbin are links into /usr."""
     path = path.removeprefix("./")
     return f"usr/{path}" if path.split("/", 1)[0] in {"bin", "lib", "lib64", "sbin"} else path
 
 
 def require_mmdebstrap() -> None:
-    """Install mmdebstrap, and Debian's keys for other distributions, where it is missing and may be installed."""
+    """Install mmdebstrap, and Debian's keys on other distributions, if it is missing and can be installed."""
     need = f". '{_APT}' && apt_need mmdebstrap mmdebstrap debian-archive-keyring"
     run(["sh", "-c", need], what="installing mmdebstrap")
 
 
 def build_root(workspace: Workspace, name: str, arch: str) -> Root:
-    """The root of a recipe in `images/rootfs/` for one architecture, made anew only when its inputs changed."""
+    """The root of a recipe in `images/rootfs/` for one architecture; rebuilt if its inputs changed or it is too old."""
     recipe_file, overlay = _RECIPES / f"{name}.toml", _RECIPES / name
     recipe = tomllib.loads(recipe_file.read_text())
     code = Path(__file__).parent
     key = digest(arch, recipe_file, overlay, _RECIPES / "record.sh", *(code / file for file in _CODE))
-    root = Root(name, arch, key, workspace.layers / f"{name}-{arch}.tar", workspace.root / "work" / f"{name}-{arch}")
+    work = workspace.root / "work" / f"{name}-{arch}"
+    root = Root(name, arch, workspace.layers / f"{name}-{arch}.tar", work)
 
     def make() -> None:
-        workspace.scratch(f"{name}-{arch}")
-        workspace.say(f"{name} root for {arch}: fetching and unpacking {len(recipe['packages'])} packages and theirs")
-        tree = Tree.from_tar(_bootstrap(root, recipe))
+        workspace.say(f"{name} root for {arch}: fetching {len(recipe['packages'])} packages and their dependencies")
+        # A failed download leaves the previous root in place.
+        fresh = replace(root, work=workspace.scratch(f"{name}-{arch}.new"))
+        tree = Tree.from_tar(_bootstrap(fresh, recipe))
         tree.keep(recipe["keep"])
         tree.drop(recipe["drop"])
         tree.add(Tree.from_directory(overlay, programs=True))
@@ -87,14 +99,36 @@ def build_root(workspace: Workspace, name: str, arch: str) -> Root:
             tree.add_directory(directory.path, mode=int(directory.mode, 8), owner=directory.owner)
         for link in recipe.get("links", []):
             tree.add_link(link["path"], link["target"])
-        tree.unpack(root.unpacked)
-        # The standard library goes without its source, which would be a tenth of the bot image; see add_bytecode.
+        tree.unpack(fresh.unpacked)
+        # The standard library is shipped without its source, which would be a tenth of the bot image; see add_bytecode.
         tree.drop([f"{STDLIB}/*.py"])
         tree.write(root.layer)
-        workspace.say(f"{name} root for {arch}: {tree.size() / 1e6:.0f} MB")
+        versions = (control.read_text() for control in sorted((fresh.work / "record").glob("*.control")))
+        (fresh.work / "key").write_text(digest(key, *versions))
+        size = tree.size() / 1e6
+        (fresh.work / "packages.tar").unlink()
+        shutil.rmtree(work, ignore_errors=True)
+        fresh.work.rename(work)
+        workspace.say(f"{name} root for {arch}: {size:.0f} MB")
 
-    workspace.cached(f"{name}-{arch}", key, make)
+    stamp = f"{name}-{arch}"
+    if workspace.is_current(stamp, key) and workspace.age_days(stamp) > workspace.base_max_age_days:
+        _refresh(workspace, stamp, make)
+    else:
+        workspace.cached(stamp, key, make)
     return root
+
+
+def _refresh(workspace: Workspace, stamp: str, make: Callable[[], None]) -> None:
+    """Build a root with newer packages; without a package archive, warn and continue with the old one."""
+    age = workspace.age_days(stamp)
+    workspace.say(f"{stamp}: its packages are {age:.0f} days old (BASE_MAX_AGE_DAYS={workspace.base_max_age_days:g})")
+    try:
+        make()
+    except BuildError as exc:
+        workspace.say(f"{stamp}: WARNING: continuing with the old packages, because newer ones are unavailable: {exc}")
+    else:
+        (workspace.stamps / stamp).touch()
 
 
 _CODE = ("roots.py", "tree.py")
@@ -122,7 +156,7 @@ def _bootstrap(root: Root, recipe: dict[str, Any]) -> Path:
 
 
 def add_bytecode(workspace: Workspace, root: Root, native: Root) -> None:
-    """The layer `python-bytecode-<arch>`: the standard library as bytecode, in the place of its source."""
+    """The layer `python-bytecode-<arch>`: the standard library as bytecode, without source."""
     name = f"{root.name}-bytecode-{root.arch}"
 
     def make() -> None:

@@ -1,4 +1,4 @@
-"""The software bill of materials of an image: CycloneDX 1.6, the Debian and Python packages it was made of."""
+"""The software bill of materials of an image: CycloneDX 1.6, the Debian and Python packages in it."""
 
 import email.parser
 import json
@@ -16,7 +16,7 @@ _NAMESPACE = uuid.UUID("0b6f8b1e-6a0c-5d0e-9a53-5b1c3a7d2f10")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Component:
-    """One package; `purl` is its package URL, `control` Debian's own record of it."""
+    """One package; `purl` is its package URL, `control` Debian's record of it."""
 
     purl: str
     name: str
@@ -65,7 +65,7 @@ def document(image: str, arch: str, version: str, components: Iterable[Component
 
 
 def dpkg_records(components: Iterable[Component]) -> dict[str, bytes]:
-    """dpkg's records, one file a package, where image scanners look for them in images without dpkg."""
+    """dpkg's records, one file per package, where image scanners look for them in images without dpkg."""
     return {
         f"var/lib/dpkg/status.d/{part.name}": part.control.encode() for part in sorted(set(components)) if part.control
     }

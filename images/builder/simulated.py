@@ -1,4 +1,4 @@
-"""The simulator's parts: its token tables, and the two changes that make a bot talk to it.
+"""The simulator's layers: its token tables, and the two changes that connect a bot to it.
 
 The simulator's own package does the work (`whatsapp_simulator keys | tokens` and its `patch` module), run by this
 machine's development environment.
@@ -25,17 +25,17 @@ def _simulator(workspace: Workspace, *arguments: str | Path, what: str) -> None:
 def _library(bot: Site) -> Path:
     found = sorted((bot.installed / "neonize").glob("neonize-linux-*.so"))
     if len(found) != 1:
-        raise BuildError(f"neonize for {bot.arch} holds {len(found)} libraries instead of one")
+        raise BuildError(f"neonize for {bot.arch} contains {len(found)} libraries instead of one")
     return found[0]
 
 
 def build_tokens(workspace: Workspace, bot: Site) -> None:
-    """The layer `simulator-tokens`, read out of neonize's library of any architecture."""
+    """The layer `simulator-tokens`, read from neonize's library of any architecture."""
     name = "simulator-tokens"
 
     def make() -> None:
         tokens = workspace.scratch(name) / "tokens.json"
-        workspace.say("simulator: reading the token tables out of neonize")
+        workspace.say("simulator: reading the token tables from neonize")
         _simulator(
             workspace,
             *("-m", "whatsapp_simulator", "tokens", "--library", _library(bot), "--out", tokens),
@@ -55,7 +55,7 @@ def build_simulated(workspace: Workspace, bot: Site) -> None:
     def make() -> None:
         work = workspace.scratch(name)
         workspace.say(f"bot-simulated for {bot.arch}: patching the root key, adding the certificate")
-        _simulator(workspace, "-m", "whatsapp_simulator", "keys", "--out", work, what="making the simulator's keys")
+        _simulator(workspace, "-m", "whatsapp_simulator", "keys", "--out", work, what="creating the simulator's keys")
         original, patched = _library(bot), work / "patched.so"
         _simulator(
             workspace,

@@ -1,4 +1,4 @@
-"""What the Python images hold on top of their root: dependencies, Botdock's own source, bytecode, records."""
+"""The layers of the Python images on top of their root: dependencies, Botdock's own source, bytecode."""
 
 import shutil
 import tomllib
@@ -16,7 +16,7 @@ APP = "app"
 SITE = "app/site-packages"
 CA_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _WHEEL_PLATFORMS = {"amd64": "x86_64-manylinux_2_28", "arm64": "aarch64-manylinux_2_28"}
-# Of a distribution's own records only its metadata, entry points and licences are of use in an image.
+# Of a distribution's own records only its metadata, entry points and licences are useful in an image.
 _NEVER = (
     "bin/*",
     "*.pyi",
@@ -35,7 +35,7 @@ _CODE = ("site.py", "tree.py", "bytecode.py", "sbom.py")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The dependencies of one image and architecture, as they were installed."""
+    """The installed dependencies of one image and architecture."""
 
     image: str
     arch: str
@@ -128,9 +128,9 @@ def _copy_source(source: Path, target: Path) -> None:
     folder = source.parent
     while (folder / "__init__.py").exists():
         folder = folder.parent
-    place = target / source.relative_to(folder)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    copy = target / source.relative_to(folder)
+    copy.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, place, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     else:
-        shutil.copy(source, place)
+        shutil.copy(source, copy)

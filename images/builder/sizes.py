@@ -1,4 +1,4 @@
-"""How large the images are, measured on what the engine really holds."""
+"""The sizes of the images, measured in the engine."""
 
 import gzip
 import io
@@ -15,7 +15,7 @@ from images.builder.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Bytes of one platform's image: its layers as they are pulled, and the files in them."""
+    """Bytes of one platform's image: its layers as pulled, and the files in them."""
 
     compressed: int
     unpacked: int
@@ -69,7 +69,7 @@ def _unpacked(layer: bytes) -> int:
 def table(workspace: Workspace, images: Mapping[str, str]) -> str:
     """Sizes of images as text; `images` maps references to ids.
 
-    An image is measured once for each id, later tables take the figures from the build directory.
+    Each id is measured once; the figures are cached in the build directory.
     """
     cache = workspace.root / "sizes.json"
     known: dict[str, dict[str, list[int]]] = json.loads(cache.read_text()) if cache.exists() else {}

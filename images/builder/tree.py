@@ -1,6 +1,6 @@
 """A file tree in memory, and the layer it becomes: the same tree always gives the same bytes.
 
-A layer is an uncompressed tar file, sorted by path, with one fixed time stamp and no user names.
+A layer is an uncompressed tar file, sorted by path, with one fixed timestamp and no user names.
 """
 
 import fnmatch
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-# The time stamp of every file and of the images (1 November 2026); moved with a release, never with a build.
+# The timestamp of every file and of the images (1 November 2026); it changes with a release, never with a build.
 EPOCH = 1793491200
 
 
@@ -66,7 +66,7 @@ class Tree:
 
     @classmethod
     def from_tar(cls, archive: Path) -> "Tree":
-        """The files and links of an uncompressed tar file; devices and directories are left out."""
+        """The files and links of an uncompressed tar file; devices and directories are ignored."""
         tree = cls()
         with tarfile.open(archive) as tar:
             for member in tar:
@@ -93,12 +93,12 @@ class Tree:
         return tree
 
     def keep(self, globs: Iterable[str]) -> None:
-        """Leave out every path that matches none of the patterns (`*` also matches `/`)."""
+        """Remove every path that matches none of the patterns (`*` also matches `/`)."""
         pattern = _pattern(globs)
         self.entries = {path: entry for path, entry in self.entries.items() if pattern.match(path)}
 
     def drop(self, globs: Iterable[str]) -> None:
-        """Leave out every path that matches one of the patterns."""
+        """Remove every path that matches one of the patterns."""
         pattern = _pattern(globs)
         self.entries = {path: entry for path, entry in self.entries.items() if not pattern.match(path)}
 

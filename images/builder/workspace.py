@@ -1,7 +1,8 @@
-"""Where a build keeps its files, how it caches them, and how it runs programs and reports progress."""
+"""The build directory: its files and cache, and how a build runs programs and reports progress."""
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -39,13 +40,15 @@ def _is_source(path: Path) -> bool:
 
 @dataclass(slots=True)
 class Workspace:
-    """One build directory: `layers/` for what the Dockerfiles add, `work/` for what comes before, `sbom/`.
+    """One build directory: `layers/` for what the Dockerfiles add, `work/` for intermediate files, `sbom/`.
 
-    Botdock's own source is read below `project`.
+    Botdock's own source is read from `project`. `base_max_age_days` is the age after which Debian's packages are
+    fetched again.
     """
 
     root: Path = IMAGES / ".build"
     project: Path = PROJECT
+    base_max_age_days: float = 7
     quiet: bool = False
     started: float = field(default_factory=time.monotonic)
     _printing: threading.Lock = field(default_factory=threading.Lock)
@@ -64,13 +67,13 @@ class Workspace:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until no other build uses this directory, and keep others waiting meanwhile."""
+        """Hold the lock on this directory, so that builds run one after the other."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self.say("waiting for another build to end")
+                self.say("waiting for another build to finish")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -88,10 +91,19 @@ class Workspace:
                 sys.stdout.write(f"images: [{time.monotonic() - self.started:5.1f}s] {message}\n")
                 sys.stdout.flush()
 
-    def cached(self, name: str, key: str, make: Callable[[], None]) -> bool:
-        """Run `make` unless it already ran to its end with this key; True where it ran."""
+    def is_current(self, name: str, key: str) -> bool:
+        """Whether the step completed with this key."""
         stamp = self.stamps / name
-        if stamp.exists() and stamp.read_text() == key:
+        return stamp.exists() and stamp.read_text() == key
+
+    def age_days(self, name: str) -> float:
+        """Days since the step completed."""
+        return (time.time() - (self.stamps / name).stat().st_mtime) / 86_400
+
+    def cached(self, name: str, key: str, make: Callable[[], None]) -> bool:
+        """Run `make` unless it completed with this key before; returns whether it ran."""
+        stamp = self.stamps / name
+        if self.is_current(name, key):
             return False
         stamp.unlink(missing_ok=True)
         make()
@@ -100,16 +112,24 @@ class Workspace:
         return True
 
 
+def give_to_owner_of_checkout(directory: Path) -> None:
+    """Let the checkout's owner have what root has built in it (`sudo make images`)."""
+    owner = PROJECT.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for path in [directory, *directory.rglob("*")]:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
 def run(command: Sequence[str | Path], *, what: str, env: Mapping[str, str] | None = None) -> str:
     """The standard output of a program.
 
-    Raises BuildError with the last lines the program wrote when it fails or does not exist.
+    Raises BuildError with the program's last lines if it fails or is not installed.
     """
     try:
         done = subprocess.run(command, check=True, capture_output=True, text=True, env=env, cwd=PROJECT)  # noqa: S603
-    except FileNotFoundError as error:
-        raise BuildError(f"{what}: {command[0]} is not installed") from error
-    except subprocess.CalledProcessError as error:
-        tail = "\n".join((error.stderr or error.stdout).strip().splitlines()[-6:])
-        raise BuildError(f"{what} failed: {tail or f'exit code {error.returncode}'}") from error
+    except FileNotFoundError as exc:
+        raise BuildError(f"{what}: {command[0]} is not installed") from exc
+    except subprocess.CalledProcessError as exc:
+        tail = "\n".join((exc.stderr or exc.stdout).strip().splitlines()[-6:])
+        raise BuildError(f"{what} failed: {tail or f'exit code {exc.returncode}'}") from exc
     return done.stdout

@@ -1,4 +1,4 @@
-"""Targets that need the images build them when they must: after a change, on a fresh clone, when one was replaced."""
+"""Targets that need the images build them only if necessary: after a change, on a fresh clone, with old packages …"""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ ENGINE = """#!/bin/sh
 
 
 class Checkout:
-    """A small checkout with an engine that is a file of image ids."""
+    """A small checkout, and an engine that is a file of image ids."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -31,11 +31,10 @@ class Checkout:
         engine.chmod(0o755)
         self.images = root / "bin" / "images"
 
-    def run(self, step: str) -> bool:
+    def run(self, step: str, **variables: str) -> bool:
         path = f"{self.root / 'bin'}:{os.environ['PATH']}"
-        return (
-            subprocess.run([self.root / "images" / "built.sh", step], env={"PATH": path}, check=False).returncode == 0
-        )
+        command = [self.root / "images" / "built.sh", step]
+        return subprocess.run(command, env={"PATH": path, **variables}, check=False).returncode == 0
 
     def build(self) -> None:
         assert self.run("begin")
@@ -43,7 +42,7 @@ class Checkout:
         assert self.run("end")
 
     def change(self, name: str) -> None:
-        """Write a file, a while later as far as its time tells."""
+        """Write a file with a later modification time."""
         path = self.root / name
         path.write_text("y")
         later = time.time() + 60
@@ -59,7 +58,7 @@ def test_a_fresh_clone_builds(checkout: Checkout) -> None:
     assert not checkout.run("check")
 
 
-def test_once_built_nothing_is_to_do(checkout: Checkout) -> None:
+def test_after_a_build_there_is_nothing_to_do(checkout: Checkout) -> None:
     checkout.build()
     assert checkout.run("check")
 
@@ -77,7 +76,7 @@ def test_a_file_that_is_gone(checkout: Checkout) -> None:
     assert not checkout.run("check")
 
 
-def test_bytecode_is_no_change(checkout: Checkout) -> None:
+def test_bytecode_does_not_count_as_a_change(checkout: Checkout) -> None:
     checkout.build()
     checkout.change("orchestrator/file.pyc")
     assert checkout.run("check")
@@ -103,7 +102,28 @@ def test_a_missing_image(checkout: Checkout) -> None:
     assert not checkout.run("check")
 
 
-def test_a_build_of_some_images_only_is_no_build(checkout: Checkout) -> None:
+def test_a_build_of_some_images_only_does_not_count(checkout: Checkout) -> None:
     assert checkout.run("begin")
-    assert checkout.run("end")  # the engine still lacks others, and says so by its exit code
+    assert checkout.run("end")  # the engine still lacks others
     assert not checkout.run("check")
+
+
+@pytest.mark.parametrize(
+    ("stamp", "due"), [("python-amd64", True), ("postgres-arm64", True), ("bot-site-amd64", False)]
+)
+def test_old_packages_are_fetched_again(checkout: Checkout, stamp: str, due: bool) -> None:
+    checkout.build()
+    path = checkout.root / "images/.build/stamps" / stamp
+    path.parent.mkdir()
+    path.write_text("")
+    then = time.time() - 8 * 86_400
+    os.utime(path, (then, then))
+    assert checkout.run("check") is not due
+    assert checkout.run("check", BASE_MAX_AGE_DAYS="9")
+
+
+def test_another_tag_means_other_images(checkout: Checkout) -> None:
+    checkout.build()
+    (checkout.root / "bin/docker").write_text('#!/bin/sh\necho "$@" >"$(dirname "$0")/asked"\n')
+    checkout.run("check", BOTDOCK_TAG="second")
+    assert "botdock/bot:second botdock/orchestrator:second" in (checkout.root / "bin/asked").read_text()
