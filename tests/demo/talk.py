@@ -1,4 +1,4 @@
-"""What the demo has to say: a person writes to the bots, and they answer and send."""
+"""The demo's conversation: a person writes to the bots, and they answer and send messages."""
 
 import time
 from collections.abc import Callable
@@ -22,14 +22,14 @@ SUBJECT = "Demo group"
 
 @dataclass(frozen=True, slots=True)
 class DemoBot:
-    """A bot of the demo and its phone number."""
+    """One of the demo's bots and its phone number."""
 
     id: str
     phone: str
 
 
 class Talk:
-    """One person's talk with the bots, shown as it goes."""
+    """One person's conversation with the bots, printed as it happens."""
 
     def __init__(self, terminal: Terminal, api: Botdock, phones: Phones) -> None:
         self._terminal = terminal
@@ -37,7 +37,7 @@ class Talk:
         self._phones = phones
 
     def says(self, bot: DemoBot, text: str, *, chat: str | None = None, seconds: float = ANSWER_SECONDS) -> str:
-        """Write to the bot, alone or in a group, and show its answer."""
+        """Write to the bot, directly or in a group, and print its answer."""
         after = self._phones.inbox_end(PERSON_PHONE)
         began = time.monotonic()
         self._phones.write(PERSON_PHONE, chat or bot.phone, text)
@@ -50,7 +50,7 @@ class Talk:
         return str(answer)
 
     def custom_command(self, bot: DemoBot) -> None:
-        """Make a command by the API, and use it: it works without a restart."""
+        """Create a command through the API and use it: it works without a restart."""
         self._api.custom_command(bot.id, COMMAND, REPLY)
 
         def answered() -> bool | None:
@@ -58,16 +58,16 @@ class Talk:
             self._phones.write(PERSON_PHONE, bot.phone, f".{COMMAND}")
             return self._phones.arrived(PERSON_PHONE, sender=bot.phone, after=after) is not None or None
 
-        # A command that is not known yet is not answered; it is known within a moment.
+        # The bot does not answer a command that has not reached it yet.
         wait_for(f"bot {bot.id} to know .{COMMAND}", answered, seconds=LIVE_SECONDS, otherwise=self._advice)
         self.says(bot, f".{COMMAND}")
 
-    def picture(self, bot: DemoBot) -> None:
-        """Have the bot send a picture by the API, and look at what arrived."""
+    def image(self, bot: DemoBot) -> None:
+        """Send an image through the API, and print what arrived."""
         after = self._phones.inbox_end(PERSON_PHONE)
-        picture = BytesIO()
-        segno.make("botdock").save(picture, kind="png", scale=6)
-        state = self._api.send_image(bot.id, PERSON_PHONE, picture.getvalue(), CAPTION)
+        image = BytesIO()
+        segno.make("botdock").save(image, kind="png", scale=6)
+        state = self._api.send_image(bot.id, PERSON_PHONE, image.getvalue(), CAPTION)
         item = self._wait(
             bot,
             lambda: self._phones.arrived(PERSON_PHONE, sender=bot.phone, after=after, kind="image"),
@@ -75,10 +75,10 @@ class Talk:
         )
         media = item["media"]
         what = f"{media['mimetype']}, {media['size']} bytes, {item['text']!r}"
-        self._terminal.say(f"  {bot.id} → {PERSON}: a picture, {what}   ({state})")
+        self._terminal.say(f"  {bot.id} → {PERSON}: an image, {what}   ({state})")
 
     def group(self, bot: DemoBot) -> None:
-        """Write in a group that the bot is in."""
+        """Write in a group that the bot is a member of."""
         chat = self._phones.group(PERSON_PHONE, SUBJECT, [bot.phone])
         self.says(bot, ".ping", chat=chat)
 
@@ -86,4 +86,4 @@ class Talk:
         return wait_for(f"an answer of bot {bot.id}", look, seconds=seconds, otherwise=self._advice)
 
     def _advice(self) -> str:
-        return "see 'docker logs' of its container ('make ps' names it)"
+        return "see 'docker logs' of its container ('make ps' lists them)"

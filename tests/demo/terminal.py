@@ -1,12 +1,14 @@
-"""What a person at the terminal sees: steps with their times, and one last line where something cannot go on."""
+"""Output at the terminal: steps with their durations, questions, and one last line when a command fails."""
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Failure(Exception):
-    """It cannot go on: the message says what is wrong and what to do."""
+class DemoError(Exception):
+    """The command cannot continue; the message says what is wrong and what to do."""
 
 
 class Terminal:
@@ -27,7 +29,7 @@ class Terminal:
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """A step that may take a while: a line when it begins, and one with its time when it is done."""
+        """A step that may take a while: a line when it begins, and one with its duration when it is done."""
         self.say(text)
         began = time.monotonic()
         yield
@@ -36,3 +38,12 @@ class Terminal:
     def show(self, text: str) -> None:
         """Text as it is, such as a table."""
         print(text, flush=True)
+
+    def confirm(self, question: str) -> None:
+        """Return once somebody has typed `yes`, or at once with YES=1. Raises DemoError otherwise."""
+        if os.environ.get("YES") == "1":
+            return
+        if not sys.stdin.isatty():
+            raise DemoError(f"nothing was changed; confirm with 'make {self._command} YES=1'")
+        if input(f"{question} Type 'yes' to continue: ").strip().lower() != "yes":
+            raise DemoError("nothing was changed")
