@@ -163,6 +163,7 @@ def test_an_unavailable_engine_is_an_error_with_what_to_do() -> None:
 
 def test_another_checkout_gets_an_error_and_cannot_stop_or_remove_the_demo(demo: Demo, tmp_path: Path) -> None:
     shutil.copytree(PROJECT / "tests/demo", tmp_path / "tests/demo", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "tests/__init__.py", tmp_path / "tests")
     shutil.copy(PROJECT / "compose.yaml", tmp_path)
     before = demo.containers()
     assert before

@@ -33,7 +33,7 @@ class Checkout:
 
     def run(self, step: str, **variables: str) -> bool:
         path = f"{self.root / 'bin'}:{os.environ['PATH']}"
-        command = [self.root / "images" / "built.sh", step]
+        command = [str(self.root / "images" / "built.sh"), step]
         return subprocess.run(command, env={"PATH": path, **variables}, check=False).returncode == 0
 
     def build(self) -> None:
