@@ -36,9 +36,14 @@ class Identity:
     server: str | None
     """The only server whose rows it may see; None (admins) sees all."""
 
+    @property
+    def may_write(self) -> bool:
+        """Whether the key may change anything, pair a phone included."""
+        return self.role is not Role.VIEWER
+
     def require_writer(self) -> None:
         """Raise ForbiddenError for a viewer."""
-        if self.role is Role.VIEWER:
+        if not self.may_write:
             raise ForbiddenError("this key may only read")
 
     def require_admin(self) -> None:

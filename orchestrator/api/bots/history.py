@@ -7,8 +7,10 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from bot_runtime.contract import EventType
-from orchestrator.api.context import Parts, Session, Visible
+from orchestrator.api.bots.pairing_secrets import without_drawn_qr_codes, without_qr_codes
+from orchestrator.api.context import Caller, Parts, Session, Visible
 from orchestrator.api.schemas import BotId, Limit, ResponseBody, problems
+from orchestrator.auth import Identity
 from orchestrator.clients.controller import MAX_TAIL
 from orchestrator.db import bots, events, servers
 from orchestrator.db.models import BotEvent
@@ -56,6 +58,7 @@ async def list_events(
     bot_id: BotId,
     session: Session,
     scope: Visible,
+    caller: Caller,
     limit: Limit = DEFAULT_EVENTS,
     older: Annotated[
         int | None, Query(alias="next", ge=0, le=MAX_CURSOR, description="`next` of the previous page")
@@ -64,15 +67,18 @@ async def list_events(
         int | None, Query(ge=0, le=MAX_CURSOR, description="Oldest first, only events after this id (0: all)")
     ] = None,
 ) -> EventPage:
-    """Newest first; or, with `after`, oldest first, for programs that follow the events."""
+    """Newest first; or, with `after`, oldest first, for programs that follow the events.
+
+    A read-only key gets `null` in place of QR codes.
+    """
     if after is not None and older is not None:
         raise InvalidInputError("send either `after` or `next`, not both")
     await bots.find(session, scope, bot_id)
     if after is not None:
         rows = await events.after(session, scope, bot_id, limit=limit, after_id=after)
-        return EventPage(items=[_view(row) for row in rows], next=str(rows[-1].id if rows else after))
+        return EventPage(items=[_view(row, caller) for row in rows], next=str(rows[-1].id if rows else after))
     rows = await events.newest(session, scope, bot_id, limit=limit + 1, before=older)
-    items = [_view(row) for row in rows[:limit]]
+    items = [_view(row, caller) for row in rows[:limit]]
     return EventPage(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
@@ -86,15 +92,19 @@ async def logs(
     session: Session,
     scope: Visible,
     parts: Parts,
+    caller: Caller,
     tail: Annotated[int, Query(ge=1, le=MAX_TAIL, description="Maximum number of lines")] = DEFAULT_TAIL,
 ) -> LogPage:
-    """The last lines of the current container; without one, those stored with the last exit."""
+    """The last lines of the current container; without one, those stored with the last exit.
+
+    A read-only key gets them without the QR codes that are drawn in them.
+    """
     row = await bots.find(session, scope, bot_id)
     server = await servers.find(session, scope, row.bot.server_name)
     await session.close()
     if row.status.container_id is None:
         lines = (row.status.last_exit or {}).get("logs", [])
-        return LogPage(items=lines[-tail:], source="last-exit")
+        return LogPage(items=_shown(lines[-tail:], caller), source="last-exit")
     if not server.acting or server.server.controller is None:
         raise UnavailableError(
             f"server {row.bot.server_name!r} has no active controller to read the logs: start one or retry later",
@@ -103,8 +113,13 @@ async def logs(
     lines = await parts.controllers.logs(
         address=server.server.controller, bot_id=bot_id, token=row.bot.runtime_token, tail=tail
     )
-    return LogPage(items=lines[-tail:], source="container")
+    return LogPage(items=_shown(lines[-tail:], caller), source="container")
 
 
-def _view(row: BotEvent) -> EventView:
-    return EventView(id=str(row.id), type=row.type, data=row.data, timestamp=row.timestamp)
+def _shown(lines: list[str], caller: Identity) -> list[str]:
+    return lines if caller.may_write else without_drawn_qr_codes(lines)
+
+
+def _view(row: BotEvent, caller: Identity) -> EventView:
+    data = row.data if caller.may_write else without_qr_codes(row.data)
+    return EventView(id=str(row.id), type=row.type, data=data, timestamp=row.timestamp)

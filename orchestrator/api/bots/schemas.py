@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from bot_runtime.contract import ConnectionState
+from orchestrator.api.bots.pairing_secrets import without_drawn_qr_codes
 from orchestrator.api.bots.settings_schemas import BotSettings
 from orchestrator.api.schemas import BotIdField, Name, PhoneNumber, RequestBody, ResponseBody, ServerNameField
 from orchestrator.db.bot_settings import merge
@@ -116,8 +117,9 @@ class BotView(ResponseBody):
         """The view of a database row."""
         bot, status = row
         last_exit = LastExit.model_validate(status.last_exit) if status.last_exit else None
-        if last_exit is not None and not with_logs:
-            last_exit = last_exit.model_copy(update={"logs": []})
+        if last_exit is not None:
+            lines = without_drawn_qr_codes(last_exit.logs) if with_logs else []
+            last_exit = last_exit.model_copy(update={"logs": lines})
         return cls(
             id=bot.id,
             name=bot.name,
