@@ -111,8 +111,8 @@ test: engine $(VENV) ## lint, then all unit, integration and end-to-end tests on
 	@rm -f .coverage .coverage.*
 	@$(PYTHON) -m pytest $(PARALLEL) --cov --cov-report=term:skip-covered tests/unit tests/integration tests/e2e
 
-test-fast: $(VENV) ## the tests that need no Docker engine
-	@$(PYTHON) -m pytest -q $(PARALLEL) -m "not docker" tests/unit tests/integration
+test-fast: $(VENV) ## the tests that need no Docker engine and take less than a minute each
+	@$(PYTHON) -m pytest -q $(PARALLEL) -m "not docker and not slow" tests/unit tests/integration
 
 chaos: lint built ## three minutes of traffic while processes are killed at random; every message is accounted for
 	@$(PYTHON) -m pytest -q -s tests/chaos

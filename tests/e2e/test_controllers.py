@@ -5,7 +5,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
 def test_a_new_controller_adopts_running_bots(bare_fleet: Fleet) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 300

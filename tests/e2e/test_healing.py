@@ -14,7 +14,7 @@ import pytest
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
 @dataclass(frozen=True)

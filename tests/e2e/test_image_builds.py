@@ -17,7 +17,7 @@ from images.builder.tree import Tree
 from tests.support.eventually import eventually
 from tests.support.images import docker
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAYERS = PROJECT / "images/.build/layers"

@@ -13,7 +13,7 @@ from tests.support.fleet import BOT_IMAGE, Fleet
 from tests.support.own_engine import OwnEngine
 from tests.support.own_postgres import own_postgres
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 BOTS = {"out-a": "491700000501", "out-b": "491700000502", "out-c": "491700000503"}
 

@@ -9,7 +9,7 @@ from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 from tests.support.live_bot import LiveBot
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", autouse=True)
