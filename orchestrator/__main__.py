@@ -76,7 +76,7 @@ async def _key(loaded: Settings, *, name: str, role: Role, server: str | None) -
         async with asyncio.timeout(DATABASE_WAIT_SECONDS):
             await wait_until_migrated(database)
             async with database.session() as session:
-                made = await api_keys.make(session, name=name, role=role, server_name=server)
+                made = await api_keys.create(session, name=name, role=role, server_name=server)
                 await session.commit()
     except TimeoutError:
         raise UnavailableError("no migrated database could be reached; is DATABASE_URL right?") from None

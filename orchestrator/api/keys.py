@@ -87,7 +87,7 @@ class CreatedKey(KeyView):
 @router.post("", status_code=201, summary="Create a key")
 async def create(new: NewKey, session: Session) -> CreatedKey:
     """Store `key` of the response: it is shown only once, the server stores only its hash."""
-    made = await api_keys.make(session, name=new.name, role=new.role, server_name=new.server_name)
+    made = await api_keys.create(session, name=new.name, role=new.role, server_name=new.server_name)
     await session.commit()
     return CreatedKey.of(made.row).model_copy(update={"key": made.key})
 

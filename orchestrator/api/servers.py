@@ -62,7 +62,7 @@ class ServerView(ResponseBody):
             max_bots=row.server.max_bots,
             bots=row.bots,
             phases=row.phases,
-            controller=ControllerView(active=row.acting, seen_at=row.server.controller_seen_at),
+            controller=ControllerView(active=row.has_leader, seen_at=row.server.controller_seen_at),
             created_at=row.server.created_at,
         )
 

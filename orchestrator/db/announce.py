@@ -1,4 +1,4 @@
-"""Says to every controller that a process of the stack has started, which has to be taken into the bots' network."""
+"""Notifies every controller that a process of the stack has started and must be attached to the bots' network."""
 
 import asyncio
 
@@ -14,9 +14,8 @@ RETRY_SECONDS = 1.0
 async def announce(database: Database) -> None:
     """Notify once, as soon as Postgres answers.
 
-    When it is cancelled, an attempt that is under way is still waited for: a connection given up half way stays open
-    until the garbage collector finds it, and the server's backend, which is not interrupted there, keeps
-    `DROP DATABASE` waiting for as long.
+    On cancellation, a running attempt is still awaited: an abandoned connection stays open until it is garbage
+    collected, and its backend, which nothing interrupts, blocks `DROP DATABASE` for as long.
     """
     while True:
         attempt = asyncio.create_task(_notify(database))
@@ -30,7 +29,7 @@ async def announce(database: Database) -> None:
 
 
 async def _notify(database: Database) -> bool:
-    """Whether Postgres took it."""
+    """Whether Postgres accepted it."""
     try:
         async with database.session() as session:
             await session.execute(

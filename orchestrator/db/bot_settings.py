@@ -1,10 +1,10 @@
-"""How settings are laid over settings: a change over what a bot has, what a bot has over the defaults."""
+"""Merges settings: a change into a bot's settings, and those into the defaults."""
 
 from typing import Any
 
 
 def merge(present: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    """Settings after a change: objects field by field, everything else as a whole; null takes an override back."""
+    """Settings after a change: objects field by field, everything else as a whole; null removes an override."""
     merged = dict(present)
     for name, value in change.items():
         before = present.get(name)

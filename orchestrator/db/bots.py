@@ -1,7 +1,7 @@
-"""Rows of `bots` with their `bot_status`, for the api: reading, making, and locking for a change.
+"""Rows of `bots` with their `bot_status`, for the api: read, create, and lock for a change.
 
-Every function takes the caller's scope; a bot outside of it does not exist. Changes are made to the row of `locked` and
-kept by `saved`; triggers do the rest (see `orchestrator/db/models.py`).
+Every function takes the caller's scope; a bot outside it does not exist. A change is made to the row from `locked` and
+stored by `saved`; triggers do the rest (see `orchestrator/db/models.py`).
 """
 
 import secrets
@@ -21,14 +21,14 @@ GENERATED_ID_ATTEMPTS = 5
 
 
 class BotRow(NamedTuple):
-    """A bot as it is wanted, and as it is."""
+    """A bot's desired and observed state."""
 
     bot: Bot
     status: BotStatus
 
 
 class Filters(NamedTuple):
-    """What a list of bots is narrowed down to; None: not at all."""
+    """The filters of a list of bots; None: no filter."""
 
     server_name: str | None = None
     phase: str | None = None
@@ -36,19 +36,19 @@ class Filters(NamedTuple):
 
 
 async def find(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow:
-    """One bot. Raises NotFoundError, also for one outside the scope."""
+    """One bot. Raises NotFoundError, also for a bot outside the scope."""
     row = (await session.execute(_rows(scope).where(col(Bot.id) == bot_id))).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no bot {bot_id!r}")
+        raise NotFoundError(f"bot {bot_id!r} does not exist")
     return BotRow(*row)
 
 
 async def locked(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow:
-    """One bot, which nobody else changes until the session ends. Raises NotFoundError."""
+    """One bot, locked against changes by others until the session ends. Raises NotFoundError."""
     query = _rows(scope).where(col(Bot.id) == bot_id).with_for_update(of=Bot, key_share=True)
     row = (await session.execute(query)).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no bot {bot_id!r}")
+        raise NotFoundError(f"bot {bot_id!r} does not exist")
     return BotRow(*row)
 
 
@@ -61,7 +61,7 @@ async def changeable(session: AsyncSession, scope: Scope, bot_id: str) -> BotRow
 
 
 async def saved(session: AsyncSession, row: BotRow) -> BotRow:
-    """Keep the changes made to a locked row; the row as the triggers left it."""
+    """Store the changes made to a locked row; returns the row as the triggers left it."""
     await session.flush()
     await session.refresh(row.bot)
     await session.commit()
@@ -76,7 +76,7 @@ async def page(
     after: str | None = None,
     filters: Filters = Filters(),  # noqa: B008
 ) -> list[BotRow]:
-    """At most `limit` bots in the order of their ids, beginning after one."""
+    """At most `limit` bots in the order of their ids, starting after `after`."""
     query = _rows(scope).order_by(col(Bot.id)).limit(limit)
     if after is not None:
         query = query.where(col(Bot.id) > after)
@@ -95,28 +95,28 @@ async def all_of(session: AsyncSession, scope: Scope) -> list[BotRow]:
 
 
 async def create(session: AsyncSession, *, server_name: str, bot_id: str | None, values: dict[str, Any]) -> BotRow:
-    """A new bot on a server, committed; without an id it gets one.
+    """Create a bot on a server and commit; without an id, one is generated.
 
     Raises InvalidInputError (no such server), LimitReachedError (the server is full), ConflictError (the id is
     taken). The server's row is locked, so the limit holds for concurrent callers.
     """
-    await _make_room(session, server_name)
+    await _check_capacity(session, server_name)
     ids = [bot_id] if bot_id is not None else [f"bot-{secrets.token_hex(4)}" for _ in range(GENERATED_ID_ATTEMPTS)]
     for candidate in ids:
         statement = insert(Bot).values(id=candidate, server_name=server_name, **values)
-        made = await session.execute(statement.on_conflict_do_nothing().returning(col(Bot.id)))
-        if made.one_or_none() is not None:
+        inserted = await session.execute(statement.on_conflict_do_nothing().returning(col(Bot.id)))
+        if inserted.one_or_none() is not None:
             row = await find(session, Scope(server_name), candidate)
             await session.commit()
             return row
     raise ConflictError(f"the bot id {ids[-1]!r} is taken", code="already-exists")
 
 
-async def _make_room(session: AsyncSession, server_name: str) -> None:
+async def _check_capacity(session: AsyncSession, server_name: str) -> None:
     query = select(col(Server.max_bots)).where(col(Server.name) == server_name).with_for_update(key_share=True)
     max_bots = (await session.execute(query)).scalar_one_or_none()
     if max_bots is None:
-        raise InvalidInputError(f"there is no server {server_name!r}", code="unknown-server")
+        raise InvalidInputError(f"server {server_name!r} does not exist", code="unknown-server")
     count = select(func.count(), func.count().filter(col(Bot.deleting))).where(col(Bot.server_name) == server_name)
     present, leaving = (await session.execute(count)).one()
     if present >= max_bots:

@@ -1,4 +1,4 @@
-"""Columns that many tables have."""
+"""Columns that several tables have."""
 
 from typing import Any
 
@@ -8,15 +8,15 @@ from sqlmodel import Field
 
 
 def created() -> Any:
-    """A moment that Postgres fills in when the row is made."""
+    """A timestamp that Postgres sets when the row is created."""
     return Field(
         default=None,
         sa_column=Column(DateTime(timezone=True), nullable=False, server_default=func.now()),
     )
 
 
-def moment() -> Any:
-    """A moment that may not have come."""
+def timestamp() -> Any:
+    """A timestamp; None until it is known."""
     return Field(default=None, sa_column=Column(DateTime(timezone=True), nullable=True))
 
 
@@ -26,5 +26,5 @@ def json_object() -> Any:
 
 
 def counter() -> Any:
-    """A number that only grows."""
+    """A number that only increases."""
     return Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))

@@ -1,6 +1,6 @@
-"""Rows of `commands`: those that a caller sees and changes, and those that a bot has.
+"""Rows of `commands`: those visible to a caller, and those that apply to a bot.
 
-A command of the bot wins over one of its server of the same name, and that over a global one.
+A bot's own command overrides one of its server with the same name, which overrides a global one.
 """
 
 import uuid
@@ -19,7 +19,7 @@ from orchestrator.errors import ConflictError, LimitReachedError, NotFoundError
 
 MAX_COMMANDS = 200
 MAX_BYTES = 128 << 10
-"""Of all texts of one scope together: a bot's configuration, with those of three scopes, must fit into 1 MiB."""
+"""Of all commands of one owner: a bot's configuration, with the commands of three owners, must fit into 1 MiB."""
 
 _SIZE = func.octet_length(func.coalesce(col(StoredCommand.response), "")) + func.octet_length(
     func.coalesce(col(StoredCommand.webhook), "")
@@ -27,13 +27,13 @@ _SIZE = func.octet_length(func.coalesce(col(StoredCommand.response), "")) + func
 
 
 class Owner(NamedTuple):
-    """Whose a command is: of one bot, of a server's bots, or of all bots (both None)."""
+    """The owner of a command: one bot, all bots of a server, or all bots (both None)."""
 
     server_name: str | None
     bot_id: str | None
 
     def holds(self) -> ColumnElement[bool]:
-        """The condition that a command is of exactly this owner."""
+        """The condition that a command belongs to exactly this owner."""
         return and_(
             col(StoredCommand.server_name).is_not_distinct_from(self.server_name),
             col(StoredCommand.bot_id).is_not_distinct_from(self.bot_id),
@@ -41,12 +41,12 @@ class Owner(NamedTuple):
 
 
 def visible(scope: Scope) -> ColumnElement[bool]:
-    """The condition that a command is in a scope: its server's and the global ones."""
+    """The condition that a command is visible in a scope: those of its server, and the global ones."""
     return or_(scope.covers(col(StoredCommand.server_name)), col(StoredCommand.server_name).is_(None))
 
 
 async def of_bot(session: AsyncSession, bot: Bot) -> list[CustomCommand]:
-    """The commands that a bot has, in the order of their names."""
+    """The commands that apply to a bot, in the order of their names."""
     query = (
         select(col(StoredCommand.name), col(StoredCommand.response), col(StoredCommand.webhook))
         .where(
@@ -72,7 +72,7 @@ async def of_bot(session: AsyncSession, bot: Bot) -> list[CustomCommand]:
 async def page(
     session: AsyncSession, scope: Scope, *, limit: int, after: str | None, bot_id: str | None, server_name: str | None
 ) -> list[StoredCommand]:
-    """At most `limit` commands in the order of their ids, beginning after one."""
+    """At most `limit` commands in the order of their ids, starting after `after`."""
     query = select(StoredCommand).where(visible(scope)).order_by(col(StoredCommand.id)).limit(limit)
     if after is not None:
         query = query.where(col(StoredCommand.id) > after)
@@ -84,32 +84,32 @@ async def page(
 
 
 async def find(session: AsyncSession, scope: Scope, command_id: str, *, for_change: bool = False) -> StoredCommand:
-    """One command. Raises NotFoundError, also for one outside the scope."""
+    """One command. Raises NotFoundError, also for a command outside the scope."""
     query = select(StoredCommand).where(visible(scope), col(StoredCommand.id) == command_id)
     if for_change:
         query = query.with_for_update()
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no command {command_id!r}")
+        raise NotFoundError(f"command {command_id!r} does not exist")
     return row
 
 
 async def create(
     session: AsyncSession, owner: Owner, *, name: str, response: str | None, webhook: str | None
 ) -> StoredCommand:
-    """A new command, not yet committed. Raises ConflictError (the owner has one of that name) and LimitReachedError."""
+    """Create a command without committing. Raises ConflictError (duplicate name) and LimitReachedError."""
     values = {"name": name, "response": response, "webhook": webhook}
     await _lock(session, owner)
-    made = await session.execute(
+    inserted = await session.execute(
         insert(StoredCommand)
         .values(id=uuid.uuid4().hex, server_name=owner.server_name, bot_id=owner.bot_id, **values)
         .on_conflict_do_nothing()
         .returning(StoredCommand)
     )
-    row = made.scalar_one_or_none()
+    row = inserted.scalar_one_or_none()
     if row is None:
-        raise ConflictError(f"there is a command {name!r} already", code="already-exists")
-    await _keep_to_limits(session, owner)
+        raise ConflictError(f"a command {name!r} already exists", code="already-exists")
+    await _check_limits(session, owner)
     return row
 
 
@@ -123,13 +123,13 @@ async def change(
         owner.holds(), col(StoredCommand.name) == name, col(StoredCommand.id) != command.id
     )
     if (await session.execute(taken)).scalar_one_or_none() is not None:
-        raise ConflictError(f"there is a command {name!r} already", code="already-exists")
+        raise ConflictError(f"a command {name!r} already exists", code="already-exists")
     if (command.name, command.response, command.webhook) == (name, response, webhook):
         return
     command.name, command.response, command.webhook = name, response, webhook
     command.updated_at = (await session.execute(select(func.now()))).scalar_one()
     await session.flush()
-    await _keep_to_limits(session, owner)
+    await _check_limits(session, owner)
 
 
 async def _lock(session: AsyncSession, owner: Owner) -> None:
@@ -137,9 +137,9 @@ async def _lock(session: AsyncSession, owner: Owner) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))").bindparams(name=name))
 
 
-async def _keep_to_limits(session: AsyncSession, owner: Owner) -> None:
+async def _check_limits(session: AsyncSession, owner: Owner) -> None:
     number, size = (await session.execute(select(func.count(), func.sum(_SIZE)).where(owner.holds()))).one()
     if number > MAX_COMMANDS:
-        raise LimitReachedError(f"there are {MAX_COMMANDS} commands already, which is the most")
+        raise LimitReachedError(f"there are already {MAX_COMMANDS} commands, the maximum: delete one first")
     if size > MAX_BYTES:
-        raise LimitReachedError(f"the answers of all commands together may have {MAX_BYTES >> 10} KiB")
+        raise LimitReachedError(f"the responses of all commands together must not exceed {MAX_BYTES >> 10} KiB")

@@ -11,7 +11,7 @@ from orchestrator.db.scope import Scope
 async def newest(
     session: AsyncSession, scope: Scope, bot_id: str, *, limit: int, before: int | None = None
 ) -> list[BotEvent]:
-    """At most `limit` events, newest first, of those before an id."""
+    """At most `limit` events before an id, newest first."""
     query = select(BotEvent).where(scope.covers(col(BotEvent.server_name)), col(BotEvent.bot_id) == bot_id)
     if before is not None:
         query = query.where(col(BotEvent.id) < before)
@@ -20,7 +20,7 @@ async def newest(
 
 
 async def after(session: AsyncSession, scope: Scope, bot_id: str, *, limit: int, after_id: int) -> list[BotEvent]:
-    """At most `limit` events, oldest first, of those after an id."""
+    """At most `limit` events after an id, oldest first."""
     query = select(BotEvent).where(
         scope.covers(col(BotEvent.server_name)), col(BotEvent.bot_id) == bot_id, col(BotEvent.id) > after_id
     )

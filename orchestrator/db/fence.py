@@ -1,15 +1,15 @@
-"""The fence of a controller's writes: they count only while its epoch is the server's current one."""
+"""Fences a leader's writes: they succeed only while its epoch is the server's current one."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
 class LeadershipLostError(Exception):
-    """This controller does not lead the server any more."""
+    """This controller is no longer the leader of its server."""
 
 
 async def hold(session: AsyncSession, *, server: str, epoch: int) -> None:
-    """Raise LeadershipLostError unless `epoch` is the server's, which it then stays until the transaction ends.
+    """Raise LeadershipLostError unless `epoch` is the server's current one; it remains so until the transaction ends.
 
     FOR KEY SHARE: a takeover, which raises the epoch, waits for this transaction, so the check holds until the commit.
     A renewal of the lease does not wait for it.

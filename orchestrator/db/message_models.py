@@ -1,10 +1,10 @@
-"""The tables of what bots send and know: messages on their way out, commands, groups.
+"""The tables of outgoing messages, commands and groups.
 
-A message goes queued → sending → sent → delivered → read, or failed with a reason. `sending` means that the bot may
-have been asked and its answer is not known yet: such a message is asked for again under the same id until it is.
+A message goes through queued → sending → sent → delivered → read, or failed with a reason. `sending` means that the bot
+may have been asked and the outcome is unknown: such a message is requested again under the same id until it is known.
 
-Triggers (see the second migration) notify `botdock_messages` (payload `{server}/{bot}`) of new messages, and let the
-`config_generation` of the bots concerned grow when commands change.
+Triggers (see the second migration) notify `botdock_messages` (payload `{server}/{bot}`) of new messages, and increase
+the `config_generation` of the affected bots when commands change.
 """
 
 from datetime import datetime
@@ -26,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from orchestrator.db.columns import created, moment
+from orchestrator.db.columns import created, timestamp
 from orchestrator.states import MessageState
 
 _WHERE_PENDING = text("state IN ('queued', 'sending')")
@@ -37,7 +37,7 @@ def _fk_bot() -> Any:
 
 
 class Message(SQLModel, table=True):
-    """One message on its way out, and what became of it."""
+    """One outgoing message and its delivery state."""
 
     __tablename__ = "messages"
     __table_args__ = (
@@ -51,13 +51,13 @@ class Message(SQLModel, table=True):
     )
 
     id: str = Field(primary_key=True)
-    """Also the client id under which the bot sends it once only."""
+    """Also the client id under which the bot sends it only once."""
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
-    """Within a chat the order of sending."""
+    """The order of sending within a chat."""
     server_name: str
     bot_id: str = Field(sa_column=_fk_bot())
     to_chat: str
-    """The chat's id, as `bot_runtime` writes it: one chat has one."""
+    """The chat's id in the canonical form of `bot_runtime`."""
     content: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     """A `Content` of the contract with its `type`."""
     quote: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB(none_as_null=True), nullable=True))
@@ -65,31 +65,30 @@ class Message(SQLModel, table=True):
         default=MessageState.QUEUED, sa_column=Column(Text, nullable=False, server_default=MessageState.QUEUED)
     )
     reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
-    """Stable code: why it failed, why it waits, or what is not sure about it."""
+    """Stable code: why it failed, why it waits, or what is uncertain."""
     detail: str = Field(default="", sa_column_kwargs={"server_default": ""})
-    """A sentence to the reason."""
+    """A sentence that explains the reason."""
     whatsapp_id: str | None = None
     idempotency_key: str | None = None
     request_hash: str
-    """Of recipient, content, quote and file: what makes a repetition of a call the same call."""
-    slot_at: datetime | None = moment()
-    """When the rate limit lets it go; None: it counts no longer (cancelled)."""
+    """Of recipient, content, quote and file: identifies a repetition of the same call."""
+    slot_at: datetime | None = timestamp()
+    """When the rate limit permits it; None: no longer counted (cancelled)."""
     attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     attempted_on: str | None = None
-    """Spool id of the volume of the bot that was asked while the outcome is not known: what was asked there is known
-    there and nowhere else."""
-    next_attempt_at: datetime | None = moment()
+    """Spool id of the volume of the bot that was asked, while the outcome is unknown: only it has the record."""
+    next_attempt_at: datetime | None = timestamp()
     created_at: datetime = created()
     updated_at: datetime = created()
-    first_attempt_at: datetime | None = moment()
-    sent_at: datetime | None = moment()
-    delivered_at: datetime | None = moment()
-    read_at: datetime | None = moment()
-    failed_at: datetime | None = moment()
+    first_attempt_at: datetime | None = timestamp()
+    sent_at: datetime | None = timestamp()
+    delivered_at: datetime | None = timestamp()
+    read_at: datetime | None = timestamp()
+    failed_at: datetime | None = timestamp()
 
 
 class MessageFile(SQLModel, table=True):
-    """The file of a message that waits to be sent."""
+    """The file of a pending message."""
 
     __tablename__ = "message_files"
 
@@ -100,8 +99,8 @@ class MessageFile(SQLModel, table=True):
     data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-class EarlyAck(SQLModel, table=True):
-    """A receipt that came before the answer that tells WhatsApp's id of its message."""
+class EarlyReceipt(SQLModel, table=True):
+    """A receipt that arrived before the answer with WhatsApp's id of its message."""
 
     __tablename__ = "early_acks"
     __table_args__ = (PrimaryKeyConstraint("bot_id", "whatsapp_id"),)
@@ -109,13 +108,13 @@ class EarlyAck(SQLModel, table=True):
     bot_id: str = Field(sa_column=_fk_bot())
     whatsapp_id: str
     state: str
-    delivered_at: datetime | None = moment()
-    read_at: datetime | None = moment()
+    delivered_at: datetime | None = timestamp()
+    read_at: datetime | None = timestamp()
     created_at: datetime = created()
 
 
 class StoredCommand(SQLModel, table=True):
-    """A command of one bot, of all bots of a server, or of all bots."""
+    """A custom command of one bot, of all bots of a server, or of all bots."""
 
     __tablename__ = "commands"
     __table_args__ = (
@@ -133,7 +132,7 @@ class StoredCommand(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     server_name: str | None = Field(default=None, foreign_key="servers.name", ondelete="CASCADE")
-    """None: a command of all bots."""
+    """None: a global command."""
     bot_id: str | None = Field(
         default=None, sa_column=Column(Text, ForeignKey("bots.id", ondelete="CASCADE"), nullable=True)
     )
@@ -145,7 +144,7 @@ class StoredCommand(SQLModel, table=True):
 
 
 class StoredGroup(SQLModel, table=True):
-    """A group that a bot's account is in, as the bot last told."""
+    """A group that a bot's account is in, as the bot last reported it."""
 
     __tablename__ = "groups"
     __table_args__ = (PrimaryKeyConstraint("bot_id", "id"), Index("groups_server", "server_name"))
@@ -159,6 +158,6 @@ class StoredGroup(SQLModel, table=True):
     owner: str | None = None
     members: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
     """`[{id, phoneNumber, admin}]`"""
-    created_at: datetime | None = moment()
-    """When it was made in WhatsApp."""
+    created_at: datetime | None = timestamp()
+    """When it was created in WhatsApp."""
     updated_at: datetime = created()

@@ -1,8 +1,8 @@
-"""Rows of `messages`, for the api: taking new ones in within the rate limit, reading, cancelling.
+"""Rows of `messages`, for the api: accept new ones within the rate limit, read, cancel.
 
-The rate limit counts slots: each message has the moment from which on it may go. The slot of a new one is now, or one
-window after the slot of the message that is `maximum` places before it, so no window ever holds more than `maximum`
-slots. Callers for one chat take turns (an advisory lock), hence the limit and the order hold however many there are.
+The rate limit counts slots: a message may be sent from its slot on. The slot of a new message is now, or one window
+after the slot of the `maximum`-th message before it, so no window ever contains more than `maximum` slots. Callers for
+one chat take turns (an advisory lock), so the limit and the order hold for any number of them.
 """
 
 import uuid
@@ -26,7 +26,7 @@ CANCELLED = "cancelled"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
-    """A message to be taken in."""
+    """A message to accept."""
 
     to_chat: str
     content: dict[str, Any]
@@ -45,12 +45,12 @@ class RateLimit:
 
 
 async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLimit, *, queue: bool) -> Message:
-    """Take a message in, committed; with a known idempotency key the message that it was given first.
+    """Accept a message and commit; for a known idempotency key, return the message that was accepted first.
 
     `queue`: a message beyond the rate limit waits for its slot instead of being refused. Raises InvalidInputError for
     a key that was used for something else, and TooManyMessagesError.
     """
-    bot_id, server_name = bot.id, bot.server_name  # a rollback forgets the row
+    bot_id, server_name = bot.id, bot.server_name  # a rollback expires the row
     if (earlier := await _earlier(session, bot_id, new)) is not None:
         return earlier
     await _take_turn(session, f"{bot_id}/{new.to_chat}")
@@ -60,7 +60,7 @@ async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLi
             return earlier
         raise _limited(limit, slot - now)
     waits = {"reason": "rate-limited", "next_attempt_at": slot} if slot > now else {}
-    made = await session.execute(
+    inserted = await session.execute(
         insert(Message)
         .values(
             id=str(uuid.uuid4()),
@@ -77,13 +77,13 @@ async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLi
         .on_conflict_do_nothing()
         .returning(Message)
     )
-    row = made.scalar_one_or_none()
+    row = inserted.scalar_one_or_none()
     if row is None:
-        # Another caller with the same key, perhaps for another chat, came between.
+        # Another caller with the same key, perhaps for another chat, was faster.
         await session.rollback()
         if (earlier := await _earlier(session, bot_id, new)) is not None:
             return earlier
-        raise ConflictError("a call with this idempotency key is under way; repeat it")
+        raise ConflictError("another call with this idempotency key is in progress; retry")
     if new.file is not None:
         await session.execute(insert(MessageFile).values(message_id=row.id, size=len(new.file), data=new.file))
     await session.commit()
@@ -91,13 +91,13 @@ async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLi
 
 
 async def find(session: AsyncSession, scope: Scope, bot_id: str, message_id: str) -> Message:
-    """One message of a bot. Raises NotFoundError, also for one outside the scope."""
+    """One message of a bot. Raises NotFoundError, also for a message outside the scope."""
     query = select(Message).where(
         scope.covers(col(Message.server_name)), col(Message.bot_id) == bot_id, col(Message.id) == message_id
     )
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
-        raise NotFoundError(f"bot {bot_id!r} has no message {message_id!r}")
+        raise NotFoundError(f"message {message_id!r} of bot {bot_id!r} does not exist")
     return row
 
 
@@ -111,7 +111,7 @@ async def page(
     state: str | None,
     to_chat: str | None,
 ) -> list[Message]:
-    """At most `limit` messages of a bot, newest first, of those before a `seq`."""
+    """At most `limit` messages of a bot before a `seq`, newest first."""
     query = select(Message).where(scope.covers(col(Message.server_name)), col(Message.bot_id) == bot_id)
     if before is not None:
         query = query.where(col(Message.seq) < before)
@@ -123,7 +123,7 @@ async def page(
 
 
 async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: str) -> Message:
-    """Take back a message that waits; committed. Raises NotFoundError, and ConflictError when it is too late."""
+    """Cancel a queued message and commit. Raises NotFoundError, and ConflictError when it is too late."""
     row = await find(session, scope, bot_id, message_id)
     changed = await session.execute(
         update(Message)
@@ -131,7 +131,7 @@ async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: s
         .values(
             state=MessageState.FAILED,
             reason=CANCELLED,
-            detail="it was taken back",
+            detail="it was cancelled",
             slot_at=None,
             failed_at=func.now(),
             updated_at=func.now(),
@@ -144,7 +144,7 @@ async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: s
     await session.refresh(row)
     if row.reason != CANCELLED:
         raise ConflictError(
-            f"message {message_id!r} is {row.state}: only a queued one can be taken back", code="not-queued"
+            f"message {message_id!r} is {row.state}: only a queued message can be cancelled", code="not-queued"
         )
     return row
 
@@ -155,7 +155,9 @@ async def _earlier(session: AsyncSession, bot_id: str, new: NewMessage) -> Messa
     query = select(Message).where(col(Message.bot_id) == bot_id, col(Message.idempotency_key) == new.idempotency_key)
     row = (await session.execute(query)).scalar_one_or_none()
     if row is not None and row.request_hash != new.request_hash:
-        raise InvalidInputError("this idempotency key was used for another message", code="idempotency-key-reused")
+        raise InvalidInputError(
+            "this idempotency key was used for a different message; use a new key", code="idempotency-key-reused"
+        )
     return row
 
 
@@ -165,7 +167,7 @@ async def _take_turn(session: AsyncSession, chat: str) -> None:
 
 
 async def _slot(session: AsyncSession, bot_id: str, chat: str, limit: RateLimit) -> tuple[datetime, datetime]:
-    """Postgres' clock, and when one more message may go."""
+    """The time of Postgres' clock, and the slot of one more message."""
     nth = (
         select(col(Message.slot_at))
         .where(col(Message.bot_id) == bot_id, col(Message.to_chat) == chat, col(Message.slot_at).is_not(None))
@@ -183,6 +185,6 @@ def _limited(limit: RateLimit, wait: timedelta) -> TooManyMessagesError:
     milliseconds = max(1, -(-wait // timedelta(milliseconds=1)))
     return TooManyMessagesError(
         f"at most {limit.maximum} messages in {limit.window.total_seconds():g} s to one recipient; "
-        f'try again in {milliseconds} ms, or send "queue": true',
+        f'retry in {milliseconds} ms, or send "queue": true',
         retry_after_ms=milliseconds,
     )

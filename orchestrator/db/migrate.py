@@ -1,6 +1,6 @@
-"""Brings the database to the present version, and makes the rows that every installation needs.
+"""Migrates the database to the current revision, and creates the rows that every installation needs.
 
-Safe to run by several processes at once (an advisory lock lets one work) and as often as wanted.
+Idempotent, and safe to run from several processes at once (an advisory lock admits one).
 """
 
 import logging
@@ -27,17 +27,17 @@ LOCK_ID = 0x626F7464  # "botd"
 
 
 @dataclass(frozen=True, slots=True)
-class Migrated:
-    """What a migration found and made."""
+class MigrationResult:
+    """The result of a migration."""
 
     revision: str
     installation: str
     first_key: str | None
-    """The first admin key, on the very first migration only: shown once, kept nowhere."""
+    """The first admin key, on the first migration only: shown once, not stored."""
 
 
-def migrate_when_reachable(settings: Settings) -> Migrated:
-    """`migrate`, as soon as Postgres answers. Raises UnavailableError when it does not within half a minute."""
+def migrate_when_reachable(settings: Settings) -> MigrationResult:
+    """`migrate` as soon as Postgres answers. Raises UnavailableError if it does not within 30 seconds."""
     attempts = Retrying(
         retry=retry_if_exception_type(OperationalError),
         wait=wait_fixed(RETRY_SECONDS),
@@ -48,25 +48,25 @@ def migrate_when_reachable(settings: Settings) -> Migrated:
     try:
         return attempts(migrate, settings)
     except OperationalError as exc:
-        reason = str(exc.orig).strip().splitlines()[0] if exc.orig is not None else "no answer"
-        raise UnavailableError(f"Postgres cannot be reached (is DATABASE_URL right?): {reason}") from exc
+        reason = str(exc.orig).strip().splitlines()[0] if exc.orig is not None else "no response"
+        raise UnavailableError(f"Postgres is unavailable (check DATABASE_URL): {reason}") from exc
 
 
-def migrate(settings: Settings) -> Migrated:
-    """Run all migrations, then make the installation, this process's server and the first admin key where missing."""
+def migrate(settings: Settings) -> MigrationResult:
+    """Run all migrations, then create the installation, this process's server and the first admin key if missing."""
     engine = create_engine(settings.sqlalchemy_url, connect_args={"connect_timeout": 5})
     try:
         with engine.begin() as connection:
             connection.execute(text("SELECT pg_advisory_xact_lock(:id)"), {"id": LOCK_ID})
             command.upgrade(config(connection), "head")
             revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-            return Migrated(revision, _installation(connection), _first_rows(connection, settings))
+            return MigrationResult(revision, _installation(connection), _first_rows(connection, settings))
     finally:
         engine.dispose()
 
 
 def config(connection: Connection) -> Config:
-    """Alembic's configuration for one connection, without a file."""
+    """Alembic's configuration for one connection, without a configuration file."""
     result = Config(attributes={"connection": connection})
     result.set_main_option("script_location", str(MIGRATIONS))
     return result

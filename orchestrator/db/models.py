@@ -1,9 +1,9 @@
-"""The tables. `server_name` stands on every row that belongs to a server, and every access is filtered by it.
+"""The tables. Every row that belongs to a server has its `server_name`, and every access is filtered by it.
 
-`bots` is what people want (written by the api, or by any program with SQL), `bot_status` is what is (written by the
-controller alone, fenced by its epoch). Triggers on `bots` (see the first migration) make the status row, let
-`generation` grow with every change of the spec, and notify `botdock_bots` (payload `{server}/{bot}`), so that a change
-is acted on at once whoever made it. Status writes notify nobody.
+`bots` holds the desired state (written by the api, or by any program with SQL), `bot_status` the observed state
+(written by the leader alone, fenced by its epoch). Triggers on `bots` (see the first migration) create the status row,
+increase `generation` with every change of the specification, and notify `botdock_bots` (payload `{server}/{bot}`), so
+that a change takes effect at once, whatever its source. Status writes do not notify.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Index, Text, UniqueConstrai
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from orchestrator.db.columns import counter, created, json_object, moment
+from orchestrator.db.columns import counter, created, json_object, timestamp
 from orchestrator.db.keys import new_runtime_token
 from orchestrator.states import Approval, DesiredState, Phase
 
@@ -21,12 +21,12 @@ CHANGES_CHANNEL = "botdock_bots"
 MESSAGES_CHANNEL = "botdock_messages"
 NEXT_CONFIG_GENERATION = "nextval('botdock_config_generation')"
 EVERYTHING = "*"
-"""Payload that asks every controller for a full look."""
-RANDOM_TOKEN = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"  # noqa: S105 - makes one
+"""Payload that requests a sweep from every controller."""
+RANDOM_TOKEN = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"  # noqa: S105 - generates one
 
 
 class Installation(SQLModel, table=True):
-    """One row: who we are on an engine that others may use too (label `botdock.owner`)."""
+    """One row: the id of this installation on a shared engine (label `botdock.owner`)."""
 
     __tablename__ = "installation"
 
@@ -35,15 +35,15 @@ class Installation(SQLModel, table=True):
 
 
 class Server(SQLModel, table=True):
-    """A tenant and placement unit; one controller acts for it at a time."""
+    """A tenant and placement unit; it has one leader at a time."""
 
     __tablename__ = "servers"
 
     name: str = Field(primary_key=True)
     max_bots: int
     controller: str | None = None
-    """Host and process of the acting controller."""
-    controller_seen_at: datetime | None = moment()
+    """`host:port` of the leader's HTTP port."""
+    controller_seen_at: datetime | None = timestamp()
     created_at: datetime = created()
 
 
@@ -58,13 +58,13 @@ class LeaseRow(SQLModel, table=True):
     owner: str
     """Host, process id and a random part: unique for each process."""
     epoch: int = Field(sa_column=Column(BigInteger, nullable=False))
-    """Grows with every takeover; writes with an older one are refused."""
+    """Increased by each takeover; writes with an older epoch are rejected."""
     expires_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     """By Postgres' clock."""
 
 
 class Bot(SQLModel, table=True):
-    """What is wanted of one bot."""
+    """The desired state of one bot."""
 
     __tablename__ = "bots"
     __table_args__ = (Index("bots_server_id", "server_name", "id"),)
@@ -73,7 +73,7 @@ class Bot(SQLModel, table=True):
     server_name: str = Field(foreign_key="servers.name")
     name: str
     phone_number: str | None = None
-    """Digits only, as the operator gave it; the number really paired is in the status."""
+    """Digits only, as the operator entered it; the paired number is in the status."""
     kind: str = Field(default="standard", sa_column_kwargs={"server_default": "standard"})
     approval_status: str = Field(
         default=Approval.PENDING, sa_column=Column(Text, nullable=False, server_default=Approval.PENDING)
@@ -86,27 +86,27 @@ class Bot(SQLModel, table=True):
     limits: dict[str, Any] = json_object()
     """`memoryBytes`, `cpus`, `pids`: a change replaces the container."""
     generation: int = Field(default=1, sa_column=Column(BigInteger, nullable=False, server_default=text("1")))
-    """Grows with every change of the spec; clears the restart history."""
+    """Increased with every change of the specification; clears the restart history."""
     restart_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    """Grows with every restart that a person asks for."""
+    """Increased with every requested restart."""
     session_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    """Grows when a person wants the session thrown away; the volume is removed before the next start."""
+    """Increased when a new session is requested; the volume is removed before the next start."""
     config_generation: int = Field(
         default=0, sa_column=Column(BigInteger, nullable=False, server_default=text(NEXT_CONFIG_GENERATION))
     )
-    """Grows with every change of what `PUT /config` carries: name, settings, and the commands that the bot has."""
+    """Increased with every change of what `PUT /config` carries: name, settings, and the bot's commands."""
     runtime_token: str = Field(
         default_factory=new_runtime_token, sa_column_kwargs={"server_default": text(RANDOM_TOKEN)}
     )
-    """Bearer token of the bot's HTTP endpoint. In no answer, no log and no other container."""
+    """Bearer token of the bot's HTTP endpoint. Never in a response, a log or another container."""
     deleting: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
-    """Deletion was asked for; the row goes once container and volume are gone."""
+    """Deletion was requested; the row is deleted once container and volume are gone."""
     created_at: datetime = created()
     updated_at: datetime = created()
 
 
 class BotStatus(SQLModel, table=True):
-    """What is known of one bot: the controller's last word (see `Bot` for what is wanted)."""
+    """The observed state of one bot, as last written by the controller (see `Bot` for the desired state)."""
 
     __tablename__ = "bot_status"
 
@@ -115,47 +115,47 @@ class BotStatus(SQLModel, table=True):
     epoch: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     phase: str = Field(default=Phase.PENDING, sa_column=Column(Text, nullable=False, server_default="pending"))
     reason: str = Field(default="", sa_column_kwargs={"server_default": ""})
-    """Stable code, such as `oom-killed`; empty when the phase says it all."""
+    """Stable code, such as `oom-killed`; empty if the phase says everything."""
     message: str = Field(default="", sa_column_kwargs={"server_default": ""})
     container_id: str | None = None
     container_name: str | None = None
     container_state: str | None = None
-    """Docker's word for the container, None without one."""
+    """Docker's state of the container; None without one."""
     address: str | None = None
     """IP address in the bots' network."""
     healthy: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
     connection: str | None = None
     """`ConnectionState` of the runtime."""
     paired_number: str | None = None
-    """Digits only, of the WhatsApp account really paired."""
+    """Digits only, of the paired WhatsApp account."""
     restarts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     last_exit: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
     """`{containerId, exitCode, oomKilled, reason, message, finishedAt, logs: [line]}`"""
     memory: dict[str, Any] = json_object()
-    """What the controller itself remembers (`Known` in `orchestrator/reconcile/plan.py`); survives its restart."""
+    """What the controller remembers across restarts (`Remembered` in `orchestrator/reconcile/plan.py`)."""
     observed_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     """The last `Bot.generation` that the controller has acted on."""
     connection_attempts: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     event_history_size: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-    started_at: datetime | None = moment()
-    connected_at: datetime | None = moment()
-    last_heartbeat: datetime | None = moment()
-    last_activity: datetime | None = moment()
-    creds_updated_at: datetime | None = moment()
-    next_start_at: datetime | None = moment()
+    started_at: datetime | None = timestamp()
+    connected_at: datetime | None = timestamp()
+    last_heartbeat: datetime | None = timestamp()
+    last_activity: datetime | None = timestamp()
+    creds_updated_at: datetime | None = timestamp()
+    next_start_at: datetime | None = timestamp()
     spool_id: str | None = None
     spool_seq: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
-    """How far the runtime's spool has been taken over into `bot_events`."""
+    """How far the runtime's spool has been stored in `bot_events`."""
     messages_received: int = counter()
     messages_sent: int = counter()
-    """Through the outbox; a bot's own answers are not counted."""
+    """Through the outbox; a bot's own replies are not counted."""
     errors: int = counter()
     reconnections: int = counter()
     updated_at: datetime = created()
 
 
 class BotEvent(SQLModel, table=True):
-    """One entry of a bot's history, taken over exactly once."""
+    """One entry of a bot's history, stored exactly once."""
 
     __tablename__ = "bot_events"
     __table_args__ = (
@@ -175,7 +175,7 @@ class BotEvent(SQLModel, table=True):
 
 
 class ApiKey(SQLModel, table=True):
-    """A key of the API. Only its hash is kept; the key itself is shown once."""
+    """An API key. Only its hash is stored; the key itself is shown once."""
 
     __tablename__ = "api_keys"
 
@@ -187,4 +187,4 @@ class ApiKey(SQLModel, table=True):
     key_hash: str = Field(unique=True)
     """SHA-256 in hex; keys carry 256 random bits, so a slow hash would add nothing."""
     created_at: datetime = created()
-    revoked_at: datetime | None = moment()
+    revoked_at: datetime | None = timestamp()

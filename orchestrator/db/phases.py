@@ -1,7 +1,7 @@
-"""The phase that is shown of a bot.
+"""The phase of a bot as the api reports it.
 
-The controller alone writes `bot_status`, and it may be away: a bot whose deletion was asked for is shown as `stopping`
-from that moment on, in lists, filters, counts and metrics alike.
+Only the controller writes `bot_status`, and it may be unavailable: a bot whose deletion was requested is reported as
+`stopping` from then on, in lists, filters, counts and metrics alike.
 """
 
 from sqlalchemy import ColumnElement, case, literal
@@ -14,5 +14,5 @@ SHOWN_PHASE: ColumnElement[str] = case((col(Bot.deleting), literal(str(Phase.STO
 
 
 def shown_phase(bot: Bot, status: BotStatus) -> str:
-    """`SHOWN_PHASE` for rows that were read."""
+    """`SHOWN_PHASE` for rows already read."""
     return Phase.STOPPING if bot.deleting else status.phase

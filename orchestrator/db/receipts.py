@@ -1,7 +1,7 @@
-"""Receipts of messages: they move a message on, never back, and may come before its sending was recorded.
+"""Receipts of messages: they advance a message's state, never reverse it, and may arrive before it is recorded as sent.
 
-Whoever takes receipts in, and whoever records that a message was sent, holds one lock per bot until the commit. So the
-one that comes second always sees the other's rows.
+Storing receipts and recording that a message was sent both hold one lock per bot until the commit, so the second always
+sees the rows of the first.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from orchestrator.db.message_models import EarlyAck, Message
+from orchestrator.db.message_models import EarlyReceipt, Message
 from orchestrator.states import MessageState
 
 _BEFORE = {
@@ -31,7 +31,7 @@ async def lock(session: AsyncSession, bot_id: str) -> None:
 async def take(
     session: AsyncSession, bot_id: str, whatsapp_ids: Sequence[str], state: MessageState, *, at: datetime
 ) -> None:
-    """A receipt (`delivered` or `read`) for some of WhatsApp's message ids."""
+    """Apply a receipt (`delivered` or `read`) for some of WhatsApp's message ids."""
     await lock(session, bot_id)
     known = set(
         (
@@ -56,17 +56,19 @@ async def take(
             execution_options={"synchronize_session": False},
         )
     if early := sorted(set(whatsapp_ids) - known):
-        await _keep(session, bot_id, early, state, at)
+        await _store_early(session, bot_id, early, state, at)
 
 
-async def _keep(session: AsyncSession, bot_id: str, early: Sequence[str], state: MessageState, at: datetime) -> None:
-    """Keep receipts for what is being sent. Most others are for the bot's own answers, which nobody asks about."""
+async def _store_early(
+    session: AsyncSession, bot_id: str, early: Sequence[str], state: MessageState, at: datetime
+) -> None:
+    """Store receipts for messages being sent. Most others are for the bot's own replies, which are not tracked."""
     sending = select(exists().where(col(Message.bot_id) == bot_id, col(Message.state) == MessageState.SENDING))
     if not (await session.execute(sending)).scalar_one():
         return
     values = _values(state, at)
     rows = [{"bot_id": bot_id, "whatsapp_id": number, "state": state, **values} for number in early]
-    statement = insert(EarlyAck).values(rows)
+    statement = insert(EarlyReceipt).values(rows)
     # `delivered` after `read` adds nothing.
     newer = {"state": state, **values} if state is MessageState.READ else None
     await session.execute(
@@ -77,12 +79,12 @@ async def _keep(session: AsyncSession, bot_id: str, early: Sequence[str], state:
 
 
 async def settle(session: AsyncSession, bot_id: str, message_id: str, whatsapp_id: str) -> None:
-    """Give a message that was just recorded as sent the receipt that came first, if one did. Needs `lock`."""
+    """Apply the receipt that arrived before a message was recorded as sent, if any. Needs `lock`."""
     early = (
         await session.execute(
-            delete(EarlyAck)
-            .where(col(EarlyAck.bot_id) == bot_id, col(EarlyAck.whatsapp_id) == whatsapp_id)
-            .returning(col(EarlyAck.state), col(EarlyAck.delivered_at), col(EarlyAck.read_at))
+            delete(EarlyReceipt)
+            .where(col(EarlyReceipt.bot_id) == bot_id, col(EarlyReceipt.whatsapp_id) == whatsapp_id)
+            .returning(col(EarlyReceipt.state), col(EarlyReceipt.delivered_at), col(EarlyReceipt.read_at))
         )
     ).one_or_none()
     if early is None:
@@ -103,7 +105,7 @@ async def settle(session: AsyncSession, bot_id: str, message_id: str, whatsapp_i
 
 
 def _sent_before(receipt: datetime) -> ColumnElement[datetime]:
-    """When a message was sent: the answer that told of it may have been recorded after its receipt came."""
+    """When a message was sent: the bot's answer may have been recorded after the receipt arrived."""
     return func.greatest(col(Message.created_at), func.least(col(Message.sent_at), receipt))
 
 

@@ -1,4 +1,4 @@
-"""Which version of the tables the database has, and which one this code needs."""
+"""The schema revision of the database, and the one that this code needs."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ def needed_revision() -> str:
 
 
 async def present_revision(session: AsyncSession) -> str | None:
-    """The database's revision, None when it was never migrated."""
+    """The database's revision; None if it was never migrated."""
     try:
         return str((await session.execute(text("SELECT version_num FROM alembic_version"))).scalar_one())
     except ProgrammingError:
@@ -32,8 +32,8 @@ async def present_revision(session: AsyncSession) -> str | None:
 
 
 async def wait_until_migrated(database: Database) -> None:
-    """Return once the database answers and has the revision that this code needs; say what is missing meanwhile."""
-    said = ""
+    """Return once the database answers and has the revision that this code needs; logs what is missing meanwhile."""
+    logged = ""
     while True:
         try:
             async with database.session() as session:
@@ -44,8 +44,8 @@ async def wait_until_migrated(database: Database) -> None:
         except (DBAPIError, OSError) as exc:
             if not is_unavailable(exc):
                 raise
-            missing = "Postgres cannot be reached; is DATABASE_URL right?"
-        if missing != said:
+            missing = "Postgres is unavailable: check DATABASE_URL"
+        if missing != logged:
             log.warning("waiting: %s", missing)
-            said = missing
+            logged = missing
         await asyncio.sleep(POLL_SECONDS)

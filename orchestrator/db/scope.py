@@ -1,4 +1,4 @@
-"""Which rows a caller may see: every query of the api takes a scope, and filters by it in one way."""
+"""The rows that a caller may see: every query of the api takes a scope and filters by it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Rows of `servers`, with the number of their bots and whether a controller acts for them."""
+"""Rows of `servers`, with the number of their bots and whether they have a leader."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,9 +14,9 @@ from orchestrator.db.scope import Scope
 from orchestrator.errors import ConflictError, NotFoundError
 
 CONTROLLER_SILENT_AFTER = timedelta(seconds=30)
-"""A controller that has not been seen for so long does not act."""
+"""A leader that has not been seen for so long counts as gone."""
 
-ACTING = and_(
+HAS_LEADER = and_(
     col(Server.controller).is_not(None),
     func.coalesce(col(Server.controller_seen_at) > func.now() - literal(CONTROLLER_SILENT_AFTER), False),
 )
@@ -24,47 +24,47 @@ ACTING = and_(
 
 @dataclass(frozen=True, slots=True)
 class ServerOverview:
-    """A server with what is known of it."""
+    """A server with its leader's presence and its bots' phases."""
 
     server: Server
-    acting: bool
-    """Whether a controller looks after its bots."""
+    has_leader: bool
+    """Whether a controller reconciles its bots."""
     phases: dict[str, int]
-    """Number of bots by phase, without the phases that have none."""
+    """Number of bots by phase, without phases that have none."""
 
     @property
     def bots(self) -> int:
-        """All its bots."""
+        """The number of its bots."""
         return sum(self.phases.values())
 
 
 async def page(session: AsyncSession, scope: Scope, *, limit: int, after: str | None = None) -> list[ServerOverview]:
-    """At most `limit` servers in the order of their names, beginning after one."""
-    query = select(Server, ACTING).where(scope.covers(col(Server.name))).order_by(col(Server.name)).limit(limit)
+    """At most `limit` servers in the order of their names, starting after `after`."""
+    query = select(Server, HAS_LEADER).where(scope.covers(col(Server.name))).order_by(col(Server.name)).limit(limit)
     if after is not None:
         query = query.where(col(Server.name) > after)
     rows = (await session.execute(query)).all()
     phases = await _phases(session, [server.name for server, _ in rows])
-    return [ServerOverview(server, acting, phases.get(server.name, {})) for server, acting in rows]
+    return [ServerOverview(server, has_leader, phases.get(server.name, {})) for server, has_leader in rows]
 
 
 async def find(session: AsyncSession, scope: Scope, name: str) -> ServerOverview:
-    """One server. Raises NotFoundError, also for one outside the scope."""
-    query = select(Server, ACTING).where(scope.covers(col(Server.name)), col(Server.name) == name)
+    """One server. Raises NotFoundError, also for a server outside the scope."""
+    query = select(Server, HAS_LEADER).where(scope.covers(col(Server.name)), col(Server.name) == name)
     row = (await session.execute(query)).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no server {name!r}")
+        raise NotFoundError(f"server {name!r} does not exist")
     phases = await _phases(session, [name])
     return ServerOverview(row[0], row[1], phases.get(name, {}))
 
 
 async def create(session: AsyncSession, *, name: str, max_bots: int) -> None:
-    """A new server. Raises ConflictError when there is one of that name."""
-    made = await session.execute(
+    """Create a server. Raises ConflictError if the name is taken."""
+    inserted = await session.execute(
         insert(Server).values(name=name, max_bots=max_bots).on_conflict_do_nothing().returning(col(Server.name))
     )
-    if made.one_or_none() is None:
-        raise ConflictError(f"there is a server {name!r} already", code="already-exists")
+    if inserted.one_or_none() is None:
+        raise ConflictError(f"server {name!r} already exists", code="already-exists")
 
 
 async def set_max_bots(session: AsyncSession, scope: Scope, name: str, max_bots: int) -> None:
@@ -72,7 +72,7 @@ async def set_max_bots(session: AsyncSession, scope: Scope, name: str, max_bots:
     query = select(Server).where(scope.covers(col(Server.name)), col(Server.name) == name)
     server = (await session.execute(query.with_for_update(key_share=True))).scalar_one_or_none()
     if server is None:
-        raise NotFoundError(f"there is no server {name!r}")
+        raise NotFoundError(f"server {name!r} does not exist")
     server.max_bots = max_bots
     await session.flush()
 

@@ -1,4 +1,4 @@
-"""Connections to Postgres: one pooled SQLAlchemy engine a process, short sessions, retried start."""
+"""Connections to Postgres: one pooled SQLAlchemy engine per process, and short sessions."""
 
 import asyncio
 import logging
@@ -22,39 +22,39 @@ STATEMENT_TIMEOUT_MS = 15_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 """Postgres ends a transaction that its process does not continue: a frozen leader must not hold up its successor."""
 ANSWER_SECONDS = 20.0
-"""By then Postgres has answered, or ended the statement itself."""
+"""Longer than the statement timeout, after which Postgres itself ends a statement."""
 
 DatabaseUnavailable = (OperationalError, InterfaceError, PoolTimeout, OSError)
-"""What SQLAlchemy raises when Postgres is away or goes away."""
+"""What SQLAlchemy raises when Postgres is or becomes unavailable."""
 
 
 def is_unavailable(exc: BaseException) -> bool:
-    """Whether an error says that Postgres cannot be used now, rather than that the statement was wrong."""
+    """Whether an error means that Postgres is unavailable, rather than that the statement was wrong."""
     return isinstance(exc, DatabaseUnavailable) or (isinstance(exc, DBAPIError) and exc.connection_invalidated)
 
 
-class ImpatientConnection(psycopg.AsyncConnection[Any]):
-    """A connection that breaks off when Postgres is silent for too long.
+class WatchdogConnection(psycopg.AsyncConnection[Any]):
+    """A connection that is closed when Postgres does not respond in time.
 
-    A server that hangs is not noticed otherwise: it ends no statement, and its kernel goes on acknowledging.
+    A hanging server is not detected otherwise: it ends no statement, and its kernel keeps acknowledging packets.
     """
 
     async def wait(self, *arguments: Any, **options: Any) -> Any:
-        """Every exchange with the server goes through here."""
-        watchdog = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._break_off)
+        """Every exchange with the server calls this."""
+        watchdog = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._disconnect)
         try:
             return await super().wait(*arguments, **options)
         finally:
             watchdog.cancel()
 
-    def _break_off(self) -> None:
-        log.warning("Postgres was silent for %.0f s: breaking the connection off", ANSWER_SECONDS)
+    def _disconnect(self) -> None:
+        log.warning("Postgres did not respond for %.0f s: closing the connection", ANSWER_SECONDS)
         with socket.socket(fileno=os.dup(self.pgconn.socket)) as connection:
             connection.shutdown(socket.SHUT_RDWR)
 
 
 class Database:
-    """The process's way to Postgres. Sessions are short: one per request or reconcile step."""
+    """The process's connection pool. Sessions are short: one per request or reconcile step."""
 
     def __init__(self, settings: Settings) -> None:
         self.engine: AsyncEngine = create_async_engine(
@@ -65,13 +65,13 @@ class Database:
             pool_pre_ping=True,
             hide_parameters=True,  # they hold tokens and hashes, and errors are logged
             connect_args={
-                "async_creator_fn": ImpatientConnection.connect,
+                "async_creator_fn": WatchdogConnection.connect,
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "options": (
                     f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
                     f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
                 ),
-                # A server that vanished without a FIN is noticed after about ten seconds.
+                # A server that vanished without a FIN is detected after about ten seconds.
                 "keepalives_idle": 5,
                 "keepalives_interval": 2,
                 "keepalives_count": 3,
@@ -82,7 +82,7 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A session; nothing is kept unless the caller commits."""
+        """A session; nothing is stored unless the caller commits."""
         async with self._sessions() as session:
             yield session
 

@@ -1,10 +1,10 @@
-"""What Postgres can hold of values from outside."""
+"""Removes from external values what Postgres cannot store."""
 
 from typing import Any
 
 
 def storable(value: Any) -> Any:
-    """The value without NUL characters, which Postgres keeps neither in text nor in JSON."""
+    """The value with NUL characters replaced, which Postgres stores neither in text nor in JSON."""
     if isinstance(value, str):
         return value.replace("\0", "\ufffd")
     if isinstance(value, dict):

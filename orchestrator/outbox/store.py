@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from orchestrator.db import fence, receipts
-from orchestrator.db.message_models import EarlyAck, Message, MessageFile
+from orchestrator.db.message_models import EarlyReceipt, Message, MessageFile
 from orchestrator.db.models import BotStatus
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
@@ -229,7 +229,7 @@ class OutboxStore:
                 statement = delete(Message).where(col(Message.id).in_(old))
                 number = int(getattr(await session.execute(statement, execution_options=_IN_PLACE), "rowcount", 0))
                 await session.execute(
-                    delete(EarlyAck).where(col(EarlyAck.created_at) < func.now() - EARLY_RECEIPT_RETENTION),
+                    delete(EarlyReceipt).where(col(EarlyReceipt.created_at) < func.now() - EARLY_RECEIPT_RETENTION),
                     execution_options=_IN_PLACE,
                 )
                 await session.commit()

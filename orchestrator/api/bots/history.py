@@ -105,7 +105,7 @@ async def logs(
     if row.status.container_id is None:
         lines = (row.status.last_exit or {}).get("logs", [])
         return LogPage(items=_shown(lines[-tail:], caller), source="last-exit")
-    if not server.acting or server.server.controller is None:
+    if not server.has_leader or server.server.controller is None:
         raise UnavailableError(
             f"server {row.bot.server_name!r} has no active controller to read the logs: start one or retry later",
             code="no-controller",

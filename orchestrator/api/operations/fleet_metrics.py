@@ -38,7 +38,7 @@ class _FleetCollector(Collector):
             for name in Phase:
                 phase.add_metric((row.server.name, name), row.phases.get(name, 0))
             max_bots.add_metric((row.server.name,), row.server.max_bots)
-            active.add_metric((row.server.name,), row.acting)
+            active.add_metric((row.server.name,), row.has_leader)
         yield from (phase, max_bots, active)
 
     def _of_bots(self) -> Iterator[Metric]:

@@ -73,7 +73,7 @@ async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
     for row in rows:
         phases.update(row.phases)
     postgres = (await session.execute(text("SHOW server_version"))).scalar_one()
-    unmanaged = [row.server.name for row in rows if row.bots and not row.acting]
+    unmanaged = [row.server.name for row in rows if row.bots and not row.has_leader]
     return Overview(
         status="degraded" if unmanaged else "ok",
         bots=phases.total(),
