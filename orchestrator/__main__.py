@@ -23,7 +23,7 @@ log = logging.getLogger("orchestrator")
 
 
 def main() -> int:
-    """Run the command; the exit code is 0 after a clean stop and 2 when it could not start."""
+    """Run the command. The exit code is 0 after a clean stop and 2 if it could not start."""
     parser = argparse.ArgumentParser(
         prog="botdock",
         description="Run a fleet of WhatsApp bots, one Docker container per approved bot. "
@@ -33,12 +33,12 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("api", help="serve the REST API")
     commands.add_parser("controller", help="run the bots of one server (needs the Docker socket)")
-    commands.add_parser("all", help="both in one process, for development")
-    commands.add_parser("migrate", help="bring the database to the present version; shows the first admin key once")
-    key = commands.add_parser("key", help="make an API key and show it once, for when there is none left")
-    key.add_argument("--name", required=True, help="what or whom it is for")
+    commands.add_parser("all", help="run both in one process, for development")
+    commands.add_parser("migrate", help="migrate the database to the current revision; prints the first admin key once")
+    key = commands.add_parser("key", help="create an API key and print it once, for when no admin key is left")
+    key.add_argument("--name", required=True, help="what the key is for")
     key.add_argument("--role", required=True, choices=[str(role) for role in Role])
-    key.add_argument("--server", help="the server of an operator or viewer; none for an admin, who reaches all")
+    key.add_argument("--server", help="the server of an operator or viewer key; omit it for an admin key")
     arguments = parser.parse_args()
     command = arguments.command
     try:
@@ -62,7 +62,7 @@ def _migrate(loaded: Settings) -> None:
     done = migrate_when_reachable(loaded)
     log.info("the database is at revision %s", done.revision)
     if done.first_key is not None:
-        print("The first admin key. It is shown this once and kept nowhere:")  # noqa: T201
+        print("The first admin key. It is shown only once and is not stored:")  # noqa: T201
         print(f"BOTDOCK_API_KEY={done.first_key}", flush=True)  # noqa: T201
 
 
@@ -76,17 +76,19 @@ async def _key(loaded: Settings, *, name: str, role: Role, server: str | None) -
         async with asyncio.timeout(DATABASE_WAIT_SECONDS):
             await wait_until_migrated(database)
             async with database.session() as session:
-                made = await api_keys.create(session, name=name, role=role, server_name=server)
+                new = await api_keys.create(session, name=name, role=role, server_name=server)
                 await session.commit()
     except TimeoutError:
-        raise UnavailableError("no migrated database could be reached; is DATABASE_URL right?") from None
+        raise UnavailableError(
+            "no migrated database is available: check DATABASE_URL, and run `migrate` first"
+        ) from None
     finally:
         await database.close()
-    print(f"BOTDOCK_API_KEY={made.key}", flush=True)  # noqa: T201
+    print(f"BOTDOCK_API_KEY={new.key}", flush=True)  # noqa: T201
 
 
 async def _serve(loaded: Settings, *, api: bool, controller: bool) -> None:
-    """Run until SIGTERM or SIGINT asks to stop, or a part ends by itself (which raises why)."""
+    """Run until SIGTERM or SIGINT, or until a part ends by itself and raises its error."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

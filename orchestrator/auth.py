@@ -1,8 +1,8 @@
-"""Who calls: verifies the API keys of people and programs, for the api and for the controller's own HTTP port.
+"""Verifies API keys, for the api and for the controller's HTTP port.
 
-A key is looked up by its public id and compared by hash in constant time. What Postgres said about an id is believed
-for `BELIEVED_FOR_SECONDS`, so a revoked key stops working within that time in every process, at once in the one that
-revoked it. When Postgres is away and nothing is remembered, the error of the lookup goes through: nobody gets in.
+A key is looked up by its public id, and its hash is compared in constant time. A lookup is cached for
+`CACHE_SECONDS`, so a revoked key stops working within that time in every process, and at once in the one that revoked
+it. If Postgres is unavailable and nothing is cached, the error of the lookup is raised: access is denied.
 """
 
 import base64
@@ -20,8 +20,8 @@ from orchestrator.db.session import Database
 from orchestrator.errors import ForbiddenError, UnauthorizedError
 from orchestrator.states import Role
 
-BELIEVED_FOR_SECONDS = 30.0
-REMEMBERED_IDS = 4096
+CACHE_SECONDS = 30.0
+CACHED_IDS = 4096
 
 _KEY = re.compile(r"bd_([0-9a-f]{8})_[A-Za-z0-9_-]{16,128}")
 
@@ -44,29 +44,29 @@ class Identity:
     def require_writer(self) -> None:
         """Raise ForbiddenError for a viewer."""
         if not self.may_write:
-            raise ForbiddenError("this key may only read")
+            raise ForbiddenError("this API key is read-only: use an operator or admin key")
 
     def require_admin(self) -> None:
-        """Raise ForbiddenError for everyone but admins."""
+        """Raise ForbiddenError unless the role is admin."""
         if self.role is not Role.ADMIN:
-            raise ForbiddenError("only an admin key may do this")
+            raise ForbiddenError("this requires an admin key")
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _CachedKey:
     key: ApiKey | None
     until: float
 
 
 class KeyVerifier:
-    """Tells who a key belongs to. One per process; `find` is the lookup of a key by its id."""
+    """Identifies the holder of a key. One per process; `find` looks up a key by its id."""
 
     def __init__(
         self, find: Callable[[str], Awaitable[ApiKey | None]], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._find = find
         self._clock = clock
-        self._remembered: dict[str, _Remembered] = {}
+        self._cache: dict[str, _CachedKey] = {}
 
     @classmethod
     def on(cls, database: Database) -> "KeyVerifier":
@@ -79,12 +79,12 @@ class KeyVerifier:
         return cls(find)
 
     async def verify(self, key: str | None) -> Identity:
-        """The identity behind a key.
+        """The identity of a key's holder.
 
-        Raises UnauthorizedError when there is none, and what the database raises when it cannot be asked.
+        Raises UnauthorizedError for a missing or invalid key, and what the database raises when it is unavailable.
         """
         if key is None:
-            raise UnauthorizedError("an API key is needed: send it as X-Api-Key, or as Authorization: Bearer")
+            raise UnauthorizedError("an API key is required: send it as X-Api-Key, or as Authorization: Bearer")
         form = _KEY.fullmatch(key)
         stored = await self._lookup(form[1]) if form else None
         if stored is None or stored.revoked_at is not None or not hmac.compare_digest(hash_key(key), stored.key_hash):
@@ -95,28 +95,28 @@ class KeyVerifier:
         return Identity(stored.id, stored.name, role, None if role is Role.ADMIN else stored.server_name)
 
     def forget(self, key_id: str) -> None:
-        """Believe nothing about a key any longer (it was revoked here)."""
-        self._remembered.pop(key_id, None)
+        """Drop a key from the cache (it was revoked here)."""
+        self._cache.pop(key_id, None)
 
     async def _lookup(self, key_id: str) -> ApiKey | None:
-        remembered = self._remembered.get(key_id)
-        if remembered is not None and self._clock() < remembered.until:
-            return remembered.key
-        # Asked before the lookup: an answer is as old as its question.
-        until = self._clock() + BELIEVED_FOR_SECONDS
+        cached = self._cache.get(key_id)
+        if cached is not None and self._clock() < cached.until:
+            return cached.key
+        # Before the lookup: its result may be as old as its start.
+        until = self._clock() + CACHE_SECONDS
         found = await self._find(key_id)
-        self._remembered.pop(key_id, None)
-        self._remembered[key_id] = _Remembered(found, until)
-        if len(self._remembered) > REMEMBERED_IDS:
-            del self._remembered[next(iter(self._remembered))]
+        self._cache.pop(key_id, None)
+        self._cache[key_id] = _CachedKey(found, until)
+        if len(self._cache) > CACHED_IDS:
+            del self._cache[next(iter(self._cache))]
         return found
 
 
 def presented_key(headers: dict[str, str], *, basic: bool = False) -> str | None:
-    """The key in a request's headers (names in lower case); None when there is none.
+    """The key in a request's headers (names in lower case); None without one.
 
-    `X-Api-Key` wins over `Authorization: Bearer`. With `basic`, the password of HTTP Basic is taken too: only for pages
-    that a browser opens, because browsers send Basic credentials along unasked.
+    `X-Api-Key` takes precedence over `Authorization: Bearer`. With `basic`, the password of HTTP Basic is accepted too:
+    only for pages that a browser opens, because browsers send Basic credentials automatically.
     """
     if key := headers.get("x-api-key"):
         return key.strip()

@@ -31,20 +31,20 @@ class BotdockError(Exception):
         super().__init__(message)
         self.message = message
         self.extra: dict[str, Any] = {}
-        """Further members of the answer's body."""
+        """Additional members of the response body."""
         if code is not None:
             self.code = code
 
 
 class NotFoundError(BotdockError):
-    """What the caller named does not exist, or is not theirs to see."""
+    """The named resource does not exist, or is not visible to the caller."""
 
     status = 404
     code = "not-found"
 
 
 class InvalidInputError(BotdockError):
-    """A value was understood and cannot be accepted."""
+    """A value is well-formed but not acceptable."""
 
     status = 422
     code = "invalid-input"
@@ -58,14 +58,14 @@ class UnauthorizedError(BotdockError):
 
 
 class ForbiddenError(BotdockError):
-    """The API key is valid but does not reach this server or this action."""
+    """The API key is valid but has no access to this server or action."""
 
     status = 403
     code = "forbidden"
 
 
 class ConflictError(BotdockError):
-    """The thing is not in a state in which this can be done."""
+    """The resource is in a state that does not allow this."""
 
     status = 409
     code = "conflict"
@@ -86,7 +86,7 @@ class TooLargeError(BotdockError):
 
 
 class TooManyMessagesError(BotdockError):
-    """The rate limit of a recipient is reached; `retry_after_ms` until there is room again."""
+    """The rate limit of a recipient is reached until `retry_after_ms` from now."""
 
     status = 429
     code = "rate-limited"
@@ -98,14 +98,14 @@ class TooManyMessagesError(BotdockError):
 
 
 class UnavailableError(BotdockError):
-    """Something that the answer needs cannot be reached now; trying again may help."""
+    """Something that the request needs is unavailable; retrying may help."""
 
     status = 503
     code = "unavailable"
 
 
 class WhatsAppRefusedError(BotdockError):
-    """The bot passed the call on, and WhatsApp said no."""
+    """The bot passed the call on, and WhatsApp refused it."""
 
     status = 502
     code = "whatsapp-refused"
@@ -119,6 +119,6 @@ class NoAnswerError(BotdockError):
 
 
 class SettingsError(BotdockError):
-    """A setting has a value with which the process cannot start."""
+    """A setting has a value that prevents the process from starting."""
 
     code = "settings"

@@ -1,8 +1,8 @@
-"""Logging of every process: one line per record on stdout, with no secret in it.
+"""Logging of every process: one line per record on stdout, without secrets.
 
 Line breaks and other control characters are escaped, so that a name or a path cannot forge a record, and a traceback
-stays on the line of its record. Whatever looks like an API key, a bearer token or the password of an address is
-blanked out as the last step: the safety net under code that does not log them in the first place.
+stays on the line of its record. Anything that looks like an API key, a bearer token or the password in a URL is
+redacted last, as a safety net: the code itself does not log them.
 """
 
 import logging
@@ -39,7 +39,7 @@ class LineFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Send the records of the whole process to stdout, from `level` on (DEBUG, INFO, WARNING or ERROR).
+    """Log the whole process to stdout, from `level` up (DEBUG, INFO, WARNING or ERROR).
 
     Run uvicorn with `log_config=None, access_log=False`: its access log would show query strings.
     """

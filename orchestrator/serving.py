@@ -1,4 +1,4 @@
-"""Runs an ASGI application under uvicorn inside a larger asyncio program, which keeps the signals to itself."""
+"""Runs an ASGI application with uvicorn inside a larger asyncio program, which handles the signals itself."""
 
 import asyncio
 import gc
@@ -14,7 +14,7 @@ from orchestrator.errors import BotdockError
 SHUTDOWN_SECONDS = 5
 TICK_SECONDS = 1.0
 GC_THRESHOLD = 10_000
-"""New objects until the collector looks at them."""
+"""New objects until the garbage collector runs."""
 
 
 class _Server(uvicorn.Server):
@@ -23,13 +23,13 @@ class _Server(uvicorn.Server):
         self._ending = asyncio.Event()
 
     def end(self) -> None:
-        """Finish the requests under way and return from `serve`."""
+        """Finish running requests and return from `serve`."""
         self.should_exit = True
         self._ending.set()
 
     async def main_loop(self) -> None:
-        # uvicorn's own looks ten times a second whether it should end: a good part of what an idle controller costs.
-        # Once a second is needed for the answers' date.
+        # uvicorn's own loop polls ten times a second, a good part of an idle controller's CPU time. Once a second is
+        # needed for the Date header.
         while not await self.on_tick(0):
             try:
                 async with asyncio.timeout(TICK_SECONDS):
@@ -39,12 +39,12 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        # uvicorn would raise a caught SIGTERM again after its own shutdown and so cut off everybody else's.
+        # uvicorn would re-raise a caught SIGTERM after its own shutdown and so cut off that of all others.
         yield
 
 
 async def serve(app: Any, *, host: str, port: int) -> None:
-    """Serve until cancelled; requests under way get a few seconds. Raises BotdockError when the port cannot be had."""
+    """Serve until cancelled; running requests get a few seconds. Raises BotdockError if the port is unavailable."""
     config = uvicorn.Config(
         app,
         host=host,
@@ -58,12 +58,11 @@ async def serve(app: Any, *, host: str, port: int) -> None:
         listener = socket.create_server((host, port), backlog=512)
     except OSError as exc:
         raise BotdockError(f"cannot listen on {host}:{port}: {exc.strerror}; choose another port") from exc
-    # Accepted connections inherit it. asyncio sets it only for sockets that name their protocol, which this one does
-    # not; without it every answer on a kept connection waits 40 ms for the client's delayed acknowledgement.
+    # Accepted connections inherit it. asyncio sets it only for sockets with an explicit protocol, which this one lacks;
+    # without it every response on a keep-alive connection waits 40 ms for the client's delayed acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # What has been imported by now stays for good, so the garbage collector need not look through it again and again,
-    # and nearly all that calls leave behind goes without the collector. With Python's own settings it took a sixth of
-    # the CPU time of an idle controller.
+    # Everything imported by now stays alive, so the garbage collector need not scan it, and reference counting frees
+    # nearly everything else. With Python's defaults the collector took a sixth of an idle controller's CPU time.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     with listener:

@@ -1,7 +1,7 @@
 """All settings, read from the environment once at start.
 
-Names are the seeds' where they have one; units stand in the description. `docs/settings.md` lists the same table and a
-test holds the two together. A bad value stops the start with one clear line (`load`).
+Descriptions state the unit. `docs/settings.md` has the same table, and a test compares the two. An invalid value
+prevents the start with one clear line (`load`).
 """
 
 from functools import cached_property
@@ -21,12 +21,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True)
 
     database_url: str = Field(description="Postgres, as `postgresql://user:password@host:port/database`.")
-    database_pool_size: int = Field(default=10, ge=1, le=200, description="Connections a process keeps to Postgres.")
+    database_pool_size: int = Field(
+        default=10, ge=1, le=200, description="Maximum number of connections to Postgres per process."
+    )
     server_name: Annotated[str, StringConstraints(pattern=SERVER_NAME_PATTERN)] = Field(
         default="server1", description="The server (tenant and placement unit) this controller runs."
     )
-    botcount: int = Field(default=20, ge=0, le=1000, description="`maxBots` of a server that is made without one.")
-    bot_prefix: str = Field(default=".", min_length=1, max_length=5, description="What starts a command.")
+    botcount: int = Field(default=20, ge=0, le=1000, description="`maxBots` of a server that is created without one.")
+    bot_prefix: str = Field(default=".", min_length=1, max_length=5, description="Default prefix of commands.")
     log_level: str = Field(
         default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
     )
@@ -39,19 +41,22 @@ class Settings(BaseSettings):
     )
 
     engine: str = Field(
-        default="docker", pattern="^(docker|memory)$", description="`docker`, or `memory` for trying out."
+        default="docker",
+        pattern="^(docker|memory)$",
+        description="`docker`, or `memory` for trying out without containers.",
     )
     docker_host: str = Field(default="unix:///var/run/docker.sock", description="The Docker engine's address.")
-    docker_workers: int = Field(default=8, ge=1, le=64, description="Docker calls under way at once.")
+    docker_workers: int = Field(default=8, ge=1, le=64, description="Concurrent Docker calls.")
     bot_image: str = Field(default="botdock/bot:dev", description="Image of the bot containers.")
     bot_https_proxy: str | None = Field(
         default=None, description="HTTPS proxy of the bots' WhatsApp connections (`http://host:port`)."
     )
     stack: str | None = Field(
-        default=None, description="Compose project whose containers join the bots' network; none: every stack's."
+        default=None,
+        description="Compose project whose containers are attached to the bots' network; none: those of every stack.",
     )
     bot_network_pool: str = Field(
-        default="10.213.0.0/16", description="Private range out of which each server's bot network gets a /22."
+        default="10.213.0.0/16", description="Private address range from which each server's network gets a /22."
     )
 
     lease_seconds: float = Field(
@@ -60,54 +65,63 @@ class Settings(BaseSettings):
         le=60,
         description="Seconds after which a controller that stopped renewing its lease is replaced.",
     )
-    reconcile_workers: int = Field(default=16, ge=1, le=256, description="Bots worked on at once.")
+    reconcile_workers: int = Field(default=16, ge=1, le=256, description="Bots reconciled concurrently.")
     resync_interval: float = Field(default=30.0, ge=1, le=3600, description="Seconds between two full sweeps.")
-    start_failure_limit: int = Field(default=2, ge=1, le=100, description="Failed starts after which a bot is skipped.")
+    start_failure_limit: int = Field(
+        default=2, ge=1, le=100, description="Consecutive failed starts after which a bot is skipped."
+    )
     probe_interval: float = Field(default=10.0, ge=0.5, le=600, description="Seconds between two probes of a bot.")
-    probe_timeout: float = Field(default=5.0, ge=0.1, le=60, description="Seconds until a probe counts as failed.")
-    probe_failure_threshold: int = Field(default=3, ge=1, le=20, description="Failed probes in a row until a restart.")
-    startup_timeout: float = Field(default=60.0, ge=1, le=600, description="Seconds a container has to become healthy.")
+    probe_timeout: float = Field(default=5.0, ge=0.1, le=60, description="Seconds after which a probe fails.")
+    probe_failure_threshold: int = Field(
+        default=3, ge=1, le=20, description="Consecutive failed probes before a restart."
+    )
+    startup_timeout: float = Field(
+        default=60.0, ge=1, le=600, description="Seconds within which a container must become healthy."
+    )
     stop_timeout: float = Field(default=10.0, ge=1, le=300, description="Seconds between SIGTERM and SIGKILL.")
-    event_retention_days: int = Field(default=7, ge=1, le=3650, description="Days that events are kept in Postgres.")
+    event_retention_days: int = Field(default=7, ge=1, le=3650, description="Days that events are stored in Postgres.")
     message_retention_days: int = Field(
-        default=30, ge=1, le=3650, description="Days that messages are kept in Postgres once they are sent or failed."
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days that messages are stored in Postgres after they were sent or failed.",
     )
     message_expiry_hours: int = Field(
-        default=72, ge=1, le=144, description="Hours after which a message that could not be sent has failed."
+        default=72, ge=1, le=144, description="Hours after which an unsent message fails."
     )
 
     whatsapp_health_check_interval: int = Field(
-        default=30_000, ge=1_000, description="Milliseconds between two heartbeats of a bot to its connection."
+        default=30_000, ge=1_000, description="Milliseconds between two heartbeats of a bot's WhatsApp connection."
     )
     whatsapp_max_reconnect_attempts: int = Field(
-        default=10, ge=1, le=1000, description="Connection attempts until a bot gives up and is restarted."
+        default=10, ge=1, le=1000, description="Failed connection attempts before a bot is restarted."
     )
     whatsapp_reconnect_base_delay: int = Field(
-        default=5_000, ge=100, description="Milliseconds before the second attempt; doubles with each."
+        default=5_000, ge=100, description="Milliseconds before the second attempt; doubled with each further one."
     )
 
     whatsapp_rate_limit_max: int = Field(
         default=30, ge=1, le=10_000, description="Messages that a bot may send to one recipient within the window."
     )
     whatsapp_rate_limit_window: int = Field(
-        default=60_000, ge=1_000, le=86_400_000, description="Milliseconds that the rate limit's window is long."
+        default=60_000, ge=1_000, le=86_400_000, description="Length of the rate limit's window in milliseconds."
     )
 
     openai_api_key: SecretStr | None = Field(
         default=None,
-        description="Key of the language model at `OPENAI_BASE_URL`, sent nowhere else; kept in the bots' memory only.",
+        description="Key of the language model at `OPENAI_BASE_URL`, sent nowhere else; held only in the bots' memory.",
     )
     openai_base_url: str = Field(
         default="https://api.openai.com/v1",
         pattern="^https?://[^@\\s]{1,490}$",
-        description="Where the language model is, unless a bot has its own: any OpenAI-compatible endpoint.",
+        description="Default endpoint of the language model: any OpenAI-compatible API.",
     )
 
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, value: str) -> str:
         if value.split("://")[0] not in {"postgres", "postgresql", "postgresql+psycopg"}:
-            raise ValueError("must begin with postgresql://")
+            raise ValueError("must start with postgresql://")
         return value
 
     @cached_property
@@ -124,7 +138,7 @@ class Settings(BaseSettings):
 def load() -> Settings:
     """Settings from the environment.
 
-    Raises SettingsError with one line that names each bad variable and what is wrong with it, never its value.
+    Raises SettingsError with one line that names each invalid variable and its problem, but never its value.
     """
     try:
         return Settings()

@@ -1,8 +1,8 @@
-"""The queue of bots to reconcile.
+"""A queue of bot ids, for the reconciler and the dispatcher.
 
-Concurrency contract: a bot is handed to one worker at a time; a bot added while it is worked on comes once more after
-that; a bot added many times while it waits comes once. `add_later` keeps the earliest of the times asked for. All
-methods belong to the event loop's thread.
+Concurrency contract: a bot is handed to one worker at a time; a bot added while a worker handles it is handed out once
+more afterwards; a bot added several times while it waits is handed out once. `add_later` keeps the earliest time. All
+methods must be called in the event loop's thread.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections import deque
 
 
 class WorkQueue:
-    """De-duplicating queue with delays. `depth` is what waits now, delayed ones not counted."""
+    """De-duplicating queue with delays. `depth` counts the bots that wait now, without delayed ones."""
 
     def __init__(self) -> None:
         self._ready: deque[str] = deque()
@@ -22,16 +22,16 @@ class WorkQueue:
 
     @property
     def depth(self) -> int:
-        """Bots that wait for a worker."""
+        """The number of bots waiting for a worker."""
         return len(self._ready)
 
     @property
     def idle(self) -> bool:
-        """Nothing waits and nothing is worked on (delayed ones may exist)."""
+        """Whether no bot waits and none is being handled (delayed ones may exist)."""
         return not self._ready and not self._active
 
     def add(self, bot_id: str) -> None:
-        """Have a bot reconciled as soon as a worker is free."""
+        """Hand out a bot as soon as a worker is free."""
         self._cancel_timer(bot_id)
         if bot_id in self._active:
             self._dirty.add(bot_id)
@@ -40,17 +40,17 @@ class WorkQueue:
             self._ready.append(bot_id)
             self._wake.set()
 
-    def add_later(self, bot_id: str, delay: float) -> None:
-        """Have a bot reconciled after `delay` seconds, unless it comes earlier for another reason."""
+    def add_later(self, bot_id: str, delay_seconds: float) -> None:
+        """Hand out a bot after `delay_seconds`, unless it is added earlier."""
         loop = asyncio.get_running_loop()
         timer = self._timers.get(bot_id)
-        if timer is not None and timer.when() <= loop.time() + delay:
+        if timer is not None and timer.when() <= loop.time() + delay_seconds:
             return
         self._cancel_timer(bot_id)
-        self._timers[bot_id] = loop.call_later(max(delay, 0), self.add, bot_id)
+        self._timers[bot_id] = loop.call_later(max(delay_seconds, 0), self.add, bot_id)
 
     async def get(self) -> str:
-        """The next bot; the caller owes a `done` for it."""
+        """The next bot. The caller must call `done` for it."""
         while not self._ready:
             self._wake.clear()
             await self._wake.wait()
@@ -60,7 +60,7 @@ class WorkQueue:
         return bot_id
 
     def done(self, bot_id: str) -> None:
-        """The worker has finished with a bot that `get` gave it."""
+        """The worker has finished with a bot from `get`."""
         self._active.discard(bot_id)
         if bot_id in self._dirty:
             self._dirty.discard(bot_id)

@@ -1,1 +1,1 @@
-"""HTTP clients of the bots' endpoint and of the controller's port."""
+"""HTTP clients of the bots' endpoint and of the controller's HTTP port."""

@@ -1,10 +1,10 @@
 """A client of one bot's HTTP endpoint (`bot_runtime/contract/`).
 
-One httpx client per bot: httpx's pool looks through all its connections on every request, so one client shared by
-hundreds of bots costs tens of milliseconds of CPU per call, while one per bot stays at about one. Raises only:
+One httpx client per bot: httpx's pool scans all its connections on every request, so one client shared by hundreds of
+bots takes tens of milliseconds of CPU per call, one per bot about one. Raises only:
 
     RuntimeCallError             the bot answered with an error; `status`, the contract's `code` and `retry_after_ms`
-    RuntimeUnreachableError           no answer: refused, reset, timed out, or not a Botdock runtime
+    RuntimeUnreachableError      no answer: refused, reset, timed out, or not from a Botdock runtime
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from bot_runtime import contract
 T = TypeVar("T")
 
 _LIMITS = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive_expiry=90)
-"""Connections are kept from probe to probe (httpx would drop them after 5 s), less long than the runtime keeps them."""
+"""Connections stay open between probes (httpx's default is 5 s), but not as long as the runtime keeps them open."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Bots speak plain HTTP in their own network; one empty context saves every client from loading a CA bundle."""
+"""Bots use plain HTTP in their own network; an empty context saves every client from loading a CA bundle."""
 
 
 class RuntimeUnreachableError(Exception):
-    """The bot's endpoint gave no usable answer."""
+    """The bot's endpoint did not respond, or not with a valid response."""
 
 
 class RuntimeCallError(Exception):
-    """The bot's endpoint refused the call."""
+    """The bot's endpoint responded with an error."""
 
     def __init__(self, status: int, code: str, message: str, *, retry_after_ms: int | None = None) -> None:
         super().__init__(message)
@@ -56,17 +56,17 @@ class BotEndpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaFile:
-    """The file of a received message, on its way; `chunks` raises RuntimeUnreachableError when it breaks off."""
+    """The file of a received message as a stream; `chunks` raises RuntimeUnreachableError if it is interrupted."""
 
     mimetype: str
     size: int
-    """In bytes; `chunks` give exactly so many."""
+    """In bytes; `chunks` yields exactly as many."""
     file_name: str | None
     chunks: AsyncIterator[bytes]
 
 
 class RuntimeClient:
-    """Calls to the runtime at one address."""
+    """Calls the runtime at one address."""
 
     def __init__(self, address: str, token: str, *, timeout: float, port: int = contract.PORT) -> None:
         self._http = httpx.AsyncClient(
@@ -77,14 +77,14 @@ class RuntimeClient:
             verify=_NO_TLS,
             trust_env=False,
         )
-        # Asked again and again: putting a request together is a quarter of what it costs to make it.
+        # Built once, because building takes a quarter of the time of a call.
         self._health = self._http.build_request("GET", "/health")
         self._timeout = timeout
         self._address = (address, port)
 
     async def listens(self) -> bool:
-        """Whether the endpoint takes connections. A sixteenth of the CPU of a call that is refused, which counts while
-        many bots start at once and none of them listens yet."""
+        """Whether the endpoint accepts connections. Takes a sixteenth of the CPU of a refused call, which matters while
+        many bots start at once and do not listen yet."""
         with socket.socket() as probe:
             probe.setblocking(False)
             try:
@@ -95,11 +95,11 @@ class RuntimeClient:
         return True
 
     async def health(self) -> contract.Health:
-        """State of process and connection."""
+        """The state of the process and of its connection."""
         return await self._call(contract.Health, lambda: self._http.send(self._health))
 
     async def events(self, *, spool: str | None, after: int, limit: int, wait: float) -> contract.EventPage:
-        """Events after a cursor; acknowledges those up to it. Holds for up to `wait` seconds until there is one."""
+        """Events after a cursor; acknowledges those up to it. Waits up to `wait` seconds for the first one."""
         query: dict[str, str] = {"after": str(after), "limit": str(limit), "wait": f"{wait:g}"}
         if spool is not None:
             query["spool"] = spool
@@ -107,11 +107,11 @@ class RuntimeClient:
         return await self._call(contract.EventPage, lambda: self._http.get("/events", params=query, timeout=timeout))
 
     async def qr(self) -> contract.Qr:
-        """The QR code shown now; RuntimeCallError 409 when there is none."""
+        """The current QR code; RuntimeCallError 409 if there is none."""
         return await self._call(contract.Qr, lambda: self._http.get("/qr"))
 
     async def pair_code(self, phone_number: str) -> contract.PairCode:
-        """A code to type into the phone of that number."""
+        """A pairing code to enter on the phone with that number."""
         body = msgspec.json.encode(contract.PairCodeRequest(phone_number=phone_number))
         return await self._call(contract.PairCode, lambda: self._http.post("/pair-code", content=body, timeout=30))
 
@@ -121,17 +121,17 @@ class RuntimeClient:
         return await self._call(contract.RuntimeConfig, lambda: self._http.put("/config", content=body))
 
     async def send(self, request: contract.SendRequest, *, timeout: float) -> contract.SendResult:
-        """Send a message; safe to repeat with the same client id."""
+        """Send a message; idempotent for the same client id."""
         body = msgspec.json.encode(request)
         return await self._call(
             contract.SendResult, lambda: self._http.post("/messages", content=body, timeout=timeout)
         )
 
     async def upload(self, client_id: str, chunks: AsyncIterable[bytes], *, size: int, timeout: float) -> None:
-        """Give the bot the file of a media message, `size` bytes; `send` with the same client id comes next.
+        """Upload the file of a media message, `size` bytes; call `send` with the same client id next.
 
-        Nothing of the file is held in memory. It may be given again; the bot keeps the last one until it is sent.
-        RuntimeCallError 413 when it is larger than MAX_MEDIA_BYTES, 507 when the bot's volume is full.
+        Streams the file. It may be uploaded again; the bot stores the last one until it is sent. RuntimeCallError 413
+        if it is larger than MAX_MEDIA_BYTES, 507 if the bot's volume is full.
         """
         headers = {"Content-Length": str(size)}
         path = f"/uploads/{quote(client_id, safe='')}"
@@ -139,10 +139,10 @@ class RuntimeClient:
 
     @asynccontextmanager
     async def media(self, message_id: str, *, timeout: float) -> AsyncIterator[MediaFile]:
-        """The file of a message that has arrived, while the context is open.
+        """The file of a received message, while the context is open.
 
-        RuntimeCallError 404 when the bot does not know such a message with a file (any more), 410 when WhatsApp has
-        thrown the file away, 413 when it is larger than MAX_MEDIA_BYTES, 502 and 504 when WhatsApp fails.
+        RuntimeCallError 404 if the bot has no such message with a file (any more), 410 if WhatsApp has deleted the
+        file, 413 if it is larger than MAX_MEDIA_BYTES, 502 and 504 if WhatsApp fails.
         """
         request = self._http.build_request("GET", f"/media/{quote(message_id, safe='')}", timeout=timeout)
         try:
@@ -163,16 +163,16 @@ class RuntimeClient:
             await response.aclose()
 
     async def groups(self, *, timeout: float) -> list[contract.Group]:
-        """The groups the account is in, with their members; RuntimeCallError 409 when the bot is not online."""
+        """The groups of the account, with their members; RuntimeCallError 409 if the bot is not online."""
         return await self._call(list[contract.Group], lambda: self._http.get("/groups", timeout=timeout))
 
     async def put_secrets(self, secrets: contract.Secrets) -> None:
-        """What the bot keeps in memory only: to be sent after every start of its process (a new `boot_id`)."""
+        """What the bot holds only in memory: send it after every start of its process (a new `boot_id`)."""
         body = msgspec.json.encode(secrets)
         await self._call(type(None), lambda: self._http.put("/secrets", content=body))
 
     async def reset_connection(self) -> contract.Health:
-        """A new connection to WhatsApp, or a new QR when the last one expired."""
+        """Reconnect to WhatsApp, or show a new QR code after the last one expired."""
         return await self._call(contract.Health, lambda: self._http.post("/connection/reset"))
 
     async def logout(self, *, timeout: float) -> contract.Health:
@@ -197,14 +197,14 @@ class RuntimeClient:
         try:
             return msgspec.json.decode(response.content or b"null", type=body)
         except msgspec.MsgspecError as exc:
-            raise _no_runtime(response, exc) from exc
+            raise _not_a_runtime(response, exc) from exc
 
     @staticmethod
     def _error(response: httpx.Response) -> RuntimeCallError | RuntimeUnreachableError:
         try:
             error = msgspec.json.decode(response.content, type=contract.Error)
         except msgspec.MsgspecError as exc:
-            return _no_runtime(response, exc)
+            return _not_a_runtime(response, exc)
         return RuntimeCallError(response.status_code, error.code, error.message, retry_after_ms=error.retry_after_ms)
 
 
@@ -220,8 +220,8 @@ def _unreachable(exc: Exception) -> RuntimeUnreachableError:
     return RuntimeUnreachableError(f"{type(exc).__name__}: {exc}".rstrip(": "))
 
 
-def _no_runtime(response: httpx.Response, exc: Exception) -> RuntimeUnreachableError:
-    return RuntimeUnreachableError(f"the answer ({response.status_code}) is not a runtime's: {exc}")
+def _not_a_runtime(response: httpx.Response, exc: Exception) -> RuntimeUnreachableError:
+    return RuntimeUnreachableError(f"the response ({response.status_code}) is not from a runtime: {exc}")
 
 
 def _file_name(disposition: str) -> str | None:

@@ -1,8 +1,8 @@
-"""A client of the acting controller's own HTTP port, for the few things that only the holder of the engine knows.
+"""A client of the leader's HTTP port, for what only the process with access to the engine can answer.
 
     GET http://{controller}/internal/bots/{id}/logs?tail=N    {"lines": ["…"]}    oldest first
 
-The bearer token is the bot's own runtime token: both sides read it in Postgres, and nobody else has it.
+The bearer token is the bot's runtime token: both sides read it from Postgres.
 """
 
 import httpx
@@ -21,7 +21,7 @@ class LogLines(msgspec.Struct, frozen=True):
 
 
 class ControllerClient:
-    """Calls to controllers, whichever server they act for."""
+    """Calls controllers of any server."""
 
     def __init__(self) -> None:
         self._http = httpx.AsyncClient(timeout=TIMEOUT_SECONDS, verify=False, trust_env=False)  # noqa: S501 - no TLS
@@ -29,7 +29,7 @@ class ControllerClient:
     async def logs(self, *, address: str, bot_id: str, token: str, tail: int) -> list[str]:
         """The last lines of a bot's container.
 
-        `address` is the controller's `host:port`. Raises UnavailableError when it gives no usable answer.
+        `address` is the controller's `host:port`. Raises UnavailableError when it does not respond with log lines.
         """
         try:
             response = await self._http.get(
@@ -41,7 +41,8 @@ class ControllerClient:
             return msgspec.json.decode(response.content, type=LogLines).lines
         except (httpx.HTTPError, httpx.InvalidURL, msgspec.MsgspecError) as exc:
             raise UnavailableError(
-                f"the controller gave no log lines ({type(exc).__name__}); try again", code="controller-unreachable"
+                f"the controller did not return the logs ({type(exc).__name__}): retry later",
+                code="controller-unreachable",
             ) from exc
 
     async def close(self) -> None:

@@ -50,8 +50,11 @@ async def test_a_key_made_on_the_command_line_opens_the_api(database_url: str, a
     ("arguments", "complaint"),
     [
         (["--role", "operator"], "a key of the role operator needs a server"),
-        (["--role", "admin", "--server", "server1"], "a key of the role admin reaches all servers: name none"),
-        (["--role", "viewer", "--server", "nowhere"], "there is no server 'nowhere'"),
+        (
+            ["--role", "admin", "--server", "server1"],
+            "a key of the role admin has access to all servers: omit the server",
+        ),
+        (["--role", "viewer", "--server", "nowhere"], "server 'nowhere' does not exist"),
     ],
 )
 def test_a_key_whose_role_and_server_do_not_fit_is_refused(

@@ -17,7 +17,7 @@ DURATION = re.compile(
 
 # What does not follow yet: class names that occur twice, and folders that the other rules do not look at.
 SHARED = {"EventPage"}
-UNCHECKED = ["orchestrator/outbox"]
+UNCHECKED: list[str] = []
 
 
 def modules(*, every: bool = False) -> Iterator[tuple[str, ast.Module]]:

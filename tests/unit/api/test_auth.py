@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.auth import BELIEVED_FOR_SECONDS, REMEMBERED_IDS, KeyVerifier, presented_key
+from orchestrator.auth import CACHE_SECONDS, CACHED_IDS, KeyVerifier, presented_key
 from orchestrator.db.keys import hash_key, new_key
 from orchestrator.db.models import ApiKey
 from orchestrator.errors import ForbiddenError, UnauthorizedError
@@ -89,7 +89,7 @@ async def test_the_database_is_asked_once_in_a_while(verifier: KeyVerifier, data
     for _ in range(5):
         await verifier.verify(key)
     assert database.asked == 1
-    clock.now += BELIEVED_FOR_SECONDS
+    clock.now += CACHE_SECONDS
     await verifier.verify(key)
     assert database.asked == 2
 
@@ -100,7 +100,7 @@ async def test_a_revoked_key_stops_working_in_time(verifier: KeyVerifier, databa
     row = database.rows[key.split("_")[1]]
     database.rows[row.id] = row.model_copy(update={"revoked_at": datetime.now(UTC)})
     await verifier.verify(key)
-    clock.now += BELIEVED_FOR_SECONDS
+    clock.now += CACHE_SECONDS
     with pytest.raises(UnauthorizedError):
         await verifier.verify(key)
 
@@ -121,16 +121,16 @@ async def test_nobody_gets_in_while_the_database_is_away(
     await verifier.verify(key)
     database.away = True
     await verifier.verify(key)  # still remembered
-    clock.now += BELIEVED_FOR_SECONDS
+    clock.now += CACHE_SECONDS
     with pytest.raises(ConnectionRefusedError):
         await verifier.verify(key)
 
 
 async def test_guessing_ids_does_not_fill_the_memory(verifier: KeyVerifier, database: Database) -> None:
-    for number in range(REMEMBERED_IDS + 10):
+    for number in range(CACHED_IDS + 10):
         with pytest.raises(UnauthorizedError):
             await verifier.verify(f"bd_{number:08x}_" + "A" * 43)
-    assert len(verifier._remembered) == REMEMBERED_IDS
+    assert len(verifier._cache) == CACHED_IDS
 
 
 async def test_roles(verifier: KeyVerifier, database: Database) -> None:

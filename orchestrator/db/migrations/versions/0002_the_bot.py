@@ -1,4 +1,4 @@
-"""Messages on their way out, commands, groups; configurations numbered apart from specifications; counters."""
+"""Outgoing messages, commands, groups; a generation for configurations, separate from specifications; counters."""
 
 from typing import Any
 
@@ -174,7 +174,7 @@ def _config_generation() -> None:
 def _triggers() -> None:
     op.execute(
         """
-        -- Pictures and sounds are compressed already.
+        -- Images and audio are already compressed.
         ALTER TABLE message_files ALTER COLUMN data SET STORAGE EXTERNAL;
 
         CREATE FUNCTION botdock_message_queued() RETURNS trigger LANGUAGE plpgsql AS $$
