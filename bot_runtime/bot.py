@@ -16,6 +16,7 @@ from bot_runtime.inbound.connection_listener import ConnectionListener
 from bot_runtime.inbound.group_events import GroupEvents
 from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.responder import Responder
+from bot_runtime.inbound.settings_host import SettingsHost
 from bot_runtime.outbound.recipients import Recipients
 from bot_runtime.outbound.send_log import SendLog
 from bot_runtime.outbound.sender import Sender
@@ -52,6 +53,7 @@ class BotRuntime:
         self._store: sqlite3.Connection = store
         self.config = ConfigFile(directory.config, session.environment.config)
         self.spool = Spool(store)
+        self.host = SettingsHost(self.config, self.spool, health=self.health)
         self.credentials = Credentials(directory.database, store, self.spool, session.account)
         self.device = LinkedDevice(core)
         transport = LibraryTransport(core, directory.database)
@@ -72,7 +74,7 @@ class BotRuntime:
         )
         self.responder = Responder(
             bot_id=identity.bot_id,
-            config=self.config,
+            host=self.host,
             store=store,
             spool=self.spool,
             recent=recent,
@@ -80,7 +82,6 @@ class BotRuntime:
             votes=Votes(polls, partial(open_vote, core)),
             reply=self.sender.reply,
             keep_media=self.media.keep,
-            health=self.health,
             account=lambda: self.credentials.account,
             group_changed=self._group_events.changed,
         )
@@ -103,7 +104,11 @@ class BotRuntime:
             attempts=session.resume.attempts if session.resume else 0,
         )
         self.heartbeat = Heartbeat(
-            self.connection, self.config, self.credentials, announce=self.responder.announce, busy=self._is_busy
+            self.connection,
+            self.config,
+            self.credentials,
+            announce=self.responder.presence.announce,
+            busy=self._is_busy,
         )
 
     def start(self) -> None:

@@ -68,7 +68,7 @@ class EndpointCalls:
 
     def configure(self, config: RuntimeConfig) -> RuntimeConfig:
         try:
-            return self._bot.responder.configure(config)
+            return self._bot.host.configure(config)
         except StaleConfigError as exc:
             raise ApiError(409, "stale-generation", str(exc)) from exc
 

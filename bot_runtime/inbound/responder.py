@@ -1,33 +1,28 @@
 """Assembles how a bot reacts to messages: the pipeline, the commands and the hooks."""
 
-import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
-
-from bot_runtime.commands.base import CommandError
 from bot_runtime.commands.runner import CommandRunner
-from bot_runtime.contract import EventType, Health, RuntimeConfig, Secrets
+from bot_runtime.contract import RuntimeConfig, Secrets
 from bot_runtime.hooks.channels import ChannelReactions
 from bot_runtime.hooks.chatgpt import LanguageModel
 from bot_runtime.hooks.privacy import AntiDelete, AntiViewOnce
 from bot_runtime.hooks.statuses import AutoView, Viewed
+from bot_runtime.inbound.own_presence import OwnPresence
 from bot_runtime.inbound.queues import ChatQueues
 from bot_runtime.inbound.receiver import KeepMedia, Receiver
 from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.replies import Replies, Reply
+from bot_runtime.inbound.settings_host import SettingsHost
 from bot_runtime.polls import Votes
-from bot_runtime.storage.config import ConfigFile, differences, overlay
 from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import get_meta, set_meta
 from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.gestures import Gestures
-from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Account, GroupChange, Incoming, WhatsAppError
+from bot_runtime.whatsapp.messages import Account, GroupChange, Incoming
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +37,7 @@ class Responder:
         self,
         *,
         bot_id: str,
-        config: ConfigFile,
+        host: SettingsHost,
         store: sqlite3.Connection,
         spool: Spool,
         recent: Recent,
@@ -50,24 +45,20 @@ class Responder:
         votes: Votes,
         reply: Reply,
         keep_media: KeepMedia,
-        health: Callable[[], Health],
         account: Callable[[], Account | None],
         group_changed: Callable[[GroupChange], None],
     ) -> None:
-        self._config = config
+        self._host = host
         self._store = store
-        self._spool = spool
-        self._gestures = gestures
-        self._replies = Replies(reply, spool)
         self._account = account
-        self._announced = False
-        self.health = health
-        kept = get_meta(store, _PAIRED_AT)
-        self._since = datetime.fromtimestamp(float(kept), UTC) if kept else None
+        self._replies = Replies(reply, spool)
+        self.presence = OwnPresence(gestures)
+        stored = get_meta(store, _PAIRED_AT)
+        self._paired_at = datetime.fromtimestamp(float(stored), UTC) if stored else None
         self.model = LanguageModel(
             self._settings,
             self._replies.send,
-            self._show_typing,
+            self.presence.show_typing,
             self._is_mentioned,
             WebThreads(_WEB_THREADS),
             spool,
@@ -76,10 +67,10 @@ class Responder:
         anti_delete = AntiDelete(self._settings, gestures, self._replies.send, self._own_number, recent.find)
         anti_view_once = AntiViewOnce(self._settings, gestures, self._replies.send, self._own_number)
         self.commands = CommandRunner(
-            self,
+            host,
             bot_id=bot_id,
             reply=self._replies.send,
-            show_typing=self._show_typing,
+            show_typing=self.presence.show_typing,
             cached=lambda: len(self.receiver.seen),
             web=WebThreads(_WEB_THREADS),
         )
@@ -97,40 +88,10 @@ class Responder:
             group_changed=group_changed,
             details=lambda message: {**anti_delete.details(message), **votes.details(message)},
             keep_media=keep_media,
-            keep_files=lambda: config.current.anti_delete,
-            paired_at=lambda: self._since,
+            keep_files=lambda: host.settings.anti_delete,
+            paired_at=lambda: self._paired_at,
             queues=ChatQueues(held=True),
         )
-
-    @property
-    def settings(self) -> RuntimeConfig:
-        """The current settings."""
-        return self._config.current
-
-    def change_settings(self, **values: Any) -> RuntimeConfig:
-        """Apply, store and report new values. Raises `CommandError` for an invalid value."""
-        before = msgspec.to_builtins(self._config.current)
-        try:
-            changed = self._config.change(**values)
-        except msgspec.ValidationError as exc:
-            raise CommandError(f"That is not possible: {exc}") from exc
-        except OSError as exc:
-            raise CommandError("The setting could not be stored: the volume is not writable.") from exc
-        if changes := differences(before, msgspec.to_builtins(changed)):
-            self._spool.append(EventType.SETTINGS_UPDATE, {"settings": changes})
-        return changed
-
-    def configure(self, config: RuntimeConfig) -> RuntimeConfig:
-        """Apply a configuration from the orchestrator without undoing later changes by the owner.
-
-        Raises `StaleConfigError`.
-        """
-        taken = config.taken_over
-        if taken is not None:
-            seq = taken.seq if taken.spool_id == self._spool.spool_id else 0
-            own = self._spool.after(seq, EventType.SETTINGS_UPDATE)
-            config = overlay(config, [event.data["settings"] for event in own])
-        return self._config.replace(config)
 
     def use_secrets(self, secrets: Secrets) -> None:
         """Use these secrets from now on. They are never written to disk."""
@@ -138,35 +99,24 @@ class Responder:
 
     def paired(self) -> None:
         """A phone has just been paired: messages sent before are not for this bot."""
-        self._since = datetime.now(UTC)
+        self._paired_at = datetime.now(UTC)
         try:
-            set_meta(self._store, _PAIRED_AT, str(self._since.timestamp()))
+            set_meta(self._store, _PAIRED_AT, str(self._paired_at.timestamp()))
         except sqlite3.OperationalError as exc:  # a full disk: old messages arrive only right after pairing
             log.warning("the time of the pairing could not be stored: %s", exc)
 
     def connected(self) -> None:
         """A new connection is online."""
-        self._announced = False
+        self.presence.connected()
         self._replies.connected()
         self.receiver.connected()
-
-    async def announce(self) -> None:
-        """Announce the account as available, once per connection. Called with every heartbeat."""
-        if self._announced:
-            return
-        try:
-            await asyncio.to_thread(self._gestures.announce)
-        except WhatsAppError as exc:  # the name of the account arrives some time after pairing
-            log.debug("the account is not announced yet: %s", exc)
-            return
-        self._announced = True
 
     def close(self) -> None:
         """Cancel the handlers."""
         self.receiver.close()
 
     def _settings(self) -> RuntimeConfig:
-        return self._config.current
+        return self._host.settings
 
     def _own_number(self) -> str | None:
         account = self._account()
@@ -179,9 +129,3 @@ class Responder:
         own = {f"{account.number}@s.whatsapp.net", f"{account.lid}@lid"}
         quoted = message.content.details.get("quoted", {}).get("sender", "")
         return not own.isdisjoint((*message.content.mentions, quoted))
-
-    async def _show_typing(self, chat: Address, on: bool) -> None:
-        try:
-            await asyncio.to_thread(self._gestures.show_typing, chat, on)
-        except WhatsAppError as exc:
-            log.info("typing could not be shown: %s", exc)

@@ -23,7 +23,7 @@ def neonize_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
-    """One simulated network for all tests; each test uses phone numbers of its own."""
+    """One simulated network for all tests; each test uses its own phone numbers."""
     directory = tmp_path_factory.mktemp("network")
     environment = {**os.environ, "PYTHONPATH": "tests/simulator"}
     module = [sys.executable, "-m", "whatsapp_simulator"]
@@ -41,7 +41,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 @pytest.fixture
 def start(network: Network, neonize_site: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts runtimes on one volume; shows their logs when the test fails, and ends them."""
+    """Starts runtimes on one volume; prints their logs and ends them after the test."""
     started: list[RuntimeProcess] = []
 
     def start_runtime(**options: object) -> RuntimeProcess:
@@ -65,5 +65,5 @@ def bot(start: Start, network: Network) -> RuntimeProcess:
 
 @pytest.fixture
 def contact(network: Network) -> str:
-    """The number of somebody who writes to it."""
+    """The number of a contact who writes to the bot."""
     return network.person("Ada")

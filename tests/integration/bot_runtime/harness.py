@@ -1,4 +1,4 @@
-"""Handles on the two processes of these tests: the runtime and the simulated network."""
+"""The two processes of these tests: the runtime and the simulated network."""
 
 import base64
 import itertools
@@ -25,17 +25,17 @@ _T = TypeVar("_T")
 TOKEN = "t0ken"
 DEADLINE = 60.0
 QUICK = {"reconnectBaseDelaySeconds": 0.2, "heartbeatIntervalSeconds": 0.5}
-"""A configuration that does not make tests wait."""
+"""A configuration without long intervals."""
 _PHONES = itertools.count(491700000001)
 
 
 def new_phone() -> str:
-    """A phone number no other test uses."""
+    """A phone number that no other test uses."""
     return str(next(_PHONES))
 
 
 def patched_neonize(site: Path) -> None:
-    """Put the installed neonize into `site`, with the simulator's root key in its library."""
+    """Copy the installed neonize to `site`, with the simulator's root key in its library."""
     source = package_directory()
     shutil.copytree(source, site / "neonize", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     for library in source.glob("*.so"):
@@ -43,7 +43,7 @@ def patched_neonize(site: Path) -> None:
 
 
 def eventually(get: Callable[[], _T], accept: Callable[[_T], object], *, seconds: float = DEADLINE) -> _T:
-    """The first value of `get` that is accepted; fails with the last one after `seconds`."""
+    """Poll `get` until its value is accepted, and return it; fails with the last value after `seconds`."""
     deadline = time.monotonic() + seconds
     while not accept(value := get()):
         assert time.monotonic() < deadline, f"still {value}"
@@ -81,58 +81,58 @@ class Network:
         self.post(f"/contacts/{contact}/messages", to=to, text=text)
 
     def inbox(self, contact: str, wait: float = 0) -> list[str]:
-        """The texts that a contact got."""
+        """The texts that a contact received."""
         return [item["text"] for item in self.items(contact, wait)]
 
     def items(self, contact: str, wait: float = 0) -> list[dict[str, Any]]:
-        """The messages that a contact got, in full."""
+        """The messages that a contact received, in full."""
         answer = self._client.get(f"/contacts/{contact}/inbox", params={"wait": wait})
         assert answer.is_success, answer.text
         items: list[dict[str, Any]] = answer.json()["items"]
         return items
 
     def arrived(self, contact: str, count: int = 1) -> list[dict[str, Any]]:
-        """The messages of a contact as soon as there are `count`."""
+        """The messages of a contact once there are `count`."""
         return eventually(lambda: self.items(contact), lambda items: len(items) >= count)
 
     def file(self, contact: str, message_id: str) -> bytes:
-        """The file of a message that a contact got, decrypted."""
+        """The decrypted file of a message that a contact received."""
         answer = self._client.get(f"/contacts/{contact}/inbox/{message_id}/media")
         assert answer.is_success, answer.text
         return answer.content
 
     def person(self, name: str) -> str:
-        """Somebody who writes to bots; their number."""
+        """Create a contact who writes to bots; returns the number."""
         phone = new_phone()
         self.post("/contacts", phone=phone, name=name)
         return phone
 
     def attach(self, contact: str, to: str, kind: str, data: bytes, **options: object) -> str:
-        """Have a contact send a file; the message's id."""
+        """Make a contact send a file; returns the id of the message."""
         encoded = base64.b64encode(data).decode()
         return str(self.post(f"/contacts/{contact}/media", to=to, kind=kind, data=encoded, **options)["id"])
 
     def group(self, creator: str, *members: str, **options: object) -> str:
-        """Have a contact make a group; its id."""
+        """Make a contact create a group; returns its id."""
         body = {"creator": creator, "members": members, "subject": "Friends", **options}
         return str(self.post("/groups", **body)["id"])
 
     def act(self, contact: str, what: str, **body: object) -> None:
-        """Have a contact do something that is no message."""
+        """Make a contact do something other than sending a message."""
         answer = self._client.post(f"/contacts/{contact}/{what}", json=body)
         assert answer.is_success, answer.text
 
     def receipt(self, contact: str, message_id: str, kind: str) -> None:
-        """Have a contact read or play a message."""
+        """Make a contact read or play a message."""
         self.act(contact, "receipts", message=message_id, kind=kind)
 
     def receipts(self, contact: str) -> list[tuple[str, str]]:
-        """(message, kind) of the receipts that a contact got."""
+        """(message, kind) of the receipts that a contact received."""
         items = self._client.get(f"/contacts/{contact}/receipts").json()["items"]
         return [(item["id"], item["kind"]) for item in items]
 
     def chat_states(self, contact: str) -> list[str]:
-        """What a contact saw of others' typing."""
+        """The typing notifications that a contact received."""
         return [item["state"] for item in self._client.get(f"/contacts/{contact}/chat-states").json()["items"]]
 
     def reactions(self, channel: str) -> list[tuple[str, str]]:
@@ -145,12 +145,12 @@ class Network:
         assert self._client.patch(f"/groups/{group}", json=changes).is_success
 
     def leave_group(self, group: str, phone: str) -> None:
-        """Take somebody out of a group."""
+        """Remove a member from a group."""
         assert self._client.delete(f"/groups/{group}/members/{phone}").is_success
 
 
 class RuntimeProcess:
-    """One runtime; the runtimes of a test use the same volume unless told otherwise."""
+    """One runtime; by default all runtimes of a test use the same volume."""
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class RuntimeProcess:
 
     @property
     def client(self) -> httpx.Client:
-        """The endpoint; waits until it is there."""
+        """A client of the endpoint; waits until it is listening."""
         if self._client is None:
             line = eventually(self._serving, bool)
             self._client = httpx.Client(
@@ -211,14 +211,14 @@ class RuntimeProcess:
         return self.client.put(f"/uploads/{client_id}", content=data)
 
     def request(self, client_id: str, to: str, content: object, **more: object) -> httpx.Response:
-        """Ask for a message; `content` may be a plain text."""
+        """Request a message; `content` can be a plain text."""
         body = {"clientId": client_id, "to": to, "content": content, **more}
         if isinstance(content, str):
             body["content"] = {"type": "text", "text": content}
         return self.client.post("/messages", json=body)
 
     def send(self, client_id: str, to: str, content: object, **more: object) -> dict[str, Any]:
-        """Send a message that is expected to go out."""
+        """Send a message that is expected to succeed."""
         answer = self.request(client_id, to, content, **more)
         assert answer.status_code == 200, answer.text
         result: dict[str, Any] = answer.json()
@@ -232,12 +232,12 @@ class RuntimeProcess:
         return eventually(self.health, lambda health: health["connection"] == state, seconds=seconds)
 
     def qr(self) -> str:
-        """The present QR code; waits until there is one."""
+        """The current QR code; waits until there is one."""
         answer = eventually(lambda: self.client.get("/qr"), lambda answer: answer.status_code == 200)
         return str(answer.json()["code"])
 
     def events(self, *types: str) -> list[dict[str, Any]]:
-        """All events that have not been acknowledged; of `types` only if there are any."""
+        """All unacknowledged events, or only those of `types`."""
         items = self.get("/events", limit=500)["items"]
         return [item for item in items if not types or item["type"] in types]
 
@@ -254,7 +254,7 @@ class RuntimeProcess:
         self.process.wait(10)
 
     def stop(self, *, within: float = 5.0) -> int:
-        """SIGTERM; the exit code. Fails when the process does not end by itself in time."""
+        """Send SIGTERM; returns the exit code. Fails when the process does not end in time."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(within)
 
@@ -262,7 +262,7 @@ class RuntimeProcess:
         if self._client is not None:
             self._client.close()
         if self.process.poll() is None:
-            # As a rule with SIGTERM: one that is killed takes with it what coverage has counted.
+            # With SIGTERM if possible: a killed process loses its coverage data.
             self.process.terminate()
             try:
                 self.process.wait(5)

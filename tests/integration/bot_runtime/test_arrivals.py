@@ -1,4 +1,4 @@
-"""What others do becomes events, each with the data that the contract names."""
+"""Arrivals become events, each with the documented data."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start
 
 @pytest.fixture
 def bot(start: Start, network: Network) -> RuntimeProcess:
-    """A bot that is online; `bot.phone` is its number and `bot.contact` somebody who knows it."""
+    """A bot that is online; `bot.phone` is its number and `bot.contact` a contact of it."""
     runtime = start()
     runtime.phone, runtime.contact = new_phone(), new_phone()  # type: ignore[attr-defined]
     runtime.pair(network, runtime.phone)  # type: ignore[attr-defined]
@@ -30,7 +30,7 @@ def message(bot: RuntimeProcess, message_id: str) -> dict[str, Any]:
 
 
 def do(bot: Any, network: Network, what: str, **body: object) -> str:
-    """Have the contact do something; the id of the message it is."""
+    """Make the contact do something; returns the id of its message."""
     return str(network.post(f"/contacts/{bot.contact}/{what}", **body)["id"])
 
 

@@ -1,4 +1,4 @@
-"""Commands: built in, for owners, and made by operators."""
+"""Commands: built-in ones, those for owners, and custom ones."""
 
 import http.server
 import json
@@ -13,7 +13,7 @@ from tests.integration.bot_runtime.harness import QUICK, Network, RuntimeProcess
 
 
 class Chat:
-    """A contact who talks to a bot."""
+    """A contact in a chat with a bot."""
 
     def __init__(self, bot: RuntimeProcess, network: Network) -> None:
         self.bot, self.network = bot, network
@@ -23,13 +23,13 @@ class Chat:
         network.post("/contacts", phone=self.contact, name="Ada")
 
     def ask(self, text: str) -> str:
-        """Write to the bot; its answer."""
+        """Send a text to the bot; returns its answer."""
         before = len(self.network.inbox(self.contact))
         self.network.write(self.contact, self.phone, text)
         return eventually(lambda: self.network.inbox(self.contact), lambda texts: len(texts) > before)[before]
 
     def configure(self, **settings: object) -> dict[str, Any]:
-        """Give it a configuration; the one that it has from then on."""
+        """Configure the bot; returns its configuration afterwards."""
         self.generation += 1
         answer = self.bot.client.put("/config", json={"generation": self.generation, **QUICK, **settings})
         assert answer.status_code == 200, answer.text
@@ -94,7 +94,7 @@ def test_an_earlier_configuration_does_not_undo_a_change_by_the_owner(chat: Chat
     assert (older["prefix"], older["chatgpt"]["model"]) == ("!", "tiny")
     assert chat.ask("!ping") == "pong"
 
-    # Whoever has taken both changes over and says otherwise has decided otherwise.
+    # A configuration that includes both changes may override them.
     newer = chat.configure(owners=[chat.contact], takenOver={"spoolId": spool, "seq": second})
     assert newer["prefix"] == "."
     assert chat.ask(".ping") == "pong"
@@ -113,7 +113,7 @@ def test_a_custom_command_replaces_placeholders_once(chat: Chat) -> None:
 
 
 class Hook(http.server.BaseHTTPRequestHandler):
-    """Answers commands."""
+    """A webhook that answers commands."""
 
     calls: ClassVar[list[dict[str, Any]]] = []
 
@@ -134,7 +134,7 @@ class Hook(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hook() -> Iterator[str]:
-    """The address of a web service on this machine, as others see it."""
+    """The non-loopback address of a web service on this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # sends nothing
         address = probe.getsockname()[0]

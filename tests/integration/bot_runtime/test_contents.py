@@ -1,4 +1,4 @@
-"""Every content reaches its contact as that kind of message, with the right bytes."""
+"""Every content is received as that kind of message, with the right bytes."""
 
 import os
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""What can go wrong between the bot and WhatsApp, and what the bot makes of it."""
+"""Faults between the bot and WhatsApp, and how the bot handles them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Files in: fetched when somebody asks for them. Files out: hostile uploads, and what is left of them."""
+"""Received files are fetched on request. Uploads can be hostile or incomplete."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def files(bot: RuntimeProcess) -> list[str]:
 
 
 def arrives(bot: RuntimeProcess, network: Network, contact: str, kind: str, data: bytes, **options: object) -> str:
-    """Have a contact send a file, and wait until the bot has its message; the message's id."""
+    """Make a contact send a file, and wait until the bot has received it; returns the id of the message."""
     message_id = network.attach(contact, bot.health()["phoneNumber"], kind, data, **options)
     eventually(
         lambda: [event["data"]["messages"][0]["id"] for event in bot.events("message-upsert")],
@@ -134,7 +134,7 @@ def test_an_upload_survives_a_crash_and_an_incomplete_one_leaves_nothing(
         yield bytes(2 * MIB)
 
     bot.upload("whole", b"picture")
-    with pytest.raises(Exception):  # noqa: B017, PT011 - the connection breaks in one of many ways
+    with pytest.raises(Exception):  # noqa: B017, PT011 - the connection fails in one of many ways
         bot.client.put("/uploads/torn", content=torn())
     again = start()
     again.wait_for("online")

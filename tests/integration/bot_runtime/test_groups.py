@@ -1,4 +1,4 @@
-"""Groups: who is in them, and messages both ways."""
+"""Groups: their members, and messages to and from them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a bot does by itself: views statuses, reacts to posts, shows what was deleted, answers with a language model."""
+"""Hooks: viewing statuses, reacting to posts, forwarding deleted messages, answers by a language model."""
 
 import http.server
 import json
@@ -20,7 +20,7 @@ def chat(start: Start, network: Network) -> Chat:
 
 
 def owner_of(chat: Chat, **settings: object) -> str:
-    """Somebody who owns the bot and is told things."""
+    """The owner of the bot, who receives forwarded messages."""
     owner = new_phone()
     chat.network.post("/contacts", phone=owner, name="Boss")
     chat.configure(owners=[owner], **settings)
@@ -88,7 +88,7 @@ def test_channel_posts_get_their_reaction(chat: Chat) -> None:
 
 
 class Model(http.server.BaseHTTPRequestHandler):
-    """A language model that says how much it was told."""
+    """A language model that answers with the number of messages in the request."""
 
     asked: ClassVar[list[dict[str, Any]]] = []
     slow = threading.Event()
@@ -122,7 +122,7 @@ def model() -> Iterator[str]:
 
 
 def give_key(chat: Chat, address: str) -> None:
-    """As the orchestrator does: the key, and where it may go."""
+    """Like the orchestrator: send the key and its base URL."""
     secrets = {"openaiApiKey": SECRET, "openaiBaseUrl": address}
     assert chat.bot.client.put("/secrets", json=secrets).status_code == 204
 

@@ -1,4 +1,4 @@
-"""What arrives is recorded once, although the process is killed or stopped while it catches up with what it missed."""
+"""Arrivals are recorded exactly once even if the process is killed or stopped while it catches up."""
 
 import os
 import random
@@ -13,13 +13,13 @@ from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start
 ROUNDS = int(os.environ.get("BOTDOCK_TEST_KILLS", "5"))
 BURST = 60
 MESSAGE_BYTES = 300
-"""About what a message takes in the journal."""
+"""The approximate size of a message in the journal."""
 LOST_IN_A_HUNDRED = 5
-"""What is within neonize at the time of a SIGKILL is lost (docs/decisions/0011); these kills aim at that moment."""
+"""Arrivals inside neonize at the time of a SIGKILL are lost (docs/decisions/0011); these kills aim at that time."""
 
 
 def journal_bytes(bot: RuntimeProcess, seen: dict[Path, int]) -> int:
-    """How much has been written to the journal, removed files included as far as they were `seen`."""
+    """Bytes written to the journal, including removed files that are in `seen`."""
     for path in (bot.directory / "arrivals").glob("*"):
         with suppress(FileNotFoundError):
             seen[path] = max(seen.get(path, 0), path.stat().st_size)
@@ -27,7 +27,7 @@ def journal_bytes(bot: RuntimeProcess, seen: dict[Path, int]) -> int:
 
 
 def wait_for_bytes(bot: RuntimeProcess, enough: int) -> None:
-    """Wait until the bot is catching up: until `enough` bytes have arrived since its start, or nothing more comes."""
+    """Wait until the bot is catching up: until `enough` bytes have arrived since its start, or nothing more arrives."""
     seen: dict[Path, int] = {}
     before = last = journal_bytes(bot, seen)
     end = time.monotonic() + 30
@@ -49,7 +49,7 @@ def recorded(bot: RuntimeProcess) -> Counter[str]:
 
 
 def through_bursts(start: Start, network: Network, end: Callable[[RuntimeProcess], object]) -> list[str]:
-    """Write bursts to a bot that is away, and `end` its process each time in the middle; what was never recorded.
+    """Send bursts to a bot that is offline, and `end` its process in the middle of each; returns unrecorded messages.
 
     Fails when anything is recorded twice.
     """
@@ -100,7 +100,7 @@ def test_journaled_arrivals_are_recorded_and_answered_by_the_next_process(start:
     message_id = bot.events("message-upsert")[0]["data"]["messages"][0]["id"]
     bot.kill()
     (journal,) = (bot.directory / "arrivals").iterdir()
-    with journal.open("r+b") as file:  # as another message stands there when the process dies right behind the callback
+    with journal.open("r+b") as file:  # like a message whose process dies right after the callback
         file.write(file.read().replace(message_id.encode(), message_id[::-1].encode()))
 
     again = start()

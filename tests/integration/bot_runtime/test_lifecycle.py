@@ -1,4 +1,4 @@
-"""Starting and ending: one owner per session, and a clean end in every state."""
+"""Start and shutdown: one owner per session, and a clean shutdown in every state."""
 
 import signal
 import time
@@ -68,7 +68,7 @@ def test_a_signal_during_a_restart_in_place_is_not_lost(start: Start, network: N
     bot = start()
     bot.qr()
     bot.client.post("/connection/reset")
-    time.sleep(milliseconds / 1000)  # not a wait for anything: each case hits another moment of the replacement
+    time.sleep(milliseconds / 1000)  # not a wait: each case hits another point in time of the restart
     assert bot.stop(within=5) == 0
 
 

@@ -1,4 +1,4 @@
-"""Messages in and out, each of them once."""
+"""Messages in both directions, each exactly once."""
 
 from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
 

@@ -1,4 +1,4 @@
-"""Each message goes out once, whenever the process dies; and no more of them than the limit allows."""
+"""Each message is sent once, whenever the process dies, and the rate limit applies."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ UNLIMITED = json.dumps({**QUICK, "rateLimitMax": 10_000})
 
 
 def send_in_background(bot: RuntimeProcess, client_id: str, contact: str, content: object) -> threading.Thread:
-    """Ask for a message whose answer is not going to come."""
+    """Request a message whose response will not arrive."""
     client = bot.client
 
     def send() -> None:
@@ -33,7 +33,7 @@ def send_in_background(bot: RuntimeProcess, client_id: str, contact: str, conten
 
 
 def settled(bot: RuntimeProcess, client_id: str, contact: str, content: object) -> dict[str, Any]:
-    """The result of a message that is asked for again, however long that takes."""
+    """Repeat the request for a message until it succeeds; returns the result."""
     answer = eventually(
         lambda: bot.request(client_id, contact, content), lambda answer: answer.status_code == 200, seconds=60
     )
@@ -66,7 +66,9 @@ def test_after_a_kill_an_unsent_message_is_sent_on_the_next_request(
     bot, phone = start(), new_phone()
     bot.pair(network, phone)
     network.fail(phone, "slow", delaySeconds=30)
-    sending = send_in_background(bot, "a", contact, "hello")  # waits for the contact's id, asked for the first time
+    sending = send_in_background(
+        bot, "a", contact, "hello"
+    )  # waits for the id of the contact, which is queried for the first time
     eventually(lambda: bot.get("/stats")["rateWindow"], bool)
     bot.kill()
     sending.join()
@@ -104,7 +106,7 @@ def test_a_file_is_sent_once_even_if_the_process_dies(start: Start, network: Net
     network.fail(phone, "slow", delaySeconds=30)
     sending = send_in_background(bot, "a", contact, image)
     eventually(lambda: bot.get("/stats")["rateWindow"], lambda window: sum(window.values()) == 2)
-    bot.kill()  # while it is being uploaded, which begins with a question that is not answered
+    bot.kill()  # during the upload, which starts with a query that is not answered
     sending.join()
     network.heal(phone)
     again = start()
@@ -123,7 +125,7 @@ def test_kills_at_random_times_neither_lose_nor_duplicate_messages(
     results: dict[str, dict[str, Any]] = {}
     for _ in range(ROUNDS):
         batch = [f"message-{next(numbers)}" for _ in range(8)]
-        network.fail(phone, "slow", delaySeconds=0.02)  # so that most of them wait for an answer when the end comes
+        network.fail(phone, "slow", delaySeconds=0.02)  # so that most of them wait for an answer when the process dies
         killer = threading.Timer(moments.uniform(0, 0.3), bot.process.kill)
         killer.start()
         for thread in [send_in_background(bot, text, contact, text) for text in batch]:
@@ -140,7 +142,7 @@ def test_kills_at_random_times_neither_lose_nor_duplicate_messages(
     ids = {item["text"]: item["id"] for item in items}
     assert max(seen.values()) == 1
     for text, result in results.items():
-        # Lost is at most what was just about to leave, and of that the caller is told that it is not confirmed.
+        # At most messages that were about to be sent are lost, and those are reported as unconfirmed.
         assert ids.get(text) == result["messageId"] or (result["unconfirmed"] and text not in ids)
 
 
@@ -165,7 +167,7 @@ def test_beyond_the_limit_the_error_states_when_to_retry_also_after_a_restart(
     assert again.get("/stats")["rateWindow"] == {f"{contact}@s.whatsapp.net": 2}
 
     hidden = network.post("/contacts", phone=contact)["lid"]
-    assert again.request("e", hidden, "three").json()["code"] == "rate-limited", "the same person by another name"
+    assert again.request("e", hidden, "three").json()["code"] == "rate-limited", "the same person by another id"
 
     other = new_phone()
     network.post("/contacts", phone=other)

@@ -1,4 +1,4 @@
-"""From a new bot to an online one, and back after a crash."""
+"""Pairing a new bot, and reconnecting after a crash."""
 
 import stat
 

@@ -1,4 +1,4 @@
-"""Votes in polls: who chose what, for polls that the bot sent and for those it got."""
+"""Votes in polls that the bot sent or received."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ QUESTION = {"question": "Lunch?", "options": ["Soup", "Salad 🥗", "Nothing"]}
 
 
 def votes(bot: RuntimeProcess, count: int) -> list[dict[str, Any]]:
-    """What the first votes say, as soon as there are `count`."""
+    """The choices of the first votes, once there are `count`."""
 
     def found() -> list[dict[str, Any]]:
         messages = [event["data"]["messages"][0] for event in bot.events("message-upsert")]

@@ -1,4 +1,4 @@
-"""What several tests of the runtime stand on."""
+"""Fixtures of several tests of the runtime."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from bot_runtime.storage.sqlite import open_store
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Connection]:
-    """The database on a bot's volume."""
+    """The store on the volume of a bot."""
     store = open_store(tmp_path / "runtime.db")
     yield store
     store.close()

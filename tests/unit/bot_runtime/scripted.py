@@ -1,4 +1,4 @@
-"""WhatsApp as a script: takes what it is told to take, and fails as it is told to."""
+"""A scripted transport: accepts messages, and fails as configured."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class NoSockets:
-    """A process without connections to others."""
+    """A process without outgoing connections."""
 
     def inodes(self) -> Collection[int]:
         return ()
@@ -26,7 +26,7 @@ class NoSockets:
 
 
 class ScriptedTransport:
-    """`error` is what every call fails with; `before_send` runs in the thread of the send."""
+    """Every call fails with `error` if set; `before_send` runs on the thread of the send."""
 
     def __init__(self, error: str = "") -> None:
         self.error = error
@@ -34,7 +34,7 @@ class ScriptedTransport:
         self.taken: list[OutgoingMessage] = []
         self.uploaded: list[bytes] = []
         self.left: dict[bytes, str] = {}
-        """Messages that WhatsApp has although nobody was told: ids by secret."""
+        """Messages that WhatsApp has received without confirming them: ids by secret."""
         self.files: dict[bytes, bytes] = {}
         self.numbers: dict[str, str] = {}
         """Phone numbers by hidden id."""

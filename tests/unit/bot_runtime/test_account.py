@@ -1,4 +1,4 @@
-"""Reading a session's account beside neonize, whose own SQLite has the same file open in the same process."""
+"""Reading the account of a session while neonize's own SQLite has the file open in the same process."""
 
 import shutil
 import sqlite3
@@ -27,7 +27,7 @@ def session(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def half_written(session: Path, tmp_path: Path) -> Path:
-    """The same session while another library writes to it: pages and a journal on disk, no lock that we could see."""
+    """The same session while another library writes to it: with pages and a journal on disk, without a visible lock."""
     copy = tmp_path / "copy" / "session.db"
     copy.parent.mkdir()
     with closing(sqlite3.connect(session)) as writer:

@@ -1,4 +1,4 @@
-"""Finding, guarding and running commands."""
+"""Finding, locking and running commands."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -20,13 +20,13 @@ from bot_runtime.whatsapp.messages import Content, Incoming, Kind
 
 
 class Host:
-    """A bot with settings only."""
+    """A bot that only has settings."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings = RuntimeConfig(**settings)
 
     def health(self) -> Health:
-        raise AssertionError("not asked for here")
+        raise AssertionError("not used in these tests")
 
     def change_settings(self, **changes: Any) -> RuntimeConfig:
         self.settings = msgspec.structs.replace(self.settings, **changes)
@@ -41,7 +41,7 @@ def message(text: str, *, server: str = "s.whatsapp.net", kind: Kind = Kind.TEXT
 
 
 class Setup:
-    """A runner with a host; answers are collected."""
+    """A runner with a host that collects the answers."""
 
     def __init__(self, host: Host | None = None) -> None:
         self.host = host or Host()
@@ -161,7 +161,7 @@ async def test_a_failing_command_answers_and_releases_its_lock(
 
 
 class Work:
-    """Something that holds a lock until it is told to end."""
+    """A task that holds a lock until `end` is set."""
 
     def __init__(self, locks: CommandLocks, name: str, order: list[str], label: str) -> None:
         self.end = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The driver of the connection, with a library that does as the test says."""
+"""The driver of the connection, with a scripted library."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ DIAL = Dial(database=Path("session.db"), device=b"", log_level="WARN")
 
 
 class Library:
-    """In place of the core and the inbox."""
+    """Replaces the core and the inbox."""
 
     def __init__(self) -> None:
         self.core = self
@@ -53,7 +53,7 @@ class Library:
 
 
 class Watcher:
-    """Notes what it is told."""
+    """Records the calls of the connection."""
 
     def __init__(self) -> None:
         self.states: list[str] = []

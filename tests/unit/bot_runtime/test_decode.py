@@ -1,4 +1,4 @@
-"""What WhatsApp's messages say, read from real protobufs."""
+"""Decoding of messages, from real protobufs."""
 
 from datetime import UTC, datetime
 from typing import Any

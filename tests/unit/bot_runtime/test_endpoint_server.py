@@ -1,4 +1,4 @@
-"""The small HTTP server."""
+"""The HTTP server of the endpoint."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ LARGE = bytes(range(256)) * 16384
 
 
 class Pieces:
-    """A file of pieces; closed or not."""
+    """A file of pieces that records whether it is closed."""
 
     def __init__(self, *pieces: bytes, size: int | None = None) -> None:
         self.size = sum(map(len, pieces)) if size is None else size
@@ -30,7 +30,7 @@ class Pieces:
 
 
 class Application:
-    """Echoes, counts what it is sent, and hands out files."""
+    """Echoes requests, counts bodies, and returns files."""
 
     def __init__(self) -> None:
         self.received = 0

@@ -1,4 +1,4 @@
-"""Figures read off files."""
+"""Facts read from files."""
 
 import struct
 from io import BytesIO

@@ -1,4 +1,4 @@
-"""The pulse of a bot follows its configuration while it runs."""
+"""The heartbeat follows the configuration while it runs."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from bot_runtime.storage.config import ConfigFile
 
 DEADLINE = 20.0
 SOON = 1e-9
-"""So short that it is over by the next beat."""
+"""So short that it has passed by the next beat."""
 
 
 class Bot:

@@ -1,4 +1,4 @@
-"""What a bot does by itself, as far as it needs no network."""
+"""The parts of hooks that need no network."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the runtime imports, and what it leaves alone; each in a fresh interpreter."""
+"""What the runtime imports and does not import, each in a new interpreter."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The journal of arrivals: what was appended is read back, in order, whatever happened to the process meanwhile."""
+"""The journal of arrivals: records are read back in order, whatever happened to the process in between."""
 
 import os
 import stat
@@ -20,7 +20,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 def records(journal: Journal, after: Position = BEGINNING) -> Iterator[tuple[Record, Position]]:
-    """Everything behind a position, one by one, each with the position behind it."""
+    """All records after a position, one by one, each with the position after it."""
     while True:
         found, behind = journal.read(after, 1)
         if not found:
@@ -149,7 +149,7 @@ def test_threads_may_append_while_the_loop_reads(directory: Path) -> None:
 
 
 def reopened(tmp_path: Path, use: Callable[[Journal], object]) -> Position:
-    """What a process that opens the journal and dies finds as its start."""
+    """The start position of a process that opens the journal and dies."""
     store = open_store(tmp_path / "runtime.db")
     try:
         journal = open_journal(tmp_path / "arrivals", store)

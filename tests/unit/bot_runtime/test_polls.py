@@ -1,4 +1,4 @@
-"""What votes say, from the polls that are remembered."""
+"""Reading votes by the stored polls."""
 
 import hashlib
 import sqlite3
@@ -84,7 +84,7 @@ def test_a_vote_that_cannot_be_decrypted_is_recorded_nevertheless(store: sqlite3
 
 
 class Library:
-    """Go, as far as votes need it; `opened` is what it was asked to open."""
+    """The part of the Go library that votes use; `opened` records the decrypted events."""
 
     def __init__(self, answer: neonize.ReturnFunctionWithError) -> None:
         self.answer = answer

@@ -1,4 +1,4 @@
-"""The sliding window_seconds."""
+"""The sliding window of the rate limit."""
 
 import pytest
 

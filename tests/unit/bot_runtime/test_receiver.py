@@ -1,4 +1,4 @@
-"""The pipeline of received messages: once each, in order within a chat, no chat in another's way."""
+"""The pipeline of received messages: each once, sequential within a chat, concurrent across chats."""
 
 import asyncio
 import sqlite3
@@ -32,14 +32,14 @@ def message(message_id: str = "A", chat: str = "1", text: str = "hello", **more:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop turn until the condition holds."""
+    """Run the loop until the condition holds."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0)
 
 
 class Noting:
-    """A handler that notes what it gets, and may wait or fail."""
+    """A handler that records its messages, and may wait or fail."""
 
     name = "noting"
 
@@ -59,7 +59,7 @@ class Noting:
 
 
 class Setup:
-    """A receiver whose time stands still at `NOW`."""
+    """A receiver whose clock is stopped at `NOW`."""
 
     def __init__(self, store: sqlite3.Connection, *handlers: Noting, paired_at: datetime | None = None, **more: Any):
         self.spool = Spool(store)

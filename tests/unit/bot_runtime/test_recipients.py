@@ -1,4 +1,4 @@
-"""Who gets a message, and who wrote what it answers."""
+"""The recipient of a message, and the author of the message it quotes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Replies that meet a connection in trouble."""
+"""Replies while the connection is interrupted."""
 
 import asyncio
 import sqlite3

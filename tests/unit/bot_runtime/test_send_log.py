@@ -1,4 +1,4 @@
-"""What is known about client ids, also after a crash in the middle of sending."""
+"""The log of client ids, also after a crash while sending."""
 
 import sqlite3
 from pathlib import Path
@@ -22,7 +22,7 @@ SECRET = b"s" * 32
 
 @pytest.fixture
 def session(tmp_path: Path) -> Path:
-    """A session file with the table that whatsmeow keeps secrets in."""
+    """A session file with whatsmeow's table of secrets."""
     path = tmp_path / "session.db"
     with sqlite3.connect(path) as database:
         database.executescript(

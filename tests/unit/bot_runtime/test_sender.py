@@ -32,7 +32,7 @@ NO_ANSWER = "timed out waiting for message send response"
 
 
 class World:
-    """A sender on a volume, with a clock that stands still."""
+    """A sender on a volume, with a stopped clock."""
 
     def __init__(self, store: Connection, folder: Path, transport: ScriptedTransport, *, timeout: float = 5) -> None:
         self.now = 1000.0
@@ -139,7 +139,7 @@ async def test_an_unanswered_message_with_a_known_id_is_unconfirmed(world: World
 
 
 class AnyMessage(dict[bytes, str]):
-    """Every secret leads to the same message."""
+    """Finds the same message for every secret."""
 
     def __init__(self, message_id: str) -> None:
         self.message_id = message_id

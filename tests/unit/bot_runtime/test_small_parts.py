@@ -1,4 +1,4 @@
-"""Addresses, environment, configuration, directory and lock, the drawn QR code."""
+"""Addresses, environment, configuration, directory, lock, and the drawn QR code."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The connection's state machine."""
+"""The state machine of the connection."""
 
 import itertools
 

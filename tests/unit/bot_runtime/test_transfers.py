@@ -1,4 +1,4 @@
-"""Transfers of files are watched: one that hangs or swells is cut off, and its lane is free again."""
+"""File transfers are watched: one that hangs or takes too much memory is stopped, and its thread is free again."""
 
 import asyncio
 import socket
@@ -14,19 +14,19 @@ LARGE = LARGE_BYTES + 1
 
 
 class Host:
-    """A media host that takes connections and never says a word."""
+    """A media host that accepts connections and never responds."""
 
     def __init__(self) -> None:
         self.listening = socket.create_server(("127.0.0.1", 0))
         self.port = self.listening.getsockname()[1]
         self.sockets = OutgoingSockets(self.port)
-        """The other ends of the connections are in this process too: they stand for its own endpoint's."""
+        """The other ends of the connections are in this process, too: they represent those of its own endpoint."""
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port))
 
     def fetch(self) -> bytes:
-        """As the library does it: blocks for as long as the host likes, and fails when the connection ends."""
+        """Like the library: blocks until the host responds, and fails when the connection ends."""
         with self.connect() as connection:
             if data := connection.recv(1):
                 return data
@@ -62,7 +62,7 @@ async def test_a_hanging_transfer_is_stopped_and_the_next_one_runs(host: Host) -
         assert await asyncio.wait_for(waits, 20) == b"file"
         other.getpeername()
         other.setblocking(False)
-        with pytest.raises(BlockingIOError):  # older connections, as that to WhatsApp, are spared
+        with pytest.raises(BlockingIOError):  # older connections, such as the one to WhatsApp, are spared
             other.recv(1)
 
 

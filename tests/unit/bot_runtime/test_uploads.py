@@ -1,4 +1,4 @@
-"""Files on the volume, from their upload until they are sent."""
+"""Uploaded files on the volume until they are sent."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Calls to web services: where they may go, how long and large they may be, and what is said when they fail."""
+"""Calls to web services: allowed addresses, limits of time and size, and error messages."""
 
 import http.server
 import threading
@@ -14,7 +14,7 @@ KEY = "sk-very-secret"
 
 
 class Service(http.server.BaseHTTPRequestHandler):
-    """Answers by path."""
+    """Responds by path."""
 
     keys: ClassVar[list[str | None]] = []
 
@@ -33,7 +33,7 @@ class Service(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A service on this machine, which counts as outside for this test."""
+    """A service on this machine, which is treated as an external one."""
     monkeypatch.setattr(client, "is_inside", lambda _: False)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,7 +1,7 @@
-"""Each arrival is recorded once, at whatever moment the process is killed.
+"""Each arrival is recorded exactly once, whenever the process is killed.
 
-A kill is a copy of the bot's directory in the middle of the work: what has been written by then is what a SIGKILL
-leaves, and the next process begins with such a copy.
+A kill is simulated by a copy of the bot's directory in the middle of the work: what has been written by then is what a
+SIGKILL leaves, and the next process starts with the copy.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from bot_runtime.whatsapp.messages import Arrival, Content, Incoming, Kind
 
 ADA = Address("1", "s.whatsapp.net")
 SMALL = 100
-"""Bytes of a file of the journal: a few arrivals, so that files change while the test looks."""
+"""Bytes of a journal file: a few arrivals, so that the files change during a test."""
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +56,7 @@ def plain_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Process:
-    """The part of a runtime that takes in what arrives."""
+    """The part of a runtime that records arrivals."""
 
     def __init__(self, directory: Path) -> None:
         self.store = open_store(directory / "runtime.db")
@@ -81,9 +81,9 @@ class Process:
             self.journal.append(MESSAGE, message.encode())
 
     async def drain(self) -> None:
-        """Take in everything, as the loop does."""
+        """Record everything, as the event loop does."""
         asyncio.get_running_loop().call_soon(self.arrivals.take_in)
-        for _ in range(200):  # more turns of the loop than any test here needs
+        for _ in range(200):  # more iterations of the loop than any test here needs
             await asyncio.sleep(0)
 
     def recorded(self) -> list[str]:
@@ -115,7 +115,7 @@ class Killer:
     def __init__(self, directory: Path, copies: Path, running: Process, monkeypatch: pytest.MonkeyPatch) -> None:
         self._directory, self._copies = directory, copies
         self.kills: list[tuple[Path, int]] = []
-        """Each copy, with how many messages were in the journal for sure."""
+        """Each copy, with the number of messages that are certainly in its journal."""
         self.appended = 0
         running.store.set_trace_callback(lambda _: self.kill())
         for owner, name in ((os, "write"), (os, "open"), (Path, "unlink")):
@@ -139,7 +139,7 @@ class Killer:
 async def killed_at_every_step(
     directory: Path, copies: Path, monkeypatch: pytest.MonkeyPatch, before: list[str], sent: list[str]
 ) -> list[tuple[Path, list[str], list[str]]]:
-    """Send messages; each copy with the messages that must be there and those that may be."""
+    """Send messages; returns each copy with the messages that must be in it and those that may be."""
     with process(directory) as running, monkeypatch.context() as patched:
         killer = Killer(directory, copies, running, patched)
         for number, message in enumerate(sent):
@@ -235,7 +235,7 @@ async def test_a_poison_message_is_finally_skipped_and_no_other_arrival_with_it(
             await running.drain()
     assert running.recorded() == ["one", "two", "three"]
     assert running.errors() == ["poison-message"]
-    assert deaths == TRIES + 1  # once behind those that came before it
+    assert deaths == TRIES + 1  # once after the arrivals before it
 
 
 async def test_on_a_full_disk_messages_are_handled_and_their_events_counted_as_dropped(tmp_path: Path) -> None:
