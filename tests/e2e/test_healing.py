@@ -73,7 +73,7 @@ def test_a_crash_inside_the_container_is_reported_with_its_exit_code(fleet: Flee
 
 
 def test_an_out_of_memory_kill_is_reported_as_such(fleet: Fleet, patient: Patient) -> None:
-    # The kernel kills the process with the highest score: make it the bot, not the memory hog beside it.
+    # The kernel kills the process with the highest score: the bot, not the memory hog beside it.
     for pid in _pids(fleet, patient):
         Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
     hog = "x = [bytearray(1 << 20) for _ in range(1024)]"

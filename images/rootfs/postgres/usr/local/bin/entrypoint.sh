@@ -12,8 +12,8 @@ die() {
     exit 1
 }
 
-# Made beside its place and moved there, PG_VERSION last: a first start that is cut short anywhere is taken up by the
-# next one, and nothing that is already in the directory is ever touched.
+# Created in a directory beside it and moved there, PG_VERSION last: a first start that is interrupted anywhere is resumed
+# by the next one, and nothing that is already in the directory is ever touched.
 create_database() {
     [ -n "${POSTGRES_PASSWORD:-}" ] || die "set POSTGRES_PASSWORD to create the database"
     user=${POSTGRES_USER:-postgres}
