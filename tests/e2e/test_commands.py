@@ -50,7 +50,7 @@ def test_everybody_may_use_the_status_commands(bot: LiveBot) -> None:
 
 def test_owners_change_settings_by_command_and_the_api_shows_them(bot: LiveBot, owner: str) -> None:
     ada = bot.contact()
-    assert "Only an owner" in bot.ask(ada, ".typing on")
+    assert "Only owners" in bot.ask(ada, ".typing on")
     for name in ("typing", "autoview", "antidelete", "antiviewonce"):
         assert bot.ask(owner, f".{name} on").startswith(f"{name} is on")
     assert "tiny" in bot.ask(owner, ".chatgpt set model tiny")
@@ -62,7 +62,7 @@ def test_owners_change_settings_by_command_and_the_api_shows_them(bot: LiveBot, 
 
 def test_an_owner_changes_the_prefix_by_command(bot: LiveBot, owner: str) -> None:
     ada = bot.contact()
-    assert "Only an owner" in bot.ask(ada, ".prefix set !")
+    assert "Only owners" in bot.ask(ada, ".prefix set !")
     assert bot.ask(owner, ".prefix set !") == "Commands start with !"
     assert bot.ask(ada, "!ping") == "pong"
     eventually(lambda: _settings(bot).get("prefix"), lambda prefix: prefix == "!", what="the prefix in Postgres")

@@ -64,7 +64,7 @@ def test_unknown_commands_get_no_answer(chat: Chat) -> None:
 
 
 def test_only_owners_change_settings_and_changes_are_reported_and_stored(chat: Chat, start: Start) -> None:
-    assert "Only an owner" in chat.ask(".typing on")
+    assert "Only owners" in chat.ask(".typing on")
     chat.configure(owners=[chat.contact], generation=5)
 
     assert chat.ask(".typing on").startswith("typing is on")
