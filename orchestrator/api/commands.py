@@ -5,22 +5,13 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Depends, Path, Query, Response
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from bot_runtime.contract import BOT_ID_PATTERN, SERVER_NAME_PATTERN
-from orchestrator.api.bots.settings_schemas import WebAddress
 from orchestrator.api.context import Caller, Session, Visible
-from orchestrator.api.schemas import (
-    DEFAULT_PAGE,
-    BotIdField,
-    Limit,
-    Page,
-    RequestBody,
-    ResponseBody,
-    ServerNameField,
-    no_nul,
-    problems,
-)
+from orchestrator.api.fields import BotIdField, PlainText, ServerNameField, Url
+from orchestrator.api.schemas import DEFAULT_PAGE, Limit, Page, RequestBody, ResponseBody, problems
 from orchestrator.auth import Identity
 from orchestrator.db import bots, commands, servers
 from orchestrator.db.commands import Owner
@@ -34,17 +25,16 @@ router = APIRouter(prefix="/api/commands", tags=["commands"])
 
 CommandName = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]{0,31}$", examples=["hours"])]
 ResponseText = Annotated[
-    str,
+    PlainText,
     Field(
         min_length=1,
         max_length=4096,
         description="Placeholders: `{name}`, `{number}`, `{args}`, `{prefix}`, `{bot}`.",
         examples=["Hello {name}, we are open from 9 to 17."],
     ),
-    AfterValidator(no_nul),
 ]
 Webhook = Annotated[
-    WebAddress,
+    Url,
     Field(
         max_length=2000,
         description='Receives a POST for each use; must respond within ten seconds with `{"text": "…"}` or plain text.',
@@ -54,6 +44,22 @@ Webhook = Annotated[
 
 class NewCommand(RequestBody):
     """A command to create; without `botId` and `serverName` it applies to all bots."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {
+                    "properties": {"response": {"type": "string"}, "webhook": {"type": "null"}},
+                    "required": ["response"],
+                },
+                {
+                    "properties": {"response": {"type": "null"}, "webhook": {"type": "string"}},
+                    "required": ["webhook"],
+                },
+            ],
+            "anyOf": [{"properties": {"botId": {"type": "null"}}}, {"properties": {"serverName": {"type": "null"}}}],
+        }
+    )
 
     name: CommandName
     response: ResponseText | None = None
@@ -73,9 +79,11 @@ class NewCommand(RequestBody):
 class CommandPatch(RequestBody):
     """Changes to a command; a new `response` replaces a `webhook` and vice versa."""
 
-    name: CommandName | None = None
-    response: ResponseText | None = None
-    webhook: Webhook | None = None
+    model_config = ConfigDict(json_schema_extra={"not": {"required": ["response", "webhook"]}})
+
+    name: CommandName | SkipJsonSchema[None] = None
+    response: ResponseText | SkipJsonSchema[None] = None
+    webhook: Webhook | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _not_both(self) -> Self:

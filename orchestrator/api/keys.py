@@ -5,19 +5,11 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from orchestrator.api.context import Parts, Session, admin_only
-from orchestrator.api.schemas import (
-    DEFAULT_PAGE,
-    Limit,
-    Name,
-    Page,
-    RequestBody,
-    ResponseBody,
-    ServerNameField,
-    problems,
-)
+from orchestrator.api.fields import Name, ServerNameField
+from orchestrator.api.schemas import DEFAULT_PAGE, Limit, Page, RequestBody, ResponseBody, problems
 from orchestrator.db import api_keys
 from orchestrator.db.models import ApiKey
 from orchestrator.errors import NotFoundError
@@ -35,6 +27,18 @@ router = APIRouter(
 
 class NewKey(RequestBody):
     """A key to create."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"properties": {"role": {"const": "admin"}, "serverName": {"type": "null"}}},
+                {
+                    "properties": {"role": {"enum": ["operator", "viewer"]}, "serverName": {"type": "string"}},
+                    "required": ["serverName"],
+                },
+            ]
+        }
+    )
 
     name: Name = Field(description="What or whom the key is for.")
     role: Role = Field(
@@ -84,7 +88,7 @@ class CreatedKey(KeyView):
     key: str = Field(default="", examples=["bd_0f3a9c21_…"])
 
 
-@router.post("", status_code=201, summary="Create a key")
+@router.post("", status_code=201, summary="Create a key", responses=problems({404: "Server not found"}))
 async def create(new: NewKey, session: Session) -> CreatedKey:
     """Store `key` of the response: it is shown only once, the server stores only its hash."""
     made = await api_keys.create(session, name=new.name, role=new.role, server_name=new.server_name)

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator.api.context import Parts, Session, Visible, admin_only
-from orchestrator.api.schemas import DEFAULT_PAGE, Limit, Page, RequestBody, ResponseBody, ServerNameField, problems
+from orchestrator.api.fields import Integral, ServerNameField
+from orchestrator.api.schemas import DEFAULT_PAGE, Limit, Page, RequestBody, ResponseBody, problems
 from orchestrator.db import servers
 from orchestrator.db.scope import Scope
 from orchestrator.db.servers import ServerOverview as Row
@@ -24,13 +25,15 @@ class NewServer(RequestBody):
     """A server to create."""
 
     name: ServerNameField
-    max_bots: int | None = Field(default=None, ge=0, le=MAX_BOTS, description="Default: the setting `BOTCOUNT`.")
+    max_bots: Annotated[int, Field(ge=0, le=MAX_BOTS), Integral] | None = Field(
+        default=None, description="Default: the setting `BOTCOUNT`."
+    )
 
 
 class ServerPatch(RequestBody):
     """Changes to a server."""
 
-    max_bots: int = Field(
+    max_bots: Annotated[int, Integral] = Field(
         ge=0,
         le=MAX_BOTS,
         description="A value below the current number of bots removes none; it only prevents new ones.",

@@ -36,13 +36,13 @@ async def page(session: AsyncSession, *, limit: int, after: str | None) -> list[
 async def create(session: AsyncSession, *, name: str, role: Role, server_name: str | None) -> NewApiKey:
     """A new key, not yet committed.
 
-    Raises InvalidInputError for an unknown server, an admin key with a server, or any other key without one.
+    Raises NotFoundError for an unknown server, InvalidInputError if the role does not go with the server.
     """
     if (role is Role.ADMIN) is not (server_name is None):
         need = "has access to all servers: omit the server" if role is Role.ADMIN else "needs a server"
         raise InvalidInputError(f"a key of the role {role} {need}", code="server-and-role")
     if server_name is not None and await session.get(Server, server_name) is None:
-        raise InvalidInputError(f"server {server_name!r} does not exist", code="unknown-server")
+        raise NotFoundError(f"server {server_name!r} does not exist", code="unknown-server")
     key_id, key = new_key()
     row = ApiKey(id=key_id, name=name, role=role, server_name=server_name, key_hash=hash_key(key))
     session.add(row)

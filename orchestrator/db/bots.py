@@ -15,7 +15,7 @@ from sqlmodel import col
 from orchestrator.db.models import Bot, BotStatus, Server
 from orchestrator.db.phases import SHOWN_PHASE
 from orchestrator.db.scope import Scope
-from orchestrator.errors import ConflictError, InvalidInputError, LimitReachedError, NotFoundError
+from orchestrator.errors import ConflictError, LimitReachedError, NotFoundError
 
 GENERATED_ID_ATTEMPTS = 5
 
@@ -97,7 +97,7 @@ async def all_of(session: AsyncSession, scope: Scope) -> list[BotRow]:
 async def create(session: AsyncSession, *, server_name: str, bot_id: str | None, values: dict[str, Any]) -> BotRow:
     """Create a bot on a server and commit; without an id, one is generated.
 
-    Raises InvalidInputError (no such server), LimitReachedError (the server is full), ConflictError (the id is
+    Raises NotFoundError (no such server), LimitReachedError (the server is full), ConflictError (the id is
     taken). The server's row is locked, so the limit holds for concurrent callers.
     """
     await _check_capacity(session, server_name)
@@ -116,7 +116,7 @@ async def _check_capacity(session: AsyncSession, server_name: str) -> None:
     query = select(col(Server.max_bots)).where(col(Server.name) == server_name).with_for_update(key_share=True)
     max_bots = (await session.execute(query)).scalar_one_or_none()
     if max_bots is None:
-        raise InvalidInputError(f"server {server_name!r} does not exist", code="unknown-server")
+        raise NotFoundError(f"server {server_name!r} does not exist", code="unknown-server")
     count = select(func.count(), func.count().filter(col(Bot.deleting))).where(col(Bot.server_name) == server_name)
     present, leaving = (await session.execute(count)).one()
     if present >= max_bots:

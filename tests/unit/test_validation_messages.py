@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words that do not ask for knowledge of the library behind it."""
+"""Validation messages can be understood without knowing pydantic."""
 
 import re
 from typing import Any
@@ -34,7 +34,7 @@ from orchestrator.validation_messages import validation_message
         (MessageBody, {"to": "4917012345"}, "send either message or content"),
     ],
 )
-def test_what_is_wrong(shape: Any, value: Any, sentence: str) -> None:
+def test_message(shape: Any, value: Any, sentence: str) -> None:
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(shape).validate_python(value)
     [error] = caught.value.errors()

@@ -32,7 +32,7 @@ class EventView(ResponseBody):
     timestamp: datetime
 
 
-class EventPage(ResponseBody):
+class EventList(ResponseBody):
     """A page of a bot's events."""
 
     items: list[EventView]
@@ -66,7 +66,7 @@ async def list_events(
     after: Annotated[
         int | None, Query(ge=0, le=MAX_CURSOR, description="Oldest first, only events after this id (0: all)")
     ] = None,
-) -> EventPage:
+) -> EventList:
     """Newest first; or, with `after`, oldest first, for programs that follow the events.
 
     A read-only key gets `null` in place of QR codes.
@@ -76,10 +76,10 @@ async def list_events(
     await bots.find(session, scope, bot_id)
     if after is not None:
         rows = await events.after(session, scope, bot_id, limit=limit, after_id=after)
-        return EventPage(items=[_view(row, caller) for row in rows], next=str(rows[-1].id if rows else after))
+        return EventList(items=[_view(row, caller) for row in rows], next=str(rows[-1].id if rows else after))
     rows = await events.newest(session, scope, bot_id, limit=limit + 1, before=older)
     items = [_view(row, caller) for row in rows[:limit]]
-    return EventPage(items=items, next=items[-1].id if len(rows) > limit else None)
+    return EventList(items=items, next=items[-1].id if len(rows) > limit else None)
 
 
 @router.get(

@@ -16,10 +16,11 @@ from bot_runtime import contract
 from orchestrator.api.bots import qr_image
 from orchestrator.api.bots.pairing_wait import MAX_WAIT_SECONDS, pair
 from orchestrator.api.context import Parts, Session, Visible, writer_only
+from orchestrator.api.fields import PhoneNumber
 from orchestrator.api.negotiation import best_of
-from orchestrator.api.schemas import BotId, PhoneNumber, RequestBody, ResponseBody, problems
+from orchestrator.api.schemas import BotId, RequestBody, ResponseBody, problems
 from orchestrator.db import bots
-from orchestrator.errors import BotdockError, InvalidInputError
+from orchestrator.errors import BotdockError, ConflictError
 
 PAIR_CODE_WAIT_SECONDS = 10.0
 
@@ -31,7 +32,7 @@ Wait = Annotated[
 _PROBLEMS = problems(
     {
         404: "Bot not found",
-        409: "The bot cannot be paired: already paired, stopped, not approved, logged out, or no code yet",
+        409: "The bot cannot be paired: already paired, stopped, not approved, logged out, no code yet, or no number",
         503: "The bot is unreachable",
     }
 )
@@ -138,7 +139,7 @@ async def pair_code(
     await session.close()
     number = (body.phone_number if body else None) or row.bot.phone_number
     if number is None:
-        raise InvalidInputError("the bot has no phone number: send phoneNumber", code="phone-number-required")
+        raise ConflictError("the bot has no phone number: send phoneNumber", code="phone-number-required")
     code = await pair(parts, scope, bot_id, wait=wait, ask=lambda runtime: runtime.pair_code(number))
     return PairCodeView(code=code.code, expires_at=code.expires_at)
 

@@ -20,7 +20,13 @@ router = APIRouter(prefix="/api/bots", tags=["bots"])
     "",
     status_code=201,
     summary="Create a bot",
-    responses=problems({403: "The key has no access to this server", 409: "The id is taken, or the server is full"}),
+    responses=problems(
+        {
+            403: "The key has no access to this server",
+            404: "Server not found",
+            409: "The id is taken, or the server is full",
+        }
+    ),
 )
 async def create(new: NewBot, response: Response, caller: Caller, parts: Parts, session: Session) -> BotView:
     """The bot waits for approval (`POST /api/bots/{id}/approve`); once approved, its container starts."""

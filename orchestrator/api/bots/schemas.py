@@ -4,11 +4,13 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from bot_runtime.contract import ConnectionState
 from orchestrator.api.bots.pairing_secrets import without_drawn_qr_codes
 from orchestrator.api.bots.settings_schemas import BotSettings
-from orchestrator.api.schemas import BotIdField, Name, PhoneNumber, RequestBody, ResponseBody, ServerNameField
+from orchestrator.api.fields import BotIdField, Integral, Name, PhoneNumber, ServerNameField
+from orchestrator.api.schemas import RequestBody, ResponseBody
 from orchestrator.db.bot_settings import merge
 from orchestrator.db.bots import BotRow
 from orchestrator.db.phases import shown_phase
@@ -23,9 +25,11 @@ ConnectionText = Annotated[str, Field(json_schema_extra={"enum": [str(state) for
 class BotLimits(RequestBody):
     """Resource limits of a bot's container. A change replaces the container; null resets a limit to the default."""
 
-    memory_bytes: int | None = Field(default=None, ge=64 * MIB, le=4096 * MIB, examples=[256 * MIB])
+    memory_bytes: Annotated[int, Field(ge=64 * MIB, le=4096 * MIB), Integral] | None = Field(
+        default=None, examples=[256 * MIB]
+    )
     cpus: float | None = Field(default=None, ge=0.05, le=8, examples=[0.5])
-    pids: int | None = Field(default=None, ge=16, le=1024, examples=[64])
+    pids: Annotated[int, Field(ge=16, le=1024), Integral] | None = Field(default=None, examples=[64])
 
 
 class NewBot(RequestBody):
@@ -44,10 +48,10 @@ class NewBot(RequestBody):
 class BotPatch(RequestBody):
     """Changes to a bot; omitted fields keep their values. `settings` and `limits` are merged field by field."""
 
-    name: Name | None = None
+    name: Name | SkipJsonSchema[None] = None
     phone_number: PhoneNumber | None = None
-    settings: BotSettings | None = None
-    limits: BotLimits | None = None
+    settings: BotSettings | SkipJsonSchema[None] = None
+    limits: BotLimits | SkipJsonSchema[None] = None
 
     @model_validator(mode="after")
     def _not_null(self) -> Self:

@@ -1,29 +1,13 @@
 """Settings that can be changed while a bot runs (`RuntimeConfig` of the contract)."""
 
-import re
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
-from orchestrator.api.schemas import PhoneNumber, RequestBody, no_nul
+from orchestrator.api.fields import Integral, PhoneNumber, PlainText, Url, VisibleText
+from orchestrator.api.schemas import RequestBody
 
-_ADDRESS = re.compile(r"https?://[^\s/@?#\\]+(:[0-9]{1,5})?([/?][^\s\\]*)?")
-
-
-def web_address(value: str) -> str:
-    """An http or https URL without credentials, since every reader of the bot sees it. Raises ValueError."""
-    if not value.isprintable() or _ADDRESS.fullmatch(value) is None:
-        raise ValueError("must be an http:// or https:// URL without user and password")
-    return value
-
-
-WebAddress = Annotated[str, Field(examples=["https://example.com/hook"]), AfterValidator(web_address)]
-
-
-def _visible(value: str) -> str:
-    if not value.isprintable() or any(char.isspace() for char in value):
-        raise ValueError("must contain visible characters only")
-    return value
+_RESET_INTERVAL = WithJsonSchema({"type": "number", "anyOf": [{"const": 0}, {"minimum": 60, "maximum": 7 * 86400}]})
 
 
 class ChatGptSettings(RequestBody):
@@ -33,15 +17,15 @@ class ChatGptSettings(RequestBody):
     """
 
     enabled: bool | None = None
-    base_url: WebAddress | None = Field(default=None, max_length=500, examples=["https://api.openai.com/v1"])
-    model: Annotated[str, AfterValidator(no_nul)] | None = Field(default=None, min_length=1, max_length=100)
-    system_prompt: Annotated[str, AfterValidator(no_nul)] | None = Field(default=None, max_length=4000)
-    memory_messages: int | None = Field(
-        default=None, ge=0, le=200, description="Messages of a chat that are sent along, of both sides."
+    base_url: Url | None = Field(default=None, max_length=500, examples=["https://api.openai.com/v1"])
+    model: PlainText | None = Field(default=None, min_length=1, max_length=100)
+    system_prompt: PlainText | None = Field(default=None, max_length=4000)
+    memory_messages: Annotated[int, Field(ge=0, le=200), Integral] | None = Field(
+        default=None, description="Messages of a chat that are sent along, of both sides."
     )
     timeout_seconds: float | None = Field(default=None, ge=1, le=300)
-    answers_per_chat: int | None = Field(
-        default=None, ge=1, le=1000, description="Maximum number of replies to a chat within ten minutes."
+    answers_per_chat: Annotated[int, Field(ge=1, le=1000), Integral] | None = Field(
+        default=None, description="Maximum number of replies to a chat within ten minutes."
     )
 
 
@@ -51,13 +35,13 @@ class ChannelReactionSettings(RequestBody):
     channel: str = Field(
         pattern=r"^(\*|[0-9]{5,32}@newsletter)$", description="The channel's id, or `*` for all.", examples=["*"]
     )
-    emoji: Annotated[str, AfterValidator(_visible)] = Field(min_length=1, max_length=16, examples=["👍"])
+    emoji: VisibleText = Field(min_length=1, max_length=16, examples=["👍"])
 
 
 class BotSettings(RequestBody):
     """Overrides of the default settings. Applied while the bot runs; null resets a setting to the default."""
 
-    prefix: Annotated[str, AfterValidator(_visible)] | None = Field(
+    prefix: VisibleText | None = Field(
         default=None, min_length=1, max_length=5, description="Prefix of commands.", examples=["!"]
     )
     owners: list[PhoneNumber] | None = Field(
@@ -72,8 +56,8 @@ class BotSettings(RequestBody):
     anti_view_once: bool | None = Field(default=None, description="Forward view-once messages to the owner.")
     chatgpt: ChatGptSettings | None = None
     channel_reactions: list[ChannelReactionSettings] | None = Field(default=None, max_length=50)
-    rate_limit_max: int | None = Field(
-        default=None, ge=1, le=10_000, description="Maximum number of messages to a recipient within the window."
+    rate_limit_max: Annotated[int, Field(ge=1, le=10_000), Integral] | None = Field(
+        default=None, description="Maximum number of messages to a recipient within the window."
     )
     rate_limit_window_seconds: float | None = Field(default=None, ge=1, le=86_400)
     heartbeat_interval_seconds: float | None = Field(
@@ -85,19 +69,17 @@ class BotSettings(RequestBody):
         le=300,
         description="Delay before the second connection attempt; doubles with each attempt.",
     )
-    max_reconnect_attempts: int | None = Field(
-        default=None, ge=1, le=1000, description="Failed attempts after which the container is restarted."
+    max_reconnect_attempts: Annotated[int, Field(ge=1, le=1000), Integral] | None = Field(
+        default=None, description="Failed attempts after which the container is restarted."
     )
-    connection_reset_interval_seconds: float | None = Field(
+    connection_reset_interval_seconds: Annotated[float, _RESET_INTERVAL] | None = Field(
         default=None,
-        ge=0,
-        le=7 * 86400,
         description="How often the connection is renewed; 0: never, otherwise at least 60.",
     )
 
     @model_validator(mode="after")
     def _not_too_often(self) -> Self:
         interval = self.connection_reset_interval_seconds
-        if interval is not None and 0 < interval < 60:
-            raise ValueError("connectionResetIntervalSeconds must be 0 or at least 60")
+        if interval is not None and interval != 0 and not 60 <= interval <= 7 * 86400:
+            raise ValueError("connectionResetIntervalSeconds must be 0, or from 60 to 604800")
         return self

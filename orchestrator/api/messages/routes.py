@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from orchestrator.api.context import Context, Parts, Session, Visible
 from orchestrator.api.messages import body
 from orchestrator.api.messages.body import ParsedMessage
-from orchestrator.api.messages.schemas import MessageView, recipient
+from orchestrator.api.messages.schemas import RECIPIENT_PATTERN, MessageView, recipient
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots, messages
 from orchestrator.db.bots import BotRow
@@ -118,7 +118,14 @@ async def list_messages(
         int | None, Query(alias="next", ge=0, le=MAX_CURSOR, description="`next` of the previous page")
     ] = None,
     state: MessageState | None = None,
-    to: Annotated[str | None, Query(max_length=80, description="Only messages to this number or chat")] = None,
+    to: Annotated[
+        str | None,
+        Query(
+            max_length=80,
+            description="Only messages to this number or chat",
+            json_schema_extra={"pattern": RECIPIENT_PATTERN},
+        ),
+    ] = None,
 ) -> Page[MessageView]:
     """Messages sent through this API, newest first."""
     try:

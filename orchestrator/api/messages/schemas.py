@@ -4,24 +4,27 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from orchestrator.api.schemas import PhoneNumber, RequestBody, ResponseBody, no_nul, phone_number
+from orchestrator.api.fields import PHONE_NUMBER_PATTERN, Integral, PhoneNumber, PlainText, phone_number
+from orchestrator.api.schemas import RequestBody, ResponseBody
 from orchestrator.db.message_models import Message
 from orchestrator.states import MessageState
 
 MAX_TEXT = 65_536
 _CHAT = re.compile(r"([0-9]{5,32}(?:-[0-9]{5,32})?)(?::[0-9]{1,5})?@(s\.whatsapp\.net|c\.us|lid|g\.us)")
+_CHAT_PATTERN = re.sub("[a-z]", lambda letter: f"[{letter[0]}{letter[0].upper()}]", _CHAT.pattern)
+RECIPIENT_PATTERN = f"^ *(?:(?:00)?{PHONE_NUMBER_PATTERN[1:-1]}|{_CHAT_PATTERN} *)$"
 _GROUP = "@g.us"
 
 
 def recipient(value: str) -> str:
     """The chat id for a phone number or any common form of a chat id. Raises ValueError."""
-    match = _CHAT.fullmatch(value.strip().lower())
+    match = _CHAT.fullmatch(value.strip(" ").lower())
     if match is None:
         if "@" in value:
             raise ValueError("must be a phone number or a chat id: …@s.whatsapp.net, …@c.us, …@lid or …@g.us")
-        value = value.strip()
+        value = value.strip(" ")
         return f"{phone_number(value.removeprefix('00'))}@s.whatsapp.net"
     user, server = match.groups()
     return f"{user}@{'s.whatsapp.net' if server == 'c.us' else server}"
@@ -31,7 +34,6 @@ def _sender(value: str) -> str:
     return value if value == "me" else recipient(value)
 
 
-PlainText = Annotated[str, AfterValidator(no_nul)]
 Recipient = Annotated[
     str,
     Field(
@@ -41,6 +43,7 @@ Recipient = Annotated[
         examples=["+49 170 1234567"],
     ),
     AfterValidator(recipient),
+    Field(json_schema_extra={"pattern": RECIPIENT_PATTERN}),
 ]
 Sender = Annotated[
     str | None,
@@ -52,6 +55,9 @@ Sender = Annotated[
     AfterValidator(lambda value: None if value is None else _sender(value)),
 ]
 MessageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@-]{1,128}$", description="The message's id in WhatsApp.")]
+
+
+_BASE64 = WithJsonSchema({"type": "string", "contentEncoding": "base64"})
 
 
 class TextContent(RequestBody):
@@ -73,7 +79,7 @@ class FileContent(RequestBody):
         description="Required with `data`; in a multipart body the default is the type of the part `file`.",
         examples=["image/jpeg"],
     )
-    data: bytes | None = Field(default=None, repr=False, description="The file in base64.")
+    data: Annotated[bytes, _BASE64] | None = Field(default=None, repr=False, description="The file in base64.")
 
 
 class ImageContent(FileContent):
@@ -144,7 +150,7 @@ class PollContent(RequestBody):
     type: Literal["poll"]
     question: PlainText = Field(min_length=1, max_length=255)
     options: list[Annotated[PlainText, Field(min_length=1, max_length=100)]] = Field(min_length=2, max_length=12)
-    selectable: int = Field(default=1, ge=1, le=12)
+    selectable: Annotated[int, Integral] = Field(default=1, ge=1, le=12)
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -183,7 +189,15 @@ class Quoted(RequestBody):
 class MessageBody(RequestBody):
     """A message to send: either `message` (plain text) or `content`."""
 
-    model_config = ConfigDict(str_max_length=None)
+    model_config = ConfigDict(
+        str_max_length=None,
+        json_schema_extra={
+            "oneOf": [
+                {"properties": {"message": {"type": "string"}, "content": {"type": "null"}}, "required": ["message"]},
+                {"properties": {"message": {"type": "null"}, "content": {"type": "object"}}, "required": ["content"]},
+            ]
+        },
+    )
 
     to: Recipient
     message: PlainText | None = Field(default=None, min_length=1, max_length=MAX_TEXT, examples=["Hello"])

@@ -2,13 +2,13 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from orchestrator.api.fields import BotIdField, PlainText
 from orchestrator.api.messages.schemas import MAX_TEXT, Recipient
-from orchestrator.api.schemas import BotIdField, no_nul
 from orchestrator.db.bots import BotRow
 from orchestrator.states import Phase
 
@@ -153,7 +153,7 @@ class PoolMessage(PoolRequest):
     """A text message to send."""
 
     to: Recipient
-    message: Annotated[str, AfterValidator(no_nul)] = Field(min_length=1, max_length=MAX_TEXT)
+    message: PlainText = Field(min_length=1, max_length=MAX_TEXT)
 
 
 class PoolMessageView(PoolAnswer):

@@ -1,4 +1,4 @@
-"""The API in this process, on a real database; keys of every role; a hand that writes what a controller would."""
+"""The API in this process, on a real database; keys of every role; helpers that write what a controller would."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -20,7 +20,7 @@ CHAT = "491707654321@s.whatsapp.net"
 
 
 class Fleet:
-    """Direct SQL: what the controller writes, and what no API shows."""
+    """Direct SQL, for what the controller writes and what the API does not expose."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -32,7 +32,7 @@ class Fleet:
             return list(await cursor.fetchall()) if cursor.description else []
 
     async def observe(self, bot_id: str, **columns: Any) -> None:
-        """Write a bot's status as its controller would, with the present generation as seen."""
+        """Write a bot's status as its controller would, with the current generation as observed."""
         [(generation,)] = await self.sql("SELECT generation FROM bots WHERE id = %(id)s", id=bot_id)
         columns.setdefault("observed_generation", generation)
         sets = "".join(f", {name} = %({name})s" for name in columns)
@@ -43,8 +43,8 @@ class Fleet:
             **values,
         )
 
-    async def wanted(self, bot_id: str) -> dict[str, Any]:
-        """A bot's row."""
+    async def bot_row(self, bot_id: str) -> dict[str, Any]:
+        """The row of a bot."""
         [(row,)] = await self.sql("SELECT to_jsonb(bots) FROM bots WHERE id = %(id)s", id=bot_id)
         return dict(row)
 
@@ -61,7 +61,7 @@ class Fleet:
         return int(number)
 
     async def key(self, role: str, server: str | None) -> str:
-        """Make an API key."""
+        """Create an API key."""
         key_id, key = new_key()
         await self.sql(
             "INSERT INTO api_keys (id, name, role, server_name, key_hash) "
@@ -84,7 +84,7 @@ def fleet(database_url: str) -> Fleet:
 
 @pytest.fixture
 def runtime_port() -> int:
-    """Overridden where bots answer."""
+    """Overridden where bots respond."""
     return 9
 
 
@@ -98,7 +98,7 @@ async def app(database_url: str, runtime_port: int) -> AsyncIterator[FastAPI]:
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[Client]:
-    """Makes clients with a key, or with none."""
+    """Creates clients with or without a key."""
     made: list[httpx.AsyncClient] = []
 
     def make(key: str | None) -> httpx.AsyncClient:
@@ -151,14 +151,14 @@ async def bot(operator: httpx.AsyncClient) -> str:
 
 @pytest.fixture
 async def sender(bot: str, fleet: Fleet) -> str:
-    """The path of the messages of a bot that may send."""
+    """The path of the messages of a bot that can send."""
     await fleet.sql("UPDATE bots SET approval_status = 'approved'")
     return f"/api/bots/{bot}/messages"
 
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeRuntime]:
-    """A bot's endpoint that answers on loopback."""
+    """A bot's endpoint on loopback."""
     runtime = FakeRuntime(token="unknown-yet")
     async with listening(runtime.app()) as port:
         runtime.port = port
@@ -166,7 +166,7 @@ async def fake() -> AsyncIterator[FakeRuntime]:
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> str:
-    """Assert that an answer is this problem; its sentence."""
+    """Assert that a response is this problem; returns its detail."""
     assert (answer.status_code, answer.json().get("code")) == (status, code), answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     body = answer.json()

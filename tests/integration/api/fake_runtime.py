@@ -1,4 +1,4 @@
-"""A bot's HTTP endpoint without a bot: speaks `bot_runtime/contract/` on loopback and does as the test tells it."""
+"""A fake of a bot's HTTP endpoint: implements `bot_runtime/contract/` on loopback, controlled by the test."""
 
 import asyncio
 import socket
@@ -25,28 +25,28 @@ QR = contract.Qr(code="https://wa.me/settings/linked_devices#2@ref,noise,identit
 
 @dataclass
 class FakeRuntime:
-    """One bot's endpoint; change the fields to make it behave."""
+    """The endpoint of a bot; set the fields to control its behaviour."""
 
     token: str
     port: int = 0
     connection: ConnectionState = ConnectionState.PAIRING
     qr: contract.Qr | None = QR
     fails: tuple[int, str, str] | None = None
-    """Status, code and message of the answer to everything that changes something."""
+    """Status, code and message of the response to every request that changes something."""
     silent: bool = False
-    """Never answers."""
+    """Never responds."""
     sent: list[contract.SendRequest] = field(default_factory=list)
-    """Messages that went out, each once."""
+    """Messages that were sent, each once."""
     asked: list[str] = field(default_factory=list)
-    """Client ids of all calls to send."""
+    """Client ids of all send requests."""
     refuses: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
-    """Answers to the next calls to send to a chat."""
+    """Error responses to the next send requests for a chat."""
     loses: int = 0
-    """How many of the next messages go out without their answer coming back."""
+    """How many of the next messages are sent although the response is lost."""
     unconfirmed: bool = False
-    """WhatsApp's answers do not come back to the bot."""
+    """WhatsApp's confirmations do not reach the bot."""
     hold: asyncio.Event | None = None
-    """What calls to send wait for."""
+    """What send requests wait for."""
     uploads: dict[str, bytes] = field(default_factory=dict)
     media: dict[str, tuple[str, str | None, bytes]] = field(default_factory=dict)
     """Type, name and bytes of the files of received messages."""

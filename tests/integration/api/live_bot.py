@@ -1,4 +1,4 @@
-"""Fixtures for tests with a bot that answers: import them into the test module."""
+"""Fixtures for tests with a running bot: import them into the test module."""
 
 import pytest
 
@@ -13,8 +13,8 @@ def runtime_port(fake: FakeRuntime) -> int:
 
 @pytest.fixture
 async def live_bot(bot: str, operator: object, fleet: Fleet, fake: FakeRuntime) -> str:
-    """The id of an approved bot whose container runs and answers."""
+    """The id of an approved bot whose container is running."""
     await fleet.sql("UPDATE bots SET approval_status = 'approved' WHERE id = %(id)s", id=bot)
-    fake.token = (await fleet.wanted(bot))["runtime_token"]
+    fake.token = (await fleet.bot_row(bot))["runtime_token"]
     await fleet.observe(bot, phase="pairing", container_id="c0ffee", address=ADDRESS, healthy=True)
     return bot

@@ -1,4 +1,4 @@
-"""Who may do what: no key, a wrong key, a viewer, another server's operator; checked for every route there is."""
+"""Access control of every route: no key, a wrong key, a viewer, an operator of another server."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +17,7 @@ WRONG = "bd_0123abcd_" + "A" * 43
 
 
 def operations() -> Iterator[tuple[str, str]]:
-    """Every method and path of the reference."""
+    """Every method and path of the OpenAPI document."""
     app = create_app(Settings(database_url="postgresql://nobody@127.0.0.1:9/none"))
     for path, methods in app.openapi()["paths"].items():
         yield from ((method.upper(), path) for method in methods)
@@ -32,7 +32,7 @@ def url(path: str, bot: str = "bot-1") -> str:
 
 
 def refused(path: str, answer: httpx.Response, status: int, code: str) -> None:
-    """The session pool has a form of its own for errors."""
+    """Assert an error response; those of the session pool have their own format."""
     if not path.startswith("/api/whatsapp/"):
         problem(answer, status, code)
         return
@@ -42,7 +42,7 @@ def refused(path: str, answer: httpx.Response, status: int, code: str) -> None:
 
 @pytest.fixture
 async def state(fleet: Fleet, bot: str) -> AsyncIterator[list[Any]]:
-    """The rows before, which must be the rows afterwards."""
+    """The rows before the test, which must be unchanged after it."""
 
     async def rows() -> list[Any]:
         return await fleet.sql(
@@ -75,13 +75,15 @@ async def test_a_viewer_changes_nothing(viewer: httpx.AsyncClient, state: list[A
     ("method", "path"),
     [route for route in ROUTES if "/api/keys" in route[1] or (route[0] != "GET" and "/api/servers" in route[1])],
 )
-async def test_an_operator_is_no_admin(operator: httpx.AsyncClient, state: list[Any], method: str, path: str) -> None:
+async def test_an_operator_has_no_admin_rights(
+    operator: httpx.AsyncClient, state: list[Any], method: str, path: str
+) -> None:
     body = {"name": "x", "role": "admin", "maxBots": 9}
     problem(await operator.request(method, url(path), json=body), 403, "forbidden")
 
 
 @pytest.mark.parametrize(("method", "path"), BOT_ROUTES)
-async def test_a_bot_of_another_server_is_not_there(
+async def test_a_bot_of_another_server_is_not_found(
     stranger: httpx.AsyncClient, fleet: Fleet, bot: str, method: str, path: str
 ) -> None:
     body = {"to": "4917012345", "message": "x"} if path.endswith("/messages") else {}
@@ -89,17 +91,17 @@ async def test_a_bot_of_another_server_is_not_there(
     nobodys = await stranger.request(method, url(path, "no-such"), json=body)
     problem(theirs, 404, "not-found")
     assert theirs.text.replace(bot, "no-such") == nobodys.text
-    assert (await fleet.wanted(bot))["generation"] == 1
+    assert (await fleet.bot_row(bot))["generation"] == 1
 
 
 @pytest.mark.parametrize("odd", ["UPPER", "a" * 49, "-x", "a.b", "%00", "a%00b", "b%0aot", "%F0%9F%92%A9", "%ff"])
-async def test_an_id_that_cannot_be_is_not_there(admin: httpx.AsyncClient, odd: str) -> None:
+async def test_a_malformed_id_is_not_found(admin: httpx.AsyncClient, odd: str) -> None:
     for method, path in BOT_ROUTES:
         body = {"to": "4917012345", "message": "x"} if path.endswith("/messages") else {}
         problem(await admin.request(method, url(path, odd), json=body), 404, "not-found")
 
 
-async def test_lists_hold_only_what_the_key_may_see(
+async def test_lists_contain_only_what_the_key_has_access_to(
     stranger: httpx.AsyncClient, operator: httpx.AsyncClient, bot: str
 ) -> None:
     await stranger.post("/api/bots", json={"id": "theirs", "name": "theirs"})
@@ -122,12 +124,12 @@ async def test_a_viewer_reads_but_cannot_pair(viewer: httpx.AsyncClient, bot: st
     problem(await viewer.get(f"/api/bots/{bot}/qr"), 403, "forbidden")
 
 
-async def test_a_key_as_a_bearer(nobody: httpx.AsyncClient, admin_key: str) -> None:
+async def test_a_key_as_bearer_token(nobody: httpx.AsyncClient, admin_key: str) -> None:
     answer = await nobody.get("/api/bots", headers={"Authorization": f"Bearer {admin_key}"})
     assert answer.status_code == 200
 
 
-async def test_basic_is_for_the_documentation_alone(nobody: httpx.AsyncClient, admin_key: str) -> None:
+async def test_basic_authentication_is_for_the_documentation_only(nobody: httpx.AsyncClient, admin_key: str) -> None:
     me = httpx.BasicAuth("anyone", admin_key)
     assert (await nobody.get("/docs", auth=me)).status_code == 200
     assert (await nobody.get("/openapi.json", auth=me)).status_code == 200
@@ -138,7 +140,7 @@ async def test_basic_is_for_the_documentation_alone(nobody: httpx.AsyncClient, a
 @pytest.mark.parametrize(
     "key", ["", " ", "x", "bd_", "bd_0123abcd_", "bd_zzzzzzzz_" + "A" * 43, "bd_0123abcd_" + "A" * 500, "b\xe4d"]
 )
-async def test_odd_keys(nobody: httpx.AsyncClient, key: str) -> None:
+async def test_malformed_keys(nobody: httpx.AsyncClient, key: str) -> None:
     for header in ({"X-Api-Key": key}, {"Authorization": f"Bearer {key}"}):
         raw = [(name.encode(), value.encode("latin-1")) for name, value in header.items()]
         problem(await nobody.get("/api/bots", headers=raw), 401, "unauthorized")
@@ -149,20 +151,20 @@ async def test_the_right_id_with_a_wrong_secret(client: Client, admin_key: str) 
     problem(await client(forged).get("/api/bots"), 401, "unauthorized")
 
 
-async def test_an_unknown_path_is_no_secret_to_those_with_a_key(
+async def test_an_unknown_path_is_reported_only_to_callers_with_a_key(
     admin: httpx.AsyncClient, nobody: httpx.AsyncClient
 ) -> None:
     problem(await admin.get("/api/unknown"), 404, "unknown-path")
     problem(await nobody.get("/api/unknown"), 401, "unauthorized")
 
 
-async def test_an_unknown_method_is_answered_with_those_there_are(admin: httpx.AsyncClient) -> None:
+async def test_the_response_to_an_unsupported_method_lists_the_supported_ones(admin: httpx.AsyncClient) -> None:
     answer = await admin.put("/api/bots")
     problem(answer, 405, "method-not-allowed")
     assert answer.headers["Allow"] == "GET, POST"
 
 
-async def test_head_is_answered_like_get_without_the_body(
+async def test_head_responds_like_get_without_the_body(
     admin: httpx.AsyncClient, nobody: httpx.AsyncClient, viewer: httpx.AsyncClient
 ) -> None:
     for client, path, status in ((nobody, "/livez", 200), (viewer, "/api/bots", 200), (admin, "/api/bots/none", 404)):
@@ -172,7 +174,7 @@ async def test_head_is_answered_like_get_without_the_body(
     assert (await nobody.head("/api/bots")).status_code == 401
 
 
-async def test_a_websocket_is_turned_away(app: FastAPI) -> None:
+async def test_a_websocket_is_rejected(app: FastAPI) -> None:
     said: list[Any] = []
 
     async def receive() -> dict[str, Any]:

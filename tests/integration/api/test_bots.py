@@ -1,4 +1,4 @@
-"""Bots through the API: making, reading, changing, deleting."""
+"""Creating, reading, changing and deleting bots."""
 
 import asyncio
 import re
@@ -66,11 +66,11 @@ class TestCreate:
         assert bot["createdAt"].endswith("Z")
         assert (await operator.get("/api/bots/bot-123")).json() == bot
 
-    async def test_an_id_is_made_up(self, operator: httpx.AsyncClient) -> None:
+    async def test_an_id_is_generated(self, operator: httpx.AsyncClient) -> None:
         made = await operator.post("/api/bots", json={"name": "Support"})
         assert re.fullmatch("bot-[0-9a-f]{8}", made.json()["id"])
 
-    async def test_an_admin_names_the_server_or_gets_the_one_of_the_api(
+    async def test_an_admin_selects_the_server_or_gets_the_one_of_the_api(
         self, admin: httpx.AsyncClient, stranger: httpx.AsyncClient
     ) -> None:
         assert (await admin.post("/api/bots", json={"name": "a"})).json()["serverName"] == "server1"
@@ -78,20 +78,20 @@ class TestCreate:
         assert named.json()["serverName"] == "server2"
         assert (await stranger.post("/api/bots", json={"name": "c"})).json()["serverName"] == "server2"
 
-    async def test_an_operator_makes_none_on_another_server(self, operator: httpx.AsyncClient) -> None:
+    async def test_an_operator_creates_none_on_another_server(self, operator: httpx.AsyncClient) -> None:
         problem(await operator.post("/api/bots", json={"name": "x", "serverName": "server2"}), 403, "forbidden")
 
-    async def test_a_server_has_to_exist(self, admin: httpx.AsyncClient) -> None:
+    async def test_the_server_must_exist(self, admin: httpx.AsyncClient) -> None:
         answer = await admin.post("/api/bots", json={"name": "x", "serverName": "nowhere"})
-        assert "nowhere" in problem(answer, 422, "unknown-server")
+        assert "nowhere" in problem(answer, 404, "unknown-server")
 
-    async def test_an_id_is_taken_once(self, operator: httpx.AsyncClient, bot: str) -> None:
+    async def test_an_id_is_unique(self, operator: httpx.AsyncClient, bot: str) -> None:
         problem(await operator.post("/api/bots", json={"id": bot, "name": "again"}), 409, "already-exists")
 
-    async def test_an_id_of_another_server_is_taken_too(self, stranger: httpx.AsyncClient, bot: str) -> None:
+    async def test_an_id_is_unique_across_servers(self, stranger: httpx.AsyncClient, bot: str) -> None:
         problem(await stranger.post("/api/bots", json={"id": bot, "name": "mine"}), 409, "already-exists")
 
-    async def test_a_full_server_takes_no_more_however_many_ask_at_once(
+    async def test_a_full_server_accepts_no_more_even_with_concurrent_requests(
         self, operator: httpx.AsyncClient, fleet: Fleet
     ) -> None:
         await fleet.sql("UPDATE servers SET max_bots = 3")
@@ -101,7 +101,7 @@ class TestCreate:
         assert "maxBots is 3" in problem(refused, 409, "limit-reached")
         assert (await fleet.sql("SELECT count(*) FROM bots")) == [(3,)]
 
-    async def test_one_id_asked_for_at_once_is_made_once(self, operator: httpx.AsyncClient) -> None:
+    async def test_concurrent_requests_for_an_id_create_it_once(self, operator: httpx.AsyncClient) -> None:
         answers = await asyncio.gather(
             *(operator.post("/api/bots", json={"id": "same", "name": "same"}) for _ in range(6))
         )
@@ -152,7 +152,7 @@ class TestCreate:
             ({"name": "x", "server_name": "server1"}, "server_name"),
         ],
     )
-    async def test_what_cannot_be_accepted_is_named(
+    async def test_an_invalid_field_is_named(
         self, operator: httpx.AsyncClient, fleet: Fleet, body: dict[str, Any], field: str
     ) -> None:
         answer = await operator.post("/api/bots", json=body)
@@ -162,7 +162,7 @@ class TestCreate:
 
 
 class TestList:
-    async def test_pages_hold_every_bot_once(self, operator: httpx.AsyncClient) -> None:
+    async def test_pages_contain_each_bot_once(self, operator: httpx.AsyncClient) -> None:
         names = [f"bot-{number}" for number in range(5)]
         for name in reversed(names):
             await operator.post("/api/bots", json={"id": name, "name": name})
@@ -198,12 +198,12 @@ class TestList:
     @pytest.mark.parametrize(
         "query", ["limit=0", "limit=201", "limit=x", "phase=flying", "next=%00", "next=../", "serverName=%00"]
     )
-    async def test_odd_queries_are_refused(self, operator: httpx.AsyncClient, query: str) -> None:
+    async def test_invalid_queries_are_rejected(self, operator: httpx.AsyncClient, query: str) -> None:
         answer = await operator.get(f"/api/bots?{query}")
         problem(answer, 422, "invalid-input")
         assert answer.json()["errors"][0]["in"] == "query"
 
-    async def test_log_lines_are_left_out_of_lists(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+    async def test_lists_omit_log_lines(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         last_exit = {"containerId": "c", "exitCode": 137, "oomKilled": True, "reason": "oom-killed", "logs": ["boom"]}
         await fleet.observe(bot, last_exit=last_exit, reason="oom-killed", restarts=3)
         one = (await operator.get(f"/api/bots/{bot}")).json()
@@ -214,18 +214,16 @@ class TestList:
 
 
 class TestChange:
-    async def test_what_is_left_out_stays(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
-        before = await fleet.wanted(bot)
+    async def test_omitted_fields_keep_their_values(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+        before = await fleet.bot_row(bot)
         changed = await operator.patch(f"/api/bots/{bot}", json={"name": "Sales"})
         assert changed.status_code == 200
         assert changed.json()["name"] == "Sales"
         assert changed.json()["phoneNumber"] == "491701234567"
         assert changed.json()["updatedAt"] > changed.json()["createdAt"]
-        assert (await fleet.wanted(bot))["generation"] == before["generation"] + 1
+        assert (await fleet.bot_row(bot))["generation"] == before["generation"] + 1
 
-    async def test_settings_and_limits_are_merged_and_null_takes_back(
-        self, operator: httpx.AsyncClient, bot: str
-    ) -> None:
+    async def test_settings_and_limits_are_merged_and_null_resets(self, operator: httpx.AsyncClient, bot: str) -> None:
         path = f"/api/bots/{bot}"
         await operator.patch(path, json={"settings": {"prefix": "!", "maxReconnectAttempts": 3}, "limits": {"cpus": 2}})
         changed = await operator.patch(
@@ -235,13 +233,13 @@ class TestChange:
         assert changed.json()["limits"] == {"cpus": 2}
         assert changed.json()["phoneNumber"] is None
 
-    async def test_the_same_again_changes_nothing(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
-        before = await fleet.wanted(bot)
+    async def test_repeating_a_change_does_nothing(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+        before = await fleet.bot_row(bot)
         await operator.patch(f"/api/bots/{bot}", json={"name": before["name"], "settings": {}, "limits": {}})
         await operator.patch(f"/api/bots/{bot}", json={})
-        assert await fleet.wanted(bot) == before
+        assert await fleet.bot_row(bot) == before
 
-    async def test_changes_made_at_once_all_hold(self, operator: httpx.AsyncClient, bot: str) -> None:
+    async def test_concurrent_changes_are_all_applied(self, operator: httpx.AsyncClient, bot: str) -> None:
         changes: list[dict[str, Any]] = [
             {"settings": {"prefix": "!"}},
             {"settings": {"maxReconnectAttempts": 3}},
@@ -258,7 +256,7 @@ class TestChange:
         "patch",
         [{"name": None}, {"settings": None}, {"limits": None}, {"id": "new"}, {"serverName": "server2"}, [], "x"],
     )
-    async def test_what_cannot_be_changed(self, operator: httpx.AsyncClient, bot: str, patch: Any) -> None:
+    async def test_invalid_changes_are_rejected(self, operator: httpx.AsyncClient, bot: str, patch: Any) -> None:
         problem(await operator.patch(f"/api/bots/{bot}", json=patch), 422, "invalid-input")
 
     async def test_a_bot_being_deleted_does_not_change(self, operator: httpx.AsyncClient, bot: str) -> None:
@@ -275,14 +273,14 @@ class TestDelete:
         assert deleted.json()["status"]["phase"] == "stopping"
         assert deleted.json()["status"]["reason"] == "deleting"
         assert (await operator.get(f"/api/bots/{bot}")).json() == deleted.json()
-        assert (await fleet.wanted(bot))["deleting"] is True
+        assert (await fleet.bot_row(bot))["deleting"] is True
 
-    async def test_twice_is_once(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+    async def test_deleting_is_idempotent(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         answers = await asyncio.gather(*(operator.delete(f"/api/bots/{bot}") for _ in range(4)))
         assert {answer.status_code for answer in answers} == {202}
-        assert (await fleet.wanted(bot))["generation"] == 2
+        assert (await fleet.bot_row(bot))["generation"] == 2
 
-    async def test_once_the_controller_is_done_it_is_gone(
+    async def test_it_is_not_found_once_the_controller_has_removed_it(
         self, operator: httpx.AsyncClient, fleet: Fleet, bot: str
     ) -> None:
         await operator.delete(f"/api/bots/{bot}")

@@ -1,4 +1,4 @@
-"""Commands: whose they are, who may change them, and that every bot concerned gets a new configuration."""
+"""Commands: their scopes, access control, and updates of the configuration of the bots concerned."""
 
 import asyncio
 from typing import Any
@@ -32,7 +32,7 @@ async def generations(fleet: Fleet) -> dict[str, int]:
         ({}, {"bot-1", "bot-2", "theirs"}, "global"),
     ],
 )
-async def test_making_changing_and_deleting_reaches_the_bots_concerned_and_no_other(
+async def test_changes_reach_the_bots_concerned_and_no_others(
     admin: httpx.AsyncClient, fleet: Fleet, owner: dict[str, str], concerned: set[str], scope: str
 ) -> None:
     before = await generations(fleet)
@@ -63,7 +63,7 @@ async def test_making_changing_and_deleting_reaches_the_bots_concerned_and_no_ot
 
 
 @pytest.mark.usefixtures("others")
-async def test_who_sees_and_changes_what(
+async def test_who_can_read_and_change_which_commands(
     admin: httpx.AsyncClient, operator: httpx.AsyncClient, stranger: httpx.AsyncClient
 ) -> None:
     for_all = (await admin.post("/api/commands", json=HOURS)).json()["id"]
@@ -108,11 +108,11 @@ async def test_who_sees_and_changes_what(
         {"name": "x", "response": "y", "more": 1},
     ],
 )
-async def test_what_is_no_command(admin: httpx.AsyncClient, bot: str, body: dict[str, Any]) -> None:
+async def test_invalid_commands(admin: httpx.AsyncClient, bot: str, body: dict[str, Any]) -> None:
     problem(await admin.post("/api/commands", json=body), 422, "invalid-input")
 
 
-async def test_a_name_is_there_once_per_scope_however_many_ask(operator: httpx.AsyncClient, bot: str) -> None:
+async def test_a_name_is_unique_per_scope_even_with_concurrent_requests(operator: httpx.AsyncClient, bot: str) -> None:
     bodies = [{**HOURS, "botId": bot}] * 10 + [{**HOURS, "serverName": "server1"}] * 10
     answers = await asyncio.gather(*(operator.post("/api/commands", json=body) for body in bodies))
     assert sorted(answer.status_code for answer in answers) == [201] * 2 + [409] * 18
@@ -120,7 +120,7 @@ async def test_a_name_is_there_once_per_scope_however_many_ask(operator: httpx.A
     problem(await operator.patch(other.headers["Location"], json={"name": "hours"}), 409, "already-exists")
 
 
-async def test_there_are_only_so_many(operator: httpx.AsyncClient, bot: str, fleet: Fleet) -> None:
+async def test_the_number_of_commands_is_limited(operator: httpx.AsyncClient, bot: str, fleet: Fleet) -> None:
     await fleet.sql(
         "INSERT INTO commands (id, server_name, bot_id, name, response) "
         "SELECT md5(n::text), 'server1', 'bot-1', 'c' || n, 'x' FROM generate_series(1, %(n)s) n",
@@ -135,7 +135,7 @@ async def test_there_are_only_so_many(operator: httpx.AsyncClient, bot: str, fle
     assert [answer.status_code for answer in sizes] == [201] * 16 + [409]
 
 
-async def test_page_by_page(operator: httpx.AsyncClient, bot: str) -> None:
+async def test_pages(operator: httpx.AsyncClient, bot: str) -> None:
     made = {
         (await operator.post("/api/commands", json={**HOURS, "name": f"c{n}", "botId": bot})).json()["id"]
         for n in range(3)
@@ -146,7 +146,7 @@ async def test_page_by_page(operator: httpx.AsyncClient, bot: str) -> None:
     assert rest["next"] is None
 
 
-async def test_all_bots_at_once_and_one_by_one_do_not_wait_for_each_other_for_ever(
+async def test_global_commands_and_changes_of_single_bots_do_not_deadlock(
     admin: httpx.AsyncClient, bot: str, operator: httpx.AsyncClient, client: Client
 ) -> None:
     await operator.post("/api/bots", json={"id": "bot-2", "name": "Two"})

@@ -1,11 +1,11 @@
-"""The health of all containers, in the shape that existing programs know."""
+"""The health of all containers, in the format that existing programs know."""
 
 import httpx
 
 from tests.integration.api.conftest import Fleet
 
 
-async def test_the_known_shape(operator: httpx.AsyncClient, fleet: Fleet) -> None:
+async def test_the_documented_format(operator: httpx.AsyncClient, fleet: Fleet) -> None:
     await operator.post("/api/bots", json={"id": "bot-123", "name": "Support"})
     await fleet.observe(
         "bot-123",
@@ -48,7 +48,7 @@ async def test_a_bot_without_a_container(operator: httpx.AsyncClient, bot: str) 
     }
 
 
-async def test_a_bot_may_be_called_containers(operator: httpx.AsyncClient) -> None:
+async def test_a_bot_can_have_the_id_containers(operator: httpx.AsyncClient) -> None:
     await operator.post("/api/bots", json={"id": "containers", "name": "odd"})
     assert (await operator.get("/api/bots/containers")).json()["name"] == "odd"
     assert list((await operator.get("/api/bots/containers/health")).json()) == ["containers"]

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, tried in their order, and compared with what is answered."""
+"""The examples of docs/api.md, run in their order and compared with the responses."""
 
 import json
 import re
@@ -19,14 +19,14 @@ from tests.integration.api.live_bot import runtime_port  # noqa: F401
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 KEYED = {"/api/bots/containers/health", "phases"}
-"""Where the names in an object are ids, of which there are others in the example."""
+"""Objects keyed by ids, which differ from those of the example."""
 MADE = {"POST /api/commands": "COMMAND", "POST /api/bots/{id}/messages": "MESSAGE", "POST /api/keys": "KEY_ID"}
-"""What the page calls the ids of things it makes."""
+"""The names that the page uses for the ids of created resources."""
 
 
 @dataclass
 class Example:
-    """One call, and the answer that the page shows."""
+    """A request, and the response that the page shows."""
 
     method: str
     path: str
@@ -77,31 +77,31 @@ EXAMPLES = examples()
 
 
 def operation(example: Example) -> str:
-    """The call's name in the reference."""
+    """The operation in the OpenAPI document."""
     path = example.path.partition("?")[0]
     for known, methods in REFERENCE.items():
         if example.method.lower() in methods and re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(known)), path):
             return f"{example.method} {known}"
-    raise AssertionError(f"{example.method} {path} is no call")
+    raise AssertionError(f"{example.method} {path} is not an operation")
 
 
 REFERENCE: dict[str, Any] = create_app(Settings(database_url="postgresql://nobody@127.0.0.1:9/none")).openapi()["paths"]
 
 
-def test_every_call_has_an_example() -> None:
+def test_every_operation_has_an_example() -> None:
     calls = {f"{method.upper()} {path}" for path, methods in REFERENCE.items() for method in methods}
     assert calls - {operation(example) for example in EXAMPLES} == set()
 
 
 class Caller:
-    """Tries one example after another, and remembers the ids that later ones need."""
+    """Runs the examples in order and remembers the ids that later ones need."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._known: dict[str, str] = {}
 
     async def call(self, example: Example) -> None:
-        """Try one: it works, and its answer has the shape that the page shows."""
+        """Run an example: it succeeds, and its response has the shape that the page shows."""
         answer = await self._send(example)
         assert answer.is_success, (example, answer.text)
         if example.answer is not None:
@@ -130,7 +130,7 @@ async def test_the_examples_work(
     admin: httpx.AsyncClient, fleet: Fleet, fake: FakeRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.api.pool.routes.QR_WAIT_SECONDS", 0)
-    fake.media["3EB0C431C26A1916E07E"] = ("image/jpeg", None, b"picture")
+    fake.media["3EB0C431C26A1916E07E"] = ("image/jpeg", None, b"image")
     caller = Caller(admin)
     for example in EXAMPLES:
         await caller.call(example)
@@ -148,8 +148,8 @@ async def test_the_examples_work(
 
 
 async def _first_seen(fleet: Fleet, fake: FakeRuntime) -> None:
-    """What the controller, and the bot when it is paired, would have written."""
-    fake.token = (await fleet.wanted("bot-1"))["runtime_token"]
+    """Write what the controller and the paired bot would have written."""
+    fake.token = (await fleet.bot_row("bot-1"))["runtime_token"]
     await fleet.event("bot-1", "phase-change", dict.fromkeys(("from", "to", "reason", "message"), ""))
     await fleet.sql(
         "INSERT INTO groups (id, bot_id, server_name, subject, description, members) "
@@ -159,7 +159,7 @@ async def _first_seen(fleet: Fleet, fake: FakeRuntime) -> None:
 
 
 def shape(value: Any, name: str = "") -> Any:
-    """The names in a body; of a list, and of an object with ids as names, those of its first item."""
+    """The field names of a body; of a list, or an object keyed by ids, those of the first item."""
     if isinstance(value, dict) and name in KEYED:
         value = list(value.values())
     if isinstance(value, dict):

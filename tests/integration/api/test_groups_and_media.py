@@ -1,4 +1,4 @@
-"""Groups from Postgres; files of messages through the bot."""
+"""Groups, read from Postgres, and files of messages, downloaded by the bot."""
 
 import json
 
@@ -17,7 +17,7 @@ GROUPS = [f"12036304123456789{number}@g.us" for number in range(3)]
 
 @pytest.fixture
 async def groups(bot: str, fleet: Fleet) -> str:
-    """The path of the groups of a bot that is in some."""
+    """The path of the groups of a bot that has some."""
     for group in GROUPS:
         await fleet.sql(
             "INSERT INTO groups (id, bot_id, server_name, subject, description, members) "
@@ -29,37 +29,39 @@ async def groups(bot: str, fleet: Fleet) -> str:
 
 
 class TestGroups:
-    async def test_page_by_page(self, operator: httpx.AsyncClient, groups: str) -> None:
+    async def test_pages(self, operator: httpx.AsyncClient, groups: str) -> None:
         first = (await operator.get(groups, params={"limit": 2})).json()
         rest = (await operator.get(groups, params={"limit": 2, "next": first["next"]})).json()
         assert [item["id"] for item in first["items"] + rest["items"]] == GROUPS
         assert rest["next"] is None
 
-    async def test_one(self, viewer: httpx.AsyncClient, groups: str) -> None:
+    async def test_a_group(self, viewer: httpx.AsyncClient, groups: str) -> None:
         group = (await viewer.get(f"{groups}/{GROUPS[0]}")).json()
         assert (group["subject"], group["members"]) == ("Team", [{"id": "1@lid", "phoneNumber": None, "admin": True}])
 
-    async def test_not_anothers(self, stranger: httpx.AsyncClient, groups: str) -> None:
+    async def test_groups_of_another_server(self, stranger: httpx.AsyncClient, groups: str) -> None:
         problem(await stranger.get(groups), 404, "not-found")
         problem(await stranger.get(f"{groups}/{GROUPS[0]}"), 404, "not-found")
 
     @pytest.mark.parametrize("odd", ["x", "1@g.us", "%00", "..%2f", "123456@s.whatsapp.net"])
-    async def test_odd_ids(self, operator: httpx.AsyncClient, groups: str, odd: str) -> None:
+    async def test_malformed_ids(self, operator: httpx.AsyncClient, groups: str, odd: str) -> None:
         assert (await operator.get(f"{groups}/{odd}")).status_code == 404
 
 
 class TestMedia:
-    async def test_a_file_comes_as_it_is(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
-        picture = bytes(range(256)) * 10_000
-        fake.media["3EB0"] = ("image/jpeg", "Ferien äöü.jpg", picture)
+    async def test_a_file_is_passed_on_unchanged(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
+    ) -> None:
+        image = bytes(range(256)) * 10_000
+        fake.media["3EB0"] = ("image/jpeg", "Ferien äöü.jpg", image)
         answer = await operator.get(f"/api/bots/{live_bot}/media/3EB0")
-        assert (answer.status_code, answer.content) == (200, picture)
+        assert (answer.status_code, answer.content) == (200, image)
         assert answer.headers["content-type"] == "image/jpeg"
-        assert answer.headers["content-length"] == str(len(picture))
+        assert answer.headers["content-length"] == str(len(image))
         assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''Ferien%20%C3%A4%C3%B6%C3%BC.jpg"
         assert answer.headers["x-content-type-options"] == "nosniff"
 
-    async def test_a_page_with_a_script_is_only_bytes(
+    async def test_an_html_page_is_sent_as_octet_stream(
         self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
     ) -> None:
         fake.media["3EB0"] = ("text/html", "../../x.html", b"<script>")
@@ -72,14 +74,14 @@ class TestMedia:
         ("said", "status", "code"),
         [
             ((409, "not-online", "the bot is not online"), 409, "not-online"),
-            ((410, "media-gone", "WhatsApp has thrown it away"), 404, "media-gone"),
+            ((410, "media-gone", "WhatsApp no longer has it"), 404, "media-gone"),
             ((413, "too-large", "too large"), 413, "too-large"),
             ((502, "download-failed", "refused"), 502, "download-failed"),
             ((504, "timeout", "no answer"), 504, "timeout"),
             ((500, "internal", "secret trace"), 503, "bot-error"),
         ],
     )
-    async def test_what_the_bot_answers(
+    async def test_errors_of_the_bot(
         self,
         operator: httpx.AsyncClient,
         live_bot: str,
@@ -95,21 +97,21 @@ class TestMedia:
         problem(await operator.get(f"/api/bots/{live_bot}/media/3EB0"), 404, "no-media")
 
     @pytest.mark.parametrize("odd", ["%00", "%2e%2e", "a%2f..%2fhealth", "%0d%0a", "a" * 129, "a?x=1#", "%ff"])
-    async def test_odd_ids_never_reach_the_bot(
+    async def test_malformed_ids_never_reach_the_bot(
         self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime, odd: str
     ) -> None:
         fake.fails = (500, "reached", "")
         answer = await operator.get(f"/api/bots/{live_bot}/media/{odd}")
         assert answer.status_code == (503 if odd.startswith("a?") else 404)
 
-    async def test_a_bot_that_does_not_run(self, operator: httpx.AsyncClient, bot: str) -> None:
+    async def test_a_bot_that_is_not_running(self, operator: httpx.AsyncClient, bot: str) -> None:
         problem(await operator.get(f"/api/bots/{bot}/media/3EB0"), 409, "not-running")
 
-    async def test_a_bot_that_cannot_be_reached(self, operator: httpx.AsyncClient, live_bot: str, fleet: Fleet) -> None:
+    async def test_an_unreachable_bot(self, operator: httpx.AsyncClient, live_bot: str, fleet: Fleet) -> None:
         await fleet.observe(live_bot, address="127.0.0.99")
         problem(await operator.get(f"/api/bots/{live_bot}/media/3EB0"), 503, "bot-unreachable")
 
-    async def test_a_stranger(self, stranger: httpx.AsyncClient, live_bot: str) -> None:
+    async def test_an_operator_of_another_server(self, stranger: httpx.AsyncClient, live_bot: str) -> None:
         problem(await stranger.get(f"/api/bots/{live_bot}/media/3EB0"), 404, "not-found")
 
 
@@ -125,7 +127,7 @@ class TestMedia:
         ("\ud800", "attachment; filename*=UTF-8''_"),
     ],
 )
-def test_names_that_strangers_chose(name: str | None, header: str) -> None:
+def test_untrusted_file_names(name: str | None, header: str) -> None:
     assert disposition(name) == header
     assert len(disposition("ä" * 5000)) < 1000
 
@@ -133,6 +135,6 @@ def test_names_that_strangers_chose(name: str | None, header: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["text/html", "image/svg+xml", "application/xhtml+xml", "", "image/png, text/html", "a\r\nb"]
 )
-def test_types_in_which_something_could_happen(kind: str) -> None:
+def test_unsafe_content_types(kind: str) -> None:
     assert safe_type(kind) == OCTETS
     assert safe_type("audio/ogg; codecs=opus") == "audio/ogg; codecs=opus"

@@ -14,7 +14,7 @@ from tests.integration.api.fake_runtime import listening
 
 
 class TestEvents:
-    async def test_newest_first_page_by_page(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+    async def test_pages_newest_first(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         ids = [str(await fleet.event(bot, "message-upsert", {"number": number})) for number in range(5)]
         first = (await operator.get(f"/api/bots/{bot}/events?limit=2")).json()
         assert [event["id"] for event in first["items"]] == [ids[4], ids[3]]
@@ -27,12 +27,12 @@ class TestEvents:
         assert [event["id"] for event in third["items"]] == [ids[0]]
         assert third["next"] is None
 
-    async def test_twenty_unless_asked(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+    async def test_the_default_is_twenty(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         for number in range(21):
             await fleet.event(bot, "error", {"number": number})
         assert len((await operator.get(f"/api/bots/{bot}/events")).json()["items"]) == 20
 
-    async def test_replay_goes_on_where_it_stopped(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+    async def test_replay_continues_after_the_cursor(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         ids = [str(await fleet.event(bot, "qr", {})) for _ in range(3)]
         first = (await operator.get(f"/api/bots/{bot}/events?after=0&limit=2")).json()
         assert [event["id"] for event in first["items"]] == ids[:2]
@@ -41,16 +41,16 @@ class TestEvents:
         nothing = (await operator.get(f"/api/bots/{bot}/events?after={second['next']}")).json()
         assert nothing == {"items": [], "next": second["next"]}
 
-    async def test_each_bot_has_its_own(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+    async def test_each_bot_has_its_own_events(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         await operator.post("/api/bots", json={"id": "bot-2", "name": "other"})
         await fleet.event("bot-2", "qr", {})
         assert (await operator.get(f"/api/bots/{bot}/events")).json() == {"items": [], "next": None}
 
     @pytest.mark.parametrize("query", ["limit=0", "limit=1e3", "after=-1", "after=x", f"after={2**63}", "next=%00"])
-    async def test_odd_queries(self, operator: httpx.AsyncClient, bot: str, query: str) -> None:
+    async def test_invalid_queries(self, operator: httpx.AsyncClient, bot: str, query: str) -> None:
         problem(await operator.get(f"/api/bots/{bot}/events?{query}"), 422, "invalid-input")
 
-    async def test_one_direction_at_a_time(self, operator: httpx.AsyncClient, bot: str) -> None:
+    async def test_after_and_next_exclude_each_other(self, operator: httpx.AsyncClient, bot: str) -> None:
         problem(await operator.get(f"/api/bots/{bot}/events?after=1&next=1"), 422, "invalid-input")
 
 
@@ -71,40 +71,40 @@ class Controller:
 
 @pytest.fixture
 async def controller(fleet: Fleet) -> AsyncIterator[Controller]:
-    """An acting controller of server1."""
-    acting = Controller()
-    async with listening(Starlette(routes=[Route("/internal/bots/bot-1/logs", acting.logs)])) as port:
-        acting.address = f"127.0.0.1:{port}"
+    """An active controller of server1."""
+    controller = Controller()
+    async with listening(Starlette(routes=[Route("/internal/bots/bot-1/logs", controller.logs)])) as port:
+        controller.address = f"127.0.0.1:{port}"
         await fleet.sql(
             "UPDATE servers SET controller = %(address)s, controller_seen_at = now() WHERE name = 'server1'",
-            address=acting.address,
+            address=controller.address,
         )
-        yield acting
+        yield controller
 
 
 class TestLogs:
-    async def test_of_a_running_container(
+    async def test_logs_of_a_running_container(
         self, operator: httpx.AsyncClient, fleet: Fleet, bot: str, controller: Controller
     ) -> None:
         await fleet.observe(bot, phase="online", container_id="c0ffee")
         answer = await operator.get(f"/api/bots/{bot}/logs?tail=2")
         assert answer.json() == {"items": ["line 3", "line 4"], "source": "container", "next": None}
-        token = (await fleet.wanted(bot))["runtime_token"]
+        token = (await fleet.bot_row(bot))["runtime_token"]
         assert controller.authorization == f"Bearer {token}"
 
-    async def test_of_the_last_exit(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+    async def test_logs_of_the_last_exit(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         await fleet.observe(bot, phase="stopped", last_exit={"exitCode": 1, "logs": ["a", "b", "c"]})
         answer = await operator.get(f"/api/bots/{bot}/logs?tail=2")
         assert answer.json() == {"items": ["b", "c"], "source": "last-exit", "next": None}
 
-    async def test_of_a_bot_that_never_ran(self, operator: httpx.AsyncClient, bot: str) -> None:
+    async def test_logs_of_a_bot_that_never_ran(self, operator: httpx.AsyncClient, bot: str) -> None:
         assert (await operator.get(f"/api/bots/{bot}/logs")).json()["items"] == []
 
     async def test_without_a_controller(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         await fleet.observe(bot, container_id="c0ffee")
         assert "server1" in problem(await operator.get(f"/api/bots/{bot}/logs"), 503, "no-controller")
 
-    async def test_with_a_controller_long_gone(
+    async def test_with_a_controller_that_stopped_reporting(
         self, operator: httpx.AsyncClient, fleet: Fleet, bot: str, controller: Controller
     ) -> None:
         await fleet.observe(bot, container_id="c0ffee")
@@ -112,7 +112,7 @@ class TestLogs:
         problem(await operator.get(f"/api/bots/{bot}/logs"), 503, "no-controller")
 
     @pytest.mark.parametrize("status", [401, 500, 503])
-    async def test_with_a_controller_that_refuses(
+    async def test_with_a_controller_that_rejects_the_request(
         self, operator: httpx.AsyncClient, fleet: Fleet, bot: str, controller: Controller, status: int
     ) -> None:
         await fleet.observe(bot, container_id="c0ffee")
@@ -120,14 +120,14 @@ class TestLogs:
         problem(await operator.get(f"/api/bots/{bot}/logs"), 503, "controller-unreachable")
 
     @pytest.mark.parametrize("address", ["127.0.0.99:9", "not an address", "127.0.0.1:http"])
-    async def test_with_a_controller_that_is_not_there(
+    async def test_with_an_unreachable_controller(
         self, operator: httpx.AsyncClient, fleet: Fleet, bot: str, controller: Controller, address: str
     ) -> None:
         await fleet.observe(bot, container_id="c0ffee")
         await fleet.sql("UPDATE servers SET controller = %(address)s", address=address)
         detail = problem(await operator.get(f"/api/bots/{bot}/logs"), 503, "controller-unreachable")
-        assert (await fleet.wanted(bot))["runtime_token"] not in detail
+        assert (await fleet.bot_row(bot))["runtime_token"] not in detail
 
     @pytest.mark.parametrize("tail", ["0", "1001", "x", "-1"])
-    async def test_odd_tails(self, operator: httpx.AsyncClient, bot: str, tail: str) -> None:
+    async def test_invalid_tails(self, operator: httpx.AsyncClient, bot: str, tail: str) -> None:
         problem(await operator.get(f"/api/bots/{bot}/logs?tail={tail}"), 422, "invalid-input")

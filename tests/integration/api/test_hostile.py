@@ -1,4 +1,4 @@
-"""What a caller with a key may throw at the API: the answer is always a clear problem, never a trace."""
+"""Hostile requests with a valid key: the response is always a clear problem, never a traceback."""
 
 import asyncio
 import json
@@ -27,23 +27,23 @@ async def test_malformed_json(operator: httpx.AsyncClient, body: bytes) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_where_the_json_is_broken(operator: httpx.AsyncClient) -> None:
+async def test_the_position_of_a_json_error(operator: httpx.AsyncClient) -> None:
     answer = await operator.post("/api/bots", content=b'{"name": oops}', headers=JSON)
     assert "character 9" in problem(answer, 400, "malformed-json")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": "text/plain"}])
-async def test_a_body_that_is_not_said_to_be_json(operator: httpx.AsyncClient, headers: dict[str, str]) -> None:
+async def test_a_body_without_the_json_content_type(operator: httpx.AsyncClient, headers: dict[str, str]) -> None:
     answer = await operator.post("/api/bots", content=b'{"name": "x"}', headers=headers)
     assert "Content-Type: application/json" in problem(answer, 422, "invalid-input")
 
 
 class TestHugeBodies:
-    async def test_announced(self, operator: httpx.AsyncClient) -> None:
+    async def test_a_content_length_beyond_the_limit(self, operator: httpx.AsyncClient) -> None:
         body = json.dumps({"name": "x" * (1 << 20)}).encode()
         problem(await operator.post("/api/bots", content=body, headers=JSON), 413, "too-large")
 
-    async def test_in_chunks_on_a_real_socket(self, app: FastAPI, admin_key: str) -> None:
+    async def test_a_chunked_body_on_a_real_socket(self, app: FastAPI, admin_key: str) -> None:
         async def endless() -> AsyncIterator[bytes]:
             for _ in range(64):
                 yield b" " * 65_536
@@ -52,14 +52,14 @@ class TestHugeBodies:
             answer = await client.post("/api/bots", content=endless(), headers={**JSON, "X-Api-Key": admin_key})
             problem(answer, 413, "too-large")
 
-    async def test_the_limit_itself_is_let_through(self, operator: httpx.AsyncClient) -> None:
+    async def test_a_body_of_the_maximum_size(self, operator: httpx.AsyncClient) -> None:
         body = json.dumps({"name": "x"}).encode().ljust(1 << 20)
         assert (await operator.post("/api/bots", content=body, headers=JSON)).status_code == 201
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=80), bot_id=st.one_of(st.none(), st.text(max_size=60)), field=st.text(max_size=10))
-async def test_any_text_is_taken_or_refused_clearly(
+async def test_any_text_is_accepted_or_rejected_with_a_problem(
     operator: httpx.AsyncClient, fleet: Fleet, name: str, bot_id: str | None, field: str
 ) -> None:
     await fleet.sql("UPDATE servers SET max_bots = 100000")
@@ -76,7 +76,7 @@ async def test_any_text_is_taken_or_refused_clearly(
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(min_size=1, max_size=40).filter(lambda path: path not in {".", ".."}))  # the client resolves them
-async def test_any_path_is_answered(operator: httpx.AsyncClient, path: str) -> None:
+async def test_any_path_gets_a_response(operator: httpx.AsyncClient, path: str) -> None:
     from urllib.parse import quote
 
     answer = await operator.get("/api/bots/" + quote(path, safe="", errors="surrogatepass"))
@@ -86,11 +86,11 @@ async def test_any_path_is_answered(operator: httpx.AsyncClient, path: str) -> N
 @pytest.mark.parametrize(
     "raw", [b'{"name": "\\ud800"}', b'{"name": "x", "\\ud800": 1}', b'{"name": "x", "id": "\\udfff"}']
 )
-async def test_half_a_character(operator: httpx.AsyncClient, raw: bytes) -> None:
+async def test_lone_surrogates(operator: httpx.AsyncClient, raw: bytes) -> None:
     problem(await operator.post("/api/bots", content=raw, headers=JSON), 422, "invalid-input")
 
 
-async def test_an_unforeseen_error_shows_nothing_of_itself(
+async def test_an_unexpected_error_exposes_no_internals(
     operator: httpx.AsyncClient, fleet: Fleet, bot: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     await fleet.sql("ALTER TABLE bots RENAME COLUMN phone_number TO gone")
@@ -110,13 +110,13 @@ async def test_no_secret_is_ever_logged(
         await client.get(f"/api/bots/{bot}/logs", headers=headers)
         await client.get("/docs", auth=("x", admin_key))
         await client.get("/api/bots", headers={"Authorization": f"Bearer {admin_key}"})
-    token = (await fleet.wanted(bot))["runtime_token"]
+    token = (await fleet.bot_row(bot))["runtime_token"]
     shown = "\n".join(LineFormatter().format(record) for record in caplog.records)
     for secret in (admin_key, made.json()["key"], token):
         assert secret not in shown
     assert "POST /api/keys: 201" in shown
 
 
-async def test_more_callers_than_connections_are_all_answered(operator: httpx.AsyncClient, bot: str) -> None:
+async def test_more_requests_than_database_connections(operator: httpx.AsyncClient, bot: str) -> None:
     answers = await asyncio.gather(*(operator.get(f"/api/bots/{bot}") for _ in range(60)))
     assert {answer.status_code for answer in answers} == {200}

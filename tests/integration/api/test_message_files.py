@@ -1,4 +1,4 @@
-"""Files to send: in base64 or as a part of a multipart body, up to a size, and not too many of them at once."""
+"""Sending files, in base64 or multipart: their maximum size, and the limit of concurrent uploads."""
 
 import asyncio
 import base64
@@ -15,32 +15,32 @@ from orchestrator.api.upload_memory import UploadMemory
 from tests.integration.api.conftest import CHAT, HELLO, Fleet, problem
 
 MIB = 1 << 20
-PICTURE = b"\xff\xd8picture\x00" * 1000
+IMAGE = b"\xff\xd8image\x00" * 1000
 
 
-async def test_in_base64(operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
+async def test_a_file_in_base64(operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
     content = {
         "type": "image",
         "mimetype": "image/jpeg",
-        "data": base64.b64encode(PICTURE).decode(),
+        "data": base64.b64encode(IMAGE).decode(),
         "caption": "c",
     }
     answer = await operator.post(sender, json={"to": CHAT, "content": content})
     assert answer.status_code == 202, answer.text
     assert answer.json()["content"] == {"type": "image", "mimetype": "image/jpeg", "caption": "c"}
     assert await fleet.sql("SELECT message_id, size, data FROM message_files") == [
-        (answer.json()["id"], len(PICTURE), PICTURE)
+        (answer.json()["id"], len(IMAGE), IMAGE)
     ]
 
 
-async def test_as_a_part(operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
+async def test_a_file_as_multipart(operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
     message = json.dumps({"to": CHAT, "content": {"type": "document", "caption": "the bill"}})
-    files = {"file": ("Rechnung März.pdf", PICTURE, "application/pdf")}
+    files = {"file": ("Rechnung März.pdf", IMAGE, "application/pdf")}
     answer = await operator.post(sender, data={"message": message}, files=files)
     assert answer.status_code == 202, answer.text
     content = answer.json()["content"]
     assert (content["mimetype"], content["fileName"]) == ("application/pdf", "Rechnung März.pdf")
-    assert await fleet.sql("SELECT data FROM message_files") == [(PICTURE,)]
+    assert await fleet.sql("SELECT data FROM message_files") == [(IMAGE,)]
 
 
 @pytest.mark.parametrize("way", ["base64", "part"])
@@ -70,12 +70,12 @@ async def test_the_largest_and_one_byte_more(operator: httpx.AsyncClient, sender
         ({"data": {"message": json.dumps(HELLO)}, "files": {"file": b"x"}}, "unexpected-file"),
     ],
 )
-async def test_odd_parts(operator: httpx.AsyncClient, sender: str, parts: dict[str, Any], code: str) -> None:
+async def test_invalid_parts(operator: httpx.AsyncClient, sender: str, parts: dict[str, Any], code: str) -> None:
     problem(await operator.post(sender, **parts), 422, code)
 
 
 @pytest.mark.parametrize("file", [b"", None])
-async def test_no_file(operator: httpx.AsyncClient, sender: str, file: bytes | None) -> None:
+async def test_a_missing_file(operator: httpx.AsyncClient, sender: str, file: bytes | None) -> None:
     message = json.dumps({"to": CHAT, "content": {"type": "image", "mimetype": "image/png"}})
     files = {"nothing": (None, "")} if file is None else {"file": ("x", file)}
     answer = await operator.post(sender, data={"message": message}, files=files)
@@ -85,7 +85,7 @@ async def test_no_file(operator: httpx.AsyncClient, sender: str, file: bytes | N
 @pytest.mark.parametrize(
     "raw", [b"", b"--x", b"--x\r\n\r\n", b"\xff" * 50, b"--x\r\nContent-Disposition: form-data\r\n\r\n"]
 )
-async def test_a_multipart_body_that_is_none(operator: httpx.AsyncClient, sender: str, raw: bytes) -> None:
+async def test_malformed_multipart_bodies(operator: httpx.AsyncClient, sender: str, raw: bytes) -> None:
     answer = await operator.post(sender, content=raw, headers={"Content-Type": "multipart/form-data; boundary=x"})
     assert answer.status_code == 422
     nothing = await operator.post(sender, content=raw, headers={"Content-Type": "multipart/form-data"})
@@ -102,13 +102,13 @@ async def test_hostile_names_and_types(operator: httpx.AsyncClient, sender: str)
 
 @pytest.fixture
 def crowded(app: FastAPI) -> None:
-    """Room for one file of a few MiB at a time."""
+    """Memory for one file of a few MiB at a time."""
     context = app.state.context
     app.state.context = dataclasses.replace(context, upload_memory=UploadMemory(maximum=4 * MIB, timeout_seconds=0.05))
 
 
 @pytest.mark.usefixtures("crowded")
-async def test_callers_with_files_take_turns(operator: httpx.AsyncClient, sender: str) -> None:
+async def test_concurrent_uploads_wait_or_are_rejected(operator: httpx.AsyncClient, sender: str) -> None:
     content = {"type": "video", "mimetype": "video/mp4", "data": base64.b64encode(bytes(2 * MIB)).decode()}
     body = json.dumps({"to": CHAT, "content": content}).encode()
     begun, may_end = asyncio.Event(), asyncio.Event()
@@ -125,7 +125,7 @@ async def test_callers_with_files_take_turns(operator: httpx.AsyncClient, sender
     refused = await operator.post(sender, content=body, headers=headers)
     problem(refused, 503, "busy")
     assert int(refused.headers["Retry-After"]) > 0
-    assert (await operator.post(sender, json=HELLO)).status_code == 202  # a text needs no room
+    assert (await operator.post(sender, json=HELLO)).status_code == 202  # a text reserves no memory
     may_end.set()
     assert (await slow).status_code == 202
     assert (await operator.post(sender, content=body, headers=headers)).status_code == 202

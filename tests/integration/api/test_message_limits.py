@@ -1,4 +1,4 @@
-"""One message per idempotency key, and no more than the rate limit allows, however many callers come at once."""
+"""One message per idempotency key, and no more than the rate limit allows, also with concurrent requests."""
 
 import asyncio
 import base64
@@ -11,7 +11,7 @@ from tests.integration.api.conftest import CHAT, HELLO, Fleet, problem
 
 
 class TestIdempotency:
-    async def test_the_same_call_is_the_same_message(
+    async def test_a_repeated_request_returns_the_same_message(
         self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
     ) -> None:
         headers = {"Idempotency-Key": "order 17 / shipped"}
@@ -23,7 +23,7 @@ class TestIdempotency:
         assert other.json()["id"] != first.json()["id"]
 
     @pytest.mark.parametrize("change", [{"message": "Other"}, {"to": "+49 170 0000000"}, {"quote": {"messageId": "A"}}])
-    async def test_another_call_with_the_same_key_is_refused(
+    async def test_another_request_with_the_same_key_is_rejected(
         self, operator: httpx.AsyncClient, sender: str, change: dict[str, Any]
     ) -> None:
         headers = {"Idempotency-Key": "k"}
@@ -31,7 +31,7 @@ class TestIdempotency:
         answer = await operator.post(sender, json={**HELLO, **change}, headers=headers)
         problem(answer, 422, "idempotency-key-reused")
 
-    async def test_another_file_is_another_call(self, operator: httpx.AsyncClient, sender: str) -> None:
+    async def test_another_file_is_another_request(self, operator: httpx.AsyncClient, sender: str) -> None:
         headers = {"Idempotency-Key": "k"}
         codes = []
         for file in (b"one", b"one", b"two"):
@@ -40,7 +40,7 @@ class TestIdempotency:
             codes.append(answer.status_code)
         assert codes == [202, 202, 422]
 
-    async def test_many_callers_at_once_make_one_message(
+    async def test_concurrent_requests_create_one_message(
         self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
     ) -> None:
         headers = {"Idempotency-Key": "k"}
@@ -65,7 +65,7 @@ class TestIdempotency:
 
 
 class TestRateLimit:
-    async def test_it_is_exact_however_many_come_at_once(
+    async def test_it_is_exact_with_concurrent_requests(
         self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
     ) -> None:
         answers = await asyncio.gather(*(operator.post(sender, json=HELLO) for _ in range(40)))
@@ -77,7 +77,7 @@ class TestRateLimit:
         assert int(refused.headers["Retry-After"]) <= 60
         assert (await operator.post(sender, json={**HELLO, "to": "4917011111111"})).status_code == 202
 
-    async def test_one_name_or_another_is_the_same_recipient(
+    async def test_all_forms_of_a_number_are_one_recipient(
         self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
     ) -> None:
         await fleet.sql("UPDATE bots SET settings = '{\"rateLimitMax\": 1}'")
@@ -99,7 +99,7 @@ class TestRateLimit:
         assert (await operator.post(sender, json=HELLO)).status_code == 202
         problem(await operator.post(sender, json=HELLO), 429, "rate-limited")
 
-    async def test_queued_ones_get_the_slots_to_come(
+    async def test_queued_messages_get_the_next_slots(
         self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
     ) -> None:
         await fleet.sql("UPDATE bots SET settings = '{\"rateLimitMax\": 2}'")
@@ -112,13 +112,17 @@ class TestRateLimit:
         refused = await operator.post(sender, json=HELLO)
         assert refused.json()["retryAfter"] > 60_000
 
-    async def test_a_repeated_call_takes_no_room(self, operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
+    async def test_a_repeated_request_takes_no_slot(
+        self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
+    ) -> None:
         await fleet.sql("UPDATE bots SET settings = '{\"rateLimitMax\": 1}'")
         for _ in range(3):
             answer = await operator.post(sender, json=HELLO, headers={"Idempotency-Key": "k"})
             assert answer.status_code == 202
 
-    async def test_a_cancelled_message_makes_room(self, operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
+    async def test_a_cancelled_message_frees_its_slot(
+        self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
+    ) -> None:
         await fleet.sql("UPDATE bots SET settings = '{\"rateLimitMax\": 1}'")
         made = await operator.post(sender, json=HELLO)
         await operator.delete(made.headers["Location"])

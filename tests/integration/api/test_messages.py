@@ -1,4 +1,4 @@
-"""Taking messages in: kept before the answer, whatever comes; and what becomes of them."""
+"""Accepting, reading, cancelling and awaiting messages."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from tests.integration.api.conftest import CHAT, HELLO, Fleet, problem
 from tests.integration.reconcile.conftest import eventually
 
 
-async def test_a_text_is_kept_before_the_answer(operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
+async def test_a_text_is_stored_before_the_response(operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
     answer = await operator.post(sender, json=HELLO)
     assert answer.status_code == 202, answer.text
     body = answer.json()
@@ -35,7 +35,7 @@ async def test_a_text_is_kept_before_the_answer(operator: httpx.AsyncClient, sen
         ("491707654321-1500000000@G.US", "491707654321-1500000000@g.us"),
     ],
 )
-async def test_one_chat_has_one_name(operator: httpx.AsyncClient, sender: str, to: str, chat: str) -> None:
+async def test_chat_ids_are_normalised(operator: httpx.AsyncClient, sender: str, to: str, chat: str) -> None:
     assert (await operator.post(sender, json={**HELLO, "to": to})).json()["to"] == chat
 
 
@@ -49,7 +49,9 @@ CONTENTS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("content", CONTENTS, ids=lambda content: content["type"])
-async def test_all_contents_without_a_file(operator: httpx.AsyncClient, sender: str, content: dict[str, Any]) -> None:
+async def test_all_content_types_without_a_file(
+    operator: httpx.AsyncClient, sender: str, content: dict[str, Any]
+) -> None:
     if content["type"] == "contact":
         content = {**content, "phoneNumber": "+49 170 1234567"}
     answer = await operator.post(sender, json={"to": CHAT, "content": content})
@@ -61,7 +63,7 @@ async def test_all_contents_without_a_file(operator: httpx.AsyncClient, sender: 
     assert kept["type"] == content["type"]
 
 
-async def test_a_reply_keeps_what_it_answers(operator: httpx.AsyncClient, sender: str) -> None:
+async def test_a_reply_stores_its_quote(operator: httpx.AsyncClient, sender: str) -> None:
     quote = {"messageId": "3EB0ABC", "text": "before"}
     assert (await operator.post(sender, json={**HELLO, "quote": quote})).json()["quote"] == quote
 
@@ -95,7 +97,7 @@ async def test_a_reply_keeps_what_it_answers(operator: httpx.AsyncClient, sender
         ({"to": "4917012345", "message": "x", "quote": {"messageId": "../../etc/passwd"}}, "quote.messageId"),
     ],
 )
-async def test_what_cannot_be_sent(
+async def test_invalid_messages(
     operator: httpx.AsyncClient, sender: str, fleet: Fleet, body: dict[str, Any], field: str
 ) -> None:
     answer = await operator.post(sender, json=body)
@@ -111,19 +113,19 @@ async def test_malformed_json(operator: httpx.AsyncClient, sender: str, raw: byt
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_where_the_json_is_broken(operator: httpx.AsyncClient, sender: str) -> None:
+async def test_the_position_of_a_json_error(operator: httpx.AsyncClient, sender: str) -> None:
     answer = await operator.post(sender, content=b'{"to": oops}', headers={"Content-Type": "application/json"})
     assert "character 7" in problem(answer, 400, "malformed-json")
 
 
-async def test_other_calls_keep_their_limit(operator: httpx.AsyncClient, sender: str) -> None:
+async def test_other_requests_keep_the_smaller_limit(operator: httpx.AsyncClient, sender: str) -> None:
     body = json.dumps({"name": "x" * (1 << 20)}).encode()
     answer = await operator.patch("/api/bots/bot-1", content=body, headers={"Content-Type": "application/json"})
     problem(answer, 413, "too-large")
 
 
 class TestReading:
-    async def test_newest_first_page_by_page(self, operator: httpx.AsyncClient, sender: str) -> None:
+    async def test_pages_newest_first(self, operator: httpx.AsyncClient, sender: str) -> None:
         made = [(await operator.post(sender, json=HELLO)).json()["id"] for _ in range(3)]
         first = (await operator.get(sender, params={"limit": 2})).json()
         rest = (await operator.get(sender, params={"limit": 2, "next": first["next"]})).json()
@@ -142,7 +144,7 @@ class TestReading:
         assert item["id"] == two
         problem(await operator.get(sender, params={"to": "nobody"}), 422, "invalid-input")
 
-    async def test_a_stranger_sees_and_changes_nothing(
+    async def test_an_operator_of_another_server_has_no_access(
         self, operator: httpx.AsyncClient, stranger: httpx.AsyncClient, sender: str
     ) -> None:
         made = await operator.post(sender, json=HELLO)
@@ -155,12 +157,12 @@ class TestReading:
             problem(answer, 404, "not-found")
 
     @pytest.mark.parametrize("odd", ["x", "..%2f..", "%00", "a" * 100, "%ff"])
-    async def test_odd_ids(self, operator: httpx.AsyncClient, sender: str, odd: str) -> None:
+    async def test_malformed_ids(self, operator: httpx.AsyncClient, sender: str, odd: str) -> None:
         assert (await operator.get(f"{sender}/{odd}")).status_code == 404
 
 
 class TestCancelling:
-    async def test_a_queued_one(self, operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
+    async def test_a_queued_message(self, operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
         content = {"type": "image", "mimetype": "image/png", "data": "AAAA"}
         made = await operator.post(sender, json={"to": CHAT, "content": content})
         for _ in range(2):
@@ -169,21 +171,23 @@ class TestCancelling:
         assert await fleet.sql("SELECT 1 FROM message_files") == []
 
     @pytest.mark.parametrize("state", ["sending", "sent", "delivered", "read", "failed"])
-    async def test_too_late(self, operator: httpx.AsyncClient, sender: str, fleet: Fleet, state: str) -> None:
+    async def test_a_message_that_was_sent(
+        self, operator: httpx.AsyncClient, sender: str, fleet: Fleet, state: str
+    ) -> None:
         made = await operator.post(sender, json=HELLO)
         await fleet.sql("UPDATE messages SET state = %(state)s", state=state)
         problem(await operator.delete(made.headers["Location"]), 409, "not-queued")
 
 
 class TestWaiting:
-    async def test_for_what_comes_of_it(self, operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
+    async def test_until_it_is_sent(self, operator: httpx.AsyncClient, sender: str, fleet: Fleet) -> None:
         waiting = asyncio.create_task(operator.post(sender, json=HELLO, params={"wait": 30}))
         sent = "UPDATE messages SET state = 'sent', whatsapp_id = 'W' RETURNING id"
         await eventually(lambda: fleet.sql(sent))
         answer = await waiting
         assert (answer.status_code, answer.json()["state"], answer.json()["messageId"]) == (200, "sent", "W")
 
-    async def test_in_vain(self, operator: httpx.AsyncClient, sender: str) -> None:
+    async def test_until_the_time_is_over(self, operator: httpx.AsyncClient, sender: str) -> None:
         answer = await operator.post(sender, json=HELLO, params={"wait": 0.1})
         assert (answer.status_code, answer.json()["state"]) == (202, "queued")
 
@@ -199,7 +203,7 @@ class TestWaiting:
         ("UPDATE bot_status SET phase = 'banned'", "banned"),
     ],
 )
-async def test_a_bot_that_will_not_send(
+async def test_a_bot_that_cannot_send(
     operator: httpx.AsyncClient, sender: str, fleet: Fleet, change: str, code: str
 ) -> None:
     await fleet.sql(change)
@@ -207,7 +211,7 @@ async def test_a_bot_that_will_not_send(
 
 
 @pytest.mark.parametrize("phase", ["starting", "degraded", "backing-off", "crash-loop", "pairing"])
-async def test_a_bot_that_is_away_gets_it_later(
+async def test_a_message_to_an_offline_bot_is_queued(
     operator: httpx.AsyncClient, sender: str, fleet: Fleet, phase: str
 ) -> None:
     await fleet.observe("bot-1", phase=phase)

@@ -1,4 +1,4 @@
-"""Probes, overview, metrics; and how the API behaves while Postgres is away."""
+"""Probes, overview and metrics; behaviour while Postgres is unavailable."""
 
 import re
 import uuid
@@ -31,7 +31,7 @@ async def test_the_overview(admin: httpx.AsyncClient, fleet: Fleet, bot: str) ->
     assert (await admin.get("/health")).json()["status"] == "ok"
 
 
-async def test_metrics_tell_the_fleet(admin: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+async def test_fleet_metrics(admin: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
     await fleet.observe(bot, phase="online", restarts=4, healthy=True, last_heartbeat="2026-01-01T00:00:00Z")
     await admin.get(f"/api/bots/{bot}")
     text = (await admin.get("/metrics")).text
@@ -57,7 +57,7 @@ async def test_a_deleted_bot_leaves_no_labels(admin: httpx.AsyncClient, fleet: F
     assert f'bot="{bot}"' not in (await admin.get("/metrics")).text
 
 
-async def test_what_callers_write_into_paths_makes_no_labels(admin: httpx.AsyncClient) -> None:
+async def test_paths_of_requests_create_no_labels(admin: httpx.AsyncClient) -> None:
     for path in ("/api/bots/zzz-secret", "/zzz-secret", "/api/zzz-secret/x"):
         await admin.get(path)
     await admin.request("ZZZ-SECRET", "/api/bots")
@@ -76,8 +76,8 @@ async def test_a_database_that_is_not_migrated(postgres_url: str, postgres_templ
     execute(postgres_url, f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-class TestPostgresAway:
-    async def test_the_process_starts_and_says_so(self, caplog: pytest.LogCaptureFixture) -> None:
+class TestPostgresUnavailable:
+    async def test_the_process_starts_and_reports_it(self, caplog: pytest.LogCaptureFixture) -> None:
         app = create_app(Settings(database_url=NOWHERE))
         async with (
             app.router.lifespan_context(app),
@@ -93,7 +93,7 @@ class TestPostgresAway:
                 problem(refused, 503, "database-unavailable")
         assert "very-secret" not in caplog.text
 
-    async def test_it_comes_back_by_itself(
+    async def test_it_recovers(
         self, admin: httpx.AsyncClient, nobody: httpx.AsyncClient, bot: str, database_url: str, postgres_url: str
     ) -> None:
         name = database_url.rsplit("/", 1)[1]
@@ -112,7 +112,7 @@ class TestPostgresAway:
         assert (await admin.post(f"/api/bots/{bot}/approve")).status_code == 200
 
 
-async def test_the_documentation_needs_nothing_from_elsewhere(admin: httpx.AsyncClient) -> None:
+async def test_the_documentation_is_self_contained(admin: httpx.AsyncClient) -> None:
     page = await admin.get("/docs")
     assert page.headers["content-type"].startswith("text/html")
     assert "https://" not in page.text

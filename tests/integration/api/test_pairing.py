@@ -16,7 +16,7 @@ from tests.integration.api.live_bot import live_bot, runtime_port  # noqa: F401
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-class TestForms:
+class TestFormats:
     async def test_json(self, operator: httpx.AsyncClient, live_bot: str) -> None:
         answer = await operator.get(f"/api/bots/{live_bot}/qr")
         assert answer.status_code == 200
@@ -39,7 +39,7 @@ class TestForms:
             ("text/plain", "text/plain; charset=utf-8"),
         ],
     )
-    async def test_the_caller_is_given_what_it_likes_best(
+    async def test_the_preferred_format_is_sent(
         self, operator: httpx.AsyncClient, live_bot: str, accept: str, kind: str
     ) -> None:
         answer = await operator.get(f"/api/bots/{live_bot}/qr", headers={"Accept": accept})
@@ -47,7 +47,9 @@ class TestForms:
         assert answer.headers["vary"] == "Accept"
         assert answer.headers["cache-control"] == "no-store"
 
-    async def test_the_format_wins_over_the_header(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+    async def test_the_format_takes_precedence_over_the_header(
+        self, operator: httpx.AsyncClient, live_bot: str
+    ) -> None:
         async def get(form: str) -> httpx.Response:
             return await operator.get(
                 f"/api/bots/{live_bot}/qr", params={"format": form}, headers={"Accept": "application/xml"}
@@ -59,7 +61,7 @@ class TestForms:
         assert "█" in (await get("terminal")).text
         problem(await get("svg"), 422, "invalid-input")
 
-    async def test_none_of_the_accepted_forms(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+    async def test_no_acceptable_format(self, operator: httpx.AsyncClient, live_bot: str) -> None:
         answer = await operator.get(f"/api/bots/{live_bot}/qr", headers={"Accept": "application/xml"})
         problem(answer, 406, "not-acceptable")
 
@@ -79,7 +81,7 @@ class TestWaiting:
         await fleet.observe(live_bot, phase="pairing", address="127.0.0.1")
         assert (await asking).status_code == 200
 
-    async def test_until_a_fresh_start_that_was_asked_for_is_carried_out(
+    async def test_until_a_requested_fresh_start_is_done(
         self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime, fleet: Fleet
     ) -> None:
         fake.qr, fake.connection = None, ConnectionState.LOGGED_OUT
@@ -91,15 +93,13 @@ class TestWaiting:
         fake.qr, fake.connection = QR, ConnectionState.PAIRING
         assert (await asking).status_code == 200
 
-    async def test_not_without_being_asked_to(
-        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
-    ) -> None:
+    async def test_no_waiting_by_default(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
         fake.qr, fake.connection = None, ConnectionState.CONNECTING
         answer = await operator.get(f"/api/bots/{live_bot}/qr")
         assert "wait=30" in problem(answer, 409, "not-pairing-yet")
 
     @pytest.mark.parametrize("wait", ["31", "-1", "nan", "soon"])
-    async def test_not_for_ever(self, operator: httpx.AsyncClient, live_bot: str, wait: str) -> None:
+    async def test_the_waiting_time_is_limited(self, operator: httpx.AsyncClient, live_bot: str, wait: str) -> None:
         problem(await operator.get(f"/api/bots/{live_bot}/qr", params={"wait": wait}), 422, "invalid-input")
 
     async def test_an_expired_code_is_replaced(
@@ -114,7 +114,7 @@ class TestWaiting:
         assert (await operator.get(f"/api/bots/{live_bot}/qr")).json()["code"] == QR.code
         assert fake.resets == 1
 
-    async def test_an_expired_code_that_cannot_be_replaced(
+    async def test_an_expired_code_that_is_not_replaced(
         self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
     ) -> None:
         fake.qr, fake.connection = None, ConnectionState.PAIRING_EXPIRED
@@ -134,7 +134,7 @@ class TestNoCode:
             (ConnectionState.OUTDATED, "outdated", "image"),
         ],
     )
-    async def test_the_connection_says_why(
+    async def test_the_connection_states_why(
         self,
         operator: httpx.AsyncClient,
         live_bot: str,
@@ -158,7 +158,7 @@ class TestNoCode:
         await operator.delete(f"/api/bots/{live_bot}")
         problem(await operator.get(f"/api/bots/{live_bot}/qr?wait=30"), 409, "deleting")
 
-    async def test_given_up(self, operator: httpx.AsyncClient, live_bot: str, fleet: Fleet) -> None:
+    async def test_terminal_phases(self, operator: httpx.AsyncClient, live_bot: str, fleet: Fleet) -> None:
         await fleet.observe(live_bot, phase="skipped", message="failed to start twice", address=None)
         detail = problem(await operator.get(f"/api/bots/{live_bot}/qr?wait=30"), 409, "skipped")
         assert "failed to start twice" in detail
@@ -170,7 +170,7 @@ class TestNoCode:
         problem(answer, 503, "bot-unreachable")
         assert int(answer.headers["retry-after"]) > 0
 
-    async def test_a_bot_that_does_not_know_our_token(
+    async def test_a_bot_that_rejects_the_token(
         self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
     ) -> None:
         fake.token = "another"
@@ -188,18 +188,20 @@ class TestPairCode:
         await operator.post(f"/api/bots/{live_bot}/pair-code", json={"phoneNumber": "+1 555 123 4567"})
         assert fake.pair_codes == ["15551234567"]
 
-    async def test_a_number_is_needed(self, operator: httpx.AsyncClient, live_bot: str) -> None:
+    async def test_a_number_is_required(self, operator: httpx.AsyncClient, live_bot: str) -> None:
         await operator.patch(f"/api/bots/{live_bot}", json={"phoneNumber": None})
-        problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 422, "phone-number-required")
+        problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 409, "phone-number-required")
 
     @pytest.mark.parametrize("body", [{"phoneNumber": "12"}, {"phoneNumber": "\x00" * 9}, {"number": "4917012345"}])
-    async def test_a_bad_number(self, operator: httpx.AsyncClient, live_bot: str, body: dict[str, str]) -> None:
+    async def test_an_invalid_number(self, operator: httpx.AsyncClient, live_bot: str, body: dict[str, str]) -> None:
         problem(await operator.post(f"/api/bots/{live_bot}/pair-code", json=body), 422, "invalid-input")
 
-    async def test_paired_already(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
+    async def test_already_paired(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
         fake.qr, fake.connection = None, ConnectionState.ONLINE
         problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 409, "already-paired")
 
-    async def test_whatsapp_refuses(self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime) -> None:
+    async def test_whatsapp_rejects_the_request(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime
+    ) -> None:
         fake.fails = (502, "whatsapp-refused", "WhatsApp refused the number")
         problem(await operator.post(f"/api/bots/{live_bot}/pair-code"), 502, "whatsapp-refused")

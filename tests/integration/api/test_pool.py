@@ -1,4 +1,4 @@
-"""Bots as a session pool: the shapes that its clients know, for answers and refusals alike."""
+"""Bots as a session pool: responses and errors in the format that its clients know."""
 
 import asyncio
 import base64
@@ -20,7 +20,7 @@ async def company(operator: httpx.AsyncClient, fleet: Fleet, fake: FakeRuntime) 
     """A connected session."""
     await operator.post("/api/bots", json={"id": "962302", "name": "Company"})
     await fleet.sql("UPDATE bots SET approval_status = 'approved'")
-    fake.token = (await fleet.wanted("962302"))["runtime_token"]
+    fake.token = (await fleet.bot_row("962302"))["runtime_token"]
     await fleet.observe(
         "962302", phase="online", address=ADDRESS, paired_number="79686484488", connected_at="2025-09-10T10:00:00Z"
     )
@@ -69,7 +69,9 @@ async def test_the_list(operator: httpx.AsyncClient, company: str, fleet: Fleet)
         ("from the future", "disconnected"),
     ],
 )
-async def test_words(operator: httpx.AsyncClient, company: str, fleet: Fleet, phase: str, status: str) -> None:
+async def test_status_by_phase(
+    operator: httpx.AsyncClient, company: str, fleet: Fleet, phase: str, status: str
+) -> None:
     await fleet.observe(company, phase=phase, message="what is said of it")
     shown = (await operator.get(f"{POOL}/{company}")).json()
     assert shown["status"] == status
@@ -77,21 +79,21 @@ async def test_words(operator: httpx.AsyncClient, company: str, fleet: Fleet, ph
     assert shown["lastError"] == (None if well else "what is said of it")
 
 
-class TestMaking:
-    async def test_a_new_one_is_approved_and_its_code_comes_in_the_answer(
+class TestCreating:
+    async def test_a_new_session_is_approved_and_the_response_has_its_code(
         self, operator: httpx.AsyncClient, fleet: Fleet, fake: FakeRuntime
     ) -> None:
         making = asyncio.create_task(operator.post(POOL, json={"companyId": "962303", "provider": "baileys"}))
         await eventually(lambda: fleet.sql("SELECT 1 FROM bots WHERE approval_status = 'approved'"))
-        fake.token = (await fleet.wanted("962303"))["runtime_token"]
+        fake.token = (await fleet.bot_row("962303"))["runtime_token"]
         await fleet.observe("962303", phase="starting", address=ADDRESS)
         body = (await making).json()
         assert (body["success"], body["companyId"], body["status"]) == (True, "962303", "qr")
-        kind, _, picture = body["qrCode"].partition(",")
+        kind, _, image = body["qrCode"].partition(",")
         assert kind == "data:image/png;base64"
-        assert base64.b64decode(picture).startswith(b"\x89PNG")
+        assert base64.b64decode(image).startswith(b"\x89PNG")
 
-    async def test_one_that_is_there(
+    async def test_an_existing_session(
         self, operator: httpx.AsyncClient, company: str, fleet: Fleet, fake: FakeRuntime
     ) -> None:
         from bot_runtime.contract import ConnectionState
@@ -100,9 +102,9 @@ class TestMaking:
         await fleet.sql("UPDATE bots SET desired_state = 'stopped'")
         body = (await operator.post(POOL, json={"companyId": company})).json()
         assert (body["success"], body["status"], body["qrCode"]) == (True, "connected", None)
-        assert (await fleet.wanted(company))["desired_state"] == "running"
+        assert (await fleet.bot_row(company))["desired_state"] == "running"
 
-    async def test_many_at_once_make_one(
+    async def test_concurrent_requests_create_one_session(
         self, operator: httpx.AsyncClient, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("orchestrator.api.pool.routes.QR_WAIT_SECONDS", 0)
@@ -111,12 +113,12 @@ class TestMaking:
         assert await fleet.sql("SELECT count(*) FROM bots") == [(1,)]
 
     @pytest.mark.parametrize("odd", ["../../etc", "a/b", "", "A B", "x" * 49, "..", 962302, None, "a\x00"])
-    async def test_ids_that_lead_elsewhere(self, operator: httpx.AsyncClient, fleet: Fleet, odd: object) -> None:
+    async def test_malformed_ids(self, operator: httpx.AsyncClient, fleet: Fleet, odd: object) -> None:
         answer = await operator.post(POOL, json={"companyId": odd})
         assert (answer.status_code, answer.json()["success"]) == (422, False)
         assert await fleet.sql("SELECT 1 FROM bots") == []
 
-    async def test_anothers_id(self, stranger: httpx.AsyncClient, company: str) -> None:
+    async def test_an_id_of_another_server(self, stranger: httpx.AsyncClient, company: str) -> None:
         refused(await stranger.post(POOL, json={"companyId": company}), 409, "The id 962302 is taken")
 
     async def test_a_full_server(self, operator: httpx.AsyncClient, fleet: Fleet) -> None:
@@ -126,7 +128,7 @@ class TestMaking:
 
 
 class TestSending:
-    async def test_once_it_is_sent(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
+    async def test_a_sent_message(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
         sending = asyncio.create_task(operator.post(f"{POOL}/{company}/messages", json=HELLO))
         sent = "UPDATE messages SET state = 'sent', whatsapp_id = 'W' RETURNING id"
         [(number,)] = await eventually(lambda: fleet.sql(sent))
@@ -139,23 +141,25 @@ class TestSending:
             "id": number,
         }
 
-    async def test_whatsapp_refuses(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
+    async def test_whatsapp_rejects_the_message(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
         sending = asyncio.create_task(operator.post(f"{POOL}/{company}/messages", json=HELLO))
         failed = "UPDATE messages SET state = 'failed', reason = 'send-failed', detail = 'no such number' RETURNING id"
         await eventually(lambda: fleet.sql(failed))
         refused(await sending, 502, "Message was not sent: no such number")
 
-    async def test_a_session_that_reconnects(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
+    async def test_a_reconnecting_session(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
         await fleet.observe(company, phase="degraded")
         body = (await operator.post(f"{POOL}/{company}/messages", json=HELLO)).json()
         assert (body["success"], body["status"], body["messageId"]) == (True, "queued", None)
 
-    async def test_a_paired_session_that_starts(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
+    async def test_a_starting_session_that_is_paired(
+        self, operator: httpx.AsyncClient, company: str, fleet: Fleet
+    ) -> None:
         await fleet.observe(company, phase="starting")
         body = (await operator.post(f"{POOL}/{company}/messages", json=HELLO)).json()
         assert (body["success"], body["status"]) == (True, "queued")
 
-    async def test_too_many(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
+    async def test_rate_limit(self, operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
         await fleet.observe(company, phase="degraded")
         await fleet.sql("UPDATE bots SET settings = '{\"rateLimitMax\": 1}'")
         await operator.post(f"{POOL}/{company}/messages", json=HELLO)
@@ -164,7 +168,7 @@ class TestSending:
         assert 0 < answer.json()["retryAfter"] <= 60_000
 
     @pytest.mark.parametrize("phase", ["pairing", "starting", "pending"])
-    async def test_before_it_is_paired(
+    async def test_a_session_that_is_not_paired(
         self, operator: httpx.AsyncClient, company: str, fleet: Fleet, phase: str
     ) -> None:
         await fleet.observe(company, phase=phase, paired_number=None)
@@ -176,14 +180,14 @@ class TestSending:
     @pytest.mark.parametrize(
         "body", [{}, {"to": "x", "message": "y"}, {"to": "79001234567"}, {"to": "79001234567", "message": ""}]
     )
-    async def test_what_is_no_message(self, operator: httpx.AsyncClient, company: str, body: dict[str, str]) -> None:
+    async def test_invalid_messages(self, operator: httpx.AsyncClient, company: str, body: dict[str, str]) -> None:
         answer = await operator.post(f"{POOL}/{company}/messages", json=body)
         assert (answer.status_code, answer.json()["success"]) == (422, False)
 
 
 async def test_deleting(operator: httpx.AsyncClient, company: str, fleet: Fleet) -> None:
     assert (await operator.delete(f"{POOL}/{company}")).json()["success"] is True
-    assert (await fleet.wanted(company))["deleting"]
+    assert (await fleet.bot_row(company))["deleting"]
     assert (await operator.get(POOL)).json()["count"] == 0
     for answer in (
         await operator.get(f"{POOL}/{company}"),
@@ -195,7 +199,7 @@ async def test_deleting(operator: httpx.AsyncClient, company: str, fleet: Fleet)
 
 
 @pytest.mark.parametrize("odd", ["nobody", "..%2f..%2fetc", "%00", "A"])
-async def test_sessions_that_are_not_there(operator: httpx.AsyncClient, odd: str) -> None:
+async def test_unknown_sessions(operator: httpx.AsyncClient, odd: str) -> None:
     for answer in (
         await operator.get(f"{POOL}/{odd}"),
         await operator.delete(f"{POOL}/{odd}"),
@@ -204,6 +208,6 @@ async def test_sessions_that_are_not_there(operator: httpx.AsyncClient, odd: str
         assert (answer.status_code, answer.json()["success"]) == (404, False)
 
 
-async def test_a_stranger_sees_nothing(stranger: httpx.AsyncClient, company: str) -> None:
+async def test_an_operator_of_another_server_has_no_access(stranger: httpx.AsyncClient, company: str) -> None:
     assert (await stranger.get(POOL)).json()["sessions"] == []
     refused(await stranger.get(f"{POOL}/{company}"), 404, "Session not found for company 962302")

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.api.conftest import Fleet, problem
 
 
-async def test_a_server_is_made_with_room_for_botcount(admin: httpx.AsyncClient) -> None:
+async def test_a_new_server_has_botcount_as_maximum(admin: httpx.AsyncClient) -> None:
     made = await admin.post("/api/servers", json={"name": "Berlin-2"})
     assert made.status_code == 201
     assert made.headers["location"] == "/api/servers/Berlin-2"
@@ -25,7 +25,7 @@ async def test_a_server_is_made_with_room_for_botcount(admin: httpx.AsyncClient)
     assert (await admin.post("/api/servers", json={"name": "none", "maxBots": 0})).json()["maxBots"] == 0
 
 
-async def test_a_name_is_taken_once(admin: httpx.AsyncClient) -> None:
+async def test_a_name_is_unique(admin: httpx.AsyncClient) -> None:
     answers = await asyncio.gather(*(admin.post("/api/servers", json={"name": "twin"}) for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 4
     problem(await admin.post("/api/servers", json={"name": "server1"}), 409, "already-exists")
@@ -42,7 +42,7 @@ async def test_bots_are_counted_by_phase(admin: httpx.AsyncClient, fleet: Fleet,
     assert server["phases"] == {"pending": 2, "online": 1, "stopping": 1}
 
 
-async def test_a_controller_acts_while_it_is_seen(admin: httpx.AsyncClient, fleet: Fleet) -> None:
+async def test_a_controller_is_active_while_it_reports(admin: httpx.AsyncClient, fleet: Fleet) -> None:
     await fleet.sql("UPDATE servers SET controller = '10.0.0.1:9090', controller_seen_at = now()")
     seen = (await admin.get("/api/servers/server1")).json()["controller"]
     assert seen["active"] is True
@@ -53,7 +53,7 @@ async def test_a_controller_acts_while_it_is_seen(admin: httpx.AsyncClient, flee
     assert (await admin.get("/api/servers/server1")).json()["controller"]["active"] is False
 
 
-async def test_fewer_than_there_are_only_stops_new_ones(admin: httpx.AsyncClient, bot: str) -> None:
+async def test_a_lower_maximum_only_prevents_new_bots(admin: httpx.AsyncClient, bot: str) -> None:
     answer = await admin.patch("/api/servers/server1", json={"maxBots": 0})
     assert (answer.json()["maxBots"], answer.json()["bots"]) == (0, 1)
     problem(await admin.post("/api/bots", json={"name": "next"}), 409, "limit-reached")
@@ -75,7 +75,7 @@ async def test_pages(admin: httpx.AsyncClient) -> None:
     [{}, {"name": ""}, {"name": "a b"}, {"name": "../x"}, {"name": "x" * 33}, {"name": "x", "maxBots": -1},
      {"name": "x", "maxBots": 1001}, {"name": "x\n"}, {"name": "x", "epoch": 1}],
 )  # fmt: skip
-async def test_odd_servers(admin: httpx.AsyncClient, body: dict[str, Any]) -> None:
+async def test_invalid_servers(admin: httpx.AsyncClient, body: dict[str, Any]) -> None:
     problem(await admin.post("/api/servers", json=body), 422, "invalid-input")
 
 

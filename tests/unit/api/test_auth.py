@@ -1,4 +1,4 @@
-"""Keys are verified against what the database says, and that is believed for a short time only."""
+"""Keys are verified against the database, with a short cache."""
 
 import base64
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from orchestrator.states import Role
 
 
 class Database:
-    """Rows by id, and how often it was asked."""
+    """Rows by id, and the number of lookups."""
 
     def __init__(self) -> None:
         self.rows: dict[str, ApiKey] = {}
@@ -54,17 +54,17 @@ def verifier(database: Database, clock: Clock) -> KeyVerifier:
     return KeyVerifier(database.find, clock=clock)
 
 
-async def test_a_valid_key_tells_who_calls(verifier: KeyVerifier, database: Database) -> None:
+async def test_a_valid_key_identifies_the_caller(verifier: KeyVerifier, database: Database) -> None:
     key = database.add(Role.OPERATOR, "server1")
     identity = await verifier.verify(key)
     assert (identity.key_id, identity.role, identity.server) == (key.split("_")[1], Role.OPERATOR, "server1")
 
 
-async def test_an_admin_sees_all_servers_whatever_its_row_says(verifier: KeyVerifier, database: Database) -> None:
+async def test_an_admin_has_access_to_all_servers(verifier: KeyVerifier, database: Database) -> None:
     assert (await verifier.verify(database.add(Role.ADMIN, "server1"))).server is None
 
 
-async def test_a_key_without_a_server_reaches_nothing(verifier: KeyVerifier, database: Database) -> None:
+async def test_a_key_without_a_server_is_rejected(verifier: KeyVerifier, database: Database) -> None:
     with pytest.raises(UnauthorizedError):
         await verifier.verify(database.add(Role.OPERATOR, None))
 
@@ -78,13 +78,13 @@ async def test_the_id_alone_is_not_enough(verifier: KeyVerifier, database: Datab
 
 
 @pytest.mark.parametrize("key", [None, "", "bd_", "bd_0123abcd_short", "0123abcd", "bd_0123ABCD_" + "x" * 43])
-async def test_what_is_no_key_is_not_even_looked_up(verifier: KeyVerifier, database: Database, key: str | None) -> None:
+async def test_malformed_keys_are_not_looked_up(verifier: KeyVerifier, database: Database, key: str | None) -> None:
     with pytest.raises(UnauthorizedError):
         await verifier.verify(key)
     assert database.asked == 0
 
 
-async def test_the_database_is_asked_once_in_a_while(verifier: KeyVerifier, database: Database, clock: Clock) -> None:
+async def test_lookups_are_cached(verifier: KeyVerifier, database: Database, clock: Clock) -> None:
     key = database.add(Role.ADMIN)
     for _ in range(5):
         await verifier.verify(key)
@@ -94,7 +94,9 @@ async def test_the_database_is_asked_once_in_a_while(verifier: KeyVerifier, data
     assert database.asked == 2
 
 
-async def test_a_revoked_key_stops_working_in_time(verifier: KeyVerifier, database: Database, clock: Clock) -> None:
+async def test_a_revoked_key_stops_working_when_the_cache_expires(
+    verifier: KeyVerifier, database: Database, clock: Clock
+) -> None:
     key = database.add(Role.ADMIN)
     await verifier.verify(key)
     row = database.rows[key.split("_")[1]]
@@ -114,19 +116,19 @@ async def test_a_forgotten_key_is_looked_up_again(verifier: KeyVerifier, databas
         await verifier.verify(key)
 
 
-async def test_nobody_gets_in_while_the_database_is_away(
+async def test_no_access_while_the_database_is_unavailable(
     verifier: KeyVerifier, database: Database, clock: Clock
 ) -> None:
     key = database.add(Role.ADMIN)
     await verifier.verify(key)
     database.away = True
-    await verifier.verify(key)  # still remembered
+    await verifier.verify(key)  # still cached
     clock.now += CACHE_SECONDS
     with pytest.raises(ConnectionRefusedError):
         await verifier.verify(key)
 
 
-async def test_guessing_ids_does_not_fill_the_memory(verifier: KeyVerifier, database: Database) -> None:
+async def test_the_cache_is_bounded(verifier: KeyVerifier, database: Database) -> None:
     for number in range(CACHED_IDS + 10):
         with pytest.raises(UnauthorizedError):
             await verifier.verify(f"bd_{number:08x}_" + "A" * 43)
@@ -166,6 +168,6 @@ def basic(text: str) -> str:
         ({"authorization": "Basic " + base64.b64encode(b"\xff:\xff").decode()}, None, None),
     ],
 )
-def test_where_a_key_may_stand(headers: dict[str, str], plain: str | None, with_basic: str | None) -> None:
+def test_headers_that_carry_a_key(headers: dict[str, str], plain: str | None, with_basic: str | None) -> None:
     assert presented_key(headers) == plain
     assert presented_key(headers, basic=True) == with_basic

@@ -1,4 +1,4 @@
-"""The log: one line a record, and no secret in it."""
+"""The log has one line per record and contains no secrets."""
 
 import logging
 import subprocess
@@ -19,19 +19,19 @@ def line(message: str, *arguments: object, exc_info: object = None) -> str:
     return LineFormatter().format(record)
 
 
-def test_time_level_and_name_stand_in_front() -> None:
+def test_a_line_starts_with_time_level_and_name() -> None:
     record = logging.LogRecord("orchestrator.test", logging.INFO, __file__, 1, "bot %s is up", ("bot-1",), None)
     record.created, record.msecs = 1767225600.25, 250
     assert LineFormatter().format(record) == "2026-01-01T00:00:00.250Z INFO orchestrator.test: bot bot-1 is up"
 
 
 @given(st.text())
-def test_a_record_is_one_line_whatever_it_says(text: str) -> None:
+def test_a_record_is_one_line_whatever_it_contains(text: str) -> None:
     assert len(line("%s", text).splitlines()) == 1
     line("%s", text).encode("utf-8")
 
 
-def test_a_traceback_stays_on_the_line() -> None:
+def test_a_traceback_is_on_the_same_line() -> None:
     try:
         raise ValueError("first\nsecond")
     except ValueError:
@@ -53,13 +53,13 @@ def test_a_traceback_stays_on_the_line() -> None:
         ),
     ],
 )
-def test_what_looks_like_a_secret_is_blanked_out(text: str, secret: str, left: str) -> None:
+def test_what_looks_like_a_secret_is_masked(text: str, secret: str, left: str) -> None:
     assert secret not in line("%s", text)
     assert left in line("%s", text)
 
 
 @given(st.text(max_size=20), st.text(max_size=20))
-def test_a_key_is_blanked_out_wherever_it_stands(before: str, after: str) -> None:
+def test_a_key_is_masked_anywhere(before: str, after: str) -> None:
     _, key = new_key()
     assert key.split("_", 2)[2][:20] not in line("%s", f"{before} {key} {after}")
 

@@ -1,4 +1,4 @@
-"""Which form of an answer a caller is given."""
+"""The format of a response is negotiated by the header `Accept`."""
 
 import pytest
 from hypothesis import given
@@ -28,10 +28,10 @@ OFFERS = {"application/json": "json", "image/png": "png", "text/plain": "text"}
         (",,;", None),
     ],
 )
-def test_the_callers_wish_and_then_ours(accept: str, chosen: str | None) -> None:
+def test_the_preference_of_the_caller_then_ours(accept: str, chosen: str | None) -> None:
     assert best_of(accept, OFFERS) == chosen
 
 
 @given(st.text())
-def test_any_header_is_understood_or_matches_nothing(accept: str) -> None:
+def test_any_header_is_parsed_or_matches_nothing(accept: str) -> None:
     assert best_of(accept, OFFERS) in {None, *OFFERS.values()}

@@ -1,4 +1,4 @@
-"""The generated reference is the reference: nothing in it is left unsaid."""
+"""The generated reference is complete."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ OPERATIONS = {
 }
 
 
-def test_these_are_the_calls() -> None:
+def test_the_list_of_operations() -> None:
     assert sorted(OPERATIONS) == sorted(
         """
         POST /api/bots
@@ -73,7 +73,7 @@ def test_these_are_the_calls() -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_call_is_described(name: str) -> None:
+def test_every_operation_is_described(name: str) -> None:
     operation = OPERATIONS[name]
     assert operation["summary"]
     assert operation["description"]
@@ -86,7 +86,7 @@ def test_every_call_is_described(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_every_call_but_the_probes_says_that_it_needs_a_key(name: str) -> None:
+def test_every_operation_but_the_probes_documents_its_authentication(name: str) -> None:
     if name in {"GET /livez", "GET /readyz"}:
         assert OPERATIONS[name]["security"] == []
     else:
@@ -100,7 +100,7 @@ def test_names_are_camel_case() -> None:
         assert not [name for name in schema.get("properties", {}) if "_" in name]
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     def references(node: Any) -> list[str]:
         if isinstance(node, dict):
             here = [node["$ref"]] if isinstance(node.get("$ref"), str) else []

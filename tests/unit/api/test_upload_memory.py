@@ -1,4 +1,4 @@
-"""Room for files in the api's memory: callers share it, wait for it, and get it back whatever happens."""
+"""Memory for uploads: requests share it, wait for it, and always release it."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from orchestrator.api.upload_memory import MIB, UploadMemory
 from orchestrator.errors import UnavailableError
 
 
-async def test_whoever_waits_gets_the_room_that_another_leaves() -> None:
+async def test_a_waiting_upload_gets_the_memory_that_another_releases() -> None:
     memory = UploadMemory(maximum=4 * MIB)
     order: list[str] = []
 
@@ -18,23 +18,23 @@ async def test_whoever_waits_gets_the_room_that_another_leaves() -> None:
 
     async with memory.reserve(3 * MIB):
         waiting = asyncio.create_task(upload())
-        await asyncio.sleep(0)  # it runs up to where it waits
+        await asyncio.sleep(0)  # it runs until it waits
         order.append("first")
     await waiting
     assert order == ["first", "second"]
 
 
-async def test_no_room_in_time() -> None:
+async def test_no_memory_in_time() -> None:
     memory = UploadMemory(maximum=4 * MIB, timeout_seconds=0.01)
     async with memory.reserve(3 * MIB):
         with pytest.raises(UnavailableError, match="too many concurrent uploads"):
             async with memory.reserve(2 * MIB):
                 pass
         async with memory.reserve(MIB):
-            pass  # small ones are not counted
+            pass  # small bodies are not counted
 
 
-async def test_room_is_given_back_by_those_who_fail() -> None:
+async def test_failed_uploads_release_their_memory() -> None:
     memory = UploadMemory(maximum=4 * MIB, timeout_seconds=0.01)
     for _ in range(3):
         with pytest.raises(RuntimeError):
@@ -42,6 +42,6 @@ async def test_room_is_given_back_by_those_who_fail() -> None:
                 raise RuntimeError
 
 
-async def test_one_alone_is_never_too_large() -> None:
+async def test_a_single_upload_is_never_too_large() -> None:
     async with UploadMemory(maximum=2 * MIB, timeout_seconds=0.01).reserve(100 * MIB):
         pass
