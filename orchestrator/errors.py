@@ -25,7 +25,7 @@ class BotdockError(Exception):
     """Root of all errors with a message that may be shown to a user."""
 
     status = 500
-    code = "internal"
+    code = "internal-error"
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)

@@ -43,6 +43,8 @@ class Matches:
 
     def check(self, value: str) -> str:
         """The value itself. Raises ValueError if it does not match."""
+        if re.search("[\ud800-\udfff]", value):  # an escape in JSON can be half of a character
+            raise ValueError("must be valid Unicode")
         # `$` of Python, unlike that of JSON Schema, also matches before a final newline.
         if re.fullmatch(self.pattern.removesuffix("$"), value) is None:
             raise ValueError(self.message)
