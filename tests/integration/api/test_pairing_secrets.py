@@ -25,7 +25,7 @@ QUERIES = ("", "?after=0", "?limit=200", "?wait=1")
 
 @pytest.fixture
 async def pairing(fleet: Fleet, live_bot: str) -> AsyncIterator[str]:
-    """A bot that shows a QR code, in every place where it leaves one: endpoint, events of any type, log, last exit."""
+    """A bot that shows a QR code wherever it can: at its endpoint, in events of any type, its log and its last exit."""
     for event_type in EventType:
         await fleet.event(live_bot, event_type, {"connection": "connecting", "qr": QR.code})
 
