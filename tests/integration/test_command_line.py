@@ -40,7 +40,7 @@ async def bots_status(database_url: str, key: str) -> int:
 
 
 @pytest.mark.parametrize("arguments", [["--role", "admin"], ["--role", "viewer", "--server", "server1"]])
-async def test_a_key_made_on_the_command_line_opens_the_api(database_url: str, arguments: list[str]) -> None:
+async def test_a_key_created_on_the_command_line_is_valid_for_the_api(database_url: str, arguments: list[str]) -> None:
     done = orchestrator("key", "--name", "by hand", *arguments, DATABASE_URL=database_url)
     assert done.returncode == 0, done.stderr
     assert await bots_status(database_url, key_in(done)) == 200
@@ -57,7 +57,7 @@ async def test_a_key_made_on_the_command_line_opens_the_api(database_url: str, a
         (["--role", "viewer", "--server", "nowhere"], "server 'nowhere' does not exist"),
     ],
 )
-def test_a_key_whose_role_and_server_do_not_fit_is_refused(
+def test_a_key_with_a_mismatched_role_and_server_is_rejected(
     database_url: str, arguments: list[str], complaint: str
 ) -> None:
     done = orchestrator("key", "--name", "by hand", *arguments, DATABASE_URL=database_url)
@@ -66,7 +66,7 @@ def test_a_key_whose_role_and_server_do_not_fit_is_refused(
     assert "BOTDOCK_API_KEY" not in done.stdout
 
 
-def test_a_bad_setting_stops_the_start_with_one_line_that_does_not_show_the_value() -> None:
+def test_an_invalid_setting_prevents_the_start_with_one_line_that_hides_the_value() -> None:
     done = orchestrator("api", DATABASE_URL="mysql://root:hunter2@db/x", API_PORT="0")
     assert done.returncode == 2
     assert done.stderr.startswith("botdock: cannot start: ")

@@ -10,7 +10,7 @@ from orchestrator.db.migrate import migrate
 from orchestrator.settings import Settings
 
 
-def test_the_migrations_make_the_tables_of_the_models(database_url: str) -> None:
+def test_the_migrations_create_the_tables_of_the_models(database_url: str) -> None:
     assert models.Bot.metadata is message_models.Message.metadata is SQLModel.metadata
     engine = create_engine(Settings(database_url=database_url).sqlalchemy_url)
     with engine.connect() as connection:

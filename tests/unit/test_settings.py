@@ -25,7 +25,7 @@ def test_the_documentation_has_the_table_of_the_class() -> None:
     assert documented() == table(), "run `.venv/bin/python -m tests.support.settings_table`"
 
 
-def test_the_stack_hands_every_setting_on() -> None:
+def test_the_stack_passes_every_setting_on() -> None:
     handed_on = re.findall(r"^  ([A-Z_]+):", COMPOSE.read_text(), re.MULTILINE)
     assert sorted(handed_on) == sorted([*VARIABLES, "PGPASSWORD"]), "libpq reads PGPASSWORD itself"
 
@@ -35,7 +35,7 @@ def test_every_variable_of_the_stack_is_documented() -> None:
     assert {variable for variable in used if f"`{variable}`" not in DOCUMENT.read_text()} == set()
 
 
-def test_defaults_suffice_beside_the_database() -> None:
+def test_only_the_database_url_is_required() -> None:
     assert load().server_name == "server1"
 
 
@@ -59,7 +59,7 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("WHATSAPP_RECONNECT_BASE_DELAY", "soon"),
     ],
 )
-def test_a_bad_value_is_named_in_one_line_and_not_shown(
+def test_an_invalid_value_is_reported_in_one_line_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -70,7 +70,7 @@ def test_a_bad_value_is_named_in_one_line_and_not_shown(
     assert "secret" not in caught.value.message
 
 
-def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_invalid_values_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DATABASE_URL")
     monkeypatch.setenv("BOTCOUNT", "many")
     with pytest.raises(SettingsError, match=r"DATABASE_URL: .*; BOTCOUNT: "):

@@ -46,7 +46,7 @@ async def test_first_come_first_served(queue: WorkQueue) -> None:
     assert [await queue.get() for _ in range(3)] == ["a", "b", "c"]
 
 
-async def test_a_bot_added_many_times_while_it_waits_comes_once(queue: WorkQueue) -> None:
+async def test_a_bot_added_many_times_while_it_waits_is_handed_out_once(queue: WorkQueue) -> None:
     for _ in range(5):
         queue.add("a")
     assert await queue.get() == "a"
@@ -55,7 +55,7 @@ async def test_a_bot_added_many_times_while_it_waits_comes_once(queue: WorkQueue
     assert queue.idle
 
 
-async def test_a_bot_dirtied_while_it_is_worked_on_comes_once_more_and_not_before(queue: WorkQueue) -> None:
+async def test_a_bot_added_while_it_is_handled_is_handed_out_once_more_afterwards(queue: WorkQueue) -> None:
     queue.add("a")
     await queue.get()
     for _ in range(5):
@@ -68,7 +68,7 @@ async def test_a_bot_dirtied_while_it_is_worked_on_comes_once_more_and_not_befor
     assert queue.idle
 
 
-async def test_a_worker_waits_until_there_is_something(queue: WorkQueue) -> None:
+async def test_a_worker_waits_for_a_bot(queue: WorkQueue) -> None:
     worker = asyncio.create_task(queue.get())
     await asyncio.sleep(0)
     assert not worker.done()
@@ -84,7 +84,7 @@ async def test_many_waiting_workers_share_the_bots(queue: WorkQueue) -> None:
     assert sorted(await asyncio.gather(*workers)) == ["a", "b", "c"]
 
 
-async def test_a_delayed_bot_comes_at_its_time(queue: WorkQueue, time: ManualLoop) -> None:
+async def test_a_delayed_bot_is_handed_out_at_its_time(queue: WorkQueue, time: ManualLoop) -> None:
     queue.add_later("a", 10)
     await time.pass_time(9.9)
     assert queue.depth == 0
@@ -93,7 +93,7 @@ async def test_a_delayed_bot_comes_at_its_time(queue: WorkQueue, time: ManualLoo
 
 
 @pytest.mark.parametrize("delays", [(10, 5), (5, 10), (5, 5)])
-async def test_the_earliest_of_the_times_counts(queue: WorkQueue, time: ManualLoop, delays: tuple[int, int]) -> None:
+async def test_the_earliest_time_counts(queue: WorkQueue, time: ManualLoop, delays: tuple[int, int]) -> None:
     for delay in delays:
         queue.add_later("a", delay)
     await time.pass_time(5.1)
@@ -103,9 +103,7 @@ async def test_the_earliest_of_the_times_counts(queue: WorkQueue, time: ManualLo
     assert queue.idle
 
 
-async def test_one_that_comes_earlier_for_another_reason_does_not_come_again(
-    queue: WorkQueue, time: ManualLoop
-) -> None:
+async def test_a_delayed_bot_that_is_added_earlier_is_handed_out_once(queue: WorkQueue, time: ManualLoop) -> None:
     queue.add_later("a", 10)
     queue.add("a")
     assert await queue.get() == "a"
@@ -114,14 +112,14 @@ async def test_one_that_comes_earlier_for_another_reason_does_not_come_again(
     assert queue.idle
 
 
-async def test_closing_drops_what_is_delayed(queue: WorkQueue, time: ManualLoop) -> None:
+async def test_closing_drops_delayed_bots(queue: WorkQueue, time: ManualLoop) -> None:
     queue.add_later("a", 1)
     queue.close()
     await time.pass_time(60)
     assert queue.idle
 
 
-async def test_no_bot_is_ever_worked_on_twice_at_once(queue: WorkQueue) -> None:
+async def test_no_bot_is_ever_handled_by_two_workers(queue: WorkQueue) -> None:
     active: set[str] = set()
     rounds = 0
 

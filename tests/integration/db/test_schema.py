@@ -39,7 +39,7 @@ def generation(connection: psycopg.Connection[Any]) -> int:
     return int(row[0])
 
 
-def test_downgrading_leaves_nothing_and_upgrading_again_makes_everything(database_url: str) -> None:
+def test_downgrading_removes_everything_and_upgrading_creates_it_again(database_url: str) -> None:
     settings = Settings(database_url=database_url)
     engine = create_engine(settings.sqlalchemy_url)
     with engine.begin() as connection:
@@ -52,7 +52,7 @@ def test_downgrading_leaves_nothing_and_upgrading_again_makes_everything(databas
     engine.dispose()
 
 
-def test_a_bot_made_with_sql_has_a_status_and_a_token(connection: psycopg.Connection[Any], bot: str) -> None:
+def test_a_bot_created_with_sql_has_a_status_and_a_token(connection: psycopg.Connection[Any], bot: str) -> None:
     row = connection.execute(
         "SELECT phase, server_name, length(runtime_token) FROM bot_status JOIN bots USING (server_name) WHERE id = %s",
         [bot],
@@ -76,7 +76,9 @@ def test_a_bot_made_with_sql_has_a_status_and_a_token(connection: psycopg.Connec
     ],
 )
 @pytest.mark.usefixtures("bot")
-def test_a_change_of_the_desired_state_is_a_new_generation(connection: psycopg.Connection[Any], change: str) -> None:
+def test_a_change_of_the_desired_state_increases_the_generation(
+    connection: psycopg.Connection[Any], change: str
+) -> None:
     connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]
     assert generation(connection) == 2
     connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]
@@ -84,13 +86,13 @@ def test_a_change_of_the_desired_state_is_a_new_generation(connection: psycopg.C
 
 
 @pytest.mark.usefixtures("bot")
-def test_a_writer_may_make_a_generation_itself(connection: psycopg.Connection[Any]) -> None:
+def test_a_writer_may_set_the_generation_itself(connection: psycopg.Connection[Any]) -> None:
     connection.execute("UPDATE bots SET generation = generation + 1, name = 'New'")
     assert generation(connection) == 2
 
 
 @pytest.mark.usefixtures("bot")
-def test_every_write_of_a_bot_is_told_and_no_write_of_its_status(connection: psycopg.Connection[Any]) -> None:
+def test_every_write_of_a_bot_notifies_and_no_write_of_its_status_does(connection: psycopg.Connection[Any]) -> None:
     connection.execute(f"LISTEN {CHANGES_CHANNEL}")  # type: ignore[call-overload, unused-ignore]
     connection.execute("UPDATE bot_status SET phase = 'online'")
     connection.execute("UPDATE bots SET name = 'New'")
@@ -101,14 +103,14 @@ def test_every_write_of_a_bot_is_told_and_no_write_of_its_status(connection: psy
 
 
 @pytest.mark.parametrize("bad", ["", "-a", "A", "a_b", "a/b", "a" * 49, "a\n", "ä"])
-def test_an_id_that_is_no_good_in_names_is_refused(connection: psycopg.Connection[Any], bad: str) -> None:
+def test_an_id_that_is_invalid_in_names_is_rejected(connection: psycopg.Connection[Any], bad: str) -> None:
     with pytest.raises(CheckViolation):
         connection.execute("INSERT INTO bots (id, server_name, name) VALUES (%s, 'server1', 'Bot')", [bad])
 
 
 @pytest.mark.parametrize("change", ["approval_status = 'maybe'", "desired_state = 'paused'"])
 @pytest.mark.usefixtures("bot")
-def test_words_that_mean_nothing_are_refused(connection: psycopg.Connection[Any], change: str) -> None:
+def test_unknown_states_are_rejected(connection: psycopg.Connection[Any], change: str) -> None:
     with pytest.raises(CheckViolation):
         connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]
 

@@ -67,7 +67,7 @@ async def line_to(url: str) -> AsyncIterator[tuple[Line, str]]:
             await line.cut()
 
 
-async def test_a_server_that_hangs_is_given_up_and_used_again(
+async def test_a_hanging_server_is_disconnected_and_used_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sessions, "ANSWER_SECONDS", 1.0)

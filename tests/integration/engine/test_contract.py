@@ -18,7 +18,7 @@ from orchestrator.engine.base import (
 from tests.integration.engine.worlds import CRASH_EXIT_CODE, MemoryWorld, World, bot_spec, exited, state_of, until
 
 
-async def test_a_container_is_made_started_ended_started_again_and_removed(world: World, engine: Engine) -> None:
+async def test_a_container_is_created_started_stopped_started_again_and_removed(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
 
     made = await engine.create(spec)
@@ -55,7 +55,7 @@ async def test_a_container_is_made_started_ended_started_again_and_removed(world
     assert await engine.inspect(running.id) is None
 
 
-async def test_a_crash_shows_its_exit_code(world: World, engine: Engine) -> None:
+async def test_a_crash_has_an_exit_code(world: World, engine: Engine) -> None:
     spec = await world.say(engine, bot_spec(world), b"")
     await world.crash(spec.name)
     await exited(engine, spec.name)
@@ -64,7 +64,7 @@ async def test_a_crash_shows_its_exit_code(world: World, engine: Engine) -> None
     assert (ended.exit_code, ended.oom_killed) == (CRASH_EXIT_CODE, False)
 
 
-async def test_running_out_of_memory_is_told_apart_from_a_crash(world: World, engine: Engine) -> None:
+async def test_running_out_of_memory_is_distinguished_from_a_crash(world: World, engine: Engine) -> None:
     spec = await world.say(engine, bot_spec(world), b"")
     await world.run_out_of_memory(spec.name)
     await exited(engine, spec.name)
@@ -76,7 +76,7 @@ async def test_running_out_of_memory_is_told_apart_from_a_crash(world: World, en
     await until(flagged, "the container is marked as killed for its memory")
 
 
-async def test_starting_killing_and_removing_twice_is_no_error(world: World, engine: Engine) -> None:
+async def test_starting_killing_and_removing_are_idempotent(world: World, engine: Engine) -> None:
     spec = await world.say(engine, bot_spec(world), b"")
     await engine.start(spec.name)
     await engine.kill(spec.name, "SIGKILL")
@@ -94,7 +94,7 @@ async def test_a_running_container_is_removed_in_one_call(world: World, engine: 
 
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGKILL"])
-async def test_a_frozen_container_can_be_ended(world: World, engine: Engine, signal: str) -> None:
+async def test_a_paused_container_can_be_stopped(world: World, engine: Engine, signal: str) -> None:
     spec = await world.say(engine, bot_spec(world), b"")
     await world.pause(spec.name)
     frozen = await engine.inspect(spec.name)
@@ -105,7 +105,7 @@ async def test_a_frozen_container_can_be_ended(world: World, engine: Engine, sig
     await exited(engine, spec.name)
 
 
-async def test_what_does_not_exist_is_not_found(world: World, engine: Engine) -> None:
+async def test_a_missing_container_is_not_found(world: World, engine: Engine) -> None:
     name = f"{world.tag}-nobody"
     assert await engine.inspect(name) is None
     for call in (engine.start(name), engine.kill(name, "SIGTERM"), engine.logs(name, tail=5)):
@@ -115,14 +115,14 @@ async def test_what_does_not_exist_is_not_found(world: World, engine: Engine) ->
     await engine.remove_volume(name)
 
 
-async def test_of_two_containers_with_one_name_the_second_is_refused(world: World, engine: Engine) -> None:
+async def test_a_second_container_with_the_same_name_is_rejected(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
     answers = await asyncio.gather(*(engine.create(spec) for _ in range(4)), return_exceptions=True)
     assert sum(isinstance(answer, str) for answer in answers) == 1
     assert sum(isinstance(answer, NameTakenError) for answer in answers) == 3
 
 
-async def test_a_foreign_container_with_our_name_is_seen_and_left_alone(world: World, engine: Engine) -> None:
+async def test_a_foreign_container_with_our_name_is_found_and_left_alone(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
     await world.add_foreign(spec.name, {"made-by": "somebody else"})
     with pytest.raises(NameTakenError, match=spec.name):
@@ -135,7 +135,7 @@ async def test_a_foreign_container_with_our_name_is_seen_and_left_alone(world: W
     assert await engine.list_containers() == []
 
 
-async def test_a_missing_image_is_named(world: World, engine: Engine) -> None:
+async def test_a_missing_image_is_reported(world: World, engine: Engine) -> None:
     spec = replace(bot_spec(world), image="engine-test/there-is-no-such-image:0")
     if isinstance(world, MemoryWorld):
         world.host.missing_images.add(spec.image)
@@ -144,6 +144,6 @@ async def test_a_missing_image_is_named(world: World, engine: Engine) -> None:
     assert await engine.inspect(spec.name) is None
 
 
-async def test_options_that_cannot_work_are_refused(world: World, engine: Engine) -> None:
+async def test_invalid_options_are_rejected(world: World, engine: Engine) -> None:
     with pytest.raises(InvalidSpecError, match="memory"):
         await engine.create(replace(bot_spec(world), memory_bytes=1000))

@@ -55,7 +55,7 @@ async def listener(engine: Engine) -> AsyncIterator[Listener]:
     await listener.stop()
 
 
-async def test_what_happens_to_our_containers_is_heard(world: World, engine: Engine, listener: Listener) -> None:
+async def test_events_of_our_containers_are_received(world: World, engine: Engine, listener: Listener) -> None:
     spec = await world.say(engine, bot_spec(world), b"")
     await listener.hears(EngineEventKind.START)
     await world.run_out_of_memory(spec.name)
@@ -69,7 +69,7 @@ async def test_what_happens_to_our_containers_is_heard(world: World, engine: Eng
     assert len({event.container_id for event in about_it}) == 1
 
 
-async def test_what_happens_to_others_is_not_heard(world: World, engine: Engine, listener: Listener) -> None:
+async def test_events_of_other_containers_are_not_received(world: World, engine: Engine, listener: Listener) -> None:
     other = world.engine(owner="b")
     await world.say(other, bot_spec(world, "theirs"), b"")
     await world.add_foreign(f"{world.tag}-foreign", {})
@@ -78,14 +78,14 @@ async def test_what_happens_to_others_is_not_heard(world: World, engine: Engine,
     assert {event.bot_id for event in listener.seen} == {None, "ours"}
 
 
-async def test_a_broken_stream_stands_again_and_says_so(world: World, engine: Engine, listener: Listener) -> None:
+async def test_a_broken_stream_is_re_established_and_reported(world: World, engine: Engine, listener: Listener) -> None:
     await world.break_streams()
     await listener.hears(EngineEventKind.CONNECTED, times=2)
     await world.say(engine, bot_spec(world), b"")
     await listener.hears(EngineEventKind.START)
 
 
-async def test_an_engine_that_goes_away_is_told_from_a_fault_and_comes_back(
+async def test_an_unavailable_engine_is_distinguished_from_an_error_and_recovers(
     world: World, engine: Engine, listener: Listener
 ) -> None:
     spec = await world.say(engine, bot_spec(world), b"")
@@ -110,7 +110,7 @@ async def test_an_engine_that_goes_away_is_told_from_a_fault_and_comes_back(
     await listener.hears(EngineEventKind.CONNECTED, times=2)
 
 
-async def test_a_listener_that_begins_while_the_engine_is_away_hears_it_come_back(world: World) -> None:
+async def test_a_listener_that_starts_while_the_engine_is_unavailable_sees_it_recover(world: World) -> None:
     await world.set_unavailable(True)
     listener = Listener(world.engine())
     await asyncio.sleep(0)
@@ -125,7 +125,7 @@ async def test_closing_the_engine_ends_its_streams(engine: Engine, listener: Lis
     await listener.ended()
 
 
-async def test_every_listener_hears_everything(world: World, engine: Engine, listener: Listener) -> None:
+async def test_every_listener_receives_every_event(world: World, engine: Engine, listener: Listener) -> None:
     second = Listener(engine)
     await second.hears(EngineEventKind.CONNECTED)
     await world.say(engine, bot_spec(world), b"")

@@ -16,7 +16,7 @@ from orchestrator.engine.base import (
 from tests.integration.engine.worlds import READY, World, bot_spec, exited, state_of
 
 
-async def test_labels_are_kept_and_ours_are_added(world: World, engine: Engine) -> None:
+async def test_labels_are_preserved_and_ours_are_added(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
     await engine.create(spec)
     [listed] = await engine.list_containers()
@@ -28,7 +28,7 @@ async def test_labels_are_kept_and_ours_are_added(world: World, engine: Engine) 
     assert listed.labels[Label.OWNER].endswith("a")
 
 
-async def test_a_list_shows_this_server_of_this_installation_only(world: World, engine: Engine) -> None:
+async def test_a_list_contains_only_this_server_of_this_installation(world: World, engine: Engine) -> None:
     other_owner, other_server = world.engine(owner="b"), world.engine(server="server2")
     await engine.create(bot_spec(world, "mine"))
     await other_owner.create(bot_spec(world, "of-another-installation"))
@@ -43,7 +43,7 @@ async def test_a_list_shows_this_server_of_this_installation_only(world: World, 
     assert await listed(other_server) == ["of-another-server"]
 
 
-async def test_a_list_shows_containers_in_every_state_with_their_addresses(world: World, engine: Engine) -> None:
+async def test_a_list_contains_containers_in_every_state_with_their_addresses(world: World, engine: Engine) -> None:
     running = await world.say(engine, bot_spec(world, "running"), b"")
     await engine.create(bot_spec(world, "created"))
     ended = await world.say(engine, bot_spec(world, "ended"), b"")
@@ -62,7 +62,7 @@ async def test_a_list_shows_containers_in_every_state_with_their_addresses(world
     assert (listed["running"].started_at, listed["ended"].exit_code) == (None, None)
 
 
-async def test_a_volume_outlives_its_container_and_goes_when_asked_for(world: World, engine: Engine) -> None:
+async def test_a_volume_outlives_its_container_until_it_is_removed(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
     await engine.create(spec)
     await engine.remove(spec.name)
@@ -73,7 +73,7 @@ async def test_a_volume_outlives_its_container_and_goes_when_asked_for(world: Wo
     assert await world.volumes() == set()
 
 
-async def test_a_volume_in_use_stays(world: World, engine: Engine) -> None:
+async def test_a_volume_in_use_is_not_removed(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
     await engine.create(spec)
     with pytest.raises(EngineError, match="in use"):
@@ -81,7 +81,7 @@ async def test_a_volume_in_use_stays(world: World, engine: Engine) -> None:
     assert await world.volumes() == {spec.volume}
 
 
-async def test_a_volume_of_somebody_else_is_neither_mounted_nor_removed(world: World, engine: Engine) -> None:
+async def test_a_foreign_volume_is_neither_mounted_nor_removed(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
     await engine.create(spec)
     await engine.remove(spec.name)
@@ -92,14 +92,14 @@ async def test_a_volume_of_somebody_else_is_neither_mounted_nor_removed(world: W
     assert await world.volumes() == {spec.volume}
 
 
-async def test_the_last_lines_are_shown_as_plain_text(world: World, engine: Engine) -> None:
+async def test_the_last_lines_are_returned_as_plain_text(world: World, engine: Engine) -> None:
     output = b"\x1b[31mred\x1b[0m\r\nbell\x07\n\xff\xfe bytes\n" + "grüße\n".encode() + b"x" * 3000 + b"\n"
     spec = await world.say(engine, bot_spec(world), output)
     assert await engine.logs(spec.name, tail=100) == ["red", "bell", "\ufffd\ufffd bytes", "grüße", "x" * 1000, READY]
     assert await engine.logs(spec.name, tail=2) == ["x" * 1000, READY]
 
 
-async def test_a_log_can_be_read_up_to_a_moment_and_after_the_end(world: World, engine: Engine) -> None:
+async def test_a_log_can_be_read_up_to_a_time_and_after_the_exit(world: World, engine: Engine) -> None:
     before = datetime.now(UTC)
     spec = await world.say(engine, bot_spec(world), b"hello\n")
     await world.crash(spec.name)
@@ -108,7 +108,7 @@ async def test_a_log_can_be_read_up_to_a_moment_and_after_the_end(world: World, 
     assert await engine.logs(spec.name, tail=10, until=datetime.now(UTC)) == ["hello", READY]
 
 
-async def test_a_network_is_made_once_however_often_it_is_asked_for(world: World) -> None:
+async def test_ensuring_a_network_is_idempotent(world: World) -> None:
     first, second = world.engine(), world.engine()
     name = f"{world.tag}-many"
     await asyncio.gather(*(engine.ensure_network(name) for engine in [first, second] * 4))
@@ -116,7 +116,7 @@ async def test_a_network_is_made_once_however_often_it_is_asked_for(world: World
     assert await world.network_count(name) == 1
 
 
-async def test_a_network_of_somebody_else_is_not_used(world: World) -> None:
+async def test_a_foreign_network_is_not_used(world: World) -> None:
     name = f"{world.tag}-foreign-net"
     await world.add_foreign_network(name)
     with pytest.raises(NameTakenError, match=name):
@@ -128,7 +128,7 @@ async def test_a_network_of_another_server_is_not_used(world: World, engine: Eng
         await world.engine(server="server2").ensure_network(f"{world.tag}-net")
 
 
-async def test_a_network_removed_by_hand_is_missed_and_made_again(world: World, engine: Engine) -> None:
+async def test_a_removed_network_is_detected_and_created_again(world: World, engine: Engine) -> None:
     spec = bot_spec(world)
     await engine.create(spec)
     await world.remove_network(spec.network)

@@ -10,7 +10,7 @@ from orchestrator.engine.docker.engine import DockerEngine
 from tests.integration.engine.worlds import DockerWorld, bot_spec, state_of
 
 
-async def test_an_engine_that_is_not_there_is_told_in_one_sentence(tmp_path: Path) -> None:
+async def test_a_missing_engine_is_reported_in_one_sentence(tmp_path: Path) -> None:
     engine = DockerEngine(owner="a", server="s", host=f"unix://{tmp_path}/nothing.sock")
     with pytest.raises(EngineUnavailableError) as told:
         await engine.ping()
@@ -20,7 +20,7 @@ async def test_an_engine_that_is_not_there_is_told_in_one_sentence(tmp_path: Pat
 
 
 @pytest.mark.docker
-async def test_calls_that_wait_for_a_thread_are_refused_when_the_engine_is_closed(docker_world: DockerWorld) -> None:
+async def test_calls_waiting_for_a_thread_fail_when_the_engine_is_closed(docker_world: DockerWorld) -> None:
     engine = docker_world.engine()
     calls = [asyncio.create_task(engine.list_containers()) for _ in range(200)]
     await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def test_calls_that_wait_for_a_thread_are_refused_when_the_engine_is_close
 
 
 @pytest.mark.docker
-async def test_a_connection_that_broke_unseen_costs_a_read_nothing(docker_world: DockerWorld) -> None:
+async def test_a_read_is_retried_on_a_broken_connection(docker_world: DockerWorld) -> None:
     engine = docker_world.engine()
     spec = bot_spec(docker_world)
     await engine.create(spec)

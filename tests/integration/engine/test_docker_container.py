@@ -94,7 +94,7 @@ async def test_a_bots_container_is_hardened_inside(docker_world: DockerWorld) ->
     assert inside["docker_socket"] is False
 
 
-async def test_only_tmp_and_auth_can_be_written_and_tmp_runs_nothing(docker_world: DockerWorld) -> None:
+async def test_only_tmp_and_auth_are_writable_and_tmp_is_noexec(docker_world: DockerWorld) -> None:
     _, inside = await look_around(docker_world)
     assert inside["root_write"] == "Read-only file system"
     assert inside["app_write"] == "Read-only file system"
@@ -106,7 +106,7 @@ async def test_only_tmp_and_auth_can_be_written_and_tmp_runs_nothing(docker_worl
     assert (inside["auth_mode"], inside["auth_owner"]) == ("0o700", 10001)
 
 
-async def test_one_bot_cannot_take_more_than_its_share(docker_world: DockerWorld) -> None:
+async def test_one_bot_cannot_exceed_its_limits(docker_world: DockerWorld) -> None:
     described, inside = await look_around(docker_world)
     limits = described["HostConfig"]
     assert limits["Memory"] == limits["MemorySwap"] == 48 << 20
@@ -115,7 +115,7 @@ async def test_one_bot_cannot_take_more_than_its_share(docker_world: DockerWorld
     assert inside["fork"] == "Resource temporarily unavailable"
 
 
-async def test_the_engine_describes_the_template(docker_world: DockerWorld) -> None:
+async def test_the_engine_reports_the_template(docker_world: DockerWorld) -> None:
     described, inside = await look_around(docker_world)
     host = described["HostConfig"]
     assert host["ReadonlyRootfs"] is True
@@ -137,7 +137,7 @@ async def test_the_engine_describes_the_template(docker_world: DockerWorld) -> N
     assert list(described["NetworkSettings"]["Networks"]) == [f"{docker_world.tag}-net"]
 
 
-async def test_the_volume_says_whose_it_is(docker_world: DockerWorld) -> None:
+async def test_the_volume_is_labelled_with_its_owner(docker_world: DockerWorld) -> None:
     engine = docker_world.engine()
     spec = bot_spec(docker_world)
     await engine.create(spec)
@@ -145,7 +145,7 @@ async def test_the_volume_says_whose_it_is(docker_world: DockerWorld) -> None:
     assert labels == {Label.OWNER: docker_world.owner("a"), Label.SERVER: "server1", Label.BOT_ID: "bot-1"}
 
 
-async def test_what_is_on_the_volume_outlives_the_container(docker_world: DockerWorld) -> None:
+async def test_the_volumes_content_outlives_the_container(docker_world: DockerWorld) -> None:
     engine = docker_world.engine()
     spec = bot_spec(docker_world)
     spec.env["PROGRAM"] = "f = open('/auth/kept', 'a+'); f.write('x'); f.seek(0); print(f.read(), flush=True)"

@@ -45,7 +45,7 @@ def program(spec: ContainerSpec, source: str, **env: str) -> ContainerSpec:
     return spec
 
 
-async def test_a_tenants_bots_are_out_of_reach_of_another_tenants(docker_world: DockerWorld) -> None:
+async def test_bots_of_different_tenants_cannot_reach_each_other(docker_world: DockerWorld) -> None:
     world = docker_world
     ours, theirs = world.engine(server="server1"), world.engine(server="server2")
     our_net, their_net = f"{world.tag}-net1", f"{world.tag}-net2"
@@ -65,7 +65,7 @@ async def test_a_tenants_bots_are_out_of_reach_of_another_tenants(docker_world: 
     assert await outcome(theirs, by_name) == "no way"
 
 
-async def test_networks_made_at_once_get_subnets_of_their_own(docker_world: DockerWorld) -> None:
+async def test_networks_created_concurrently_get_different_subnets(docker_world: DockerWorld) -> None:
     world = docker_world
     names = [f"{world.tag}-n{number}" for number in range(6)]
     engines = [world.engine(server=f"server{number}") for number in range(6)]
@@ -79,7 +79,7 @@ async def test_networks_made_at_once_get_subnets_of_their_own(docker_world: Dock
     assert {item["Labels"][Label.OWNER] for item in described} == {world.owner("a")}
 
 
-async def test_a_pool_that_is_used_up_is_told(docker_world: DockerWorld) -> None:
+async def test_an_exhausted_pool_is_reported(docker_world: DockerWorld) -> None:
     world = docker_world
     await world.engine().ensure_network(f"{world.tag}-net")
     subnet = world.client.inspect_network(f"{world.tag}-net")["IPAM"]["Config"][0]["Subnet"]
@@ -93,7 +93,7 @@ async def test_a_pool_that_is_used_up_is_told(docker_world: DockerWorld) -> None
         await engine.close()
 
 
-async def test_the_stacks_containers_join_under_their_own_names(docker_world: DockerWorld) -> None:
+async def test_the_stacks_containers_are_attached_under_their_own_names(docker_world: DockerWorld) -> None:
     world = docker_world
     engine = world.engine()
     component = Label.COMPONENT

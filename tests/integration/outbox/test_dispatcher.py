@@ -28,13 +28,13 @@ async def test_a_message_is_sent_under_its_own_id(post: Post) -> None:
     assert await post.sql("SELECT messages_sent FROM bot_status") == [(1,)]
 
 
-async def test_what_was_there_before_the_controller_is_found(post: Post) -> None:
+async def test_messages_stored_before_the_controller_started_are_found(post: Post) -> None:
     await post.put("m-1")
     await post.start()
     await post.becomes("m-1", "sent")
 
 
-async def test_what_no_notification_told_is_found(post: Post) -> None:
+async def test_messages_without_a_notification_are_found(post: Post) -> None:
     await post.start()
     await post.sql(
         "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash) "
@@ -44,7 +44,7 @@ async def test_what_no_notification_told_is_found(post: Post) -> None:
     await post.becomes("m-1", "sent")
 
 
-async def test_a_file_is_uploaded_first_and_dropped_once_sent(post: Post) -> None:
+async def test_a_file_is_uploaded_first_and_deleted_once_sent(post: Post) -> None:
     file = bytes(range(256)) * 12_000  # more than one piece
     await post.start()
     await post.put("m-1", content={"type": "image", "mimetype": "image/png"}, file=file)
@@ -54,7 +54,7 @@ async def test_a_file_is_uploaded_first_and_dropped_once_sent(post: Post) -> Non
 
 
 class TestOrder:
-    async def test_in_a_chat_one_after_the_other_also_past_a_failure(self, post: Post) -> None:
+    async def test_messages_of_a_chat_are_sent_in_order_even_after_a_failure(self, post: Post) -> None:
         post.fake.refuses[ANN] = [NOT_ONLINE, (429, "rate-limited", "")]
         for number in range(8):
             await post.put(f"m-{number}")
@@ -64,7 +64,7 @@ class TestOrder:
         await post.becomes("m-7", "sent")
         assert post.sent() == [f"m-{number}" for number in range(8)]
 
-    async def test_a_chat_that_waits_holds_up_no_other(self, post: Post) -> None:
+    async def test_a_waiting_chat_does_not_hold_up_others(self, post: Post) -> None:
         await post.start()
         post.fake.refuses[ANN] = [NOT_ONLINE]
         await post.put("a-1")
@@ -73,7 +73,7 @@ class TestOrder:
         await post.becomes("b-1", "sent")
         assert post.sent() == ["b-1"]
 
-    async def test_several_chats_at_once_within_bounds_and_one_per_chat(self, post: Post) -> None:
+    async def test_several_chats_are_sent_concurrently_within_limits_and_one_message_per_chat(self, post: Post) -> None:
         post.fake.hold = asyncio.Event()
         for number in range(10):
             await post.put(f"m-{number}", f"49170{number // 2:07}@s.whatsapp.net")
@@ -91,7 +91,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         "said", [(400, "bad-recipient", "no such number"), (502, "send-failed", "WhatsApp refused")]
     )
-    async def test_a_refusal_is_final_and_the_next_is_sent(self, post: Post, said: tuple[int, str, str]) -> None:
+    async def test_a_rejected_message_fails_and_the_next_is_sent(self, post: Post, said: tuple[int, str, str]) -> None:
         post.fake.refuses[ANN] = [said]
         await post.start()
         await post.put("m-1", content={"type": "image", "mimetype": "image/png"}, file=b"x")
@@ -102,13 +102,13 @@ class TestFailures:
         assert row["failed_at"] is not None
         assert await post.sql("SELECT 1 FROM message_files") == []
 
-    async def test_a_content_that_the_contract_does_not_know(self, post: Post) -> None:
+    async def test_an_unknown_content_type_fails(self, post: Post) -> None:
         await post.start()
         await post.put("m-1", content={"type": "spell"})
         await post.becomes("m-1", "failed", "invalid-message")
         assert post.fake.asked == []
 
-    async def test_a_bot_that_is_away_gets_it_when_it_comes_back(self, post: Post) -> None:
+    async def test_an_offline_bot_gets_its_messages_when_it_is_online_again(self, post: Post) -> None:
         place, post.place = post.place, None
         dispatcher = await post.start(resync_interval=3600)
         await post.put("m-1")
@@ -118,7 +118,7 @@ class TestFailures:
         dispatcher.online(BOT)
         await post.becomes("m-1", "sent")
 
-    async def test_a_bot_that_cannot_be_reached_was_not_asked(self, post: Post) -> None:
+    async def test_an_unreachable_bot_was_not_asked(self, post: Post) -> None:
         assert post.place is not None
         place, post.place = post.place, type(post.place)("127.0.0.99", post.place.token, "volume-1")
         await post.start()
@@ -137,7 +137,7 @@ class TestFailures:
 
 
 class TestAtMostOnce:
-    async def test_an_answer_that_is_lost_is_asked_for_again(self, post: Post) -> None:
+    async def test_a_lost_answer_is_requested_again(self, post: Post) -> None:
         post.fake.loses = 1
         await post.start()
         await post.put("m-1")
@@ -145,7 +145,7 @@ class TestAtMostOnce:
         assert post.sent() == ["m-1"]
         assert post.fake.asked == ["m-1", "m-1"]
 
-    async def test_a_controller_that_dies_while_it_asks(self, post: Post) -> None:
+    async def test_a_message_survives_a_controller_that_dies_during_the_request(self, post: Post) -> None:
         post.fake.hold = asyncio.Event()
         await post.start()
         await post.put("m-1")
@@ -159,7 +159,7 @@ class TestAtMostOnce:
         assert post.sent() == ["m-1", "m-2"]
 
     @pytest.mark.parametrize("steps", range(1, 30, 2))
-    async def test_a_controller_that_dies_at_any_moment(self, post: Post, steps: int) -> None:
+    async def test_a_message_survives_a_controller_that_dies_at_any_time(self, post: Post, steps: int) -> None:
         """It is cancelled after so many turns of the loop, again and again, until all is sent."""
         for number in range(3):
             await post.put(f"a-{number}")
@@ -176,7 +176,7 @@ class TestAtMostOnce:
         for name in "ab":
             assert [sent for sent in post.sent() if sent.startswith(name)] == [f"{name}-{n}" for n in range(3)]
 
-    async def test_what_a_lost_volume_may_have_sent_is_not_sent_again(self, post: Post) -> None:
+    async def test_a_message_whose_record_was_lost_is_not_sent_again(self, post: Post) -> None:
         post.fake.hold = asyncio.Event()
         await post.start()
         await post.put("m-1")
@@ -187,14 +187,14 @@ class TestAtMostOnce:
         await post.becomes("m-1", "failed", "outcome-unknown")
         post.fake.hold.set()
 
-    async def test_a_bot_that_cannot_tell_fails_the_message(self, post: Post) -> None:
+    async def test_a_bot_that_has_no_record_fails_the_message(self, post: Post) -> None:
         post.fake.refuses[ANN] = [(504, "outcome-unknown", "?"), (409, "outcome-unknown", "it may have gone out")]
         await post.start()
         await post.put("m-1")
         await post.becomes("m-1", "failed", "outcome-unknown")
         assert post.sent() == []
 
-    async def test_a_successor_has_the_last_word(self, post: Post) -> None:
+    async def test_a_new_leader_overrides_the_former_one(self, post: Post) -> None:
         post.fake.hold = asyncio.Event()
         await post.start()
         await post.put("m-1")
@@ -206,7 +206,7 @@ class TestAtMostOnce:
         assert error.subgroup(LeadershipLostError) is not None
         assert (await post.state("m-1"))[0] == "sending"
 
-    async def test_cancelled_or_sent_but_never_both(self, post: Post) -> None:
+    async def test_a_message_is_cancelled_or_sent_but_never_both(self, post: Post) -> None:
         await post.start()
         outcomes: list[Any] = []
 
@@ -227,7 +227,7 @@ class TestAtMostOnce:
         assert len(outcomes) + len(post.sent()) == 20
 
 
-async def test_postgres_goes_away_and_comes_back(post: Post) -> None:
+async def test_sending_survives_an_outage_of_postgres(post: Post) -> None:
     await post.start()
     for number in range(20):
         await post.put(f"m-{number}", f"49170{number % 5:07}@s.whatsapp.net")

@@ -17,7 +17,7 @@ def ack(state: str, *ids: str) -> dict[str, Any]:
 
 
 class TestReceipts:
-    async def test_they_move_a_message_on_and_never_back(self, post: Post) -> None:
+    async def test_receipts_advance_a_message_and_never_reverse_it(self, post: Post) -> None:
         await post.start()
         await post.put("m-1")
         await post.becomes("m-1", "sent")
@@ -32,7 +32,7 @@ class TestReceipts:
         assert row["sent_at"] == row["created_at"], "not after its receipts, whose clock is behind here"
 
     @pytest.mark.parametrize("order", [["delivered"], ["read"], ["delivered", "read"], ["read", "delivered"]])
-    async def test_one_that_comes_before_the_answer_counts(self, post: Post, order: list[str]) -> None:
+    async def test_a_receipt_before_the_answer_counts(self, post: Post, order: list[str]) -> None:
         post.fake.hold = asyncio.Event()
         await post.start()
         await post.put("m-1")
@@ -47,7 +47,7 @@ class TestReceipts:
         assert row["sent_at"] == row["created_at"], "not after its receipts, whose clock is behind here"
 
     @pytest.mark.parametrize("early", [False, True])
-    async def test_one_confirms_what_the_bot_could_not(self, post: Post, early: bool) -> None:
+    async def test_a_receipt_confirms_an_unconfirmed_message(self, post: Post, early: bool) -> None:
         post.fake.unconfirmed, post.fake.hold = True, asyncio.Event()
         await post.start()
         await post.put("m-1")
@@ -60,12 +60,12 @@ class TestReceipts:
         await post.becomes("m-1", "delivered", "")
         assert (await post.row("m-1"))["detail"] == ""
 
-    async def test_those_of_the_bots_own_answers_leave_nothing(self, post: Post) -> None:
+    async def test_receipts_of_the_bots_own_replies_are_not_stored(self, post: Post) -> None:
         await post.start()
         await post.tell(EventType.MESSAGE_ACK, ack("delivered", "own-answer"))
         assert await post.sql("SELECT 1 FROM early_acks") == []
 
-    async def test_receipt_and_answer_at_once(self, post: Post) -> None:
+    async def test_a_receipt_and_an_answer_may_arrive_concurrently(self, post: Post) -> None:
         await post.start()
         for number in range(20):
             await post.put(f"m-{number:02}", f"49170{number:07}@s.whatsapp.net")
@@ -90,7 +90,7 @@ GROUP = {
 
 
 class TestGroups:
-    async def test_they_are_kept_changed_and_left(self, post: Post) -> None:
+    async def test_groups_are_stored_updated_and_deleted(self, post: Post) -> None:
         await post.start()
         await post.tell(EventType.GROUP_UPDATE, {"group": GROUP})
         await post.tell(EventType.GROUP_UPDATE, {"group": {**GROUP, "subject": "New"}})
@@ -102,7 +102,9 @@ class TestGroups:
     @pytest.mark.parametrize(
         "data", [{}, {"group": {}}, {"group": None}, {"left": 5}, {"group": {**GROUP, "members": 1}}]
     )
-    async def test_nonsense_is_kept_as_an_event_and_changes_nothing(self, post: Post, data: dict[str, Any]) -> None:
+    async def test_a_malformed_update_is_stored_as_an_event_and_has_no_effect(
+        self, post: Post, data: dict[str, Any]
+    ) -> None:
         await post.start()
         await post.tell(EventType.GROUP_UPDATE, data)
         assert await post.sql("SELECT 1 FROM groups") == []
@@ -110,7 +112,7 @@ class TestGroups:
 
 
 class TestSettings:
-    async def test_they_are_merged_into_the_bots_and_make_a_new_configuration(self, post: Post) -> None:
+    async def test_reported_settings_are_merged_and_make_a_new_configuration(self, post: Post) -> None:
         await post.start()
         await post.sql('UPDATE bots SET settings = \'{"prefix": "!", "chatgpt": {"model": "m"}}\'')
         [(before,)] = await post.sql("SELECT config_generation FROM bots")
@@ -131,13 +133,13 @@ class TestSettings:
             [],
         ],
     )
-    async def test_what_a_bot_may_not_set(self, post: Post, settings: Any) -> None:
+    async def test_settings_that_a_bot_may_not_report_are_ignored(self, post: Post, settings: Any) -> None:
         await post.start()
         await post.tell(EventType.SETTINGS_UPDATE, {"settings": settings})
         assert await post.sql("SELECT settings FROM bots") == [({},)]
         assert len(await post.sql("SELECT 1 FROM bot_events")) == 1
 
-    async def test_a_page_that_comes_again_changes_nothing(self, post: Post) -> None:
+    async def test_a_repeated_page_changes_nothing(self, post: Post) -> None:
         await post.start()
         store = StatusStore(post.database, server=SERVER, epoch=post.epoch)
         events = [

@@ -15,7 +15,7 @@ LONG: dict[str, Any] = {"resync_interval": 3600}
 
 
 class TestNoticing:
-    async def test_an_approval_is_acted_on_at_once(self, site: Site) -> None:
+    async def test_an_approval_takes_effect_at_once(self, site: Site) -> None:
         await site.start(**LONG)
         await site.create("bot-1", approval_status="pending")
         await site.phase("bot-1", "pending")
@@ -26,7 +26,7 @@ class TestNoticing:
         assert status["healthy"]
         assert status["paired_number"] == "491700000001"
 
-    async def test_a_crash_is_noticed_by_the_engines_hint(self, site: Site) -> None:
+    async def test_a_crash_is_detected_by_an_engine_event(self, site: Site) -> None:
         await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -35,7 +35,7 @@ class TestNoticing:
         await eventually(lambda: site.events("bot-1", "container-exit"))
         await site.phase("bot-1", "online")
 
-    async def test_a_sweep_finds_what_no_notification_and_no_hint_told(self, site: Site) -> None:
+    async def test_a_sweep_finds_changes_without_notification_or_event(self, site: Site) -> None:
         await site.start()
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -58,7 +58,7 @@ class TestNoticing:
         await site.phase("bot-1", "online")
         assert site.host.containers[name("bot-1")].id != before
 
-    async def test_new_settings_reach_a_bot_that_runs(self, site: Site) -> None:
+    async def test_new_settings_reach_a_running_bot(self, site: Site) -> None:
         await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -66,7 +66,7 @@ class TestNoticing:
         await site.seen(lambda: site.runtime("bot-1").config_generation, lambda generation: generation == 2)
         assert site.host.containers[name("bot-1")].starts == 1
 
-    async def test_the_connection_is_seen_without_waiting_for_a_probe(self, site: Site) -> None:
+    async def test_the_connection_state_is_seen_without_waiting_for_a_probe(self, site: Site) -> None:
         await site.start(**LONG, probe_interval=600)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -86,7 +86,7 @@ class TestRemoving:
         assert not site.host.volumes
         assert await site.sql("SELECT 1 FROM bot_events") == []
 
-    async def test_a_row_deleted_by_hand_costs_the_container_and_not_the_session(self, site: Site) -> None:
+    async def test_a_manually_deleted_row_removes_the_container_but_not_the_session(self, site: Site) -> None:
         await site.start()
         await site.create("bot-1")
         await site.create("bot-2")
@@ -96,7 +96,7 @@ class TestRemoving:
         await site.seen(lambda: set(site.host.containers), lambda names: names == {name("bot-2")})
         assert set(site.host.volumes) == {name("bot-1"), name("bot-2")}
 
-    async def test_a_bot_deleted_and_made_anew_in_one_transaction_is_another_bot(self, site: Site) -> None:
+    async def test_a_bot_deleted_and_recreated_in_one_transaction_is_another_bot(self, site: Site) -> None:
         await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -109,7 +109,7 @@ class TestRemoving:
         assert status["container_id"] != before
         assert status["container_id"] == site.host.containers[name("bot-1")].id
 
-    async def test_an_orphan_goes_when_it_was_still_there_some_time_later(self, site: Site) -> None:
+    async def test_an_orphan_is_removed_once_a_later_sweep_still_finds_it(self, site: Site) -> None:
         acting = await site.start(resync_interval=1)
         labels = {"botdock.owner": acting.engine._owner, "botdock.server": SERVER, "botdock.bot-id": "gone"}
         orphan = site.host.add_foreign("anything", labels)
@@ -120,7 +120,7 @@ class TestRemoving:
             assert orphan.state is ContainerState.RUNNING
         await eventually(lambda: site.orphans("anything"), lambda left: not left)
 
-    async def test_never_when_the_database_could_not_be_read(self, site: Site) -> None:
+    async def test_no_orphan_is_removed_while_the_database_is_unreadable(self, site: Site) -> None:
         acting = await site.start(**LONG)
         reconciler = acting.controller.reconciler
         assert reconciler is not None
@@ -134,7 +134,7 @@ class TestRemoving:
         await reconciler.sweep()
         assert site.host.containers[name("bot-1")].starts == 1
 
-    async def test_containers_of_others_are_no_orphans(self, site: Site) -> None:
+    async def test_foreign_containers_are_not_orphans(self, site: Site) -> None:
         acting = await site.start(**LONG)
         site.host.add_foreign("theirs", {"botdock.owner": "other", "botdock.server": SERVER, "botdock.bot-id": "x"})
         site.host.add_foreign("next-door", {"botdock.owner": acting.engine._owner, "botdock.server": "server2"})
@@ -145,7 +145,7 @@ class TestRemoving:
 
 
 class TestEvents:
-    async def test_every_event_is_kept_once_and_acknowledged(self, site: Site) -> None:
+    async def test_every_event_is_stored_once_and_acknowledged(self, site: Site) -> None:
         await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -156,7 +156,7 @@ class TestEvents:
         assert [event["n"] for event in kept] == list(range(450))
         await site.seen(lambda: spool.acked, lambda acked: acked == 450)
 
-    async def test_a_cursor_that_was_lost_brings_nothing_twice(self, site: Site) -> None:
+    async def test_a_lost_cursor_duplicates_no_event(self, site: Site) -> None:
         acting = await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -169,7 +169,7 @@ class TestEvents:
         kept = await eventually(lambda: site.events("bot-1", "message-upsert"), lambda kept: len(kept) >= 2)
         assert [event["n"] for event in kept] == [1, 2]
 
-    async def test_a_new_session_has_a_new_spool_that_begins_at_one(self, site: Site) -> None:
+    async def test_a_new_session_has_a_new_spool_that_starts_at_one(self, site: Site) -> None:
         await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -182,7 +182,7 @@ class TestEvents:
         kept = await eventually(lambda: site.events("bot-1", "message-upsert"), lambda kept: len(kept) >= 2)
         assert [event["n"] for event in kept] == ["old", "new"]
 
-    async def test_characters_that_postgres_does_not_take_stop_nothing(self, site: Site) -> None:
+    async def test_characters_that_postgres_rejects_are_replaced(self, site: Site) -> None:
         await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -206,7 +206,7 @@ class TestStatus:
         await site.heartbeat("bot-1", beat)
         assert len(await site.events("bot-1", "phase-change")) == changes
 
-    async def test_one_bots_values_that_postgres_refuses_keep_back_no_others(
+    async def test_values_that_postgres_rejects_do_not_hold_up_other_bots(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(reconciler_module, "FLUSH_INTERVAL_SECONDS", 0.1)
@@ -223,7 +223,7 @@ class TestStatus:
             site.runtime(bot).heartbeat = beat
             await site.heartbeat(bot, beat)
 
-    async def test_status_writes_notify_nobody(self, site: Site) -> None:
+    async def test_status_writes_do_not_notify(self, site: Site) -> None:
         await site.start(**LONG)
         await site.create("bot-1")
         await site.phase("bot-1", "online")
@@ -231,7 +231,7 @@ class TestStatus:
         await site.sql("UPDATE bot_status SET reason = 'x'")
         assert await site.sql("SELECT generation FROM bots") == [before]
 
-    async def test_the_server_says_which_controller_acts(self, site: Site) -> None:
+    async def test_the_server_row_names_its_leader(self, site: Site) -> None:
         await site.start(**LONG)
         [address] = await eventually(
             lambda: site.sql("SELECT controller FROM servers WHERE name = %s", SERVER), lambda rows: rows[0]

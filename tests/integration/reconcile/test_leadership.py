@@ -24,7 +24,7 @@ async def epoch(site: Site) -> int:
     return int(value)
 
 
-async def test_one_acts_and_the_other_stands_by(site: Site) -> None:
+async def test_one_controller_leads_and_the_other_stands_by(site: Site) -> None:
     first = await site.start()
     second = await site.start(wait=False)
     await second.standing_by()
@@ -33,7 +33,7 @@ async def test_one_acts_and_the_other_stands_by(site: Site) -> None:
     assert await epoch(site) == 1
 
 
-async def test_the_standby_takes_over_at_once_when_the_first_ends_and_adopts_what_runs(site: Site) -> None:
+async def test_the_standby_takes_over_at_once_when_the_leader_stops_and_adopts_running_bots(site: Site) -> None:
     first = await site.start()
     second = await site.start(wait=False)
     await site.create("bot-1")
@@ -132,7 +132,7 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
     await database.close()
 
 
-async def test_confirming_tells_a_row_that_changed_or_was_made_anew(site: Site) -> None:
+async def test_confirming_detects_a_changed_or_recreated_row(site: Site) -> None:
     await site.create("bot-1")
     database = Database(site.settings())
     store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
@@ -146,7 +146,7 @@ async def test_confirming_tells_a_row_that_changed_or_was_made_anew(site: Site) 
     await database.close()
 
 
-async def test_events_are_kept_for_the_retention_and_dropped_in_portions(
+async def test_events_are_stored_for_the_retention_and_deleted_in_batches(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.reconcile.status_store.PRUNE_BATCH", 10)
@@ -162,7 +162,7 @@ async def test_events_are_kept_for_the_retention_and_dropped_in_portions(
     await database.close()
 
 
-async def test_a_database_that_comes_back_finds_everything_as_it_was(site: Site) -> None:
+async def test_nothing_changes_when_the_database_recovers(site: Site) -> None:
     acting = await site.start()
     for bot in ("bot-1", "bot-2"):
         await site.create(bot)
@@ -176,7 +176,7 @@ async def test_a_database_that_comes_back_finds_everything_as_it_was(site: Site)
     assert len(site.host.volumes) == 3
 
 
-async def test_a_crash_while_the_database_is_away_is_answered_when_it_is_back(site: Site) -> None:
+async def test_a_crash_during_a_database_outage_is_handled_afterwards(site: Site) -> None:
     acting = await site.start()
     await site.create("bot-1")
     await site.phase("bot-1", "online")

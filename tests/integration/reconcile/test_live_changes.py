@@ -35,7 +35,7 @@ async def commands(site: Site, *expected: CustomCommand) -> None:
     await site.seen(has, lambda seen: seen == list(expected))
 
 
-async def test_commands_reach_a_bot_at_once_and_the_nearest_wins(site: Site) -> None:
+async def test_commands_reach_a_bot_at_once_and_the_most_specific_one_applies(site: Site) -> None:
     await running(site)
     await site.sql(COMMAND, "1", None, None, "hours", "global")
     await commands(site, CustomCommand(name="hours", response="global"))
@@ -61,7 +61,7 @@ async def test_settings_reach_a_bot_at_once(site: Site) -> None:
     await site.seen(prefix, lambda seen: seen == "!")
 
 
-async def test_other_settings_of_the_installation_reach_bots_that_run(site: Site) -> None:
+async def test_changed_installation_settings_reach_running_bots(site: Site) -> None:
     before = await site.start(bot_prefix="!", probe_interval=0.5)
     await site.create("bot-1")
     await site.phase("bot-1", "online")
@@ -79,7 +79,7 @@ async def test_other_settings_of_the_installation_reach_bots_that_run(site: Site
     assert site.host.containers[name("bot-1")].starts == 1
 
 
-async def test_a_setting_changed_by_command_is_taken_over_before_the_bot_is_told_anything(site: Site) -> None:
+async def test_a_setting_changed_by_command_is_stored_before_the_bot_is_configured(site: Site) -> None:
     before = await site.start(probe_interval=0.5)
     await site.create("bot-1")
     await site.phase("bot-1", "online")
@@ -95,7 +95,7 @@ async def test_a_setting_changed_by_command_is_taken_over_before_the_bot_is_told
     assert told.auto_view
 
 
-async def test_a_setting_changed_by_command_is_kept_and_comes_back(site: Site) -> None:
+async def test_a_setting_changed_by_command_is_stored_and_sent_back(site: Site) -> None:
     await running(site)
     spool = site.runtime("bot-1").spool
     spool.put(EventType.SETTINGS_UPDATE, {"settings": {"autoView": True}})
@@ -114,9 +114,7 @@ async def test_a_setting_changed_by_command_is_kept_and_comes_back(site: Site) -
 
 
 class TestSecrets:
-    async def test_every_process_is_told_once_and_nothing_else_is(
-        self, site: Site, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    async def test_every_process_receives_the_secrets_once(self, site: Site, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
         await running(site, openai_api_key="sk-s3cret", openai_base_url="https://model/v1", probe_interval=0.5)
         first = site.runtime("bot-1")
@@ -137,7 +135,7 @@ class TestSecrets:
             rows = await site.sql(f"SELECT to_jsonb(t)::text FROM {table} t")
             assert not [row for row in rows if "s3cret" in row]
 
-    async def test_without_a_key_nothing_is_said(self, site: Site) -> None:
+    async def test_without_a_key_no_secrets_are_sent(self, site: Site) -> None:
         await running(site, probe_interval=0.5)
         await site.sql(COMMAND, "1", None, None, "hours", "x")
         await commands(site, CustomCommand(name="hours", response="x"))
@@ -145,7 +143,7 @@ class TestSecrets:
 
 
 class TestMessages:
-    async def test_a_new_one_is_sent_at_once(self, site: Site) -> None:
+    async def test_a_new_message_is_sent_at_once(self, site: Site) -> None:
         await running(site)
         await site.sql(MESSAGE, "m-1")
         await site.seen(
@@ -153,7 +151,7 @@ class TestMessages:
         )
         await eventually(lambda: site.sql("SELECT whatsapp_id FROM messages"), lambda rows: rows == ["W-m-1"])
 
-    async def test_one_for_a_bot_that_reconnects_is_sent_when_it_is_back(self, site: Site) -> None:
+    async def test_a_message_for_a_reconnecting_bot_is_sent_once_it_is_online(self, site: Site) -> None:
         await running(site)
         bot = site.runtime("bot-1")
         bot.connection = ConnectionState.RECONNECTING
@@ -164,7 +162,7 @@ class TestMessages:
         bot.spool.put(EventType.CONNECTED, {})
         await eventually(lambda: site.sql("SELECT state FROM messages"), lambda rows: rows == ["sent"])
 
-    async def test_a_standby_sends_nothing_and_takes_over(self, site: Site) -> None:
+    async def test_a_standby_sends_nothing_until_it_takes_over(self, site: Site) -> None:
         first = await site.start()
         await site.create("bot-1")
         await site.phase("bot-1", "online")

@@ -8,7 +8,7 @@ from orchestrator.db.session import Database
 from orchestrator.settings import Settings
 
 
-async def test_a_process_that_started_asks_every_controller_for_a_look(database_url: str) -> None:
+async def test_a_started_process_requests_a_sweep_from_every_controller(database_url: str) -> None:
     settings = Settings(database_url=database_url)
     database = Database(settings)
     gaps: asyncio.Queue[None] = asyncio.Queue()

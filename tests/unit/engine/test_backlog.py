@@ -15,14 +15,14 @@ async def read_all(backlog: Backlog, count: int) -> list[EngineEvent]:
     return [await anext(reader) for _ in range(count)]
 
 
-async def test_events_come_in_their_order() -> None:
+async def test_events_arrive_in_order() -> None:
     backlog = Backlog()
     for number in range(3):
         backlog.put(event(number))
     assert await read_all(backlog, 3) == [event(0), event(1), event(2)]
 
 
-async def test_a_reader_that_waits_is_woken() -> None:
+async def test_a_waiting_reader_is_woken() -> None:
     backlog = Backlog()
     waiting = asyncio.create_task(read_all(backlog, 1))
     await asyncio.sleep(0)
@@ -37,7 +37,7 @@ async def test_a_slow_reader_is_told_to_list_instead() -> None:
     assert await read_all(backlog, 2) == [CONNECTED, event(3)]
 
 
-async def test_the_end_reaches_a_reader_that_waits() -> None:
+async def test_the_end_reaches_a_waiting_reader() -> None:
     backlog = Backlog()
 
     async def read() -> list[EngineEvent]:

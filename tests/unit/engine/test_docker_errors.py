@@ -54,11 +54,11 @@ def test_each_failure_has_its_class(error: Exception, kind: type[EngineError]) -
     assert type(translated(error)) is kind
 
 
-def test_the_sentence_says_what_could_not_be_done_and_why() -> None:
+def test_the_message_states_what_failed_and_why() -> None:
     assert str(translated(answer(404, "No such container: x"))) == "cannot start container x: No such container: x"
 
 
-def test_a_broken_connection_is_told_in_the_systems_words() -> None:
+def test_a_broken_connection_is_reported_with_the_systems_message() -> None:
     wrapped = requests.ConnectionError("HTTPConnectionPool(host=…): Max retries exceeded")
     wrapped.__context__ = PermissionError(13, "Permission denied")
     expected = (
@@ -74,5 +74,5 @@ def test_long_and_broken_explanations_become_one_short_line() -> None:
     assert len(message) == len("cannot start container x: ") + MAX_REASON_CHARS
 
 
-def test_an_answer_without_a_word_still_says_something() -> None:
+def test_an_empty_error_response_still_gives_a_message() -> None:
     assert str(translated(answer(500, ""))) == "cannot start container x: the engine responded with status 500"

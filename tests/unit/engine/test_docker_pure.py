@@ -25,11 +25,11 @@ POOL = IPv4Network("10.213.0.0/16")
         ("1.60", "1.48", "1.48"),
     ],
 )
-def test_the_version_spoken_is_the_newest_known_that_the_engine_speaks(newest: str, oldest: str, spoken: str) -> None:
+def test_the_negotiated_version_is_the_newest_that_both_support(newest: str, oldest: str, spoken: str) -> None:
     assert negotiate(newest=newest, oldest=oldest) == spoken
 
 
-def test_an_engine_too_old_is_refused() -> None:
+def test_an_old_engine_is_rejected() -> None:
     with pytest.raises(DockerException, match=r"20\.10"):
         negotiate(newest="1.40", oldest="1.12")
 
@@ -44,7 +44,7 @@ def test_an_engine_too_old_is_refused() -> None:
         (["10.0.0.0/8"], None),
     ],
 )
-def test_the_first_subnet_that_overlaps_no_other_is_taken(taken: list[str], free: str | None) -> None:
+def test_the_first_free_subnet_is_used(taken: list[str], free: str | None) -> None:
     found = free_subnet(POOL, [IPv4Network(each) for each in taken])
     assert found == (IPv4Network(free) if free else None)
 
@@ -65,7 +65,7 @@ def test_a_pool_smaller_than_a_subnet_is_used_whole() -> None:
         ("", None),
     ],
 )
-def test_dockers_times_are_read(text: str, moment: datetime | None) -> None:
+def test_dockers_timestamps_are_parsed(text: str, moment: datetime | None) -> None:
     assert observe.timestamp(text) == moment
 
 
@@ -85,13 +85,13 @@ def test_the_address_is_the_one_in_the_bots_network() -> None:
     assert observe.from_inspect(described("running")).address == "10.1.1.1"
 
 
-def test_an_exit_code_is_told_only_of_what_has_ended() -> None:
+def test_an_exit_code_is_reported_only_after_an_exit() -> None:
     assert observe.from_inspect(described("running")).exit_code is None
     ended = observe.from_inspect(described("exited", ExitCode=137, OOMKilled=True))
     assert (ended.state, ended.exit_code, ended.oom_killed) == (ContainerState.EXITED, 137, True)
 
 
-def test_an_event_names_its_bot() -> None:
+def test_an_event_carries_its_bot_id() -> None:
     message = {"Action": "die", "Actor": {"ID": "abc", "Attributes": {Label.BOT_ID: "b", "exitCode": "1"}}}
     expected = EngineEvent(kind=EngineEventKind.DIE, bot_id="b", container_id="abc")
     assert observe.from_event(message) == expected
@@ -112,7 +112,7 @@ def spec(**changes: Any) -> ContainerSpec:
     return ContainerSpec(**{**values, **changes})
 
 
-def test_a_spec_cannot_pass_for_another_owners() -> None:
+def test_a_spec_cannot_claim_another_owner() -> None:
     config = container_config(
         spec(labels={Label.BOT_ID: "b", Label.OWNER: "x", Label.SERVER: "y"}), owner="us", server="s"
     )

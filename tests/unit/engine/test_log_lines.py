@@ -30,7 +30,7 @@ def test_output_becomes_lines(output: bytes, lines: list[str]) -> None:
 
 
 @given(st.binary())
-def test_no_output_whatever_can_move_a_cursor(output: bytes) -> None:
+def test_no_output_can_move_the_cursor(output: bytes) -> None:
     for line in log_lines(output):
         assert len(line) <= MAX_LINE_CHARS
         assert all(character >= " " and not "\x7f" <= character <= "\x9f" for character in line)

@@ -43,7 +43,7 @@ async def run(engine: MemoryEngine) -> None:
     await engine.start("box")
 
 
-async def test_times_are_the_clocks(engine: MemoryEngine) -> None:
+async def test_timestamps_come_from_the_clock(engine: MemoryEngine) -> None:
     await run(engine)
     engine.host.clock = lambda: NOON + timedelta(hours=1)
     engine.host.crash("box", 1)
@@ -52,7 +52,7 @@ async def test_times_are_the_clocks(engine: MemoryEngine) -> None:
     assert (seen.started_at, seen.finished_at) == (NOON, NOON + timedelta(hours=1))
 
 
-async def test_a_call_can_fail_without_having_done_anything(engine: MemoryEngine) -> None:
+async def test_a_call_can_fail_without_effect(engine: MemoryEngine) -> None:
     engine.host.fail_next("create", ImageMissingError("gone"))
     with pytest.raises(ImageMissingError, match="gone"):
         await engine.create(SPEC)
@@ -60,14 +60,14 @@ async def test_a_call_can_fail_without_having_done_anything(engine: MemoryEngine
     await engine.create(SPEC)
 
 
-async def test_a_call_can_fail_after_having_done_it(engine: MemoryEngine) -> None:
+async def test_a_call_can_fail_after_taking_effect(engine: MemoryEngine) -> None:
     engine.host.fail_next("create", EngineUnavailableError("the answer got lost"), done=True)
     with pytest.raises(EngineUnavailableError):
         await engine.create(SPEC)
     assert set(engine.host.containers) == {"box"}
 
 
-async def test_failures_wait_for_their_turn(engine: MemoryEngine) -> None:
+async def test_failures_occur_in_their_order(engine: MemoryEngine) -> None:
     engine.host.fail_next("ping", EngineUnavailableError("first"))
     engine.host.fail_next("ping", EngineUnavailableError("second"))
     for message in ("first", "second"):
@@ -77,7 +77,7 @@ async def test_failures_wait_for_their_turn(engine: MemoryEngine) -> None:
     assert engine.host.calls["ping"] == 3
 
 
-async def test_a_full_disk_lets_nothing_be_made_or_started(engine: MemoryEngine) -> None:
+async def test_a_full_disk_prevents_creating_and_starting(engine: MemoryEngine) -> None:
     await engine.create(SPEC)
     engine.host.disk_full = True
     with pytest.raises(DiskFullError):
@@ -87,7 +87,7 @@ async def test_a_full_disk_lets_nothing_be_made_or_started(engine: MemoryEngine)
         await engine.create(SPEC)
 
 
-async def test_a_container_can_be_deaf_to_sigterm(engine: MemoryEngine) -> None:
+async def test_a_container_can_ignore_sigterm(engine: MemoryEngine) -> None:
     await run(engine)
     engine.host.containers["box"].ignores_sigterm = True
     await engine.kill("box", "SIGTERM")
@@ -96,7 +96,7 @@ async def test_a_container_can_be_deaf_to_sigterm(engine: MemoryEngine) -> None:
     assert engine.host.containers["box"].exit_code == 137
 
 
-async def test_hints_can_get_lost(engine: MemoryEngine) -> None:
+async def test_events_can_get_lost(engine: MemoryEngine) -> None:
     events = engine.events()
     assert (await anext(events)).kind is EngineEventKind.CONNECTED
     engine.host.hints_lost = True
@@ -107,7 +107,7 @@ async def test_hints_can_get_lost(engine: MemoryEngine) -> None:
     assert heard == EngineEvent(EngineEventKind.DIE, "b", engine.host.containers["box"].id)
 
 
-async def test_starting_again_counts_and_forgets_how_it_ended(engine: MemoryEngine) -> None:
+async def test_starting_again_is_counted_and_resets_the_exit(engine: MemoryEngine) -> None:
     await run(engine)
     engine.host.crash("box", 137, oom=True)
     await engine.start("box")

@@ -45,35 +45,35 @@ def chosen(*heads: Head, busy: set[str] = frozenset(), room: int = 3, volume: st
 
 
 class TestChoosing:
-    def test_what_is_due_goes(self) -> None:
+    def test_due_messages_are_sent(self) -> None:
         assert chosen(head("a"), head("b", due_in=-1)).send == [head("a"), head("b", due_in=-1)]
 
-    def test_a_chat_in_which_one_is_under_way_waits_for_it(self) -> None:
+    def test_a_chat_with_a_message_in_flight_waits(self) -> None:
         assert chosen(head("a"), head("b"), busy={"a"}).send == [head("b")]
 
-    def test_no_more_than_there_is_room_for(self) -> None:
+    def test_no_more_messages_are_sent_than_there_is_room_for(self) -> None:
         assert chosen(head("a"), head("b"), head("c"), room=2).send == [head("a"), head("b")]
 
-    def test_what_has_a_time_to_come_waits_for_it(self) -> None:
+    def test_a_message_with_a_future_time_waits_for_it(self) -> None:
         choice = chosen(head("a", due_in=7), head("b", due_in=5))
         assert (choice.send, choice.wake_after_seconds) == ([], 5)
 
-    def test_a_bot_that_is_away_gets_nothing_until_its_messages_expire(self) -> None:
+    def test_an_offline_bot_gets_nothing_until_its_messages_expire(self) -> None:
         choice = chosen(head("a", age=timedelta(minutes=59)), volume=None)
         assert (choice.send, choice.fail, choice.wake_after_seconds) == ([], [], 60)
 
     @pytest.mark.parametrize("volume", ["v1", None])
-    def test_a_message_too_old_fails(self, volume: str | None) -> None:
+    def test_an_expired_message_fails(self, volume: str | None) -> None:
         old = head(age=EXPIRY)
         assert chosen(old, volume=volume).fail == [(old, EXPIRED)]
 
-    def test_one_whose_outcome_is_not_known_is_asked_for_where_it_was_asked(self) -> None:
+    def test_an_unknown_outcome_is_requested_only_from_the_same_volume(self) -> None:
         unknown = head(state=MessageState.SENDING, on="v1")
         assert chosen(unknown).send == [unknown]
         assert chosen(unknown, volume="v2").fail == [(unknown, OUTCOME_UNKNOWN)]
         assert chosen(unknown, volume=None).fail == []
 
-    def test_one_whose_outcome_is_not_known_is_asked_for_longer(self) -> None:
+    def test_an_unknown_outcome_is_requested_beyond_the_expiry(self) -> None:
         late = head(state=MessageState.SENDING, on="v1", age=EXPIRY)
         assert chosen(late).send == [late]
         assert chosen(late, volume=None).fail == [(late, OUTCOME_UNKNOWN)]
@@ -97,7 +97,9 @@ class TestChoosing:
     room=st.integers(0, 3),
     volume=st.sampled_from(["v1", None]),
 )
-def test_whatever_waits(heads: list[Head], busy: set[str], room: int, volume: str | None) -> None:
+def test_every_waiting_message_is_considered_again(
+    heads: list[Head], busy: set[str], room: int, volume: str | None
+) -> None:
     choice = chosen(*heads, busy=busy, room=room, volume=volume)
     failing = [failed for failed, _ in choice.fail]
     assert len(choice.send) <= room
@@ -123,7 +125,7 @@ def refused(status: int, code: str, retry: int | None = None) -> Refused:
 
 
 class TestJudging:
-    def test_sent(self) -> None:
+    def test_a_sent_message_is_done(self) -> None:
         assert judged(SENT) == ("sent", "", 0)
         assert judged(Sent(whatsapp_id="W", unconfirmed=True)) == ("sent", "unconfirmed", 0)
 
@@ -146,19 +148,19 @@ class TestJudging:
             (NoResponse(message="", asked=True), ("sending", "no-answer", 1.0)),
         ],
     )
-    def test_answers(self, answer: Answer, expected: tuple[str, str, float]) -> None:
+    def test_each_answer_leads_to_a_state(self, answer: Answer, expected: tuple[str, str, float]) -> None:
         assert judged(answer) == expected
 
-    def test_what_makes_no_sense_is_not_tried_for_ever(self) -> None:
+    def test_an_unexpected_answer_is_not_retried_for_ever(self) -> None:
         assert judged(refused(500, "internal-error"), attempts=MAX_ERRORS)[0] == "failed"
 
-    def test_only_the_bot_can_say_that_nothing_was_sent(self) -> None:
+    def test_only_the_bot_can_state_that_nothing_was_sent(self) -> None:
         assert judged(NoResponse(message="", asked=False), asked_before=True)[0] == "sending"
         assert judged(refused(401, "unauthorized"), asked_before=True)[0] == "sending"
         assert judged(refused(409, "not-online"), asked_before=True)[0] == "queued"
         assert judged(refused(429, "rate-limited"), asked_before=True)[0] == "queued"
 
     @given(attempts=st.integers(1, 10_000))
-    def test_waits_grow_to_a_limit(self, attempts: int) -> None:
+    def test_delays_grow_up_to_a_limit(self, attempts: int) -> None:
         delay = judged(NoResponse(message="", asked=True), attempts=attempts)[2]
         assert delay == min(2.0 ** min(attempts - 1, 20), MAX_DELAY_SECONDS)

@@ -12,7 +12,7 @@ from tests.unit.reconcile.steps import BOT, NAME, last_exit, online, starts
 
 
 class TestStrangers:
-    async def test_a_foreign_container_with_our_name_is_left_alone_until_it_is_gone(self, world: World) -> None:
+    async def test_a_foreign_container_with_the_bots_name_is_left_alone(self, world: World) -> None:
         foreign = world.host.add_foreign(NAME)
         world.rows.insert(BOT)
         await world.run(BOT, 600)
@@ -23,7 +23,7 @@ class TestStrangers:
         await world.run(BOT)
         assert world.phase(BOT)[0] == "online"
 
-    async def test_it_may_also_be_renamed(self, world: World) -> None:
+    async def test_a_renamed_foreign_container_is_left_alone(self, world: World) -> None:
         foreign = world.host.add_foreign(NAME)
         world.rows.insert(BOT)
         await world.run(BOT)
@@ -37,7 +37,7 @@ class TestStrangers:
         [{Label.OWNER: "owner-2"}, {Label.SERVER: "server"}, {Label.BOT_ID: "1-bot-1"}],
         ids=["installation", "server", "bot"],
     )
-    async def test_a_bot_of_another_installation_or_server_is_a_stranger(
+    async def test_a_container_of_another_installation_or_server_is_foreign(
         self, world: World, other: dict[str, str]
     ) -> None:
         labels = {Label.OWNER: OWNER, Label.SERVER: SERVER, Label.BOT_ID: BOT, **other}
@@ -66,7 +66,7 @@ class TestTakingOver:
     @pytest.mark.parametrize(
         "changes", [{"restart_generation": 1}, {"limits": {"pids": 32}}], ids=["restart", "limits"]
     )
-    async def test_a_restart_is_done_gently_and_once_wherever_the_controller_dies(
+    async def test_a_restart_is_graceful_and_done_once_wherever_the_controller_dies(
         self, world: World, changes: dict[str, Any], step: int, after: bool
     ) -> None:
         await online(world)
@@ -84,7 +84,7 @@ class TestTakingOver:
 
     @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
     @pytest.mark.parametrize("step", range(20))
-    async def test_a_new_session_is_not_thrown_away_again_wherever_the_controller_dies(
+    async def test_a_session_is_reset_only_once_wherever_the_controller_dies(
         self, world: World, step: int, after: bool
     ) -> None:
         await online(world)
@@ -103,7 +103,7 @@ class TestTakingOver:
         assert world.phase(BOT)[0] == "online"
         assert seen is old or world.host.volumes[NAME] is seen
 
-    async def test_a_start_whose_answer_got_lost_is_adopted_and_its_end_is_a_failure(self, world: World) -> None:
+    async def test_a_start_whose_answer_was_lost_is_adopted_and_its_exit_is_a_failure(self, world: World) -> None:
         world.host.fail_next("start", EngineUnavailableError("lost"), done=True)
         world.rows.insert(BOT)
         await world.run(BOT, 60)
@@ -113,7 +113,7 @@ class TestTakingOver:
         await world.run(BOT, 60)
         assert last_exit(world)["exitCode"] == 2
 
-    async def test_what_probes_found_out_about_a_container_is_not_held_against_the_next_one(self, world: World) -> None:
+    async def test_probe_results_of_a_container_do_not_count_against_the_next_one(self, world: World) -> None:
         await online(world)
         world.controller.hangs(BOT)
         old = world.host.containers[NAME]
@@ -124,7 +124,7 @@ class TestTakingOver:
         assert world.host.containers[NAME].starts == 1
         assert world.host.calls["kill"] == 0
 
-    async def test_one_that_was_succeeded_starts_nothing_and_removes_no_session(self, world: World) -> None:
+    async def test_a_former_leader_starts_nothing_and_removes_no_session(self, world: World) -> None:
         old = world.controller
         await online(world)
         world.rows.update(BOT, desired_state=DesiredState.STOPPED)
@@ -139,7 +139,7 @@ class TestTakingOver:
             assert world.host.volumes[NAME] is volume
             assert starts(world) == 0
 
-    async def test_an_engine_that_is_away_changes_nothing(self, world: World) -> None:
+    async def test_an_unavailable_engine_changes_nothing(self, world: World) -> None:
         before = await online(world)
         world.host.set_unavailable(True)
         with pytest.raises(EngineUnavailableError):
@@ -149,9 +149,7 @@ class TestTakingOver:
         await world.run(BOT, 60)
         assert (world.host.containers[NAME].id, world.host.containers[NAME].starts) == (before, 1)
 
-    async def test_what_was_remembered_by_another_version_costs_nobody_a_session_or_a_restart(
-        self, world: World
-    ) -> None:
+    async def test_memory_of_another_version_causes_no_session_reset_and_no_restart(self, world: World) -> None:
         await online(world)
         world.rows.update(BOT, restart_generation=1, session_generation=1)
         await world.run(BOT, 60)
@@ -163,7 +161,7 @@ class TestTakingOver:
         assert world.host.volumes[NAME] is volume
         assert starts(world) == begun
 
-    async def test_containers_removed_while_no_controller_acted_are_no_failures(self, world: World) -> None:
+    async def test_containers_removed_while_there_was_no_leader_are_not_failures(self, world: World) -> None:
         await online(world)
         for _ in range(6):
             world.host.remove_by_hand(NAME)

@@ -48,7 +48,7 @@ def loaded(**values: Any) -> BotState:
 
 
 @given(remembered=remembered)
-def test_what_a_controller_remembers_survives_it(remembered: Remembered) -> None:
+def test_what_a_controller_remembers_survives_its_restart(remembered: Remembered) -> None:
     kept = msgspec.json.decode(msgspec.json.encode(stored(remembered)))
     assert loaded(memory=kept).remembered == remembered
 
@@ -71,18 +71,18 @@ def test_fields_of_a_newer_version_are_ignored() -> None:
     assert loaded(memory={"run_open": True, "invented": 1}).remembered == Remembered(run_open=True)
 
 
-def test_a_phase_of_another_version_is_none() -> None:
+def test_an_unknown_phase_is_ignored() -> None:
     assert loaded(phase="unheard-of").phase is Phase.PENDING
 
 
-def test_the_status_is_read_once_and_then_only_the_desired_state() -> None:
+def test_the_status_is_read_once_and_later_only_the_desired_state() -> None:
     states = BotStates()
     state = states.reload(BOT, status(phase="online", restarts=4))
     assert states.reload(Bot(**{**BOT.model_dump(), "name": "New"}), status(phase="stopped", restarts=9)) is state
     assert (state.bot.name, state.phase, state.restarts) == ("New", Phase.ONLINE, 4)
 
 
-def test_a_bot_made_anew_under_the_same_id_has_its_own_past() -> None:
+def test_a_bot_recreated_under_the_same_id_has_its_own_past() -> None:
     states = BotStates()
     states.reload(BOT, status(phase="online", restarts=4, memory={"session_generation": 2}))
     again = Bot(**{**BOT.model_dump(), "created_at": datetime(2026, 1, 1, tzinfo=UTC)})
@@ -92,7 +92,7 @@ def test_a_bot_made_anew_under_the_same_id_has_its_own_past() -> None:
     assert "memory" in state.written
 
 
-def test_every_change_of_phase_or_reason_is_an_event_and_nothing_else_is() -> None:
+def test_only_a_change_of_phase_or_reason_is_an_event() -> None:
     state = loaded()
     state.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "first words"), now=NOW)
     state.settle(Decision(Action.NOTHING, Phase.STARTING, "starting", "other words"), now=NOW)
@@ -106,7 +106,7 @@ def test_every_change_of_phase_or_reason_is_an_event_and_nothing_else_is() -> No
     assert state.events[-1].timestamp == datetime.fromtimestamp(NOW + 1, UTC)
 
 
-def test_connected_since_is_known_exactly_while_online() -> None:
+def test_connected_at_is_set_exactly_while_online() -> None:
     state = loaded()
     state.settle(ONLINE, now=NOW)
     assert state.columns()["connected_at"] == from_unix(NOW)
@@ -122,7 +122,7 @@ def test_only_what_changed_is_written() -> None:
     assert state.changes() == {"restarts": 1}
 
 
-def test_a_strangers_container_is_not_shown_as_the_bots() -> None:
+def test_a_foreign_container_is_not_reported_as_the_bots() -> None:
     state = loaded()
     state.container = ObservedContainer(id="c1", name="n", state=ContainerState.RUNNING, address="10.0.0.1")
     assert state.columns()["container_id"] == "c1"

@@ -38,12 +38,12 @@ def digest(row: Bot, **changes: Any) -> str:
         {"server_name": "server2"},
     ],
 )
-def test_what_replaces_the_container(values: dict[str, Any]) -> None:
+def test_changes_that_replace_the_container(values: dict[str, Any]) -> None:
     assert digest(bot(**values)) != digest(bot())
 
 
 @pytest.mark.parametrize("changes", [{"bot_image": "other"}, {"bot_https_proxy": "http://p:1"}, {"log_level": "DEBUG"}])
-def test_settings_of_the_installation_that_do(changes: dict[str, Any]) -> None:
+def test_installation_settings_that_replace_the_container(changes: dict[str, Any]) -> None:
     assert digest(bot(), **changes) != digest(bot())
 
 
@@ -58,11 +58,11 @@ def test_settings_of_the_installation_that_do(changes: dict[str, Any]) -> None:
         {"limits": {"pids": 64}},
     ],
 )
-def test_what_does_not(values: dict[str, Any]) -> None:
+def test_changes_that_do_not_replace_the_container(values: dict[str, Any]) -> None:
     assert digest(bot(**values)) == digest(bot())
 
 
-def test_the_hash_is_the_same_under_another_controller() -> None:
+def test_the_hash_does_not_depend_on_the_controller() -> None:
     first = container_spec(bot(), settings(), owner="owner-1", epoch=1)
     second = container_spec(bot(), settings(), owner="owner-1", epoch=2)
     assert first.labels[Label.SPEC_HASH] == second.labels[Label.SPEC_HASH]
@@ -94,7 +94,7 @@ def test_the_hash_is_the_same_under_another_controller() -> None:
     ],
     ids=str,
 )
-def test_limits_that_are_refused(limits: Any) -> None:
+def test_invalid_limits_are_rejected(limits: Any) -> None:
     with pytest.raises(InvalidBotError, match="limits"):
         spec(bot(limits=limits))
 
@@ -104,18 +104,18 @@ def test_limits_that_are_refused(limits: Any) -> None:
     [{"prefix": ""}, {"prefix": "123456"}, {"prefix": 1}, {"maxReconnectAttempts": 0}, [], "prefix", None],
     ids=str,
 )
-def test_settings_that_are_refused(own: Any) -> None:
+def test_invalid_settings_are_rejected(own: Any) -> None:
     with pytest.raises(InvalidBotError, match="settings"):
         spec(bot(settings=own))
 
 
-def test_own_settings_win_over_the_installations_and_never_over_name_and_generation() -> None:
+def test_a_bots_settings_override_the_installations_but_never_name_and_generation() -> None:
     row = bot(generation=2, config_generation=4, settings={"prefix": "!", "name": "forged", "generation": 99})
     config = runtime_config(row, settings(bot_prefix="/", whatsapp_max_reconnect_attempts=3))
     assert (config.prefix, config.name, config.generation, config.max_reconnect_attempts) == ("!", "Bot", 4, 3)
 
 
-def test_a_bots_own_language_model_is_laid_over_the_installations() -> None:
+def test_a_bots_language_model_is_merged_into_the_installations() -> None:
     row = bot(settings={"chatgpt": {"enabled": True}})
     config = runtime_config(row, settings(openai_base_url="http://model:1/v1", whatsapp_rate_limit_window=5000))
     assert (config.chatgpt.enabled, config.chatgpt.base_url) == (True, "http://model:1/v1")
@@ -134,7 +134,7 @@ def test_the_first_configuration_is_older_than_any_that_is_pushed() -> None:
     kind=st.text(),
     own=st.dictionaries(st.text(min_size=1).filter(lambda key: key[0].isupper()), st.text() | st.integers()),
 )
-def test_nothing_that_a_user_wrote_reaches_the_containers_options(
+def test_no_free_text_of_a_user_reaches_the_containers_options(
     name: str, phone: str, kind: str, own: dict[str, Any]
 ) -> None:
     plain, written = spec(bot()), spec(bot(name=name, phone_number=phone, kind=kind, settings=own))
@@ -144,7 +144,7 @@ def test_nothing_that_a_user_wrote_reaches_the_containers_options(
     assert json.loads(config)["name"] == name
 
 
-def test_the_token_is_the_only_secret_and_stands_in_no_label() -> None:
+def test_the_token_is_the_only_secret_and_is_in_no_label() -> None:
     made = spec(bot(runtime_token="s3cret"))
     assert [key for key, value in made.env.items() if "s3cret" in value] == ["BOTDOCK_TOKEN"]
     assert "s3cret" not in json.dumps(made.labels)

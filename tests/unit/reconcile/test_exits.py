@@ -35,10 +35,10 @@ def test_the_reason_of_an_exit(container: ObservedContainer | None, reason: str,
     assert found.message
 
 
-def test_our_own_kill_keeps_our_reason() -> None:
+def test_a_kill_by_the_controller_keeps_its_reason() -> None:
     found = classify(ended(137), ("liveness-failed", "does not answer"))
     assert (found.reason, found.message, found.terminal) == ("liveness-failed", "does not answer", False)
 
 
-def test_a_crash_names_its_exit_code() -> None:
+def test_a_crash_reports_its_exit_code() -> None:
     assert "139" in classify(ended(139), None).message

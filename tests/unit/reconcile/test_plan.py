@@ -78,7 +78,7 @@ def brief(decision: Decision) -> tuple[Action, str, str]:
         (STOPPED, container(ContainerState.PAUSED), RUN, (Action.STOP, "stopping", "stop-requested")),
     ],
 )
-def test_a_bot_that_shall_not_run(
+def test_a_bot_that_should_not_run_is_taken_down(
     desired: Desired, there: ObservedContainer | None, remembered: Remembered, expected: tuple[Action, str, str]
 ) -> None:
     assert brief(step(desired, remembered, there)) == expected
@@ -93,14 +93,14 @@ def test_a_bot_that_shall_not_run(
         (None, Remembered(), Action.PURGE),
     ],
 )
-def test_a_bot_that_is_deleted_ends_before_its_volume_and_row_go(
+def test_a_deleted_bot_is_stopped_before_its_volume_and_row_are_removed(
     there: ObservedContainer | None, remembered: Remembered, action: Action
 ) -> None:
     decision = step(DELETING, remembered, there)
     assert brief(decision) == (action, "stopping", "deleting")
 
 
-def test_deletion_comes_before_everything_else() -> None:
+def test_deletion_takes_precedence_over_everything_else() -> None:
     desired = replace(DELETING, approved=False, running=False, restart_generation=9, session_generation=9)
     remembered = Remembered(halted="image-missing", next_start_at=NOW + 9, run_open=True)
     assert step(desired, remembered, None).action is Action.PURGE
@@ -147,7 +147,9 @@ def test_a_container_that_cannot_stay_is_stopped_first(desired: Desired, there: 
         (DESIRED, container(ContainerState.DEAD), "container-dead"),
     ],
 )
-def test_and_removed_when_it_does_not_run(desired: Desired, there: ObservedContainer, reason: str) -> None:
+def test_a_container_that_cannot_stay_is_removed_when_it_does_not_run(
+    desired: Desired, there: ObservedContainer, reason: str
+) -> None:
     assert brief(step(desired, Remembered(), there)) == (Action.REMOVE, "starting", reason)
 
 
@@ -168,7 +170,7 @@ def test_a_new_session_removes_the_volume_when_no_container_holds_it() -> None:
         (Remembered(next_start_at=NOW), EXITED, Action.START),
     ],
 )
-def test_a_bot_that_does_not_run_and_shall(
+def test_a_bot_that_should_run_is_started(
     remembered: Remembered, there: ObservedContainer | None, action: Action
 ) -> None:
     assert step(DESIRED, remembered, there).action is action
@@ -184,24 +186,24 @@ def test_a_restart_waits_for_its_time(crash_loop: bool, phase: Phase) -> None:
     )
 
 
-def test_one_that_is_halted_waits_for_a_person() -> None:
+def test_a_halted_bot_waits_for_an_operator() -> None:
     remembered = Remembered(halted="image-missing", halted_message="why")
     assert step(DESIRED, remembered, None) == Decision(Action.NOTHING, Phase.SKIPPED, "image-missing", "why")
 
 
 @pytest.mark.parametrize("remembered", [Remembered(next_start_at=NOW + 7), Remembered(halted="crashed"), RUN])
-def test_a_restart_that_a_person_asked_for_waits_for_nothing(remembered: Remembered) -> None:
+def test_a_requested_restart_does_not_wait(remembered: Remembered) -> None:
     asked = replace(DESIRED, restart_generation=1)
     assert step(asked, remembered, EXITED).action is Action.REMOVE, "the image behind the same name may be a newer one"
     assert step(asked, remembered, None).action is Action.CREATE
 
 
-def test_a_stop_under_way_is_seen_through_when_people_change_their_minds() -> None:
+def test_a_stop_in_progress_is_completed_when_the_bot_is_started_again() -> None:
     assert brief(step(DESIRED, STOPPING)) == (Action.NOTHING, "stopping", "stop-requested")
     assert step(DESIRED, OVERDUE).action is Action.KILL
 
 
-def test_a_bot_that_does_not_answer_any_more_is_killed() -> None:
+def test_a_bot_that_stops_answering_is_killed() -> None:
     probe = replace(SEEN, failing=True, failure="ConnectTimeout")
     decision = step(DESIRED, probe=probe)
     assert brief(decision) == (Action.KILL, "degraded", "liveness-failed")
@@ -211,7 +213,7 @@ def test_a_bot_that_does_not_answer_any_more_is_killed() -> None:
 @pytest.mark.parametrize(
     ("age", "action"), [(0.0, Action.NOTHING), (59.9, Action.NOTHING), (60.0, Action.KILL), (99.0, Action.KILL)]
 )
-def test_a_bot_has_the_startup_timeout_to_answer_first(age: float, action: Action) -> None:
+def test_a_bot_has_the_startup_timeout_for_its_first_answer(age: float, action: Action) -> None:
     decision = step(DESIRED, probe=ProbeResult(since=NOW - age))
     assert (decision.action, decision.phase) == (action, Phase.STARTING)
     assert decision.reason == ("starting" if action is Action.NOTHING else "startup-timeout")

@@ -90,7 +90,7 @@ def health(connection: ConnectionState = ConnectionState.ONLINE, **changes: Any)
 
 
 class TestProbes:
-    async def test_the_first_answer_makes_a_run_healthy(
+    async def test_the_first_answer_marks_a_run_as_healthy(
         self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         reconciler.observer.on_probe(target(running), health())
@@ -98,7 +98,7 @@ class TestProbes:
         assert running.remembered.healthy_since == world.clock.now
         assert await drain(reconciler) == 1
 
-    async def test_an_answer_like_the_last_one_wakes_nobody(self, reconciler: Reconciler, running: BotState) -> None:
+    async def test_an_unchanged_answer_wakes_no_worker(self, reconciler: Reconciler, running: BotState) -> None:
         reconciler.observer.on_probe(target(running), health())
         await drain(reconciler)
         reconciler.observer.on_probe(
@@ -108,7 +108,7 @@ class TestProbes:
         assert running.health is not None
         assert running.health.memory_bytes == 2
 
-    async def test_so_many_failures_in_a_row_make_it_fail_and_one_answer_makes_good(
+    async def test_liveness_fails_at_the_threshold_and_one_answer_resets_the_count(
         self, reconciler: Reconciler, running: BotState
     ) -> None:
         for result in (health(), NO_ANSWER, NO_ANSWER, health(), NO_ANSWER, NO_ANSWER):
@@ -119,7 +119,7 @@ class TestProbes:
         assert running.probe.failing
         assert running.probe.failure == "ConnectTimeout"
 
-    async def test_a_refusal_is_a_sign_of_life_and_not_of_health(
+    async def test_an_error_response_counts_as_alive_but_not_as_healthy(
         self, reconciler: Reconciler, running: BotState
     ) -> None:
         reconciler.observer.on_probe(target(running), health())
@@ -130,7 +130,7 @@ class TestProbes:
         assert running.probe.connection is None
         assert running.columns()["healthy"] is False
 
-    async def test_one_lost_answer_does_not_change_what_is_known_of_the_connection(
+    async def test_one_lost_answer_does_not_change_the_connection_state(
         self, reconciler: Reconciler, running: BotState
     ) -> None:
         reconciler.observer.on_probe(target(running), health())
@@ -139,7 +139,7 @@ class TestProbes:
         assert running.probe.connection is ConnectionState.ONLINE
 
     @pytest.mark.parametrize("result", [NO_ANSWER, health()], ids=["failure", "answer"])
-    async def test_what_comes_late_from_an_earlier_run_of_the_container_counts_for_nothing(
+    async def test_late_results_of_an_earlier_run_are_ignored(
         self, reconciler: Reconciler, running: BotState, result: FailedProbe | Health
     ) -> None:
         for _ in range(5):
@@ -148,7 +148,7 @@ class TestProbes:
         assert running.health is None
         assert await drain(reconciler) == 0
 
-    async def test_nor_does_what_comes_from_another_container_or_bot(
+    async def test_results_of_another_container_or_bot_are_ignored(
         self, reconciler: Reconciler, running: BotState
     ) -> None:
         reconciler.observer.on_probe(ProbeTarget(BOT, "another", "10.0.0.1", 100.0, "token"), NO_ANSWER)
@@ -158,7 +158,7 @@ class TestProbes:
     @pytest.mark.parametrize(
         ("connection", "message"), [(ConnectionState.RECONNECTING, "stream ended"), (ConnectionState.ONLINE, "")]
     )
-    async def test_the_last_error_is_told_while_it_matters(
+    async def test_the_last_error_is_reported_while_it_is_relevant(
         self, reconciler: Reconciler, running: BotState, connection: ConnectionState, message: str
     ) -> None:
         fault = Fault(code="stream", message="stream ended", at=NOW)
@@ -177,7 +177,7 @@ class TestProbes:
 
 
 class TestSweeps:
-    async def test_a_row_older_than_the_one_a_worker_has_read_is_not_taken_over(
+    async def test_a_row_older_than_the_one_a_worker_has_read_is_not_used(
         self, reconciler: Reconciler, running: BotState, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = reconciler._store
@@ -202,13 +202,13 @@ class TestSweeps:
         await reconciler.sweep()
         assert BOT in reconciler._states.stale
 
-    async def test_a_bot_as_it_was_is_not_read_again(self, reconciler: Reconciler, running: BotState) -> None:
+    async def test_an_unchanged_bot_is_not_read_again(self, reconciler: Reconciler, running: BotState) -> None:
         await reconciler.sweep()
         assert BOT not in reconciler._states.stale
         assert not running.observed_dirty
         assert await drain(reconciler) == 1
 
-    async def test_a_container_that_changed_is_looked_at(
+    async def test_a_changed_container_is_inspected(
         self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         world.host.crash(f"botdock-{SERVER}-{BOT}", 1)
@@ -222,7 +222,7 @@ class TestSweeps:
         await reconciler.sweep()
         assert BOT in reconciler._states.stale
 
-    async def test_an_orphan_is_removed_only_when_it_was_seen_for_ten_seconds(
+    async def test_an_orphan_is_removed_only_after_ten_seconds(
         self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         labels = {"botdock.owner": OWNER, "botdock.server": SERVER, "botdock.bot-id": "gone"}
@@ -236,7 +236,7 @@ class TestSweeps:
 
 
 class TestHints:
-    async def test_a_start_of_our_own_is_no_news(self, reconciler: Reconciler, running: BotState) -> None:
+    async def test_an_event_of_our_own_start_is_ignored(self, reconciler: Reconciler, running: BotState) -> None:
         assert running.container is not None
         started = EngineEvent(EngineEventKind.START, BOT, running.container.id)
         running.own_start = running.container.id
@@ -245,7 +245,7 @@ class TestHints:
         reconciler._on_engine_event(started)
         assert running.observed_dirty
 
-    async def test_an_end_between_our_start_and_the_next_is_news_with_what_follows(
+    async def test_an_exit_between_our_start_and_the_next_is_not_ignored(
         self, reconciler: Reconciler, running: BotState
     ) -> None:
         assert running.container is not None
@@ -256,7 +256,7 @@ class TestHints:
         reconciler._on_engine_event(EngineEvent(EngineEventKind.START, BOT, running.container.id))
         assert running.observed_dirty
 
-    async def test_an_engine_that_is_away_is_told_once_for_all_bots(
+    async def test_an_unavailable_engine_is_logged_once_for_all_bots(
         self, reconciler: Reconciler, running: BotState, caplog: pytest.LogCaptureFixture
     ) -> None:
         away = EngineUnavailableError("the engine does not answer")
@@ -269,13 +269,13 @@ class TestHints:
 
 
 class TestBlindness:
-    async def test_one_bot_that_does_not_answer_is_its_own_trouble(
+    async def test_one_silent_bot_is_its_own_fault(
         self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         world.clock.now += 3600
         assert not reconciler.observer.blind()
 
-    async def test_many_that_all_fall_silent_are_ours(
+    async def test_many_silent_bots_are_the_controllers_fault(
         self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
         for number in range(3):

@@ -44,7 +44,7 @@ class Bot:
         return restart.at - self.now
 
 
-def test_the_first_restart_comes_at_once() -> None:
+def test_the_first_restart_is_immediate() -> None:
     bot = Bot()
     restart = bot.fail()
     assert (restart.verdict, bot.delay(restart)) == (Verdict.RESTART, 0)
@@ -58,7 +58,7 @@ def test_from_the_second_failure_on_the_delay_doubles_from_one_second_to_five_mi
 
 
 @pytest.mark.parametrize(("random", "delay"), [(0.0, 3.0), (0.25, 3.5), (0.5, 4.0), (0.75, 4.5)])
-def test_the_delay_is_spread_by_a_quarter_either_way(random: float, delay: float) -> None:
+def test_the_delay_has_a_jitter_of_a_quarter(random: float, delay: float) -> None:
     bot = Bot()
     for _ in range(3):
         bot.fail(after=200)
@@ -94,7 +94,7 @@ def test_a_crash_loop_is_retried_at_the_longest_delay_until_the_bot_is_stable() 
     assert (restart.verdict, bot.delay(restart)) == (Verdict.RESTART, 0)
 
 
-def test_two_starts_without_health_end_in_skipped_and_only_a_person_starts_it_again() -> None:
+def test_two_failed_starts_end_in_skipped_and_only_an_operator_starts_the_bot_again() -> None:
     bot = Bot()
     assert bot.fail(healthy=None).verdict is Verdict.RESTART
     restart = bot.fail(healthy=None)
@@ -102,14 +102,14 @@ def test_two_starts_without_health_end_in_skipped_and_only_a_person_starts_it_ag
     assert restart.message == "failed to start 2 times in a row; start it again manually"
 
 
-def test_one_healthy_run_in_between_starts_the_count_of_failed_starts_again() -> None:
+def test_a_healthy_run_resets_the_count_of_failed_starts() -> None:
     bot = Bot()
     answers = [bot.fail(after=200, healthy=healthy).verdict for healthy in (None, 5.0, None, 5.0, None)]
     assert set(answers) == {Verdict.RESTART}
 
 
 @given(limit=st.integers(1, 10))
-def test_skipped_exactly_at_the_limit(limit: int) -> None:
+def test_a_bot_is_skipped_exactly_at_the_limit(limit: int) -> None:
     bot = Bot(RestartPolicy(start_failure_limit=limit))
     answers = [bot.fail(after=400, healthy=None).verdict for _ in range(limit)]
     assert answers == [Verdict.RESTART] * (limit - 1) + [Verdict.SKIP]

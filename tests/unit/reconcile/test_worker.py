@@ -15,7 +15,7 @@ class TestStartingAndStopping:
         assert world.event_types(BOT) == ["container-start"]
 
     @pytest.mark.parametrize("approval", [Approval.PENDING, Approval.REJECTED])
-    async def test_a_bot_that_is_not_approved_gets_none(self, world: World, approval: Approval) -> None:
+    async def test_a_bot_that_is_not_approved_gets_no_container(self, world: World, approval: Approval) -> None:
         world.rows.insert(BOT, approval_status=approval)
         await world.run(BOT, 3600)
         assert not world.host.containers
@@ -30,7 +30,9 @@ class TestStartingAndStopping:
         assert world.phase(BOT) == ("stopped", "")
         assert "container-exit" not in world.event_types(BOT)
 
-    async def test_one_that_ignores_sigterm_is_killed_at_the_deadline_and_not_before(self, world: World) -> None:
+    async def test_a_container_that_ignores_sigterm_is_killed_at_the_deadline_and_not_before(
+        self, world: World
+    ) -> None:
         await online(world)
         world.host.containers[NAME].ignores_sigterm = True
         world.rows.update(BOT, desired_state=DesiredState.STOPPED)
@@ -40,7 +42,7 @@ class TestStartingAndStopping:
         await world.run(BOT, 1)
         assert not world.host.containers
 
-    async def test_a_bot_that_ends_as_asked_has_not_failed_although_people_changed_their_minds(
+    async def test_a_bot_that_exits_as_requested_has_not_failed_even_if_it_is_started_again_meanwhile(
         self, world: World
     ) -> None:
         await online(world)
@@ -56,7 +58,7 @@ class TestStartingAndStopping:
         assert world.event_types(BOT) == ["container-start", "container-start"]
         assert world.rows.status[BOT].restarts == 0
 
-    async def test_a_new_controller_keeps_the_deadline_of_a_stop_under_way(self, world: World) -> None:
+    async def test_a_new_leader_keeps_the_deadline_of_a_stop_in_progress(self, world: World) -> None:
         await online(world)
         world.host.containers[NAME].ignores_sigterm = True
         world.rows.update(BOT, desired_state=DesiredState.STOPPED)
@@ -67,7 +69,7 @@ class TestStartingAndStopping:
         await world.run(BOT, 1)
         assert NAME not in world.host.containers
 
-    async def test_a_bot_stopped_and_removed_by_hand_at_once_has_not_failed(self, world: World) -> None:
+    async def test_a_bot_stopped_and_removed_manually_has_not_failed(self, world: World) -> None:
         await online(world)
         world.host.remove_by_hand(NAME)
         world.rows.update(BOT, desired_state=DesiredState.STOPPED)
@@ -85,7 +87,7 @@ class TestStartingAndStopping:
         assert not world.rows.bots
         assert not world.controller.states.by_id
 
-    async def test_a_deletion_that_is_taken_back_in_the_last_moment_costs_no_volume(self, world: World) -> None:
+    async def test_a_deletion_that_is_cancelled_at_the_last_moment_removes_no_volume(self, world: World) -> None:
         await online(world)
         world.rows.update(BOT, deleting=True)
         world.controller.notice(BOT)
@@ -114,7 +116,7 @@ class TestReplacing:
         assert world.host.containers[NAME].id != before
         assert world.host.volumes[NAME] is volume
 
-    async def test_new_settings_do_not(self, world: World) -> None:
+    async def test_new_settings_do_not_replace_the_container(self, world: World) -> None:
         before = await online(world)
         world.rows.update(BOT, settings={"prefix": "!"}, name="Another name")
         await world.run(BOT, 60)
@@ -130,7 +132,7 @@ class TestReplacing:
         await world.run(BOT, 600)
         assert world.host.volumes[NAME] is after
 
-    async def test_a_new_image_that_is_not_there_takes_no_bot_down(self, world: World) -> None:
+    async def test_a_missing_new_image_takes_no_bot_down(self, world: World) -> None:
         before = await online(world)
         world.host.missing_images.add("botdock/bot:typo")
         world.new_controller(bot_image="botdock/bot:typo")
@@ -142,7 +144,7 @@ class TestReplacing:
         assert world.host.containers[NAME].id != before
         assert world.phase(BOT)[0] == "online"
 
-    async def test_nobody_is_killed_while_no_bot_at_all_can_be_reached(self, world: World) -> None:
+    async def test_no_bot_is_killed_while_no_bot_at_all_is_reachable(self, world: World) -> None:
         before = await online(world)
         world.controller.blind = True
         world.controller.hangs(BOT)
@@ -157,7 +159,7 @@ class TestReplacing:
         assert world.host.containers[NAME].id != before
         assert last_exit(world)["reason"] == "liveness-failed"
 
-    async def test_a_paused_one_too(self, world: World) -> None:
+    async def test_a_paused_bot_gets_a_new_container(self, world: World) -> None:
         await online(world)
         world.host.pause(NAME)
         world.controller.hangs(BOT)
@@ -166,7 +168,7 @@ class TestReplacing:
 
 
 class TestFailures:
-    async def test_a_crash_is_recorded_and_answered_with_a_restart_at_once(self, world: World) -> None:
+    async def test_a_crash_is_recorded_and_followed_by_an_immediate_restart(self, world: World) -> None:
         await online(world)
         world.host.say(NAME, b"panic: everything\n")
         world.host.crash(NAME, 2)
@@ -176,13 +178,13 @@ class TestFailures:
         assert world.event_types(BOT) == ["container-start", "container-exit", "container-start"]
         assert world.rows.status[BOT].restarts == 1
 
-    async def test_out_of_memory_is_told_apart(self, world: World) -> None:
+    async def test_out_of_memory_is_distinguished_from_a_crash(self, world: World) -> None:
         await online(world)
         world.host.crash(NAME, 137, oom=True)
         await world.run(BOT)
         assert world.event_types(BOT)[1:3] == ["container-oom", "container-exit"]
 
-    async def test_one_that_died_unnoticed_while_probes_failed_keeps_its_own_reason(self, world: World) -> None:
+    async def test_a_container_that_exited_while_probes_failed_keeps_its_own_reason(self, world: World) -> None:
         await online(world)
         world.host.crash(NAME, 137, oom=True)
         world.controller.hangs(BOT)
@@ -192,7 +194,7 @@ class TestFailures:
         exit_ = last_exit(world)
         assert exit_["reason"] == "oom-killed"
 
-    async def test_a_removed_container_is_made_again(self, world: World) -> None:
+    async def test_a_removed_container_is_created_again(self, world: World) -> None:
         before = await online(world)
         world.host.remove_by_hand(NAME)
         await world.run(BOT)
@@ -205,14 +207,14 @@ class TestFailures:
         assert starts(world) == 1  # each start had a container of its own
         assert world.event_types(BOT).count("container-start") == 2
 
-    async def test_a_person_can_start_a_skipped_bot_again(self, world: World) -> None:
+    async def test_an_operator_can_start_a_skipped_bot_again(self, world: World) -> None:
         world.rows.insert(BOT)
         await world.run(BOT, 600, answering=False)
         world.rows.bots[BOT].generation += 1
         await world.run(BOT)
         assert world.phase(BOT)[0] == "online"
 
-    async def test_a_missing_image_is_terminal_until_another_one_is_set(self, world: World) -> None:
+    async def test_a_missing_image_is_terminal_until_another_image_is_set(self, world: World) -> None:
         world.host.missing_images.add(world.controller.settings.bot_image)
         world.rows.insert(BOT)
         await world.run(BOT, 3600)
@@ -223,7 +225,7 @@ class TestFailures:
         assert world.phase(BOT)[0] == "online"
 
     @pytest.mark.parametrize("error", [DiskFullError("full"), EngineError("strange")])
-    async def test_an_engine_that_refuses_is_asked_again_later(self, world: World, error: EngineError) -> None:
+    async def test_a_refusal_of_the_engine_is_retried_later(self, world: World, error: EngineError) -> None:
         world.host.fail_next("create", error)
         world.rows.insert(BOT)
         await world.run(BOT)
@@ -232,7 +234,7 @@ class TestFailures:
         assert world.phase(BOT)[0] == "online"
         assert world.rows.status[BOT].restarts == 0, "that was no failure of the bot"
 
-    async def test_an_engine_that_keeps_refusing_is_asked_less_and_less(self, world: World) -> None:
+    async def test_repeated_refusals_are_retried_less_and_less_often(self, world: World) -> None:
         world.host.disk_full = True
         world.rows.insert(BOT)
         await world.run(BOT, 3600)
@@ -240,13 +242,13 @@ class TestFailures:
         # 5, 10, 20 … 300 seconds apart, whatever else wakes the bot.
         assert world.host.calls["create"] < 20
 
-    async def test_options_that_the_engine_refuses_are_terminal(self, world: World) -> None:
+    async def test_options_that_the_engine_rejects_are_terminal(self, world: World) -> None:
         world.host.fail_next("create", InvalidSpecError("no"))
         world.rows.insert(BOT)
         await world.run(BOT, 3600)
         assert world.phase(BOT) == ("skipped", "invalid-spec")
 
-    async def test_a_volume_of_somebody_else_is_told(self, world: World) -> None:
+    async def test_a_foreign_volume_is_reported(self, world: World) -> None:
         world.host.volumes[NAME] = {}
         world.rows.insert(BOT)
         await world.run(BOT)
@@ -255,7 +257,7 @@ class TestFailures:
         await world.run(BOT, 16)
         assert world.phase(BOT)[0] == "online"
 
-    async def test_limits_that_nobody_can_give_keep_a_bot_from_starting(self, world: World) -> None:
+    async def test_invalid_limits_prevent_a_start(self, world: World) -> None:
         world.rows.insert(BOT, limits={"pids": 10**9})
         await world.run(BOT, 60)
         assert world.phase(BOT) == ("skipped", "invalid-config")
