@@ -32,7 +32,7 @@ RECONNECT_SECONDS = 0.2
 
 
 def running_time() -> float:
-    """Seconds on a clock that nobody sets, and that runs on while the machine is suspended."""
+    """Seconds on a monotonic clock that also runs while the machine is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
@@ -153,5 +153,5 @@ async def _release(lease: Lease, settings: Settings) -> None:
 
 
 def _trusted_seconds(settings: Settings) -> float:
-    """How long the holder itself relies on a renewal: less than what Postgres was told, for what clocks differ."""
+    """How long the holder itself relies on a renewal: less than the lease in Postgres, because clocks drift."""
     return settings.lease_seconds * 0.9

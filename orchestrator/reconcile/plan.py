@@ -64,7 +64,7 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What the controller remembers of the bot (`bot_status`, and the stop under way)."""
+    """What the controller remembers of the bot (stored in `bot_status.memory`)."""
 
     run_open: bool = False
     """A container was started, and its exit has not been recorded."""

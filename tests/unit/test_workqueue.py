@@ -36,7 +36,7 @@ def queue() -> Iterator[WorkQueue]:
 
 
 def waiting(queue: WorkQueue) -> int:
-    """The depth, read anew (mypy takes a property for the same after a call)."""
+    """The depth, read again (mypy assumes that a property does not change in a call)."""
     return queue.depth
 
 

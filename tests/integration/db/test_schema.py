@@ -1,4 +1,4 @@
-"""The tables themselves: there and back again, and what their triggers and constraints do whoever writes."""
+"""The tables: upgrade and downgrade, and the effect of triggers and constraints for any writer."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def connection(database_url: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def bot(connection: psycopg.Connection[Any]) -> str:
-    """A bot made with nothing but SQL."""
+    """A bot created with plain SQL."""
     connection.execute("INSERT INTO bots (id, server_name, name) VALUES ('bot-1', 'server1', 'Bot')")
     return "bot-1"
 

@@ -15,7 +15,7 @@ from orchestrator.settings import Settings
 
 
 class Line:
-    """A way to Postgres that can be made to carry nothing more, with its connections staying open."""
+    """A proxy for Postgres that can stop forwarding data while its connections stay open."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)

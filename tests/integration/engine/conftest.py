@@ -15,7 +15,7 @@ from tests.integration.engine.worlds import MARK, DockerWorld, MemoryWorld, Worl
 
 @pytest.fixture(scope="session")
 def test_image() -> Iterator[str]:
-    """The bot image with the same Python, user and directories, but running whatever PROGRAM says."""
+    """The bot image with the same Python, user and directories, but running PROGRAM."""
     client = docker.APIClient(base_url=f"unix://{engine_socket()}", version="auto")
     base = os.environ.get("BOT_IMAGE", "botdock/bot:dev")
     name = f"engine-test-{uuid.uuid4().hex[:8]}"
@@ -58,7 +58,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 @pytest.fixture
 async def engine(world: World) -> Engine:
-    """An engine whose network stands."""
+    """An engine whose network exists."""
     engine = world.engine()
     await engine.ensure_network(f"{world.tag}-net")
     return engine

@@ -1,4 +1,4 @@
-"""A door in front of the engine's socket that a test can shut, so that an engine goes away without being stopped."""
+"""A proxy for the engine's socket that tests can close, to make an engine unavailable without stopping it."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What `Engine` promises about events, and about an engine that goes away and comes back."""
+"""The contract of `Engine` on events, and on an engine that becomes unavailable and recovers."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class Listener:
 
 @pytest.fixture
 async def listener(engine: Engine) -> AsyncIterator[Listener]:
-    """Somebody who listens, and whose stream stands."""
+    """A listener whose stream is established."""
     listener = Listener(engine)
     await listener.hears(EngineEventKind.CONNECTED)
     yield listener

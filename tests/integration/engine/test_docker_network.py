@@ -30,7 +30,7 @@ except OSError as exc:
 
 
 async def outcome(engine: Engine, spec: ContainerSpec) -> str:
-    """The first line that a container says."""
+    """The first line of a container's output."""
     await engine.start(await engine.create(spec))
 
     async def spoken() -> bool:

@@ -24,7 +24,7 @@ DEADLINE_SECONDS = 60.0
 CRASH_EXIT_CODE = 3
 READY = "ready"
 MARK = "engine-test"
-"""Label of what a test makes without an engine."""
+"""Label of resources that a test creates without an engine."""
 STACK = "engine-test.stack"
 """Label of the containers that are to join the bots' network."""
 
@@ -91,15 +91,15 @@ class MemoryWorld:
         self.host.remove_by_hand(name)
 
     async def add_foreign(self, name: str, labels: dict[str, str]) -> None:
-        """A running container that somebody else made."""
+        """A running foreign container."""
         self.host.add_foreign(name, labels)
 
     async def add_foreign_network(self, name: str) -> None:
-        """A network that somebody else made."""
+        """A foreign network."""
         self.host.networks[name] = {}
 
     async def remove_network(self, name: str) -> None:
-        """Remove a network by hand."""
+        """Remove a network externally."""
         del self.host.networks[name]
 
     async def volumes(self) -> set[str]:
@@ -111,7 +111,7 @@ class MemoryWorld:
         return int(name in self.host.networks)
 
     async def set_unavailable(self, unavailable: bool) -> None:
-        """Let the engine go away or come back."""
+        """Make the engine unavailable, or available again."""
         self.host.set_unavailable(unavailable)
 
     async def break_streams(self) -> None:

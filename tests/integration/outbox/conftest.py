@@ -1,4 +1,4 @@
-"""A dispatcher on a real database, with a bot that speaks HTTP."""
+"""A dispatcher on a real database, with a fake bot endpoint."""
 
 import asyncio
 import json
@@ -84,7 +84,7 @@ class Post:
     async def put(
         self, message_id: str, to: str = ANN, *, content: dict[str, Any] | None = None, file: bytes | None = None
     ) -> None:
-        """A new message, and whom it may concern is told."""
+        """Insert a message, which notifies the dispatcher."""
         kept = content or {"type": "text", "text": message_id}
         await self.sql(
             "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash, slot_at) "
@@ -106,7 +106,7 @@ class Post:
         await eventually(lambda: self.state(message_id), lambda seen: seen[0] == state and reason in {None, seen[1]})
 
     async def asks(self, times: int = 1) -> None:
-        """Wait until the bot has been asked to send so often."""
+        """Wait until the bot has received so many send requests."""
 
         async def asked() -> int:
             return len(self.fake.asked)
@@ -119,7 +119,7 @@ class Post:
         return dict(row[0])
 
     async def tell(self, kind: EventType, data: dict[str, Any]) -> None:
-        """An event of the bot is taken over."""
+        """Ingest an event of the bot."""
         self._spooled += 1
         event = Event(seq=self._spooled, type=kind, data=data, timestamp=NOW)
         page = EventPage(spool_id="volume-1", items=[event], next=event.seq)

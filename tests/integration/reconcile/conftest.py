@@ -168,7 +168,7 @@ def name(bot: str) -> str:
 
 @pytest.fixture
 async def site(database_url: str) -> AsyncIterator[Site]:
-    """One server's world."""
+    """The database, host and controllers of one server."""
     site = Site(database_url)
     try:
         yield site

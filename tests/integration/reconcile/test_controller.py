@@ -1,4 +1,4 @@
-"""A controller on a real database: what it notices, what it keeps, and what it never does."""
+"""A controller on a real database: what it detects, what it stores, and what it never does."""
 
 from datetime import UTC, datetime
 from typing import Any

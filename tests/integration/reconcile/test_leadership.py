@@ -1,4 +1,4 @@
-"""Two controllers and a database that goes away: one acts, the other waits, and nothing is lost or done twice."""
+"""Two controllers and database outages: one leads, the other waits, and nothing is lost or done twice."""
 
 import psycopg
 import pytest

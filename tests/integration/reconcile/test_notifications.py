@@ -1,4 +1,4 @@
-"""What a controller hears from Postgres, besides its own bots' changes."""
+"""Notifications of Postgres that concern every controller."""
 
 import asyncio
 

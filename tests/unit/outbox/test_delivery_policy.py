@@ -108,10 +108,10 @@ def test_every_waiting_message_is_considered_again(
     assert not set(map(id, choice.send)) & set(map(id, failing))
     for message in choice.send:
         assert message.next_attempt_at is None or message.next_attempt_at <= NOW
-        # Never asked for at another volume than the one that may have sent it.
+        # Never requested from another volume than the one that may have sent it.
         assert message.state is MessageState.QUEUED or message.attempted_on == volume
     left = [message for message in heads if message.chat not in busy and message not in choice.send + failing]
-    # What waits for a time is looked at again; what waits for room is, when there is some.
+    # Every message that waits has a time, or waits for room.
     assert choice.wake_after_seconds is not None or len(choice.send) == room or not left
 
 

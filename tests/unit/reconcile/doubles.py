@@ -30,12 +30,12 @@ START_OF_TIME = 1_800_000_000.0
 
 
 def settings(**changes: Any) -> Settings:
-    """Settings that name a database nobody connects to."""
+    """Settings with a database URL that is never used."""
     return Settings(database_url="postgresql://nowhere/none", server_name=SERVER, **changes)
 
 
 class Clock:
-    """The time, which passes only when told."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = START_OF_TIME
@@ -49,7 +49,7 @@ class Clock:
 
 
 class Crashed(BaseException):
-    """The controller's process is gone in this moment."""
+    """The controller's process dies here."""
 
 
 @dataclass
@@ -174,7 +174,7 @@ def _copy(bot: Bot, status: BotStatus) -> tuple[Bot, BotStatus]:
 
 
 class Driver:
-    """One controller without tasks: it looks, works and hears of probes only when told."""
+    """One controller without tasks: tests trigger its sweeps, rounds and probe results."""
 
     def __init__(self, rows: Rows, host: MemoryHost, *, seed: int = 0, **changes: Any) -> None:
         rows.epoch += 1
@@ -255,7 +255,7 @@ class Driver:
         return state.probe != before
 
     def hangs(self, bot_id: str) -> bool:
-        """Probes failed as often as the threshold says; whether that is news."""
+        """Probes failed up to the threshold; returns whether that changed anything."""
         state = self.states.by_id.get(bot_id)
         if state is None or state.probe is None:
             return False
@@ -291,7 +291,7 @@ class World:
         return [str(event.type) for bot, event in self.rows.events if bot == bot_id and event.type != "phase-change"]
 
     async def run(self, bot_id: str, seconds: float = 0.0, *, answering: bool = True) -> None:
-        """Let time pass as the controller asks for it; a bot that runs answers probes unless told otherwise."""
+        """Advance the clock as the controller requests; a running bot answers probes if `answering`."""
         end = self.clock.now + seconds
         while True:
             wait = await self.controller.work(bot_id)

@@ -1,4 +1,4 @@
-"""Whatever people, machines and controllers do in whatever order: what never happens, and what comes in the end.
+"""Random sequences of actions by operators, machines and controllers: the invariants, and the final state.
 
 Two bots on one machine. People change their minds, containers crash, vanish and hang, the engine refuses and goes away,
 strangers take names, controllers die between any two of their calls and are succeeded while they still act. Time passes

@@ -1,4 +1,4 @@
-"""The worker on an engine in memory: what becomes of a bot when people and machines do what they do."""
+"""The worker on the in-memory engine: how it handles the actions of operators and failures of machines."""
 
 import pytest
 
