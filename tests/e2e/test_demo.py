@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import stat
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.support.processes import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -27,8 +28,8 @@ class Demo:
         self.key_file = PROJECT / ".botdock" / f"{self.name}.env"
         self.environment = {
             **os.environ,
-            "BOTDOCK_PORT": str(_free_port()),
-            "SIMULATOR_PORT": str(_free_port()),
+            "BOTDOCK_PORT": str(free_port()),
+            "SIMULATOR_PORT": str(free_port()),
             # Every character that is special in a URL, in compose.yaml or in a shell.
             "POSTGRES_PASSWORD": "p@:/?#% \"'$x{y}&+",
             # A demo ignores these: its data are separate from everything else.
@@ -75,12 +76,6 @@ class Demo:
 
 def docker(*arguments: str) -> str:
     return subprocess.run(["docker", *arguments], capture_output=True, text=True, check=True).stdout
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

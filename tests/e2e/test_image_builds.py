@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 from images.builder.tree import Tree
 from tests.support.eventually import eventually
 from tests.support.images import docker
+from tests.support.processes import free_port
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -44,9 +44,7 @@ def builder(*arguments: str, check: bool = True, **variables: str) -> subprocess
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an empty registry on loopback."""
     folder = tmp_path_factory.mktemp("registry")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     config = folder / "config.yml"
     config.write_text(REGISTRY_CONFIG.format(storage=folder / "storage", address=address))
     program = shutil.which("docker-registry", path=f"{os.environ['PATH']}:{PROJECT}/images/.build/registry/usr/bin")
