@@ -212,6 +212,7 @@ def contents(stack: Stack, found: Iterable[Kind]) -> list[str]:
     lines = []
     for kind in found:
         if kind.name != "volumes":
+            lines += [f"{len(kind.found):<32} {kind.name}"] if kind.found else []
             continue
         sessions = sorted(volume for volume in kind.found if volume.startswith(f"botdock-{stack.server}-"))
         for volume in sorted(kind.found.keys() - set(sessions)):

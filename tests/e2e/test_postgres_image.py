@@ -1,4 +1,4 @@
-"""The postgres image: made at the first start, kept at every other, whatever cut the first one short."""
+"""The postgres image: the first start creates the database, also after an interruption; later ones use it."""
 
 from collections.abc import Callable, Iterator
 
@@ -26,7 +26,7 @@ def volume() -> Iterator[str]:
 
 @pytest.fixture
 def start(volume: str) -> Iterator[Start]:
-    """Starts containers on one volume, as locked down as in the stack; gives their names."""
+    """Starts containers on one volume, as restricted as in the stack; returns their names."""
     names: list[str] = []
 
     def run(*options: str, command: tuple[str, ...] = ()) -> str:
@@ -45,13 +45,13 @@ def start(volume: str) -> Iterator[Start]:
 
 
 def sql(container: str, query: str) -> str:
-    """What the database answers over TCP with the password."""
+    """The result of a query over TCP with the password."""
     url = "postgresql://owner:it%27s%20a%20secret@127.0.0.1/fleet"
     return docker("exec", container, "psql", url, "--tuples-only", "--no-align", "--command", query).decode().strip()
 
 
 def ready(container: str) -> None:
-    """Wait until the database answers; whoever gets an answer gets it from the finished database."""
+    """Wait until the database answers, which it does only when it is complete."""
 
     def answers() -> bool:
         try:
@@ -81,23 +81,23 @@ def test_user_password_and_database_come_from_the_environment(start: Start) -> N
 def test_data_survives_a_stop_and_needs_no_password_again(start: Start) -> None:
     first = start(*SETTINGS)
     ready(first)
-    sql(first, "CREATE TABLE kept AS SELECT 42 AS number")
+    sql(first, "CREATE TABLE stored AS SELECT 42 AS number")
     docker("stop", "--time", "30", first)
     assert exit_code(first) == 0
     second = start()
     ready(second)
-    assert sql(second, "SELECT number FROM kept") == "42"
+    assert sql(second, "SELECT number FROM stored") == "42"
 
 
 @pytest.mark.parametrize("left_behind", ["mkdir .new && : >.new/PG_VERSION", "mkdir .new", "mkdir lost+found"])
-def test_a_first_start_that_was_cut_short_is_taken_up_again(start: Start, left_behind: str) -> None:
+def test_an_interrupted_first_start_is_repeated(start: Start, left_behind: str) -> None:
     assert exit_code(start(command=("sh", "-c", f"cd {DATA} && {left_behind}"))) == 0
     database = start(*SETTINGS)
     ready(database)
     assert docker("exec", database, "ls", "-A", DATA).decode().split().count(".new") == 0
 
 
-def test_a_move_that_was_cut_short_is_finished(start: Start) -> None:
+def test_an_interrupted_move_is_completed(start: Start) -> None:
     ready(first := start(*SETTINGS))
     docker("stop", "--time", "30", first)
     undone = f"cd {DATA} && mkdir .new && mv PG_VERSION base .new/ && : >.new/complete"
