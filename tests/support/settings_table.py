@@ -21,7 +21,7 @@ def table() -> str:
 
 
 def documented() -> str:
-    """The table as it stands in the document."""
+    """The table in the document."""
     return DOCUMENT.read_text().split(BEGIN)[1].split(END)[0].strip()
 
 

@@ -276,7 +276,7 @@ def test_where_it_cannot_install_it_says_what_to_do(machine: Machine, system: st
     assert machine.calls == []
 
 
-def test_a_machine_without_docker_gets_one_and_is_told_before(machine: Machine) -> None:
+def test_a_machine_without_docker_gets_one_that_is_announced_first(machine: Machine) -> None:
     sources = machine.file("etc/apt/sources.list.d/debian.sources").read_text()
     done = machine.ensure()
     assert done.returncode == 0, done.stderr

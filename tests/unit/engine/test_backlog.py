@@ -30,7 +30,7 @@ async def test_a_waiting_reader_is_woken() -> None:
     assert await waiting == [event(1)]
 
 
-async def test_a_slow_reader_is_told_to_list_instead() -> None:
+async def test_a_slow_reader_has_to_list_instead() -> None:
     backlog = Backlog(limit=3)
     for number in range(4):
         backlog.put(event(number))
