@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the database at the first start, then becomes the server.
+# Creates the database on the first start, then runs the server.
 #
-# Environment, as in the common postgres image: POSTGRES_PASSWORD (required at the first start), POSTGRES_USER (default
-# postgres), POSTGRES_DB (default: the user's name). Arguments go to the server.
+# Environment, as in the official postgres image: POSTGRES_PASSWORD (required on the first start), POSTGRES_USER (default
+# postgres), POSTGRES_DB (default: the user's name). Arguments are passed to the server.
 set -eu
 umask 077
 new=$PGDATA/.new
@@ -18,7 +18,7 @@ create_database() {
     [ -n "${POSTGRES_PASSWORD:-}" ] || die "set POSTGRES_PASSWORD to create the database"
     user=${POSTGRES_USER:-postgres}
     database=${POSTGRES_DB:-$user}
-    case $database in *\"*) die 'POSTGRES_DB must not hold a double quote' ;; esac
+    case $database in *\"*) die 'POSTGRES_DB must not contain a double quote' ;; esac
     rm -rf "$new"
     printf '%s\n' "$POSTGRES_PASSWORD" >/tmp/password
     initdb --pgdata "$new" --username "$user" --pwfile /tmp/password --auth-local trust --auth-host scram-sha-256 \
@@ -29,7 +29,7 @@ create_database() {
     rm -f /tmp/password
     echo "host all all all scram-sha-256" >>"$new/pg_hba.conf"
     if [ "$database" != postgres ]; then
-        # Single-user mode: nobody can connect before everything is there.
+        # Single-user mode: nobody can connect before the database is complete.
         printf 'CREATE DATABASE "%s"\n' "$database" |
             postgres --single -D "$new" -c log_min_messages=warning postgres >/dev/null ||
             die "database $database could not be created"
