@@ -1,6 +1,7 @@
 """One leading controller per server: a lease row in Postgres, renewed every third of its duration.
 
-Postgres' clock decides when a lease has expired and another controller may take it. The holder counts from before each
+Postgres' clock decides when a lease has expired and another controller may take it; one that was not renewed for longer
+than any lease lasts has expired as well, in case that clock was set back. The holder counts from before each
 renewal, on a clock that keeps running while the process or the machine is suspended, and stops a margin earlier. So a
 holder that is frozen or cut off is replaced within `lease_seconds`, and one that wakes up late finds its lease expired
 before it changes anything: the engine asks `Lease.check` before every change (`Engine.guard`), and every write to
@@ -96,18 +97,26 @@ async def leadership(
 async def _acquire(settings: Settings, *, on_standby: Callable[[], None], clock: Callable[[], float]) -> Lease:
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     waiting = False
+    seen, since = None, clock()
     async with await connect(settings) as connection:
         while True:
             before = clock()
-            holder = await leases.acquire(
-                connection,
-                server=settings.server_name,
-                owner=owner,
-                seconds=settings.lease_seconds,
-                default_max_bots=settings.botcount,
-            )
-            if holder is not None:
-                return Lease(holder, valid_until=before + _trusted_seconds(settings), clock=clock)
+            expiry = await leases.expiry(connection, settings.server_name)
+            if expiry != seen:
+                seen, since = expiry, clock()
+            # Otherwise, a lease that ended when Postgres' clock was set back by an hour would last an hour.
+            abandoned = before - since > leases.MAX_SECONDS
+            if expiry is None or abandoned:
+                holder = await leases.acquire(
+                    connection,
+                    server=settings.server_name,
+                    owner=owner,
+                    seconds=settings.lease_seconds,
+                    default_max_bots=settings.botcount,
+                    abandoned=expiry,
+                )
+                if holder is not None:
+                    return Lease(holder, valid_until=before + _trusted_seconds(settings), clock=clock)
             if not waiting:
                 waiting = True
                 on_standby()
@@ -117,24 +126,27 @@ async def _acquire(settings: Settings, *, on_standby: Callable[[], None], clock:
 async def _renew(lease: Lease, settings: Settings, clock: Callable[[], float]) -> None:
     """Renew until the lease is lost, over a connection of its own: a busy pool must not delay it."""
     connection = None
+    third = settings.lease_seconds / 3
     try:
         while lease.remaining_seconds():
             try:
-                async with asyncio.timeout(settings.lease_seconds / 3):
-                    connection = connection or await connect(settings)
-                    before = clock()
-                    if not await leases.renew(connection, lease.holder, seconds=settings.lease_seconds):
-                        lease.lose()
-                        return
+                if connection is None:
+                    async with asyncio.timeout(third):
+                        connection = await connect(settings, answer_seconds=third)
+                before = clock()
+                if not await leases.renew(connection, lease.holder, seconds=settings.lease_seconds):
+                    lease.lose()
+                    return
                 lease.extend(before + _trusted_seconds(settings))
-            except (psycopg.Error, OSError, TimeoutError) as exc:
+            except Exception as exc:  # noqa: BLE001, RUF100 - whatever it was, there may be time for another attempt
                 log.warning("the lease could not be renewed, retrying: %s", type(exc).__name__)
+                log.debug("renewal of the lease", exc_info=exc)
                 if connection is not None:
                     await connection.close()
                     connection = None
                 await asyncio.sleep(RECONNECT_SECONDS)
             else:
-                await asyncio.sleep(settings.lease_seconds / 3)
+                await asyncio.sleep(third)
     finally:
         if connection is not None:
             await connection.close()
@@ -142,14 +154,16 @@ async def _renew(lease: Lease, settings: Settings, clock: Callable[[], float]) -
 
 async def _release(lease: Lease, settings: Settings) -> None:
     """Let a standby take over at once instead of after the rest of the lease."""
-    if not lease.remaining_seconds():
+    remaining = lease.remaining_seconds()
+    if not remaining:
         return
+    # First: calls of the engine may still run in their threads, and must change nothing more once a standby leads.
+    lease.lose()
     try:
-        async with asyncio.timeout(lease.remaining_seconds()), await connect(settings) as connection:
+        async with asyncio.timeout(remaining), await connect(settings, answer_seconds=remaining) as connection:
             await leases.release(connection, lease.holder)
     except (psycopg.Error, OSError, TimeoutError) as exc:
         log.warning("the lease could not be released and will expire: %s", type(exc).__name__)
-    lease.lose()
 
 
 def _trusted_seconds(settings: Settings) -> float:

@@ -5,23 +5,26 @@
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from psycopg.errors import LockNotAvailable
 
+MAX_SECONDS = 60.0
+"""The longest lease that `Settings.lease_seconds` allows."""
 LOCK_TIMEOUT_MS = 2_000
 """How long a takeover waits for writes of the former leader; Postgres ends those that idle (`db/session.py`)."""
 
 _SERVER = "INSERT INTO servers (name, max_bots) VALUES (%(server)s, %(max_bots)s) ON CONFLICT DO NOTHING"
-_IS_HELD = "SELECT 1 FROM leases WHERE server_name = %(server)s AND expires_at > clock_timestamp()"
+_EXPIRY = "SELECT expires_at FROM leases WHERE server_name = %(server)s AND expires_at > clock_timestamp()"
 _ACQUIRE = """
     INSERT INTO leases (server_name, owner, epoch, expires_at)
     VALUES (%(server)s, %(owner)s, 1, clock_timestamp() + make_interval(secs => %(seconds)s))
     ON CONFLICT (server_name) DO UPDATE
         SET owner = excluded.owner, epoch = leases.epoch + 1,
             expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-        WHERE leases.expires_at <= clock_timestamp()
+        WHERE leases.expires_at <= clock_timestamp() OR leases.expires_at = %(abandoned)s
     RETURNING epoch
 """
 _RENEW = """
@@ -50,17 +53,33 @@ class Holder:
         return {"server": self.server, "owner": self.owner, "epoch": self.epoch}
 
 
+async def expiry(connection: Connection, server: str) -> datetime | None:
+    """When the lease expires unless it is renewed; None when nobody holds it. Takes no lock. Raises psycopg.Error."""
+    row = await (await connection.execute(_EXPIRY, {"server": server})).fetchone()
+    return None if row is None else row[0]
+
+
 async def acquire(
-    connection: Connection, *, server: str, owner: str, seconds: float, default_max_bots: int
+    connection: Connection,
+    *,
+    server: str,
+    owner: str,
+    seconds: float,
+    default_max_bots: int,
+    abandoned: datetime | None = None,
 ) -> Holder | None:
     """Take the lease unless another holds it (then None), creating the server's row when it is missing.
 
-    `connection` is in autocommit mode. Raises psycopg.Error.
+    A lease that still expires at `abandoned` is taken whatever Postgres' clock says. `connection` is in autocommit
+    mode. Raises psycopg.Error.
     """
-    parameters = {"server": server, "owner": owner, "seconds": seconds, "max_bots": default_max_bots}
-    # Asked first without a lock, so that standbys that poll cost next to nothing.
-    if await (await connection.execute(_IS_HELD, parameters)).fetchone():
-        return None
+    parameters = {
+        "server": server,
+        "owner": owner,
+        "seconds": seconds,
+        "max_bots": default_max_bots,
+        "abandoned": abandoned,
+    }
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")

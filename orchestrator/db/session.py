@@ -37,18 +37,23 @@ class WatchdogConnection(psycopg.AsyncConnection[Any]):
     """A connection that is closed when Postgres does not respond in time.
 
     A hanging server is not detected otherwise: it ends no statement, and its kernel keeps acknowledging packets.
+    Cancelling the query takes up to ten seconds, because psycopg then waits for the server once more.
     """
+
+    answer_seconds: float | None = None
+    """Overrides ANSWER_SECONDS."""
 
     async def wait(self, *arguments: Any, **options: Any) -> Any:
         """Every exchange with the server calls this."""
-        watchdog = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._disconnect)
+        seconds = self.answer_seconds or ANSWER_SECONDS
+        watchdog = asyncio.get_running_loop().call_later(seconds, self._disconnect, seconds)
         try:
             return await super().wait(*arguments, **options)
         finally:
             watchdog.cancel()
 
-    def _disconnect(self) -> None:
-        log.warning("Postgres did not respond for %.0f s: closing the connection", ANSWER_SECONDS)
+    def _disconnect(self, seconds: float) -> None:
+        log.warning("Postgres did not respond for %.1f s: closing the connection", seconds)
         with socket.socket(fileno=os.dup(self.pgconn.socket)) as connection:
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -91,15 +96,25 @@ class Database:
         await self.engine.dispose()
 
 
-async def connect(settings: Settings) -> psycopg.AsyncConnection[tuple[Any, ...]]:
-    """A connection outside the pool, in autocommit mode, that notices a vanished server within about ten seconds."""
-    return await psycopg.AsyncConnection.connect(
+async def connect(
+    settings: Settings, *, answer_seconds: float | None = None
+) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A connection outside the pool, in autocommit mode, that notices a vanished server within about ten seconds.
+
+    It closes itself when Postgres does not respond to a statement within `answer_seconds` (default: ANSWER_SECONDS).
+    """
+    connection = await WatchdogConnection.connect(
         settings.libpq_url,
         autocommit=True,
         connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        options=f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+        options=(
+            f"-c statement_timeout={STATEMENT_TIMEOUT_MS}"
+            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
+        ),
         keepalives_idle=5,
         keepalives_interval=2,
         keepalives_count=3,
         tcp_user_timeout=10_000,
     )
+    connection.answer_seconds = answer_seconds
+    return connection
