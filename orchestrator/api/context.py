@@ -34,7 +34,9 @@ class Context:
     @asynccontextmanager
     async def runtime(self, bot: Bot, address: str) -> AsyncIterator[RuntimeClient]:
         """A client of a bot's HTTP endpoint at an address in its server's network."""
-        client = RuntimeClient(address, bot.runtime_token, timeout=self.settings.probe_timeout, port=self.runtime_port)
+        client = RuntimeClient(
+            address, bot.runtime_token, timeout_seconds=self.settings.probe_timeout, port=self.runtime_port
+        )
         try:
             yield client
         finally:

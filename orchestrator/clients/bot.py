@@ -68,18 +68,18 @@ class MediaFile:
 class RuntimeClient:
     """Calls the runtime at one address."""
 
-    def __init__(self, address: str, token: str, *, timeout: float, port: int = contract.PORT) -> None:
+    def __init__(self, address: str, token: str, *, timeout_seconds: float, port: int = contract.PORT) -> None:
         self._http = httpx.AsyncClient(
             base_url=f"http://{address}:{port}",
             headers={"Authorization": f"Bearer {token}"},
-            timeout=timeout,
+            timeout=timeout_seconds,
             limits=_LIMITS,
             verify=_NO_TLS,
             trust_env=False,
         )
         # Built once, because building takes a quarter of the time of a call.
         self._health = self._http.build_request("GET", "/health")
-        self._timeout = timeout
+        self._timeout_seconds = timeout_seconds
         self._address = (address, port)
 
     async def listens(self) -> bool:
@@ -88,7 +88,7 @@ class RuntimeClient:
         with socket.socket() as probe:
             probe.setblocking(False)
             try:
-                async with asyncio.timeout(self._timeout):
+                async with asyncio.timeout(self._timeout_seconds):
                     await asyncio.get_running_loop().sock_connect(probe, self._address)
             except OSError:  # TimeoutError is one
                 return False
@@ -98,13 +98,15 @@ class RuntimeClient:
         """The state of the process and of its connection."""
         return await self._call(contract.Health, lambda: self._http.send(self._health))
 
-    async def events(self, *, spool: str | None, after: int, limit: int, wait: float) -> contract.EventPage:
-        """Events after a cursor; acknowledges those up to it. Waits up to `wait` seconds for the first one."""
-        query: dict[str, str] = {"after": str(after), "limit": str(limit), "wait": f"{wait:g}"}
+    async def events(self, *, spool: str | None, after: int, limit: int, wait_seconds: float) -> contract.EventPage:
+        """Events after a cursor; acknowledges those up to it. Waits up to `wait_seconds` for the first one."""
+        query: dict[str, str] = {"after": str(after), "limit": str(limit), "wait": f"{wait_seconds:g}"}
         if spool is not None:
             query["spool"] = spool
-        timeout = self._timeout + wait
-        return await self._call(contract.EventPage, lambda: self._http.get("/events", params=query, timeout=timeout))
+        timeout_seconds = self._timeout_seconds + wait_seconds
+        return await self._call(
+            contract.EventPage, lambda: self._http.get("/events", params=query, timeout=timeout_seconds)
+        )
 
     async def qr(self) -> contract.Qr:
         """The current QR code; RuntimeCallError 409 if there is none."""
@@ -120,14 +122,14 @@ class RuntimeClient:
         body = msgspec.json.encode(config)
         return await self._call(contract.RuntimeConfig, lambda: self._http.put("/config", content=body))
 
-    async def send(self, request: contract.SendRequest, *, timeout: float) -> contract.SendResult:
+    async def send(self, request: contract.SendRequest, *, timeout_seconds: float) -> contract.SendResult:
         """Send a message; idempotent for the same client id."""
         body = msgspec.json.encode(request)
         return await self._call(
-            contract.SendResult, lambda: self._http.post("/messages", content=body, timeout=timeout)
+            contract.SendResult, lambda: self._http.post("/messages", content=body, timeout=timeout_seconds)
         )
 
-    async def upload(self, client_id: str, chunks: AsyncIterable[bytes], *, size: int, timeout: float) -> None:
+    async def upload(self, client_id: str, chunks: AsyncIterable[bytes], *, size: int, timeout_seconds: float) -> None:
         """Upload the file of a media message, `size` bytes; call `send` with the same client id next.
 
         Streams the file. It may be uploaded again; the bot stores the last one until it is sent. RuntimeCallError 413
@@ -135,16 +137,18 @@ class RuntimeClient:
         """
         headers = {"Content-Length": str(size)}
         path = f"/uploads/{quote(client_id, safe='')}"
-        await self._call(type(None), lambda: self._http.put(path, content=chunks, headers=headers, timeout=timeout))
+        await self._call(
+            type(None), lambda: self._http.put(path, content=chunks, headers=headers, timeout=timeout_seconds)
+        )
 
     @asynccontextmanager
-    async def media(self, message_id: str, *, timeout: float) -> AsyncIterator[MediaFile]:
+    async def media(self, message_id: str, *, timeout_seconds: float) -> AsyncIterator[MediaFile]:
         """The file of a received message, while the context is open.
 
         RuntimeCallError 404 if the bot has no such message with a file (any more), 410 if WhatsApp has deleted the
         file, 413 if it is larger than MAX_MEDIA_BYTES, 502 and 504 if WhatsApp fails.
         """
-        request = self._http.build_request("GET", f"/media/{quote(message_id, safe='')}", timeout=timeout)
+        request = self._http.build_request("GET", f"/media/{quote(message_id, safe='')}", timeout=timeout_seconds)
         try:
             response = await self._http.send(request, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
@@ -162,9 +166,9 @@ class RuntimeClient:
         finally:
             await response.aclose()
 
-    async def groups(self, *, timeout: float) -> list[contract.Group]:
+    async def groups(self, *, timeout_seconds: float) -> list[contract.Group]:
         """The groups of the account, with their members; RuntimeCallError 409 if the bot is not online."""
-        return await self._call(list[contract.Group], lambda: self._http.get("/groups", timeout=timeout))
+        return await self._call(list[contract.Group], lambda: self._http.get("/groups", timeout=timeout_seconds))
 
     async def put_secrets(self, secrets: contract.Secrets) -> None:
         """What the bot holds only in memory: send it after every start of its process (a new `boot_id`)."""
@@ -175,9 +179,9 @@ class RuntimeClient:
         """Reconnect to WhatsApp, or show a new QR code after the last one expired."""
         return await self._call(contract.Health, lambda: self._http.post("/connection/reset"))
 
-    async def logout(self, *, timeout: float) -> contract.Health:
+    async def logout(self, *, timeout_seconds: float) -> contract.Health:
         """Unlink the device from the phone's account."""
-        return await self._call(contract.Health, lambda: self._http.post("/logout", timeout=timeout))
+        return await self._call(contract.Health, lambda: self._http.post("/logout", timeout=timeout_seconds))
 
     async def stats(self) -> contract.Stats:
         """Counters since the runtime started."""

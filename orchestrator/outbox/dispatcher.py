@@ -176,7 +176,7 @@ class Dispatcher:
             lane = None
         if lane is None and endpoint is not None and needed:
             client = RuntimeClient(
-                endpoint.address, endpoint.token, timeout=self._settings.probe_timeout, port=self._port
+                endpoint.address, endpoint.token, timeout_seconds=self._settings.probe_timeout, port=self._port
             )
             lane = self._lanes[bot_id] = _Lane(client, endpoint)
         return lane
@@ -214,9 +214,9 @@ class Dispatcher:
         try:
             if message.file_size is not None:
                 chunks = self._store.file(message.id, message.file_size)
-                await client.upload(message.id, chunks, size=message.file_size, timeout=UPLOAD_SECONDS)
+                await client.upload(message.id, chunks, size=message.file_size, timeout_seconds=UPLOAD_SECONDS)
             asked = True
-            result = await client.send(request, timeout=SEND_SECONDS)
+            result = await client.send(request, timeout_seconds=SEND_SECONDS)
         except RuntimeCallError as exc:
             return Refused(status=exc.status, code=exc.code, message=exc.message, retry_after_ms=exc.retry_after_ms)
         except RuntimeUnreachableError as exc:

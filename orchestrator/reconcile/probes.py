@@ -153,7 +153,7 @@ class _Watch:
         """The boot that this controller has sent the secrets."""
 
     async def run(self) -> None:
-        client = RuntimeClient(self.target.address, self.target.token, timeout=self._timeout_seconds)
+        client = RuntimeClient(self.target.address, self.target.token, timeout_seconds=self._timeout_seconds)
         try:
             await self._startup(client)
             async with asyncio.TaskGroup() as tasks:
@@ -237,7 +237,7 @@ class _Watch:
         while True:
             try:
                 page = await client.events(
-                    spool=self._spool, after=self._after, limit=EVENT_LIMIT, wait=EVENT_WAIT_SECONDS
+                    spool=self._spool, after=self._after, limit=EVENT_LIMIT, wait_seconds=EVENT_WAIT_SECONDS
                 )
                 if page.items or page.spool_id != self._spool:
                     await self._observer.take_events(self.target.bot_id, page)

@@ -81,7 +81,7 @@ async def get(
     async with AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(parts.runtime(row.bot, row.status.address))
         try:
-            file = await stack.enter_async_context(runtime.media(message_id, timeout=TIMEOUT_SECONDS))
+            file = await stack.enter_async_context(runtime.media(message_id, timeout_seconds=TIMEOUT_SECONDS))
         except (RuntimeCallError, RuntimeUnreachableError) as exc:
             raise from_runtime_error(exc, bot_id) from exc
         if file.size > MAX_MEDIA_BYTES:
