@@ -24,6 +24,8 @@ _T = TypeVar("_T")
 
 TOKEN = "t0ken"
 DEADLINE = 60.0
+EXIT_DEADLINE = 20.0
+"""Longer than the five seconds that a process takes at most, since tests share the machine with each other."""
 QUICK = {"reconnectBaseDelaySeconds": 0.2, "heartbeatIntervalSeconds": 0.5}
 """A configuration without long intervals."""
 _PHONES = itertools.count(491700000001)
@@ -251,12 +253,12 @@ class RuntimeProcess:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(EXIT_DEADLINE)
 
-    def stop(self, *, within: float = 5.0) -> int:
-        """Send SIGTERM; returns the exit code. Fails when the process does not end in time."""
+    def stop(self) -> int:
+        """Send SIGTERM; returns the exit code. Fails if the process does not end in time."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(within)
+        return self.process.wait(EXIT_DEADLINE)
 
     def discard(self) -> None:
         if self._client is not None:
@@ -265,7 +267,7 @@ class RuntimeProcess:
             # With SIGTERM if possible: a killed process loses its coverage data.
             self.process.terminate()
             try:
-                self.process.wait(5)
+                self.process.wait(EXIT_DEADLINE)
             except subprocess.TimeoutExpired:
                 self.kill()
 

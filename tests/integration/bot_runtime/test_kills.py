@@ -89,7 +89,7 @@ def test_repeated_kills_during_bursts_duplicate_nothing_and_lose_next_to_nothing
 
 
 def test_repeated_stops_during_bursts_neither_lose_nor_duplicate_messages(start: Start, network: Network) -> None:
-    assert through_bursts(start, network, lambda bot: bot.stop(within=10)) == []
+    assert through_bursts(start, network, lambda bot: bot.stop()) == []
 
 
 def test_journaled_arrivals_are_recorded_and_answered_by_the_next_process(start: Start, network: Network) -> None:

@@ -6,13 +6,13 @@ import time
 import httpx
 import pytest
 
-from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
+from tests.integration.bot_runtime.harness import EXIT_DEADLINE, Network, RuntimeProcess, Start, eventually, new_phone
 
 NOBODY = "http://127.0.0.1:9"
 
 
 def assert_ends_cleanly(bot: RuntimeProcess) -> None:
-    assert bot.stop(within=5) == 0
+    assert bot.stop() == 0
     assert "exiting with code 0" in bot.log.read_text()
 
 
@@ -60,7 +60,7 @@ def test_a_bot_that_lost_its_connection_while_pairing_restarts_and_ends_in_time(
 def test_a_signal_at_the_very_start_is_not_lost(start: Start) -> None:
     bot = start(HTTPS_PROXY=NOBODY)
     eventually(lambda: (bot.directory / "session.lock").exists(), bool)
-    assert bot.stop(within=5) == 0
+    assert bot.stop() == 0
 
 
 @pytest.mark.parametrize("milliseconds", [0, 5, 20, 60, 150])
@@ -69,14 +69,14 @@ def test_a_signal_during_a_restart_in_place_is_not_lost(start: Start, network: N
     bot.qr()
     bot.client.post("/connection/reset")
     time.sleep(milliseconds / 1000)  # not a wait: each case hits another point in time of the restart
-    assert bot.stop(within=5) == 0
+    assert bot.stop() == 0
 
 
 def test_a_second_process_on_the_same_volume_is_refused(start: Start) -> None:
     first = start(HTTPS_PROXY=NOBODY)
     first.health()
     second = start(HTTPS_PROXY=NOBODY)
-    assert second.process.wait(10) == 73
+    assert second.process.wait(EXIT_DEADLINE) == 73
     assert first.health()["connection"] == "connecting"
 
 
@@ -85,7 +85,7 @@ def test_the_lock_is_held_during_a_restart_in_place(start: Start, network: Netwo
     first = bot.qr()
     bot.client.post("/connection/reset")
     eventually(lambda: bot.client.get("/qr").json().get("code"), lambda code: code is not None and code != first)
-    assert start().process.wait(10) == 73
+    assert start().process.wait(EXIT_DEADLINE) == 73
 
 
 def test_a_damaged_session_is_reported(start: Start) -> None:
@@ -93,7 +93,7 @@ def test_a_damaged_session_is_reported(start: Start) -> None:
     bot.health()
     bot.kill()
     (bot.directory / "session.db").write_bytes(b"this is no database " * 1000)
-    assert start(HTTPS_PROXY=NOBODY).process.wait(10) == 78
+    assert start(HTTPS_PROXY=NOBODY).process.wait(EXIT_DEADLINE) == 78
 
 
 def test_a_hanging_event_loop_does_not_answer_and_still_ends_on_a_signal(start: Start) -> None:
@@ -104,7 +104,7 @@ def test_a_hanging_event_loop_does_not_answer_and_still_ends_on_a_signal(start: 
         bot.client.get("/livez", timeout=0.5)
     bot.process.send_signal(signal.SIGTERM)
     bot.process.send_signal(signal.SIGCONT)
-    assert bot.process.wait(5) == 0
+    assert bot.process.wait(EXIT_DEADLINE) == 0
 
 
 def test_only_the_liveness_probe_needs_no_token(start: Start) -> None:
@@ -130,7 +130,7 @@ def test_only_the_liveness_probe_needs_no_token(start: Start) -> None:
 )
 def test_an_invalid_environment_is_reported_in_one_line(start: Start, variable: str, value: str) -> None:
     bot = start(**{variable: value})
-    assert bot.process.wait(10) == 64
+    assert bot.process.wait(EXIT_DEADLINE) == 64
     (line,) = bot.log.read_text().splitlines()
     assert variable in line
 
