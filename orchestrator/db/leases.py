@@ -17,7 +17,7 @@ LOCK_TIMEOUT_MS = 2_000
 """How long a takeover waits for writes of the former leader; Postgres ends those that idle (`db/session.py`)."""
 
 _SERVER = "INSERT INTO servers (name, max_bots) VALUES (%(server)s, %(max_bots)s) ON CONFLICT DO NOTHING"
-_EXPIRY = "SELECT expires_at FROM leases WHERE server_name = %(server)s AND expires_at > clock_timestamp()"
+_EXPIRES_AT = "SELECT expires_at FROM leases WHERE server_name = %(server)s AND expires_at > clock_timestamp()"
 _ACQUIRE = """
     INSERT INTO leases (server_name, owner, epoch, expires_at)
     VALUES (%(server)s, %(owner)s, 1, clock_timestamp() + make_interval(secs => %(seconds)s))
@@ -55,7 +55,7 @@ class Holder:
 
 async def expiry(connection: Connection, server: str) -> datetime | None:
     """When the lease expires unless it is renewed; None when nobody holds it. Takes no lock. Raises psycopg.Error."""
-    row = await (await connection.execute(_EXPIRY, {"server": server})).fetchone()
+    row = await (await connection.execute(_EXPIRES_AT, {"server": server})).fetchone()
     return None if row is None else row[0]
 
 
