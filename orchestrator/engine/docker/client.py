@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -39,6 +39,22 @@ _read_retries = Retrying(
 )
 
 
+def _allow() -> None:
+    """The check of a client that nobody has set one for."""
+
+
+class CheckedClient(APIClient):
+    """Calls `check` immediately before every request that changes something, also inside a call of several requests."""
+
+    check: Callable[[], None] = staticmethod(_allow)
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Every request is sent by this method. Raises what requests and `check` raise."""
+        if request.method not in {"GET", "HEAD"}:
+            self.check()
+        return super().send(request, **options)
+
+
 class DockerClients:
     """Runs blocking calls in threads and translates their exceptions into EngineErrors."""
 
@@ -49,10 +65,13 @@ class DockerClients:
         self._thread = threading.local()
         self._lock = threading.Lock()
         self._api_version: str | None = None
-        self._clients: list[APIClient] = []
+        self._clients: list[CheckedClient] = []
         self._closed = False
-        self.check: Callable[[], None] = lambda: None
-        """Called in the thread, immediately before every call that is not a read."""
+        self.check: Callable[[], None] = _allow
+        """Called in the thread, immediately before every request that changes something.
+
+        A call keeps the check it began with: one that a former leadership began is not allowed by the next one.
+        """
 
     async def run(self, action: str, call: Callable[[APIClient], T], *, read: bool = False) -> T:
         """Run `call` in a thread of the pool, with that thread's client; `action` completes "cannot …" in errors.
@@ -61,7 +80,8 @@ class DockerClients:
         `check` raises.
         """
         self._raise_if_closed(action)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._call, action, call, read)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, self._call, action, call, read, self.check)
 
     def new_client(self) -> APIClient:
         """A separate client, which the caller closes. Blocks; raises what docker-py and requests raise."""
@@ -78,21 +98,21 @@ class DockerClients:
         if self._closed:
             raise EngineUnavailableError(f"cannot {action}: the connection to the engine is closed")
 
-    def _call(self, action: str, call: Callable[[APIClient], T], read: bool) -> T:
+    def _call(self, action: str, call: Callable[[APIClient], T], read: bool, check: Callable[[], None]) -> T:
         self._raise_if_closed(action)
         try:
             if not read:
                 client = self._client()
-                self.check()
+                client.check = check
                 return call(client)
             return _read_retries.copy()(lambda: call(self._client()))
         except (DockerException, requests.RequestException, OSError) as exc:
             raise translate(exc, action=action, host=self.host) from None
 
-    def _client(self) -> APIClient:
-        client: APIClient | None = getattr(self._thread, "client", None)
+    def _client(self) -> CheckedClient:
+        client: CheckedClient | None = getattr(self._thread, "client", None)
         if client is None:
-            client = self._thread.client = self.new_client()
+            client = self._thread.client = self._make_client(self._negotiated_version(), self._timeout_seconds)
             self._clients.append(client)
         return client
 
@@ -107,9 +127,9 @@ class DockerClients:
                 self._api_version = negotiate(newest=answer["ApiVersion"], oldest=answer.get("MinAPIVersion", "1.24"))
             return self._api_version
 
-    def _make_client(self, version: str, timeout_seconds: float) -> APIClient:
+    def _make_client(self, version: str, timeout_seconds: float) -> CheckedClient:
         # The stubs accept whole seconds only.
-        client = APIClient(base_url=self.host, version=version, timeout=timeout_seconds)  # type: ignore[arg-type]
+        client = CheckedClient(base_url=self.host, version=version, timeout=timeout_seconds)  # type: ignore[arg-type]
         client.trust_env = False  # no proxy, no .netrc
         if urlsplit(self.host).scheme == "unix":
             client.mount("http+docker://", OneConnection(urlsplit(self.host).path))

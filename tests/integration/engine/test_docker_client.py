@@ -1,10 +1,12 @@
 """How calls reach Docker: connections, closing, an engine that is not there."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import pytest
 
+from orchestrator.db.fence import LeadershipLostError
 from orchestrator.engine.base import ContainerState, EngineUnavailableError
 from orchestrator.engine.docker.engine import DockerEngine
 from tests.integration.engine.worlds import DockerWorld, bot_spec, state_of
@@ -29,7 +31,7 @@ async def test_calls_waiting_for_a_thread_fail_when_the_engine_is_closed(docker_
     refused = [answer for answer in answers if answer != []]
     assert refused
     assert all(isinstance(answer, EngineUnavailableError) for answer in refused)
-    with pytest.raises(EngineUnavailableError, match="was closed"):
+    with pytest.raises(EngineUnavailableError, match="is closed"):
         await engine.ping()
 
 
@@ -42,3 +44,35 @@ async def test_a_read_is_retried_on_a_broken_connection(docker_world: DockerWorl
         await docker_world.break_streams()
         states = await asyncio.gather(*(state_of(engine, spec.name) for _ in range(16)))
         assert set(states) == {ContainerState.CREATED}
+
+
+@pytest.mark.docker
+async def test_a_call_that_was_held_up_changes_nothing_once_its_leadership_has_ended(docker_world: DockerWorld) -> None:
+    engine = docker_world.engine()
+    spec = bot_spec(docker_world)
+    await engine.create(spec)
+    await engine.remove(spec.name)
+    leading, inspected, resume = threading.Event(), threading.Event(), threading.Event()
+    leading.set()
+
+    def check() -> None:
+        if not leading.is_set():
+            raise LeadershipLostError("the lease has expired")
+
+    def hold_up(*_: object, **__: object) -> bool:
+        inspected.set()
+        return resume.wait(30)
+
+    engine.guard(check)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DockerEngine, "_is_ours", hold_up)
+        removal = asyncio.create_task(engine.remove_volume(spec.volume))
+        await asyncio.to_thread(inspected.wait, 30)
+        leading.clear()
+        engine.guard(lambda: None)  # the same process leads again
+        resume.set()
+        with pytest.raises(LeadershipLostError):
+            await removal
+    assert spec.volume in await docker_world.volumes()
+    await engine.remove_volume(spec.volume)
+    assert spec.volume not in await docker_world.volumes()
