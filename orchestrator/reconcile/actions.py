@@ -1,5 +1,7 @@
 """Carries out each action of the plan on the engine, and records the result in the bot's state.
 
+What ends or removes something checks the leadership in Postgres too, not only against this process's own clock.
+
 All methods raise EngineError and its subclasses, LeadershipLostError, and what SQLAlchemy raises when Postgres is
 unavailable.
 """
@@ -53,7 +55,9 @@ class Actions:
                 await self._store.write([state])
                 await self._start(state, state.container.id)
             case Action.STOP:
-                await self._signal(state, "SIGTERM")
+                assert state.container is not None  # noqa: S101 - the plan stops only a running container
+                await self._store.check_leadership()
+                await self._engine.kill(state.container.id, "SIGTERM")
                 deadline = self._clock() + self._stop_timeout_seconds
                 state.remembered = replace(state.remembered, stop_deadline=deadline)
             case Action.KILL:
@@ -142,6 +146,8 @@ class Actions:
         state.remembered = replace(state.remembered, session_generation=bot.session_generation, run_open=False)
 
     async def _kill(self, state: BotState, decision: Decision) -> None:
+        # Before the reason is set: a kill that Postgres' outage prevents is not why the bot ends later.
+        await self._store.check_leadership()
         # Inspected once more: a container that has exited by itself keeps its own reason.
         before = state.container
         await self.inspect(state)
@@ -149,13 +155,7 @@ class Actions:
             return
         if state.remembered.stop_deadline is None:
             state.kill_reason = (decision.reason, decision.message)
-        await self._signal(state, "SIGKILL")
-
-    async def _signal(self, state: BotState, signal: str) -> None:
-        assert state.container is not None  # noqa: S101 - the plan signals only a running container
-        # What ends a bot is checked in Postgres too, not only against this process's own clock.
-        await self._store.check_leadership()
-        await self._engine.kill(state.container.id, signal)
+        await self._engine.kill(state.container.id, "SIGKILL")
 
 
 def _begin_run(state: BotState) -> None:

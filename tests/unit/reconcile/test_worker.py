@@ -194,6 +194,25 @@ class TestFailures:
         exit_ = last_exit(world)
         assert exit_["reason"] == "oom-killed"
 
+    async def test_a_kill_prevented_by_an_outage_of_postgres_is_not_the_reason_of_a_later_crash(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def unavailable() -> None:
+            raise OSError("Postgres is unavailable")
+
+        before = await online(world)
+        world.controller.hangs(BOT)
+        with monkeypatch.context() as patch:
+            patch.setattr(world.controller.store, "check_leadership", unavailable)
+            with pytest.raises(OSError, match="unavailable"):
+                await world.controller.round(BOT)
+        world.controller.answers(BOT)
+        await world.run(BOT, 60)
+        assert world.host.containers[NAME].id == before
+        world.host.crash(NAME, 2)
+        await world.run(BOT)
+        assert last_exit(world)["reason"] == "crashed"
+
     async def test_a_removed_container_is_created_again(self, world: World) -> None:
         before = await online(world)
         world.host.remove_by_hand(NAME)
