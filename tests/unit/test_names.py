@@ -15,16 +15,11 @@ DURATION = re.compile(
     r"(^|_)(AGE|BACKOFF|COOLDOWN|DEADLINE|DELAY|EXPIRY|GRACE|INTERVAL|LIFETIME|PATIENCE|PERIOD|TIMEOUT|TTL|WAIT)$"
 )
 
-# Folders that do not follow these rules yet.
-UNCHECKED: list[str] = []
 
-
-def modules(*, every: bool = False) -> Iterator[tuple[str, ast.Module]]:
+def modules() -> Iterator[tuple[str, ast.Module]]:
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            name = path.relative_to(ROOT)
-            if every or not any(name.is_relative_to(folder) for folder in UNCHECKED):
-                yield str(name), ast.parse(path.read_text())
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
 
 
 def classes(tree: ast.Module) -> Iterator[ast.ClassDef]:
@@ -58,18 +53,14 @@ def durations_without_unit(tree: ast.Module) -> list[tuple[int, str]]:
 
 def test_a_class_name_means_one_thing() -> None:
     homes = defaultdict(list)
-    for path, tree in modules(every=True):
+    for path, tree in modules():
         for node in classes(tree):
             homes[node.name].append(path)
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
 
 
 def test_errors_end_in_error() -> None:
-    bases = {
-        node.name: [ast.unparse(base) for base in node.bases]
-        for _, tree in modules(every=True)
-        for node in classes(tree)
-    }
+    bases = {node.name: [ast.unparse(base) for base in node.bases] for _, tree in modules() for node in classes(tree)}
 
     def is_error(name: str) -> bool:
         return name.endswith(("Error", "Exception", "ExceptionGroup")) or any(
