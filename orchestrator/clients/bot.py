@@ -166,10 +166,6 @@ class RuntimeClient:
         finally:
             await response.aclose()
 
-    async def groups(self, *, timeout_seconds: float) -> list[contract.Group]:
-        """The groups of the account, with their members; RuntimeCallError 409 if the bot is not online."""
-        return await self._call(list[contract.Group], lambda: self._http.get("/groups", timeout=timeout_seconds))
-
     async def put_secrets(self, secrets: contract.Secrets) -> None:
         """What the bot holds only in memory: send it after every start of its process (a new `boot_id`)."""
         body = msgspec.json.encode(secrets)
