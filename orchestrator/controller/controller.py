@@ -71,6 +71,10 @@ class Controller:
                 # The bots' containers keep running; retrying is better than a controller that has exited.
                 log.exception("the controller failed", exc_info=group)
             self._is_standby = False
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # An error during the cancellation has replaced the CancelledError: end all the same.
+                raise asyncio.CancelledError
             await asyncio.sleep(RETRY_DELAY_SECONDS)
 
     def _on_standby(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from orchestrator.controller import controller
 from orchestrator.controller.leader import Lease, leadership, running_time
 from orchestrator.db import leases
 from orchestrator.db import session as sessions
@@ -148,3 +149,22 @@ async def test_a_standby_waits_for_a_lease_that_is_renewed_however_long_that_tak
         lease.check()
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_controller_stops_even_if_its_cleanup_fails(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    leads = asyncio.Event()
+
+    @asynccontextmanager
+    async def fails_at_the_end(*_: Any, **__: Any) -> AsyncIterator[Lease]:
+        leads.set()
+        try:
+            await asyncio.Event().wait()
+            yield Lease(leases.Holder(SERVER, "me", 1), valid_until=0, clock=running_time)
+        finally:
+            raise LeadershipLostError("lost during the cancellation")
+
+    monkeypatch.setattr(controller, "leadership", fails_at_the_end)
+    process = await site.start(wait=False)
+    async with asyncio.timeout(10):
+        await leads.wait()
+        await process.stop()
