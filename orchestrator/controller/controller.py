@@ -124,7 +124,8 @@ class Controller:
 
     async def _housekeeping(self, store: StatusStore, outbox: OutboxStore) -> None:
         """Record that the leader is alive, and delete old events and messages. Errors are left to the next round."""
-        address = f"{_own_address(self._settings)}:{self._settings.controller_port}"
+        # In a thread: a name server that does not respond would hold up the renewal of the lease.
+        address = f"{await asyncio.to_thread(_own_address, self._settings)}:{self._settings.controller_port}"
         next_prune = 0.0
         while True:
             try:

@@ -1,6 +1,7 @@
 """The leader's lease on a real Postgres, when connections, processes and clocks fail at the wrong time."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -168,3 +169,18 @@ async def test_a_controller_stops_even_if_its_cleanup_fails(site: Site, monkeypa
     async with asyncio.timeout(10):
         await leads.wait()
         await process.stop()
+
+
+async def test_a_slow_name_server_does_not_block_the_event_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def look_up(_: str) -> str:
+        threads.append(threading.current_thread())
+        return "192.0.2.1"
+
+    monkeypatch.setattr("socket.gethostbyname", look_up)
+    await site.start(controller_host="0.0.0.0")
+    await eventually(
+        lambda: site.sql("SELECT controller FROM servers"), lambda rows: str(rows[0]).startswith("192.0.2.1:")
+    )
+    assert threading.main_thread() not in threads
