@@ -115,7 +115,7 @@ def test_the_connection_is_renewed_at_each_interval_by_the_same_process(fleet: F
     assert not bot.restarted
     log = fleet.container(bot.id).logs().decode()
     assert log.count("serves on port") == 1, "the process has not been re-executed either"
-    assert "renewing the connection, as every 1 s" in log
+    assert "renewing the connection (every 1 s)" in log
     assert [item["text"] for item in fleet.phones.inbox(ada)] == ["number 0", "number 1", "number 2"]
     bot.delete()
 

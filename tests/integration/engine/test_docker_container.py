@@ -11,7 +11,7 @@ from tests.integration.engine.worlds import DockerWorld, bot_spec, until
 pytestmark = pytest.mark.docker
 
 LOOK_AROUND = """
-import json, os, pathlib, socket, subprocess, time
+import json, os, pathlib, socket, subprocess, sys, time
 
 def refused(act):
     try:
@@ -22,7 +22,7 @@ def refused(act):
 
 def run_from_tmp():
     copy = pathlib.Path("/tmp/program")
-    copy.write_bytes(pathlib.Path("/usr/bin/uname").read_bytes())
+    copy.write_bytes(pathlib.Path(sys.executable).read_bytes())
     copy.chmod(0o755)
     subprocess.run([copy], check=True)
 

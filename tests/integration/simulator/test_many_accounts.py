@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from whatsapp_simulator.testing import SimulatorClient, SimulatorProcess, client_environment
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
 
 ACCOUNTS = int(os.environ.get("BOTDOCK_TEST_ACCOUNTS", "100"))
 PROCESSES = 10

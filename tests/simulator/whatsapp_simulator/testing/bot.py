@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _SCRIPT = Path(__file__).with_name("bot_script.py")
+WAIT_SECONDS = 90.0
+"""For an event or a response: long, because many such processes may share few cores."""
 
 
 class BotError(Exception):
@@ -55,7 +57,7 @@ class BotProcess:
             )
         return cls(process)
 
-    async def wait_for(self, event: str, *, timeout_seconds: float = 20, **fields: Any) -> dict[str, Any]:
+    async def wait_for(self, event: str, *, timeout_seconds: float = WAIT_SECONDS, **fields: Any) -> dict[str, Any]:
         """The next event of this name with these fields, after the one that the previous `wait_for` returned."""
         position, found = await self._find(event, fields, self._seen, timeout_seconds)
         self._seen = position
@@ -66,9 +68,9 @@ class BotProcess:
         # Events that arrive in the meantime must remain available to `wait_for`, so the position stays unchanged.
         start = len(self.events)
         self.command(send=text, to=to)
-        return (await self._find("sent", {"text": text}, start, 20))[1]
+        return (await self._find("sent", {"text": text}, start, WAIT_SECONDS))[1]
 
-    async def call(self, method: str, *args: Any, timeout_seconds: float = 20, **kwargs: Any) -> Any:
+    async def call(self, method: str, *args: Any, timeout_seconds: float = WAIT_SECONDS, **kwargs: Any) -> Any:
         """Call a method of the neonize client and return its result; BotError with its error.
 
         bot_script.py describes arguments that JSON cannot represent; `jid` and `blob` create two kinds of them.
