@@ -8,14 +8,12 @@ import msgspec
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
 from orchestrator.reconcile.bot_state import BotStates
 from orchestrator.reconcile.container_spec import InvalidBotError, runtime_config
+from orchestrator.reconcile.liveness import FleetProbes, LivenessPolicy
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probes import FailedProbe, ProbeTarget
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
 
-BLIND_BOTS = 3
-BLIND_PROBES = 2
-"""When at least so many bots are probed, and not one has answered for so many probe periods, the fault is ours."""
 _CALM = {ConnectionState.ONLINE, ConnectionState.CONNECTING, ConnectionState.PAIRING, ConnectionState.CLOSING}
 """States in which an earlier error of the connection is no longer relevant."""
 
@@ -41,7 +39,7 @@ class ProbeObserver:
         self._metrics = metrics
         self._wake = wake
         self._on_online = on_online
-        self._last_answer = clock()
+        self._liveness = LivenessPolicy()
 
     def on_probe(self, target: ProbeTarget, result: Health | FailedProbe) -> None:
         """Apply a probe's result; requeue the bot when more than its heartbeat changed."""
@@ -64,7 +62,6 @@ class ProbeObserver:
             )
         else:
             self._metrics.probes.labels(result="ok").inc()
-            self._last_answer = self._clock()
             state.health = result
             if result.connection is not ConnectionState.CONNECTING:
                 state.paired_number = result.phone_number
@@ -86,13 +83,12 @@ class ProbeObserver:
         if replace(state.probe, failures=0) != replace(before, failures=0):
             self._wake(target.bot_id)
 
-    def blind(self) -> bool:
-        """Whether none of several bots has answered for so long that the fault is on our side."""
-        watched = sum(1 for state in self._states.by_id.values() if state.probe is not None)
-        silence = self._clock() - self._last_answer
-        return watched >= BLIND_BOTS and silence > BLIND_PROBES * (
-            self._settings.probe_interval + self._settings.probe_timeout
-        )
+    def refusal(self, bot_id: str, reason: str) -> str:
+        """Why a bot must not be replaced now for a reason that is based on probes alone; empty if it may be."""
+        probes = [state.probe for state in self._states.by_id.values() if state.probe is not None]
+        answering = [probe.since for probe in probes if probe.seen and not probe.failures]
+        fleet = FleetProbes(watched=len(probes), answering=len(answering), newest_run=max(answering, default=None))
+        return self._liveness.refusal(bot_id, fleet, limited=reason == "liveness-failed", now=self._clock())
 
     def desired_generation(self, bot_id: str) -> int:
         """The generation of the configuration that a bot's runtime should have."""

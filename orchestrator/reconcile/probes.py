@@ -27,7 +27,7 @@ EVENT_WAIT_SECONDS = 58.0
 EVENT_LIMIT = 200
 RETRY_DELAY_SECONDS = 1.0
 
-_OWN_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+_OWN_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENETUNREACH, errno.EHOSTUNREACH}
 _CONNECTION_EVENTS = {
     EventType.CONNECTION_UPDATE,
     EventType.CONNECTED,
@@ -255,7 +255,7 @@ class _Watch:
 
 
 def _is_own_error(exc: BaseException) -> bool:
-    """Whether the chain of causes contains a lack of this process's own resources."""
+    """Whether the chain of causes contains a lack of this process's own resources, or of a route to the bot."""
     cause: BaseException | None = exc
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in _OWN_ERRNOS:

@@ -91,7 +91,7 @@ class Reconciler:
             clock=clock,
             random=random,
             states=self._states,
-            blind=self.observer.blind,
+            refusal=self.observer.refusal,
         )
         self._sweeper = Sweeper(
             engine=engine, store=store, settings=settings, clock=clock, states=self._states, metrics=metrics

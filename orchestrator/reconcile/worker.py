@@ -48,7 +48,7 @@ KILL_POLL_SECONDS = 0.5
 REFUSED_FIRST_DELAY_SECONDS = 5.0
 REFUSED_MAX_DELAY_SECONDS = 300.0
 """Until an engine that refused a bot is asked again; doubled with each refusal."""
-BLIND_POLL_SECONDS = 5.0
+REFUSED_KILL_POLL_SECONDS = 5.0
 
 
 class Worker:
@@ -65,10 +65,10 @@ class Worker:
         clock: Callable[[], float],
         random: Random,
         states: BotStates,
-        blind: Callable[[], bool],
+        refusal: Callable[[str, str], str],
     ) -> None:
-        """`blind` returns whether no bot at all is reachable, which is then no single bot's fault."""
-        self._blind = blind
+        """`refusal` returns why a bot must not be killed for a reason based on probes alone; empty: it may be."""
+        self._refusal = refusal
         self._engine = engine
         self._store = store
         self._settings = settings
@@ -161,11 +161,12 @@ class Worker:
 
     async def _hold_back(self, state: BotState, decision: Decision, spec: ContainerSpec) -> Decision:
         """The decision, unless it would take a bot down for a reason that lies elsewhere."""
-        if decision.action is Action.KILL and decision.reason in PROBE_REASONS and self._blind():
-            message = "no bot answers: the controller may be disconnected from their network"
-            return Decision(
-                Action.NOTHING, state.phase, state.reason, message, requeue_after_seconds=BLIND_POLL_SECONDS
-            )
+        if decision.action is Action.KILL and decision.reason in PROBE_REASONS:
+            message = self._refusal(state.bot_id, decision.reason)
+            if message:
+                return Decision(
+                    Action.NOTHING, state.phase, state.reason, message, requeue_after_seconds=REFUSED_KILL_POLL_SECONDS
+                )
         if decision.action is Action.STOP and decision.reason == "spec-changed":
             if await self._engine.has_image(spec.image):
                 return decision

@@ -183,7 +183,7 @@ class Driver:
         self.states = BotStates()
         self.rows = rows
         self.host = host
-        self.blind = False
+        self.refusal = ""
         self.engine = MemoryEngine(owner=OWNER, server=SERVER, host=host)
         self.store = MemoryStore(rows, rows.epoch)
         self._worker = Worker(
@@ -195,7 +195,7 @@ class Driver:
             clock=rows.clock,
             random=Random(seed),
             states=self.states,
-            blind=lambda: self.blind,
+            refusal=lambda _bot, _reason: self.refusal,
         )
         self._sweeper = Sweeper(
             engine=self.engine,

@@ -268,22 +268,24 @@ class TestHints:
         assert len(told) == 2
 
 
-class TestBlindness:
-    async def test_one_silent_bot_is_its_own_fault(
-        self, reconciler: Reconciler, running: BotState, world: World
-    ) -> None:
-        world.clock.now += 3600
-        assert not reconciler.observer.blind()
-
-    async def test_many_silent_bots_are_the_controllers_fault(
-        self, reconciler: Reconciler, running: BotState, world: World
-    ) -> None:
-        for number in range(3):
-            other = BotState(Bot(id=f"other-{number}", server_name=SERVER, name="Other"))
-            other.probe = ProbeResult(since=100.0, seen=True)
+class TestSharedFailures:
+    def others(self, reconciler: Reconciler, number: int, *, failures: int) -> None:
+        for index in range(number):
+            other = BotState(Bot(id=f"other-{index}", server_name=SERVER, name="Other"))
+            other.probe = ProbeResult(since=100.0, seen=True, failures=failures)
             reconciler._states.by_id[other.bot_id] = other
-        assert not reconciler.observer.blind()
-        world.clock.now += 3600
-        assert reconciler.observer.blind()
+
+    async def test_one_silent_bot_among_bots_that_answer_may_be_replaced(
+        self, reconciler: Reconciler, running: BotState
+    ) -> None:
+        self.others(reconciler, 3, failures=0)
+        assert reconciler.observer.refusal(BOT, "liveness-failed") == ""
+
+    async def test_silence_of_all_bots_is_the_controllers_fault(
+        self, reconciler: Reconciler, running: BotState, world: World
+    ) -> None:
+        self.others(reconciler, 3, failures=1)
+        reconciler.observer.on_probe(target(running), FailedProbe("ConnectError", alive=False))
+        assert "disconnected" in reconciler.observer.refusal(BOT, "liveness-failed")
         reconciler.observer.on_probe(target(running), health())
-        assert not reconciler.observer.blind()
+        assert reconciler.observer.refusal("other-0", "liveness-failed") == ""

@@ -144,13 +144,17 @@ class TestReplacing:
         assert world.host.containers[NAME].id != before
         assert world.phase(BOT)[0] == "online"
 
-    async def test_no_bot_is_killed_while_no_bot_at_all_is_reachable(self, world: World) -> None:
+    async def test_a_hung_bot_is_not_killed_while_that_is_refused(self, world: World) -> None:
         before = await online(world)
-        world.controller.blind = True
+        world.controller.refusal = "almost no bot answers"
         world.controller.hangs(BOT)
         await world.run(BOT, 600, answering=False)
         assert world.host.containers[NAME].id == before
         assert world.phase(BOT)[0] == "online"
+        assert world.rows.status[BOT].message == "almost no bot answers"
+        world.controller.refusal = ""
+        await world.run(BOT, 10)
+        assert world.host.containers[NAME].id != before
 
     async def test_a_hung_bot_gets_a_new_container(self, world: World) -> None:
         before = await online(world)
