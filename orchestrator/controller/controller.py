@@ -59,23 +59,30 @@ class Controller:
     async def run(self) -> None:
         """Lead or stand by until cancelled."""
         while True:
+            # A task of its own: an error while a term is cancelled must not hide that this one was cancelled, too.
+            term = asyncio.create_task(self._term(), name="term")
             try:
-                async with leadership(self._settings, on_standby=self._on_standby) as lease:
-                    self._is_standby = False
-                    await self._lead(lease)
-            except* (psycopg.Error, OSError) as group:
-                log.warning("Postgres is unavailable: %s", type(group.exceptions[0]).__name__)
-            except* LeadershipLostError as group:
-                log.warning("stepping down: %s", group.exceptions[0])
-            except* Exception as group:
-                # The bots' containers keep running; retrying is better than a controller that has exited.
-                log.exception("the controller failed", exc_info=group)
-            self._is_standby = False
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                # An error during the cancellation has replaced the CancelledError: end all the same.
-                raise asyncio.CancelledError
+                await asyncio.wait({term})
+            finally:
+                term.cancel()
+                await asyncio.gather(term, return_exceptions=True)
             await asyncio.sleep(RETRY_DELAY_SECONDS)
+
+    async def _term(self) -> None:
+        """Wait for the lease, and lead until it is lost or an error ends the term."""
+        try:
+            async with leadership(self._settings, on_standby=self._on_standby) as lease:
+                self._is_standby = False
+                await self._lead(lease)
+        except* (psycopg.Error, OSError) as group:
+            log.warning("Postgres is unavailable: %s", type(group.exceptions[0]).__name__)
+        except* LeadershipLostError as group:
+            log.warning("stepping down: %s", group.exceptions[0])
+        except* Exception as group:
+            # The bots' containers keep running; retrying is better than a controller that has exited.
+            log.exception("the controller failed", exc_info=group)
+        finally:
+            self._is_standby = False
 
     def _on_standby(self) -> None:
         log.info("another controller is the leader for server %s; standing by", self._settings.server_name)

@@ -8,7 +8,7 @@ too. In any case only some bots are replaced for liveness within a minute.
 from dataclasses import dataclass
 
 MIN_BOTS = 3
-"""With fewer bots, a shared failure cannot be told from failures of their own."""
+"""With fewer bots, a shared failure cannot be distinguished from failures of their own."""
 SHARE = 10
 """One bot in ten: fewer answering means a shared failure; more are not replaced within WINDOW_SECONDS."""
 WINDOW_SECONDS = 60.0
