@@ -102,8 +102,8 @@ lint: $(VENV) ## check style, types and import rules
 	@.venv/bin/mypy orchestrator bot_runtime images tests
 	@.venv/bin/lint-imports
 
-# WORKERS=5   how many modules are tested at once; most tests wait for containers, hence more workers than cores
-PARALLEL = --numprocesses $(or $(WORKERS),5) --dist loadfile --no-loadscope-reorder
+# WORKERS=3   how many modules are tested at once: one more than two cores, because many tests wait for containers
+PARALLEL = --numprocesses $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
 
 test: engine $(VENV) ## lint, then all unit, integration and end-to-end tests on a real engine, with coverage
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line lint built

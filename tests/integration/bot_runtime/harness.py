@@ -23,7 +23,7 @@ from whatsapp_simulator.patch import patch_library
 _T = TypeVar("_T")
 
 TOKEN = "t0ken"
-DEADLINE = 60.0
+DEADLINE = 150.0
 EXIT_DEADLINE = 20.0
 """Longer than the five seconds that a process takes at most, since tests share the machine with each other."""
 QUICK = {"reconnectBaseDelaySeconds": 0.2, "heartbeatIntervalSeconds": 0.5}

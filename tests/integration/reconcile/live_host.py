@@ -73,6 +73,8 @@ class Runtime:
         self._listener = socket.create_server((address, contract.PORT))
         self.serving = asyncio.create_task(self._serve())
         self._connections: set[asyncio.Task[None]] = set()
+        self._accepted: set[socket.socket] = set()
+        """Connections whose task has not taken them over yet."""
 
     @property
     def config_generation(self) -> int:
@@ -87,6 +89,8 @@ class Runtime:
         """The process is gone: nothing listens, and every connection breaks."""
         for task in [self.serving, *self._connections]:
             task.cancel()
+        for connection in self._accepted:
+            connection.close()
 
     async def _serve(self) -> None:
         self._listener.setblocking(False)
@@ -94,11 +98,13 @@ class Runtime:
         with self._listener:
             while True:
                 connection, _ = await loop.sock_accept(self._listener)
+                self._accepted.add(connection)
                 task = asyncio.create_task(self._talk(connection))
                 self._connections.add(task)
                 task.add_done_callback(self._connections.discard)
 
     async def _talk(self, connection: socket.socket) -> None:
+        self._accepted.discard(connection)
         reader, writer = await asyncio.open_connection(sock=connection)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
