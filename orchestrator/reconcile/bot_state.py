@@ -45,6 +45,10 @@ class BotState:
     """The newest configuration that its watch was asked to check."""
     probe: ProbeResult | None = None
     """None while no container of the bot runs."""
+    answered_at: float = 0.0
+    """When a probe last succeeded (Unix time); 0 before the first."""
+    unanswered_since: float | None = None
+    """When the first of the probes failed that have failed since; None while the last one succeeded."""
     health: Health | None = None
     """The last answer of the runtime in the running container."""
     kill_reason: tuple[str, str] | None = None

@@ -2,7 +2,8 @@
 
 When almost no bot answers, the controller's path to them has failed until shown otherwise: nothing is replaced, except
 one bot every CANARY_SECONDS. If that one answers from its new container, the path works and the others are replaced
-too. In any case only some bots are replaced for liveness within a minute.
+too. When bots answer again, those that do not yet are given the time of a new series of probes. In any case only some
+bots are replaced for liveness within a minute.
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class FleetProbes:
     watched: int
     """Bots whose container runs."""
     answering: int
-    """Bots whose last probe succeeded."""
+    """Bots whose last probe succeeded, after the bot in question began to fail."""
     newest_run: float | None
     """When the newest run of an answering bot's container began (Unix time); None if no bot answers."""
 
@@ -33,7 +34,9 @@ class FleetProbes:
 class LivenessPolicy:
     """One per leadership: remembers which bots it let go, and since when almost none has answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, recovery_seconds: float) -> None:
+        """`recovery_seconds`: how long a bot that does not answer is probed until it counts as failed."""
+        self._recovery_seconds = recovery_seconds
         self._replaced: dict[str, float] = {}
         self._shared: _SharedFailure | None = None
 
@@ -42,7 +45,12 @@ class LivenessPolicy:
 
         `limited`: whether the number within a minute is limited, as it is for bots that answered before.
         """
-        if probes.watched < MIN_BOTS or probes.answering * SHARE >= probes.watched:
+        if probes.watched < MIN_BOTS:
+            self._shared = None
+        elif probes.answering * SHARE >= probes.watched:
+            # Bots recover one after the other: what failed before the first of them answered shows nothing.
+            if self._shared is not None and 0 <= now - self._shared.asked_at < self._recovery_seconds:
+                return SHARED
             self._shared = None
         else:
             if self._shared is None or now - self._shared.asked_at > WINDOW_SECONDS:
@@ -65,5 +73,6 @@ class LivenessPolicy:
 class _SharedFailure:
     since: float
     asked_at: float
+    """When almost no bot answered for the last time."""
     canary_at: float
     """When one bot may be replaced, to find out whether its new container answers."""

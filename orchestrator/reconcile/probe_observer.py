@@ -39,7 +39,9 @@ class ProbeObserver:
         self._metrics = metrics
         self._wake = wake
         self._on_online = on_online
-        self._liveness = LivenessPolicy()
+        self._liveness = LivenessPolicy(
+            recovery_seconds=settings.probe_failure_threshold * (settings.probe_interval + settings.probe_timeout)
+        )
 
     def on_probe(self, target: ProbeTarget, result: Health | FailedProbe) -> None:
         """Apply a probe's result; requeue the bot when more than its heartbeat changed."""
@@ -53,6 +55,8 @@ class ProbeObserver:
             self._metrics.probes.labels(result="failed").inc()
             failures = 0 if result.alive else before.failures + 1
             connection = None if result.alive else before.connection
+            if state.unanswered_since is None:
+                state.unanswered_since = self._clock()
             state.probe = replace(
                 before,
                 failures=failures,
@@ -63,6 +67,7 @@ class ProbeObserver:
         else:
             self._metrics.probes.labels(result="ok").inc()
             state.health = result
+            state.answered_at, state.unanswered_since = self._clock(), None
             if result.connection is not ConnectionState.CONNECTING:
                 state.paired_number = result.phone_number
             if not before.seen:
@@ -85,9 +90,12 @@ class ProbeObserver:
 
     def refusal(self, bot_id: str, reason: str) -> str:
         """Why a bot must not be replaced now for a reason that is based on probes alone; empty if it may be."""
-        probes = [state.probe for state in self._states.by_id.values() if state.probe is not None]
-        answering = [probe.since for probe in probes if probe.seen and not probe.failures]
-        fleet = FleetProbes(watched=len(probes), answering=len(answering), newest_run=max(answering, default=None))
+        since = self._states.by_id[bot_id].unanswered_since or 0.0
+        watched = [(state, state.probe) for state in self._states.by_id.values() if state.probe is not None]
+        answering = [
+            probe.since for state, probe in watched if probe.seen and not probe.failures and state.answered_at >= since
+        ]
+        fleet = FleetProbes(watched=len(watched), answering=len(answering), newest_run=max(answering, default=None))
         return self._liveness.refusal(bot_id, fleet, limited=reason == "liveness-failed", now=self._clock())
 
     def desired_generation(self, bot_id: str) -> int:

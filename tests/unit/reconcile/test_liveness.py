@@ -12,9 +12,12 @@ from orchestrator.reconcile.liveness import (
 )
 
 
+RECOVERY_SECONDS = 15.0
+
+
 @pytest.fixture
 def policy() -> LivenessPolicy:
-    return LivenessPolicy()
+    return LivenessPolicy(recovery_seconds=RECOVERY_SECONDS)
 
 
 def fleet(watched: int, answering: int, newest_run: float | None = 0.0) -> FleetProbes:
@@ -54,9 +57,16 @@ class TestSharedFailure:
         assert replaced(policy, fleet(20, 0), now=1000.0) == 0
         assert replaced(policy, fleet(20, 1, newest_run=1005.0), now=1000.0 + 2 * WINDOW_SECONDS) == 0
 
-    def test_it_ends_as_soon_as_bots_answer(self, policy: LivenessPolicy) -> None:
-        assert replaced(policy, fleet(20, 0), now=0) == 0
-        assert replaced(policy, fleet(20, 10), now=5) == 2
+    def test_bots_that_answer_last_are_given_time_when_it_ends(self, policy: LivenessPolicy) -> None:
+        assert replaced(policy, fleet(20, 0), now=100) == 0
+        assert replaced(policy, fleet(20, 10), now=105) == 0
+        assert replaced(policy, fleet(20, 19), now=100 + RECOVERY_SECONDS - 1) == 0
+        assert replaced(policy, fleet(20, 19), now=100 + RECOVERY_SECONDS) == 2
+        assert replaced(policy, fleet(20, 19), now=100 + RECOVERY_SECONDS + WINDOW_SECONDS) == 2
+
+    def test_the_time_does_not_depend_on_a_clock_that_was_set_back(self, policy: LivenessPolicy) -> None:
+        assert replaced(policy, fleet(20, 0), now=4000) == 0
+        assert replaced(policy, fleet(20, 10), now=400) == 2
 
 
 class TestLimit:

@@ -288,4 +288,14 @@ class TestSharedFailures:
         reconciler.observer.on_probe(target(running), FailedProbe("ConnectError", alive=False))
         assert "disconnected" in reconciler.observer.refusal(BOT, "liveness-failed")
         reconciler.observer.on_probe(target(running), health())
+        assert "disconnected" in reconciler.observer.refusal("other-0", "liveness-failed")
+        world.clock.now += 60
         assert reconciler.observer.refusal("other-0", "liveness-failed") == ""
+
+    async def test_bots_that_answered_only_before_the_bot_fell_silent_show_nothing(
+        self, reconciler: Reconciler, running: BotState, world: World
+    ) -> None:
+        self.others(reconciler, 3, failures=0)
+        world.clock.now += 1
+        reconciler.observer.on_probe(target(running), FailedProbe("ConnectError", alive=False))
+        assert "disconnected" in reconciler.observer.refusal(BOT, "liveness-failed")
