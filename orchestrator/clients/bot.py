@@ -185,7 +185,13 @@ class RuntimeClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        # The pool forgets its connections first and closes them one by one: cancelled in between, it would leak the rest.
+        closing = asyncio.create_task(self._http.aclose())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing
+            raise
 
     async def _call(self, body: type[T], call: Callable[[], Awaitable[httpx.Response]]) -> T:
         try:
