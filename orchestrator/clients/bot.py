@@ -185,7 +185,7 @@ class RuntimeClient:
 
     async def close(self) -> None:
         """Close the connections."""
-        # The pool forgets its connections first and closes them one by one: cancelled in between, it would leak the rest.
+        # The pool forgets its connections, then closes them one by one: cancelled in between, it would leak the rest.
         closing = asyncio.create_task(self._http.aclose())
         try:
             await asyncio.shield(closing)

@@ -11,7 +11,6 @@ from orchestrator.reconcile.liveness import (
     LivenessPolicy,
 )
 
-
 RECOVERY_SECONDS = 15.0
 
 
