@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "images" / "built.sh"
+SCRIPT = Path(__file__).parents[3] / "images" / "built.sh"
 INPUTS = ("bot_runtime", "orchestrator", "tests/simulator", "requirements", "docker-bake.hcl")
 ENGINE = """#!/bin/sh
 [ -e "$(dirname "$0")/images" ] && cat "$(dirname "$0")/images"
