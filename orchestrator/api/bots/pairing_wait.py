@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from bot_runtime.contract import ConnectionState
+from orchestrator.api.bots.active import require_active
 from orchestrator.api.context import Context
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachableError
@@ -18,7 +19,7 @@ from orchestrator.db import bots
 from orchestrator.db.bots import BotRow
 from orchestrator.db.scope import Scope
 from orchestrator.errors import BotdockError, ConflictError, UnavailableError
-from orchestrator.states import Approval, DesiredState, Phase
+from orchestrator.states import Phase
 
 T = TypeVar("T")
 
@@ -88,15 +89,8 @@ def _retry_hint(waited: float) -> str:
 def refuse(row: BotRow) -> None:
     """Raise ConflictError for a bot that gets no code until a person acts."""
     bot, status = row
+    require_active(bot)
     here = f"/api/bots/{bot.id}"
-    if bot.deleting:
-        raise ConflictError(f"bot {bot.id!r} is being deleted", code="deleting")
-    if bot.approval_status != Approval.APPROVED:
-        raise ConflictError(
-            f"bot {bot.id!r} is {bot.approval_status}: approve it first (POST {here}/approve)", code="not-approved"
-        )
-    if bot.desired_state == DesiredState.STOPPED:
-        raise ConflictError(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
     if status.address is None and status.phase in _TERMINAL and _settled(row):
         remedy = f'{here}/restart {{"fresh": true}}' if status.phase == Phase.LOGGED_OUT else f"{here}/start"
         why = f" ({status.message})" if status.message else ""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
 
+from orchestrator.api.bots.active import require_active
 from orchestrator.api.context import Context, Parts, Session, Visible
 from orchestrator.api.messages import body
 from orchestrator.api.messages.body import ParsedMessage
@@ -21,7 +22,7 @@ from orchestrator.db.messages import RateLimit
 from orchestrator.db.scope import Scope
 from orchestrator.errors import ConflictError, InvalidInputError, NotFoundError
 from orchestrator.settings import Settings
-from orchestrator.states import PENDING, Approval, DesiredState, MessageState, Phase
+from orchestrator.states import PENDING, MessageState, Phase
 
 MAX_WAIT_SECONDS = 60.0
 FIRST_POLL_SECONDS = 0.02
@@ -205,15 +206,7 @@ async def settled(parts: Context, scope: Scope, row: Message, *, wait: float) ->
 def refuse(row: BotRow) -> None:
     """Raise ConflictError for a bot that cannot send until a person acts."""
     bot, status = row
-    here = f"/api/bots/{bot.id}"
-    if bot.deleting:
-        raise ConflictError(f"bot {bot.id!r} is being deleted", code="deleting")
-    if bot.approval_status != Approval.APPROVED:
-        raise ConflictError(
-            f"bot {bot.id!r} is {bot.approval_status}: approve it first (POST {here}/approve)", code="not-approved"
-        )
-    if bot.desired_state == DesiredState.STOPPED:
-        raise ConflictError(f"bot {bot.id!r} is stopped: start it first (POST {here}/start)", code="stopped")
+    require_active(bot)
     if status.phase in _CANNOT_SEND:
         raise ConflictError(f"bot {bot.id!r} is {status.phase} and cannot send", code=status.phase)
 
