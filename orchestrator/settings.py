@@ -4,7 +4,9 @@ Descriptions state the unit. `docs/settings.md` has the same table, and a test c
 prevents the start with one clear line (`load`).
 """
 
+import re
 from functools import cached_property
+from ipaddress import ip_network
 from typing import Annotated
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
@@ -13,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator.errors import SettingsError
 from orchestrator.validation_messages import validation_message
+
+_HOST_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
+"""At least one letter: what has none is an address."""
 
 
 class Settings(BaseSettings):
@@ -50,6 +55,11 @@ class Settings(BaseSettings):
     bot_image: str = Field(default="botdock/bot:dev", description="Image of the bot containers.")
     bot_https_proxy: str | None = Field(
         default=None, description="HTTPS proxy of the bots' WhatsApp connections (`http://host:port`)."
+    )
+    bot_allowed_hosts: str | None = Field(
+        default=None,
+        description="Private addresses that webhooks and language models may be on: host names, addresses and networks "
+        "(`n8n.internal, 192.168.4.0/24`), separated by commas.",
     )
     stack: str | None = Field(
         default=None,
@@ -117,12 +127,25 @@ class Settings(BaseSettings):
         description="Default endpoint of the language model: any OpenAI-compatible API.",
     )
 
+    @field_validator("bot_allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: str | None) -> str | None:
+        for entry in _entries(value):
+            if not _HOST_NAME.fullmatch(entry):
+                _check_network(entry)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _is_postgres(cls, value: str) -> str:
         if value.split("://")[0] not in {"postgres", "postgresql", "postgresql+psycopg"}:
             raise ValueError("must start with postgresql://")
         return value
+
+    @cached_property
+    def allowed_hosts(self) -> list[str]:
+        """The entries of `bot_allowed_hosts`."""
+        return _entries(self.bot_allowed_hosts)
 
     @cached_property
     def sqlalchemy_url(self) -> str:
@@ -133,6 +156,19 @@ class Settings(BaseSettings):
     def libpq_url(self) -> str:
         """The database's address in libpq's form, for connections made without SQLAlchemy."""
         return "postgresql://" + self.database_url.split("://", 1)[1]
+
+
+def _entries(value: str | None) -> list[str]:
+    return [entry.strip() for entry in (value or "").split(",") if entry.strip()]
+
+
+def _check_network(text: str) -> None:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise ValueError(
+            "must list host names, addresses and networks without host bits (10.1.0.0/16), separated by commas"
+        ) from None
 
 
 def load() -> Settings:

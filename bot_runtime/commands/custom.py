@@ -43,9 +43,11 @@ def fill(template: str, invocation: Invocation, bot_id: str) -> str:
 
 async def ask_webhook(url: str, invocation: Invocation, bot_id: str, web: WebThreads) -> str:
     """The answer of a webhook. Raises `CommandError` with a message for the chat."""
+    from bot_runtime.web.addresses import AllowedHosts
     from bot_runtime.web.client import WebError, post_directly
 
     message = invocation.message
+    allowed = AllowedHosts(invocation.host.settings.web_access.allowed_hosts)
     call = WebhookCall(
         bot_id=bot_id,
         command=invocation.name,
@@ -58,7 +60,13 @@ async def ask_webhook(url: str, invocation: Invocation, bot_id: str, web: WebThr
     )
     try:
         answer = await web.run(
-            WEBHOOK_SECONDS, post_directly, url, call, timeout_seconds=WEBHOOK_SECONDS, limit=MAX_ANSWER_BYTES
+            WEBHOOK_SECONDS,
+            post_directly,
+            url,
+            call,
+            allowed=allowed,
+            timeout_seconds=WEBHOOK_SECONDS,
+            limit=MAX_ANSWER_BYTES,
         )
     except TimeoutError:
         raise CommandError(f"Sorry, {invocation.name} failed: the service did not answer in time.") from None

@@ -32,6 +32,7 @@ from bot_runtime.contract.config import (
     RuntimeConfig,
     Secrets,
     TakenOver,
+    WebAccess,
     WebhookCall,
 )
 from bot_runtime.contract.events import Event, EventPage, EventType
@@ -130,6 +131,7 @@ __all__ = [
     "Text",
     "Versions",
     "Video",
+    "WebAccess",
     "WebhookCall",
     "Wire",
 ]

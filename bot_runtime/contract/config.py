@@ -30,7 +30,8 @@ class CustomCommand(Wire, frozen=True):
     response: Annotated[str, Meta(max_length=4096)] | None = None
     """`{name}`, `{number}`, `{args}`, `{prefix}` and `{bot}` are replaced, nothing else."""
     webhook: Annotated[str, Meta(max_length=2000)] | None = None
-    """Receives a `WebhookCall` by POST and returns `{"text": …}` or plain text within ten seconds."""
+    """Receives a `WebhookCall` by POST and returns `{"text": …}` or plain text within ten seconds. Its address is
+    public or allowed by `WebAccess`."""
 
 
 class WebhookCall(Wire, frozen=True):
@@ -52,6 +53,15 @@ class ChannelReaction(Wire, frozen=True):
     channel: Annotated[str, Meta(max_length=100)]
     """Id of the channel (`…@newsletter`), or `*` for all followed channels."""
     emoji: Annotated[str, Meta(min_length=1, max_length=16)]
+
+
+class WebAccess(Wire, frozen=True):
+    """What the installation allows its bots to call. Set by admins, never by the settings of a bot."""
+
+    allowed_hosts: list[str] = []
+    """Host names and networks (CIDR) on private networks that webhooks and language models may be on."""
+    model_url: str = OPENAI
+    """The installation's language model. Its address is not checked, and it is called through the proxy."""
 
 
 class TakenOver(Wire, frozen=True):
@@ -83,6 +93,7 @@ class RuntimeConfig(Wire, frozen=True):
     chatgpt: ChatGpt = ChatGpt()
     commands: list[CustomCommand] = []
     channel_reactions: list[ChannelReaction] = []
+    web_access: WebAccess = WebAccess()
     rate_limit_max: Annotated[int, Meta(ge=1)] = 30
     """Maximum of messages by `POST /messages` to one recipient within the window; answers to commands do not count."""
     rate_limit_window_seconds: Annotated[float, Meta(gt=0)] = 60.0

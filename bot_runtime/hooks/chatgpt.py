@@ -1,12 +1,14 @@
 """Answers by a language model, through any endpoint that implements OpenAI's chat completions.
 
 The API key is only held in memory, and never written: not to the volume, a log, an event or an error. It is only sent
-to the base URL that it was configured with, never to another one that somebody has set for a bot.
+to the base URL that it was configured with, never to another one that somebody has set for a bot. Such a URL is treated
+like a webhook's: `web/addresses.py` decides whether it may be called.
 """
 
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import msgspec
 
@@ -137,22 +139,13 @@ class LanguageModel:
         return self._secrets.openai_api_key if base_url.rstrip("/") == theirs else None
 
     async def _ask(self, settings: ChatGpt, said: list[dict[str, str]]) -> str:
-        from bot_runtime.web.client import WebError, post_with_key
+        from bot_runtime.web.client import WebError
 
         system = [{"role": "system", "content": settings.system_prompt}] if settings.system_prompt else []
         body = {"model": settings.model, "messages": [*system, *said]}
-        url = settings.base_url.rstrip("/") + "/chat/completions"
         try:
-            answer = await self._web.run(
-                settings.timeout_seconds,
-                post_with_key,
-                url,
-                body,
-                key=self._key_for(settings.base_url),
-                timeout_seconds=settings.timeout_seconds,
-                limit=MAX_ANSWER_BYTES,
-            )
-            text = msgspec.json.decode(answer.body, type=_Completion).choices[0].message.content
+            answer = await self._post(settings, body)
+            text = msgspec.json.decode(answer, type=_Completion).choices[0].message.content
         except TimeoutError:
             log.warning("the language model did not answer within %g s", settings.timeout_seconds)
             return TIMED_OUT
@@ -163,3 +156,17 @@ class LanguageModel:
             log.warning("the response of the language model is invalid")
             return FAILED
         return text.strip() if text and text.strip() else FAILED
+
+    async def _post(self, settings: ChatGpt, body: object) -> bytes:
+        """The response of the model. Only the installation's own one gets the key and is called unchecked."""
+        from bot_runtime.web.addresses import AllowedHosts
+        from bot_runtime.web.client import post_directly, post_with_key
+
+        access = self._settings().web_access
+        base_url, seconds = settings.base_url.rstrip("/"), settings.timeout_seconds
+        if base_url == access.model_url.rstrip("/"):
+            post = partial(post_with_key, key=self._key_for(settings.base_url))
+        else:
+            post = partial(post_directly, allowed=AllowedHosts(access.allowed_hosts))
+        url = f"{base_url}/chat/completions"
+        return (await self._web.run(seconds, post, url, body, timeout_seconds=seconds, limit=MAX_ANSWER_BYTES)).body

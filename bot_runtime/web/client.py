@@ -1,10 +1,11 @@
-"""Blocking calls to web services: limited in time and size, and never to addresses of this machine.
+"""Blocking calls to web services: limited in time and size.
+
+URLs that people other than admins choose are called by `post_directly`, which checks the address that it connects to.
 
 Error messages may be shown in a chat: they contain no address, header or body.
 """
 
 import http.client
-import ipaddress
 import socket
 import ssl
 import urllib.error
@@ -16,6 +17,8 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+
+from bot_runtime.web.addresses import AllowedHosts, effective
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -38,17 +41,18 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 def post_directly(
-    url: str, body: object, *, timeout_seconds: float, limit: int, resolve: Resolve = resolve
+    url: str, body: object, *, allowed: AllowedHosts, timeout_seconds: float, limit: int, resolve: Resolve = resolve
 ) -> WebResponse:
-    """POST JSON to a URL from an operator: no proxy, no redirects, and DNS is resolved only once. Raises `WebError`.
+    """POST JSON to a URL that an operator chose. Raises `WebError`.
 
-    Addresses of this machine and of its link are refused, also when a name resolves to them. `timeout_seconds` applies
-    to the whole call.
+    Only to addresses that `allowed` permits. The name is resolved once, and the connection goes to the address that was
+    checked. There is no proxy, because a proxy would resolve the name itself, and redirects are refused.
+    `timeout_seconds` applies to the whole call.
     """
     parts = _parts(url)
     deadline = monotonic() + timeout_seconds
     addresses = _resolved(parts, resolve)
-    if any(is_inside(address) for address in addresses):
+    if not all(allowed.permits(parts.hostname or "", address) for address in addresses):
         raise WebError("its address is not allowed")
     connection = _Pinned(parts, addresses[0], timeout_seconds)
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/plain", "Connection": "close"}
@@ -63,14 +67,14 @@ def post_directly(
 
 
 def post_with_key(url: str, body: object, *, key: str | None, timeout_seconds: float, limit: int) -> WebResponse:
-    """POST JSON with an API key, through the proxy of the environment. Raises `WebError`.
+    """POST JSON to a URL of the installation with its API key, through the proxy of the environment. Raises `WebError`.
 
     Redirects are refused, because the key would be sent along; so are link-local addresses.
     """
     parts = _parts(url)
     deadline = monotonic() + timeout_seconds
     proxied = parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(parts.hostname or "")
-    if not proxied and any(_address(address).is_link_local for address in _resolved(parts, resolve)):
+    if not proxied and any(effective(address).is_link_local for address in _resolved(parts, resolve)):
         raise WebError("its address is not allowed")
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if key:
@@ -84,18 +88,6 @@ def post_with_key(url: str, body: object, *, key: str | None, timeout_seconds: f
         raise WebError(f"the service returned status {exc.code}") from None
     except (OSError, http.client.HTTPException, ValueError) as exc:
         raise WebError(_reason(exc)) from None
-
-
-def is_inside(address: str) -> bool:
-    """Whether an address is loopback, link-local, unspecified, multicast or reserved."""
-    ip = _address(address)
-    return ip.is_loopback or ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip.is_reserved
-
-
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    ip = ipaddress.ip_address(text.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    return mapped or ip
 
 
 def _parts(url: str) -> urllib.parse.SplitResult:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from bot_runtime.contract import VERSION, CustomCommand, Env, RuntimeConfig
+from bot_runtime.contract import VERSION, CustomCommand, Env, RuntimeConfig, WebAccess
 from orchestrator.db.bot_settings import merge
 from orchestrator.db.models import Bot
 from orchestrator.engine.base import ContainerSpec, Label
@@ -61,7 +61,8 @@ def runtime_config(bot: Bot, settings: Settings, commands: Sequence[CustomComman
         config = msgspec.convert(merge(defaults, msgspec.convert(bot.settings, dict[str, Any])) | own, RuntimeConfig)
     except msgspec.ValidationError as exc:
         raise InvalidBotError(f"settings: {exc}") from exc
-    return msgspec.structs.replace(config, commands=list(commands))
+    access = WebAccess(allowed_hosts=settings.allowed_hosts, model_url=settings.openai_base_url)
+    return msgspec.structs.replace(config, commands=list(commands), web_access=access)
 
 
 def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> ContainerSpec:

@@ -124,14 +124,15 @@ def test_a_webhook_answers_a_command_or_fails_with_an_apology(bot: LiveBot) -> N
 
     service = WebService(bot.host_address(), answer)
     for name, url in (("order", f"{service.url}/order"), ("broken", f"{service.url}/broken"),
-                      ("inside", "http://127.0.0.1:8080/health")):  # fmt: skip
+                      ("inside", "http://127.0.0.1:8080/health"), ("private", "http://192.168.200.1/")):  # fmt: skip
         bot.command(name, webhook=url)
     ada = bot.contact()
     assert bot.ask(ada, ".order 17") == "you said 17"
     call = service.asked[0].body
     assert (call["botId"], call["command"], call["senderNumber"], call["pushName"]) == (bot.id, "order", ada, "Ada")
     assert bot.ask(ada, ".broken") == "Sorry, broken failed: the service returned status 500."
-    assert bot.ask(ada, ".inside") == "Sorry, inside failed: its address is not allowed."
+    for name in ("inside", "private"):
+        assert bot.ask(ada, f".{name}") == f"Sorry, {name} failed: its address is not allowed."
     service.close()
     assert bot.ask(ada, ".order 18") == "Sorry, order failed: the service could not be reached."
 

@@ -26,6 +26,8 @@ SIMULATOR_IMAGE = f"botdock/simulator:{TAG}"
 BOT_IMAGE = f"botdock/bot-simulated:{TAG}"
 CONTROL_PORT = 8090
 PROXY_PORT = 8443
+BOT_NETWORKS = "10.213.0.0/16"
+"""Where the services of tests listen: at this machine's addresses in the networks of the bots."""
 SERVE = [
     *("serve", "--proxy-port", str(PROXY_PORT), "--control-port", str(CONTROL_PORT)),
     *("--tokens", "/app/tokens.json"),
@@ -84,6 +86,7 @@ class Fleet:
             "WHATSAPP_RATE_LIMIT_MAX": str(rate_limit),
             "BOT_IMAGE": BOT_IMAGE,
             "BOT_HTTPS_PROXY": f"http://{'simulator' if engine is None else engine.address}:{PROXY_PORT}",
+            "BOT_ALLOWED_HOSTS": BOT_NETWORKS,
             "API_HOST": self._address,
             "CONTROLLER_HOST": self._address,
             **({} if engine is None else {"DOCKER_HOST": engine.host}),

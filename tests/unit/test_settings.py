@@ -55,6 +55,9 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("LOG_LEVEL", "chatty"),
         ("API_PORT", "0"),
         ("ENGINE", "podman"),
+        ("BOT_ALLOWED_HOSTS", "n8n.internal, 10.0.0.1/8"),
+        ("BOT_ALLOWED_HOSTS", "https://n8n.internal"),
+        ("BOT_ALLOWED_HOSTS", "10.0.0.999"),
         ("PROBE_INTERVAL", "0"),
         ("WHATSAPP_RECONNECT_BASE_DELAY", "soon"),
     ],
@@ -68,6 +71,11 @@ def test_an_invalid_value_is_reported_in_one_line_and_not_shown(
     assert caught.value.message.startswith(f"cannot start: {variable}: ")
     assert "\n" not in caught.value.message
     assert "secret" not in caught.value.message
+
+
+def test_allowed_hosts_are_names_addresses_and_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOT_ALLOWED_HOSTS", "n8n, n8n.internal,10.0.0.5 , 10.1.0.0/16, fd00::/64")
+    assert load().allowed_hosts == ["n8n", "n8n.internal", "10.0.0.5", "10.1.0.0/16", "fd00::/64"]
 
 
 def test_all_invalid_values_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:

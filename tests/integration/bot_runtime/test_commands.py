@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -147,12 +148,13 @@ def hook() -> Iterator[str]:
 
 def test_a_webhook_answers_for_a_command(chat: Chat, hook: str) -> None:
     chat.configure(
+        webAccess={"allowedHosts": [str(urlsplit(hook).hostname)]},
         commands=[
             {"name": "ask", "webhook": f"{hook}/fine"},
             {"name": "broken", "webhook": f"{hook}/broken"},
             {"name": "moved", "webhook": f"{hook}/moved"},
             {"name": "inside", "webhook": "http://127.0.0.1:1/"},
-        ]
+        ],
     )
     assert chat.ask(".ask what now") == "you said what now"
     call = Hook.calls[-1]
@@ -163,6 +165,21 @@ def test_a_webhook_answers_for_a_command(chat: Chat, hook: str) -> None:
     assert chat.ask(".moved") == "Sorry, moved failed: the service returned status 302."
     assert chat.ask(".inside") == "Sorry, inside failed: its address is not allowed."
     assert chat.ask(".ping") == "pong"
+
+
+def test_webhooks_and_language_models_on_private_addresses_are_refused_unless_allowed(chat: Chat, hook: str) -> None:
+    calls, service = len(Hook.calls), urlsplit(hook)
+    mapped = f"http://[::ffff:{service.hostname}]:{service.port}/"
+    urls = [hook, mapped, "http://192.168.0.1/", "http://[fd00:ec2::254]/", "http://100.100.100.200/"]
+    commands = [{"name": f"call{number}", "webhook": url} for number, url in enumerate(urls)]
+    chat.configure(commands=commands, chatgpt={"enabled": True, "baseUrl": f"{hook}/v1"})
+    for number in range(len(urls)):
+        assert chat.ask(f".call{number}") == f"Sorry, call{number} failed: its address is not allowed."
+    assert chat.ask("hello") == "Sorry, I cannot answer right now. Please try again later."
+    assert len(Hook.calls) == calls
+
+    chat.configure(commands=commands, webAccess={"allowedHosts": [f"{service.hostname}/32"]})
+    assert chat.ask(".call0 again") == "you said again"
 
 
 def test_the_statistics_count_and_the_log_shows_the_lock(chat: Chat) -> None:

@@ -121,6 +121,11 @@ def model() -> Iterator[str]:
     server.server_close()
 
 
+def language_model(address: str, **settings: object) -> dict[str, object]:
+    """The settings of a bot whose installation has its language model at `address`."""
+    return {"chatgpt": {"enabled": True, "baseUrl": address, **settings}, "webAccess": {"modelUrl": address}}
+
+
 def give_key(chat: Chat, address: str) -> None:
     """Like the orchestrator: send the key and its base URL."""
     secrets = {"openaiApiKey": SECRET, "openaiBaseUrl": address}
@@ -129,7 +134,7 @@ def give_key(chat: Chat, address: str) -> None:
 
 def test_the_key_is_sent_only_to_its_own_base_url(chat: Chat, model: str) -> None:
     give_key(chat, "https://api.example.com/v1")
-    chat.configure(chatgpt={"enabled": True, "baseUrl": model})
+    chat.configure(**language_model(model))
     assert chat.ask("one") == "one? yes"
     give_key(chat, f"{model}/")
     assert chat.ask("two") == "two? yes"
@@ -139,7 +144,7 @@ def test_the_key_is_sent_only_to_its_own_base_url(chat: Chat, model: str) -> Non
 def test_two_bots_do_not_answer_each_other_forever(chat: Chat, start: Start, network: Network, model: str) -> None:
     other = Chat(start(volume="other"), network)
     for each in (chat, other):
-        each.configure(chatgpt={"enabled": True, "baseUrl": model, "memoryMessages": 0, "answersPerChat": 3})
+        each.configure(**language_model(model, memoryMessages=0, answersPerChat=3))
     other.bot.send("a", chat.phone, "hello")
     event = eventually(lambda: chat.bot.events("error"), bool)[0]
     assert event["data"]["code"] == "chatgpt-limit"
@@ -152,9 +157,9 @@ def test_two_bots_do_not_answer_each_other_forever(chat: Chat, start: Start, net
 
 
 def test_a_language_model_answers_with_the_conversation(chat: Chat, model: str) -> None:
-    settings = {"enabled": True, "baseUrl": model, "model": "tiny", "systemPrompt": "Be brief.", "memoryMessages": 2}
     give_key(chat, model)
-    chat.configure(chatgpt={**settings, "timeoutSeconds": 0.5})
+    settings = language_model(model, model="tiny", systemPrompt="Be brief.", memoryMessages=2, timeoutSeconds=0.5)
+    chat.configure(**settings)
 
     assert chat.ask("one") == "one? yes"
     assert chat.ask("two") == "two? yes"
@@ -170,26 +175,26 @@ def test_a_language_model_answers_with_the_conversation(chat: Chat, model: str) 
 
 
 def test_typing_is_shown_during_a_request_to_the_language_model(chat: Chat, model: str) -> None:
-    chat.configure(typing=True, chatgpt={"enabled": True, "baseUrl": model})
+    chat.configure(typing=True, **language_model(model))
     assert chat.ask("broken").startswith("Sorry")
     states = eventually(lambda: chat.network.chat_states(chat.contact), lambda states: len(states) > 1)
     assert states == ["composing", "paused"]
 
 
 def test_queued_messages_are_not_answered_once_the_language_model_is_switched_off(chat: Chat, model: str) -> None:
-    chat.configure(chatgpt={"enabled": True, "baseUrl": model})
+    chat.configure(**language_model(model))
     chat.network.write(chat.contact, chat.phone, "slow")
     eventually(lambda: Model.asked, bool)
     chat.network.write(chat.contact, chat.phone, "one more")
     eventually(lambda: chat.bot.get("/stats"), lambda stats: stats["messagesReceived"] == 2)
-    chat.configure(chatgpt={"enabled": False, "baseUrl": model})
+    chat.configure(**language_model(model, enabled=False))
     Model.slow.set()
     assert chat.ask(".ping") == "slow? yes"
     assert eventually(lambda: chat.network.inbox(chat.contact), lambda texts: len(texts) > 1) == ["slow? yes", "pong"]
 
 
 def test_in_groups_the_language_model_answers_only_when_mentioned(chat: Chat, model: str) -> None:
-    chat.configure(chatgpt={"enabled": True, "baseUrl": model})
+    chat.configure(**language_model(model))
     group = chat.network.group(chat.contact, chat.phone)
     chat.bot.wait_for_event("group-update")
     chat.network.post(f"/contacts/{chat.contact}/messages", to=group, text="nobody asked")
@@ -199,7 +204,7 @@ def test_in_groups_the_language_model_answers_only_when_mentioned(chat: Chat, mo
 
 def test_the_key_is_only_in_memory(chat: Chat, model: str) -> None:
     give_key(chat, model)
-    chat.configure(chatgpt={"enabled": True, "baseUrl": model})
+    chat.configure(**language_model(model))
     assert chat.ask("one") == "one? yes"
     assert Model.asked[0]["key"] == f"Bearer {SECRET}"
     assert chat.ask("broken").startswith("Sorry")
@@ -213,7 +218,7 @@ def test_the_key_is_only_in_memory(chat: Chat, model: str) -> None:
 
 
 def test_a_slow_answer_in_one_chat_delays_no_other_chat(chat: Chat, model: str) -> None:
-    chat.configure(chatgpt={"enabled": True, "baseUrl": model, "timeoutSeconds": 60})
+    chat.configure(**language_model(model, timeoutSeconds=60))
     other = new_phone()
     chat.network.post("/contacts", phone=other, name="Bob")
     chat.network.write(chat.contact, chat.phone, "slow")

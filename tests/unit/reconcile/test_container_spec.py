@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot_runtime.contract import WebAccess
 from orchestrator.db.models import Bot
 from orchestrator.engine.base import ContainerSpec, Label
 from orchestrator.reconcile.container_spec import InvalidBotError, container_spec, desired, runtime_config
@@ -122,6 +123,15 @@ def test_a_bots_language_model_is_merged_into_the_installations() -> None:
     assert config.rate_limit_window_seconds == 5
     own = bot(settings={"chatgpt": {"baseUrl": "http://own/v1"}})
     assert runtime_config(own, settings()).chatgpt.base_url == "http://own/v1"
+
+
+def test_only_the_installation_decides_what_its_bots_may_call() -> None:
+    row = bot(settings={"webAccess": {"allowedHosts": ["10.0.0.0/8"], "modelUrl": "http://own/v1"}})
+    config = runtime_config(
+        row, settings(bot_allowed_hosts=" n8n.internal,10.1.0.0/16 ,", openai_base_url="http://model/v1")
+    )
+    assert config.web_access == WebAccess(allowed_hosts=["n8n.internal", "10.1.0.0/16"], model_url="http://model/v1")
+    assert runtime_config(row, settings()).web_access == WebAccess()
 
 
 def test_the_first_configuration_is_older_than_any_that_is_pushed() -> None:
