@@ -18,6 +18,10 @@ CHATS = frozenset({"s.whatsapp.net", "lid", "g.us"})
 """Servers of chats in which commands work; statuses and channels are read only."""
 
 
+PHONE = 0
+"""The number of the device that others are linked to."""
+
+
 class CommandRunner:
     """A handler of messages (see `inbound/receiver.py`). `ran` counts the commands."""
 
@@ -109,5 +113,10 @@ def split(text: str, prefix: str) -> tuple[str, str]:
 
 
 def is_owner(message: Incoming, settings: RuntimeConfig) -> bool:
-    """Whether the account itself or one of its owners wrote this."""
+    """Whether the account itself or one of its owners wrote this, and on the phone unless linked devices count as well.
+
+    A linked device may be another bot, which repeats what strangers write.
+    """
+    if message.device != PHONE and not settings.owners_on_linked_devices:
+        return False
     return message.from_me or (message.sender_number is not None and message.sender_number in settings.owners)

@@ -82,6 +82,8 @@ class RuntimeConfig(Wire, frozen=True):
     """The prefix of commands, 1 to 5 characters."""
     owners: list[Annotated[str, Meta(pattern="^[0-9]{5,15}$")]] = []
     """Numbers that may use settings commands, besides the account itself. Deleted messages are sent to the first."""
+    owners_on_linked_devices: bool = False
+    """Whether owners may use settings commands on linked devices (WhatsApp Web) as well as on their phone."""
     auto_view: bool = False
     """Mark statuses of contacts as viewed."""
     typing: bool = False

@@ -6,7 +6,7 @@ All methods must be called on the thread of the event loop.
 import sqlite3
 from datetime import UTC, datetime
 
-from bot_runtime.whatsapp.jid import Address, read_address
+from bot_runtime.whatsapp.jid import PERSON, Address, read_address
 from bot_runtime.whatsapp.messages import Content, Incoming, Kind
 
 CAPACITY = 2000
@@ -55,14 +55,14 @@ class Recent:
             self._count = self._capacity
         return added == 1
 
-    def find(self, message_id: str, chat: Address | None = None) -> Incoming | None:
-        """The message with this id, in `chat` or in any chat; None when it is unknown or too old.
+    def find(self, message_id: str, chat: Address) -> Incoming | None:
+        """The message of a chat with this id; None when it is unknown or too old.
 
         Only the kind, the text and the file of its content are stored.
         """
         row = self._store.execute(
-            f"SELECT {_COLUMNS} FROM recent WHERE id = ? AND (? IS NULL OR chat = ?) ORDER BY number DESC LIMIT 1",  # noqa: S608 - constant
-            (message_id, chat and str(chat), chat and str(chat)),
+            f"SELECT {_COLUMNS} FROM recent WHERE id = ? AND chat = ?",  # noqa: S608 - constant
+            (message_id, str(chat)),
         ).fetchone()
         if row is None:
             return None
@@ -80,7 +80,14 @@ class Recent:
             content=Content(kind=Kind(kind), text=text, file=file),
         )
 
-    def text_of(self, message_id: str) -> str:
-        """The text of the message with this id, "" when it is unknown."""
-        message = self.find(message_id)
-        return message.text if message else ""
+    def text_of(self, message_id: str, chat: Address) -> str:
+        """The text of a chat's message with this id, "" when it is unknown.
+
+        A person's chat may be given by number although WhatsApp names it by the hidden id.
+        """
+        row = self._store.execute(
+            "SELECT text FROM recent WHERE id = ? AND (chat = ? OR"
+            " chat IN (SELECT chat FROM recent WHERE sender = chat AND sender_number = ?))",
+            (message_id, str(chat), chat.user if chat.server == PERSON else ""),
+        ).fetchone()
+        return str(row[0]) if row else ""

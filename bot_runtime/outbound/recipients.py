@@ -14,9 +14,10 @@ MYSELF = "me"
 
 
 class Recipients:
-    """Validates requests. `own` returns the address of the account, `recall` the text of a message by its id or ""."""
+    """Validates requests. `own` returns the address of the account, `recall` the text of a message by its id and
+    chat, or ""."""
 
-    def __init__(self, *, own: Callable[[], Address | None], recall: Callable[[str], str]) -> None:
+    def __init__(self, *, own: Callable[[], Address | None], recall: Callable[[str, Address], str]) -> None:
         self._own = own
         self._recall = recall
 
@@ -41,7 +42,7 @@ class Recipients:
         )
 
     def _quoted(self, chat: Address, quote: Quote) -> SendTarget:
-        text = quote.text or self._recall(quote.message_id)
+        text = quote.text or self._recall(quote.message_id, chat)
         return self._target(chat, quote.message_id, quote.sender, text)
 
     def _target(self, chat: Address, message_id: str, sender: str | None, text: str) -> SendTarget:

@@ -113,6 +113,7 @@ def _incoming(data: bytes) -> Incoming | None:
         sender=sender,
         sender_number=(numbered.User or None) if numbered.Server != "newsletter" else None,
         from_me=source.IsFromMe,
+        device=source.Sender.Device,
         is_group=chat.server == "g.us",
         timestamp=datetime.fromtimestamp(info.Timestamp / 1000, UTC),
         push_name=cut(info.Pushname, 1024),

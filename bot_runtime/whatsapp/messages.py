@@ -78,6 +78,8 @@ class Incoming:
     sender: Address
     sender_number: str | None
     from_me: bool
+    device: int | None = None
+    """The sender's device: 0 is the phone, others are linked to it. None when it is not known."""
     is_group: bool
     timestamp: datetime
     push_name: str

@@ -50,6 +50,11 @@ class BotSettings(RequestBody):
         description="Numbers that may use settings commands, besides the account itself. The first one receives "
         "deleted messages.",
     )
+    owners_on_linked_devices: bool | None = Field(
+        default=None,
+        description="Whether the account and its owners may use settings commands on linked devices (WhatsApp Web) "
+        "too, not only on their phone. A linked device may be a bot that repeats what strangers write.",
+    )
     auto_view: bool | None = Field(default=None, description="Mark status updates of contacts as viewed.")
     typing: bool | None = Field(default=None, description='Show "typing" while the bot prepares a reply.')
     anti_delete: bool | None = Field(default=None, description="Forward messages that senders delete to the owner.")

@@ -84,6 +84,32 @@ def test_only_owners_change_settings_and_changes_are_reported_and_stored(chat: C
     assert chat.ask("!ping") == "pong"
 
 
+def test_another_bot_of_the_same_account_has_no_owner_rights_unless_a_setting_says_so(
+    chat: Chat, start: Start, network: Network
+) -> None:
+    second = start(volume="second")
+    second.pair(network, chat.phone)
+
+    def repeat(text: str) -> str:
+        """The second bot sends what a stranger wrote, and the first one answers."""
+        before = len(network.inbox(chat.contact))
+        second.send(f"repeat-{before}", chat.contact, text)
+        texts = eventually(lambda: network.inbox(chat.contact), lambda texts: len(texts) > before + 1)
+        assert texts[before] == text
+        return texts[before + 1]
+
+    assert repeat(".prefix set !") == "Only owners of this bot may use .prefix."
+    chat.configure(ownersOnLinkedDevices=True)
+    assert repeat(".prefix set ?") == "Commands start with ?"
+
+
+def test_the_phone_of_the_account_has_owner_rights(chat: Chat) -> None:
+    chat.network.write(chat.phone, chat.contact, ".prefix set !")
+    eventually(
+        lambda: chat.network.inbox(chat.contact), lambda texts: texts == [".prefix set !", "Commands start with !"]
+    )
+
+
 def test_an_earlier_configuration_does_not_undo_a_change_by_the_owner(chat: Chat) -> None:
     chat.configure(owners=[chat.contact])
     assert chat.ask(".prefix set !") == "Commands start with !"

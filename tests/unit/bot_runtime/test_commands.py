@@ -33,10 +33,13 @@ class Host:
         return self.settings
 
 
-def message(text: str, *, server: str = "s.whatsapp.net", kind: Kind = Kind.TEXT, from_me: bool = False) -> Incoming:
+def message(
+    text: str, *, server: str = "s.whatsapp.net", kind: Kind = Kind.TEXT, from_me: bool = False, device: int | None = 0
+) -> Incoming:
     return Incoming(
         id="A", chat=Address("1", server), sender=Address("77", "lid"), sender_number="491700000001", from_me=from_me,
-        is_group=False, timestamp=datetime.now(UTC), push_name="Ada", content=Content(kind=kind, text=text),
+        device=device, is_group=False, timestamp=datetime.now(UTC), push_name="Ada",
+        content=Content(kind=kind, text=text),
     )  # fmt: skip
 
 
@@ -95,6 +98,13 @@ def test_owners_are_the_account_itself_and_the_configured_numbers() -> None:
     assert is_owner(message("", from_me=True), RuntimeConfig())
     assert is_owner(message(""), RuntimeConfig(owners=["491700000001"]))
     assert not is_owner(message(""), RuntimeConfig(owners=["491700000002"]))
+
+
+@pytest.mark.parametrize("device", [1, 99, None])
+def test_on_linked_devices_owners_have_rights_only_if_a_setting_says_so(device: int | None) -> None:
+    for asked in (message("", from_me=True, device=device), message("", device=device)):
+        assert not is_owner(asked, RuntimeConfig(owners=["491700000001"]))
+        assert is_owner(asked, RuntimeConfig(owners=["491700000001"], owners_on_linked_devices=True))
 
 
 @pytest.mark.parametrize("command", [command for command in built_in().values() if command.owners_only])

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -225,7 +226,21 @@ def test_the_latest_messages_survive_a_restart_and_older_ones_are_deleted(store:
     found = again.find("499", Address("1", "s.whatsapp.net"))
     assert found is not None
     assert (found.text, found.timestamp, found.sender_number) == ("text 499", NOW, "1")
-    assert again.find("0") is None
+    assert again.find("0", Address("1", "s.whatsapp.net")) is None
     assert again.find("499", Address("2", "s.whatsapp.net")) is None
     (kept,) = store.execute("SELECT count(*) FROM recent").fetchone()
     assert kept <= 210
+
+
+def test_the_text_of_a_message_is_found_in_its_own_chat_only(store: sqlite3.Connection) -> None:
+    recent = Recent(store)
+    ada, bob, group = Address("11", "lid"), Address("12", "lid"), Address("13", "g.us")
+    for chat, sender, number in ((ada, ada, "491"), (bob, bob, "492"), (group, ada, "491")):
+        arrived = message("SAME", text=f"in {chat}")
+        recent.remember(replace(arrived, chat=chat, sender=sender, sender_number=number), with_file=False)
+    chats = [ada, bob, group, Address("491", "s.whatsapp.net"), Address("492", "s.whatsapp.net")]
+    assert [recent.text_of("SAME", chat) for chat in chats] == [
+        "in 11@lid", "in 12@lid", "in 13@g.us", "in 11@lid", "in 12@lid",
+    ]  # fmt: skip
+    for stranger in (Address("14", "lid"), Address("493", "s.whatsapp.net"), Address("491", "g.us")):
+        assert recent.text_of("SAME", stranger) == ""

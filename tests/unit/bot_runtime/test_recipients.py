@@ -12,7 +12,8 @@ ADA, GROUP, OWN = "491700000001", "120363012345678901@g.us", Address("4917000000
 
 
 def outgoing(to: str, content: Content, quote: Quote | None = None, own: Address | None = OWN) -> OutgoingMessage:
-    recipients = Recipients(own=lambda: own, recall={"KNOWN": "what it said"}.get)  # type: ignore[arg-type]
+    known = {("KNOWN", f"{ADA}@s.whatsapp.net"): "what it said"}
+    recipients = Recipients(own=lambda: own, recall=lambda message_id, chat: known.get((message_id, str(chat)), ""))
     return recipients.outgoing(SendRequest(client_id="a", to=to, content=content, quote=quote))
 
 
@@ -101,6 +102,7 @@ def test_the_text_of_a_quote_is_given_or_looked_up() -> None:
     for quote, text in (
         (Quote(message_id="KNOWN"), "what it said"),
         (Quote(message_id="KNOWN", text="given"), "given"),
+        (Quote(message_id="OTHER"), ""),
     ):
         target = outgoing(ADA, Text(text="x"), quote).target
         assert target is not None

@@ -45,7 +45,7 @@ class World:
             self.uploads,
             transport,
             Transfers(NoSockets()),
-            Recipients(own=lambda: Address("491700000099", "s.whatsapp.net"), recall=lambda _: "as it was"),
+            Recipients(own=lambda: Address("491700000099", "s.whatsapp.net"), recall=lambda *_: "as it was"),
             Polls(store),
             config=lambda: self.config,
             timeout_seconds=timeout,
