@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         le=60,
         description="Seconds after which a controller that stopped renewing its lease is replaced.",
     )
+    max_unavailable: str = Field(
+        default="5%",
+        pattern="^([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)$",
+        description="Bots replaced concurrently when image or proxy change: a number, or a percentage (one at least).",
+    )
     reconcile_workers: int = Field(default=16, ge=1, le=256, description="Bots reconciled concurrently.")
     resync_interval: float = Field(default=30.0, ge=1, le=3600, description="Seconds between two full sweeps.")
     start_failure_limit: int = Field(

@@ -29,6 +29,8 @@ class Label:
     SERVER = "botdock.server"
     BOT_ID = "botdock.bot-id"
     SPEC_HASH = "botdock.spec-hash"
+    SETTINGS_HASH = "botdock.settings-hash"
+    """Of the part of the specification that is the same for all bots."""
     EPOCH = "botdock.epoch"
     VERSION = "botdock.version"
     COMPONENT = "botdock.component"

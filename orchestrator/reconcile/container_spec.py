@@ -72,14 +72,15 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
     except msgspec.ValidationError as exc:
         raise InvalidBotError(f"limits: {exc}") from exc
     name = resource_name(bot.server_name, bot.id)
+    shared: dict[str, str] = {Env.LOG_LEVEL: settings.log_level}
+    if settings.bot_https_proxy:
+        shared["HTTPS_PROXY"] = settings.bot_https_proxy
     env: dict[str, str] = {
         Env.BOT_ID: bot.id,
         Env.SERVER_NAME: bot.server_name,
         Env.TOKEN: bot.runtime_token,
-        Env.LOG_LEVEL: settings.log_level,
+        **shared,
     }
-    if settings.bot_https_proxy:
-        env["HTTPS_PROXY"] = settings.bot_https_proxy
     spec = ContainerSpec(
         name=name,
         image=settings.bot_image,
@@ -97,6 +98,7 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
             Label.SERVER: bot.server_name,
             Label.BOT_ID: bot.id,
             Label.SPEC_HASH: spec_hash(spec),
+            Label.SETTINGS_HASH: _digest([settings.bot_image, shared]),
             Label.EPOCH: str(epoch),
             Label.VERSION: VERSION,
         }
@@ -111,6 +113,10 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
 def spec_hash(spec: ContainerSpec) -> str:
     """Identifies a specification: when it changes, the container is replaced."""
     parts = [spec.image, spec.network, spec.volume, spec.env, spec.memory_bytes, spec.cpus, spec.pids]
+    return _digest(parts)
+
+
+def _digest(parts: list[object]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -119,6 +125,7 @@ def desired(bot: Bot, spec: ContainerSpec | None, *, owner: str) -> Desired:
     return Desired(
         container_name=resource_name(bot.server_name, bot.id),
         spec_hash="" if spec is None else spec.labels[Label.SPEC_HASH],
+        settings_hash="" if spec is None else spec.labels[Label.SETTINGS_HASH],
         identity=((Label.OWNER, owner), (Label.SERVER, bot.server_name), (Label.BOT_ID, bot.id)),
         approved=bot.approval_status == Approval.APPROVED,
         rejected=bot.approval_status == Approval.REJECTED,

@@ -13,6 +13,7 @@ from enum import StrEnum
 from bot_runtime.contract import ConnectionState
 from orchestrator.engine.base import ContainerState, ObservedContainer
 from orchestrator.reconcile.restart_policy import RestartHistory
+from orchestrator.reconcile.rollout import Replacement
 from orchestrator.states import Phase
 
 PROBE_REASONS = frozenset({"liveness-failed", "startup-timeout"})
@@ -51,6 +52,8 @@ class Desired:
 
     container_name: str
     spec_hash: str
+    settings_hash: str
+    """Of the part of the specification that follows from the installation's settings."""
     identity: tuple[tuple[str, str], ...]
     """Labels and values that make a container this bot's: owner, server and bot id. The name alone is ambiguous: bot
     `b-c` of server `a` and bot `c` of server `a-b` share one."""
@@ -60,6 +63,8 @@ class Desired:
     deleting: bool
     restart_generation: int
     session_generation: int
+    keep_container: bool = False
+    """`spec_hash` is the present container's, which must not be replaced by another one now (see `rollout.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,8 @@ class Remembered:
     last_failure: str = ""
     """Reason code of the last recorded exit."""
     last_failure_message: str = ""
+    replacement: Replacement | None = None
+    """The replacement of the container because of new settings, while it is in progress or has failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +280,7 @@ def _bring_up(desired: Desired, remembered: Remembered, container: ObservedConta
     if container is not None and asked_for:
         # A new container, because the image tag may point to a newer image by now.
         return _remove(container, Phase.STARTING, "restart-requested", "restarting as requested")
-    if container is not None and remembered.replace:
+    if container is not None and remembered.replace and not desired.keep_container:
         return _remove(container, Phase.STARTING, remembered.last_failure, "replacing the container")
     action = Action.CREATE if container is None else Action.START
     return Decision(action, Phase.STARTING, "starting", "starting the container")

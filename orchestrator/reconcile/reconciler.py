@@ -25,6 +25,7 @@ from orchestrator.reconcile.bot_state import BotState, BotStates
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probe_observer import ProbeObserver
 from orchestrator.reconcile.probes import Monitor, ProbeTarget
+from orchestrator.reconcile.replacements import Replacements
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
@@ -92,6 +93,13 @@ class Reconciler:
             random=random,
             states=self._states,
             refusal=self.observer.refusal,
+            replacements=Replacements(
+                states=self._states,
+                max_unavailable=settings.max_unavailable,
+                clock=clock,
+                wake=self._wake,
+                complete=self.swept.is_set,
+            ),
         )
         self._sweeper = Sweeper(
             engine=engine, store=store, settings=settings, clock=clock, states=self._states, metrics=metrics

@@ -19,6 +19,7 @@ from orchestrator.engine.base import (
     EngineUnavailableError,
     ImageMissingError,
     InvalidSpecError,
+    Label,
 )
 from orchestrator.reconcile.actions import Actions
 from orchestrator.reconcile.bot_state import BotState, BotStates
@@ -35,7 +36,9 @@ from orchestrator.reconcile.plan import (
     is_ours,
     plan,
 )
+from orchestrator.reconcile.replacements import Replacements
 from orchestrator.reconcile.restart_policy import RestartHistory, RestartPolicy
+from orchestrator.reconcile.rollout import Hold
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
 from orchestrator.states import Approval, DesiredState, Phase
@@ -66,9 +69,11 @@ class Worker:
         random: Random,
         states: BotStates,
         refusal: Callable[[str, str], str],
+        replacements: Replacements,
     ) -> None:
         """`refusal` returns why a bot must not be killed for a reason based on probes alone; empty: it may be."""
         self._refusal = refusal
+        self._replacements = replacements
         self._engine = engine
         self._store = store
         self._settings = settings
@@ -96,6 +101,9 @@ class Worker:
         if state is None:
             return None
         requeue_after = await self._steps(state)
+        due = self._replacements.due_seconds(state)
+        if due is not None:
+            requeue_after = due if requeue_after is None else min(due, requeue_after)
         if self._states.by_id.get(bot_id) is state:
             await self._store.write([state])
             state.just_loaded = False
@@ -129,10 +137,15 @@ class Worker:
                 return None
         target = desired(bot, spec, owner=self._owner)
         for _ in range(MAX_STEPS):
-            self._absorb(state, target)
-            decision = plan(target, state.remembered, state.container, state.probe, self._limits, now=self._clock())
+            hold = None if spec is None else await self._hold_replacement(state, target, spec)
+            current = target if hold is None else _keep_container(target, state)
+            self._absorb(state, current)
+            self._replacements.observe(state, target)
+            decision = plan(current, state.remembered, state.container, state.probe, self._limits, now=self._clock())
             if spec is not None:
                 decision = await self._hold_back(state, decision, spec)
+            if hold is not None:
+                decision = _explained(decision, hold)
             if decision.action is not Action.RECORD_EXIT:
                 self._settle(state, decision)
             if decision.action is Action.NOTHING:
@@ -143,12 +156,15 @@ class Worker:
                 self._states.stale.add(bot.id)
                 return 0.0
             log.info("bot %s: %s%s", bot.id, decision.action, f" ({decision.reason})" if decision.reason else "")
+            answered = state.remembered.healthy_since is not None
             try:
                 await self._actions.do(state, decision, spec)
             except (EngineUnavailableError, ContainerNotFoundError):
                 raise
             except EngineError as exc:
                 return self._engine_failed(state, exc, decision)
+            if decision.action is Action.RECORD_EXIT and state.container is not None and state.last_exit is not None:
+                self._replacements.ended(state, answered=answered, message=str(state.last_exit["message"]))
             if decision.action is Action.KILL:
                 state.observed_dirty = True
                 return KILL_POLL_SECONDS
@@ -158,6 +174,23 @@ class Worker:
             if bot.id in self._states.stale:
                 return 0.0
         return 0.0
+
+    async def _hold_replacement(self, state: BotState, target: Desired, spec: ContainerSpec) -> Hold | None:
+        """Why a container of other settings is not replaced now. If it is, that is stored before anything is done."""
+        if not self._replacements.concerns(state, target):
+            return None
+        hold = self._replacements.hold(state, target)
+        if hold is not None:
+            return hold
+        if not await self._engine.has_image(spec.image):
+            up = state.container is not None and state.container.up
+            return None if up else Hold("image-missing", _image_missing(spec))
+        # Asked again: another bot may have begun meanwhile.
+        hold = self._replacements.hold(state, target)
+        if hold is None:
+            self._replacements.begin(state, target)
+            await self._store.write([state])
+        return hold
 
     async def _hold_back(self, state: BotState, decision: Decision, spec: ContainerSpec) -> Decision:
         """The decision, unless it would take a bot down for a reason that lies elsewhere."""
@@ -170,12 +203,11 @@ class Worker:
         if decision.action is Action.STOP and decision.reason == "spec-changed":
             if await self._engine.has_image(spec.image):
                 return decision
-            message = f"image {spec.image} not found; the bot keeps running in its current container"
             return Decision(
                 Action.NOTHING,
                 Phase.DEGRADED,
                 "image-missing",
-                message,
+                _image_missing(spec),
                 requeue_after_seconds=REFUSED_FIRST_DELAY_SECONDS,
             )
         return decision
@@ -221,6 +253,8 @@ class Worker:
         """The engine refused an action for this bot: store the reason; other bots are not affected."""
         log.error("bot %s: %s", state.bot_id, exc)
         state.observed_dirty = True
+        if decision.action in {Action.CREATE, Action.START}:
+            self._replacements.ended(state, answered=False, message=str(exc))
         if isinstance(exc, ImageMissingError | InvalidSpecError):
             state.remembered = _halt(state.remembered, exc)
             self._settle(state, Decision(Action.NOTHING, Phase.SKIPPED, exc.code, str(exc)))
@@ -239,6 +273,24 @@ class Worker:
         phase = Phase.STOPPING if decision.phase is Phase.STOPPING else Phase.BACKING_OFF
         self._settle(state, Decision(Action.NOTHING, phase, exc.code, message))
         return delay
+
+
+def _keep_container(target: Desired, state: BotState) -> Desired:
+    """The desired state with the present container's specification."""
+    assert state.container is not None  # noqa: S101 - only a container that exists is kept
+    return replace(target, spec_hash=state.container.labels.get(Label.SPEC_HASH, ""), keep_container=True)
+
+
+def _explained(decision: Decision, hold: Hold) -> Decision:
+    """The decision with the reason why the container is not replaced, besides the reason of the bot's phase."""
+    if decision.action is not Action.NOTHING or not hold.message or hold.message in decision.message:
+        return decision
+    message = f"{decision.message}; {hold.message}" if decision.message else hold.message
+    return replace(decision, reason=decision.reason or hold.reason, message=message)
+
+
+def _image_missing(spec: ContainerSpec) -> str:
+    return f"image {spec.image} not found; the bot keeps running in its current container"
 
 
 def _halt(remembered: Remembered, exc: EngineError) -> Remembered:

@@ -18,6 +18,7 @@ from orchestrator.engine.memory.host import MemoryContainer, MemoryHost
 from orchestrator.reconcile.bot_state import BotState, BotStates, PendingEvent
 from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.metrics import Metrics
+from orchestrator.reconcile.replacements import Replacements
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.reconcile.sweep import Sweeper
 from orchestrator.reconcile.worker import Worker
@@ -184,6 +185,9 @@ class Driver:
         self.rows = rows
         self.host = host
         self.refusal = ""
+        self.complete = True
+        """All bots were read."""
+        self.woken: list[str] = []
         self.engine = MemoryEngine(owner=OWNER, server=SERVER, host=host)
         self.store = MemoryStore(rows, rows.epoch)
         self._worker = Worker(
@@ -196,6 +200,13 @@ class Driver:
             random=Random(seed),
             states=self.states,
             refusal=lambda _bot, _reason: self.refusal,
+            replacements=Replacements(
+                states=self.states,
+                max_unavailable=self.settings.max_unavailable,
+                clock=rows.clock,
+                wake=self.woken.append,
+                complete=lambda: self.complete,
+            ),
         )
         self._sweeper = Sweeper(
             engine=self.engine,

@@ -21,6 +21,7 @@ LABELS = {
 DESIRED = Desired(
     container_name="botdock-server1-bot-1",
     spec_hash="hash-1",
+    settings_hash="settings-1",
     identity=tuple(LABELS.items())[:3],
     approved=True,
     rejected=False,

@@ -1,0 +1,132 @@
+"""Whether a bot's container may be replaced now because the installation's settings changed.
+
+A replacement takes a bot down, and the new settings may be wrong. So only MAX_UNAVAILABLE bots are replaced at the same
+time, and no further ones once a bot is worse after its replacement. What is in progress is stored with each bot
+(`Remembered.replacement`), so a new leader continues with it. A bot that is not replaced keeps its container, which is
+started again if it ends.
+
+Bots that do not work anyway are limited only until some bot works with the new settings.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+SETTLE_SECONDS = 5.0
+"""How long a bot must be available in its new container until the next one is replaced."""
+
+STOPPED = "rollout-stopped"
+
+
+class Fitness(IntEnum):
+    """How well a bot's container works. A replacement fails when the bot is worse afterwards."""
+
+    FAILS_TO_START = 0
+    """The last container never answered."""
+    UNSTABLE = 1
+    """It starts, and keeps ending or hanging."""
+    STABLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A bot's replacement in progress, or failed. Ends when the bot has been available for SETTLE_SECONDS."""
+
+    settings_hash: str
+    """The settings of the new container."""
+    before: Fitness
+    was_online: bool
+    """Whether the bot was connected to WhatsApp, so that it is available only when it is connected again."""
+    available_since: float | None = None
+    failure: str = ""
+    """Why the bot is worse in the new container; empty: it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutBot:
+    """One bot of the fleet."""
+
+    bot_id: str
+    desired: bool
+    """Whether it should run."""
+    works_with: str | None
+    """The settings' hash of its container, while that is running and answers."""
+    replacement: Replacement | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the rollout of some settings is."""
+
+    slots: int
+    """How many bots may be replaced at the same time."""
+    in_progress: int
+    """Bots that are being replaced and worked before, or all that are being replaced if `proven` is false."""
+    proven: bool
+    """Whether some bot works with these settings."""
+    failure: str
+    """Why no further bot may be replaced; empty: nothing failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a bot's container is not replaced now."""
+
+    reason: str
+    """Stable code for a bot whose phase has none; empty if it only has to wait."""
+    message: str
+
+
+def max_unavailable(setting: str, bots: int) -> int:
+    """The number of bots that a count ("3") or percentage ("5%") of a fleet stands for, at least one."""
+    if setting.endswith("%"):
+        return max(1, bots * int(setting[:-1]) // 100)
+    return int(setting)
+
+
+def progress(fleet: Iterable[RolloutBot], *, settings_hash: str, setting: str) -> Progress:
+    """How far the rollout of the settings with this hash is; `setting` is MAX_UNAVAILABLE."""
+    bots = list(fleet)
+    current = [
+        (bot, bot.replacement) for bot in bots if bot.replacement and bot.replacement.settings_hash == settings_hash
+    ]
+    proven = any(bot.works_with == settings_hash and bot.replacement is None for bot in bots)
+    failures = [f"bot {bot.bot_id}: {replacement.failure}" for bot, replacement in current if replacement.failure]
+    return Progress(
+        slots=max_unavailable(setting, sum(bot.desired for bot in bots)),
+        in_progress=sum(
+            bot.desired and (replacement.before is Fitness.STABLE or not proven) for bot, replacement in current
+        ),
+        proven=proven,
+        failure=failures[0] if failures else "",
+    )
+
+
+def hold(rollout: Progress, fitness: Fitness) -> Hold | None:
+    """Why a bot must not be replaced now; None if it may be."""
+    if rollout.failure:
+        return Hold(
+            STOPPED,
+            f"the new settings were not applied: the rollout stopped at {rollout.failure}. "
+            "Change the settings, or restart this bot to apply them to it anyway",
+        )
+    if rollout.proven and fitness is not Fitness.STABLE:
+        return None
+    if rollout.in_progress >= rollout.slots:
+        return Hold("", "waiting to be replaced with new settings after other bots")
+    return None
+
+
+def observe(replacement: Replacement, *, available: bool, now: float) -> Replacement | None:
+    """The replacement after the bot was looked at; None once it has ended. `available`: in its new container."""
+    if not available:
+        return replace(replacement, available_since=None)
+    since = now if replacement.available_since is None else min(replacement.available_since, now)
+    return None if now - since >= SETTLE_SECONDS else replace(replacement, available_since=since)
+
+
+def record_exit(replacement: Replacement, *, after: Fitness, message: str) -> Replacement | None:
+    """The replacement after the new container ended; None if the bot works no worse than before."""
+    if after >= replacement.before:
+        return None
+    return replace(replacement, available_since=None, failure=message)

@@ -1,0 +1,243 @@
+"""Which bots' containers are replaced, and when, after the installation's settings changed."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.engine.base import ContainerState, EngineError
+from orchestrator.reconcile import rollout
+from orchestrator.reconcile.rollout import SETTLE_SECONDS, STOPPED, Fitness, Progress, Replacement, RolloutBot
+from tests.unit.reconcile.doubles import World
+from tests.unit.reconcile.steps import online
+
+STARTED = Replacement("new", before=Fitness.STABLE, was_online=True)
+FREE = Progress(slots=2, in_progress=1, proven=False, failure="")
+
+
+def bot(number: int, *, works_with: str | None = "old", replacement: Replacement | None = None) -> RolloutBot:
+    return RolloutBot(f"bot-{number}", desired=True, works_with=works_with, replacement=replacement)
+
+
+class TestPolicy:
+    @pytest.mark.parametrize(
+        ("setting", "bots", "expected"),
+        [("5%", 0, 1), ("5%", 39, 1), ("5%", 40, 2), ("5%", 1000, 50), ("100%", 7, 7), ("3", 1, 3)],
+    )
+    def test_the_limit_is_a_number_or_a_share_of_at_least_one(self, setting: str, bots: int, expected: int) -> None:
+        assert rollout.max_unavailable(setting, bots) == expected
+
+    def test_no_more_than_the_limit_are_replaced_at_the_same_time(self) -> None:
+        assert rollout.hold(FREE, Fitness.STABLE) is None
+        waiting = rollout.hold(replace(FREE, in_progress=2), Fitness.STABLE)
+        assert waiting is not None
+        assert waiting.reason == ""
+
+    def test_after_a_failure_no_further_bot_is_replaced(self) -> None:
+        for fitness in Fitness:
+            held = rollout.hold(replace(FREE, proven=True, failure="bot bot-1: crashed"), fitness)
+            assert held is not None
+            assert held.reason == STOPPED
+            assert "bot bot-1: crashed" in held.message
+
+    @pytest.mark.parametrize("fitness", [Fitness.FAILS_TO_START, Fitness.UNSTABLE])
+    def test_bots_that_do_not_work_are_limited_until_another_works_with_the_settings(self, fitness: Fitness) -> None:
+        full = replace(FREE, in_progress=2)
+        assert rollout.hold(full, fitness) is not None
+        assert rollout.hold(replace(full, proven=True), fitness) is None
+
+    def test_what_is_in_progress_follows_from_the_bots(self) -> None:
+        broken = replace(STARTED, before=Fitness.FAILS_TO_START)
+        earlier = replace(STARTED, settings_hash="older", failure="crashed")
+        fleet = [bot(1, replacement=STARTED), bot(2, replacement=broken), bot(3, replacement=earlier), bot(4)]
+        found = rollout.progress(fleet, settings_hash="new", setting="2")
+        assert found == Progress(slots=2, in_progress=2, proven=False, failure="")
+        found = rollout.progress([*fleet, bot(5, works_with="new")], settings_hash="new", setting="2")
+        assert found == Progress(slots=2, in_progress=1, proven=True, failure="")
+
+    def test_a_failed_replacement_is_named(self) -> None:
+        failed = replace(STARTED, failure="the bot crashed")
+        found = rollout.progress([bot(1, replacement=failed)], settings_hash="new", setting="1")
+        assert found.failure == "bot bot-1: the bot crashed"
+
+    def test_a_replacement_ends_when_the_bot_has_been_available_for_a_while(self) -> None:
+        first = rollout.observe(STARTED, available=True, now=100.0)
+        assert first is not None
+        assert rollout.observe(first, available=True, now=100.0 + SETTLE_SECONDS - 1) == first
+        assert rollout.observe(first, available=True, now=100.0 + SETTLE_SECONDS) is None
+        assert rollout.observe(first, available=False, now=101.0) == STARTED
+
+    @pytest.mark.parametrize("before", Fitness)
+    @pytest.mark.parametrize("after", [Fitness.FAILS_TO_START, Fitness.UNSTABLE])
+    def test_a_replacement_fails_when_the_bot_is_worse_afterwards(self, before: Fitness, after: Fitness) -> None:
+        found = rollout.record_exit(replace(STARTED, before=before), after=after, message="crashed")
+        assert (found is not None and found.failure == "crashed") == (after < before)
+
+
+BOTS = ["bot-1", "bot-2", "bot-3"]
+
+
+async def running(world: World) -> dict[str, str]:
+    """Three bots online; the ids of their containers."""
+    return {bot_id: await online(world, bot_id) for bot_id in BOTS}
+
+
+def replaced(world: World, before: dict[str, str]) -> list[str]:
+    """The bots whose container is not the one they had."""
+    found = {bot_id: world.controller.container(bot_id) for bot_id in before}
+    return [bot_id for bot_id, container in found.items() if container is None or container.id != before[bot_id]]
+
+
+async def sweep(world: World, *, answering: bool = True) -> None:
+    """Every bot is looked at, and once more as if the engine had reported that its container ended."""
+    await world.controller.sweep()
+    for bot_id in [*BOTS, *BOTS]:
+        await world.run(bot_id, answering=answering)
+
+
+async def settle(world: World, *bots: str) -> None:
+    """Let these bots be available for as long as a replacement takes."""
+    world.clock.now += SETTLE_SECONDS
+    for bot_id in bots:
+        await world.run(bot_id)
+
+
+class TestWorker:
+    async def test_one_bot_after_the_other_is_replaced(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:2")
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1"]
+        assert world.phase("bot-2") == ("online", "")
+        assert "waiting to be replaced" in world.rows.status["bot-2"].message
+        await settle(world, "bot-1")
+        assert world.controller.woken == ["bot-2"]
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1", "bot-2"]
+        await settle(world, "bot-2")
+        await sweep(world)
+        await settle(world, *BOTS)
+        assert replaced(world, before) == BOTS
+        assert {world.phase(bot_id) for bot_id in BOTS} == {("online", "")}
+        assert {world.rows.status[bot_id].message for bot_id in BOTS} == {""}
+
+    async def test_a_bot_that_is_not_connected_again_holds_up_the_next(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:2")
+        await sweep(world, answering=False)
+        world.clock.now += SETTLE_SECONDS
+        await sweep(world, answering=False)
+        assert replaced(world, before) == ["bot-1"]
+
+    async def test_the_first_replacement_that_exits_stops_the_rollout(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:bad", max_unavailable="1")
+        await sweep(world, answering=False)
+        world.host.crash("botdock-server1-bot-1", 1)
+        await sweep(world, answering=False)
+        assert sorted(world.controller.woken) == ["bot-2", "bot-3"]
+        await sweep(world, answering=False)
+        assert replaced(world, before) == ["bot-1"]
+        for bot_id in BOTS[1:]:
+            assert world.phase(bot_id) == ("online", STOPPED)
+            assert "bot bot-1: the bot crashed with exit code 1" in world.rows.status[bot_id].message
+
+    async def test_a_stopped_rollout_stays_stopped_under_a_new_leader(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:bad")
+        await sweep(world, answering=False)
+        world.host.crash("botdock-server1-bot-1", 1)
+        await sweep(world, answering=False)
+        world.new_controller(bot_image="botdock/bot:bad")
+        await sweep(world, answering=False)
+        assert replaced(world, before) == ["bot-1"]
+        assert world.phase("bot-3") == ("online", STOPPED)
+
+    async def test_a_new_leader_continues_with_what_is_in_progress(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:2")
+        await sweep(world, answering=False)
+        world.new_controller(bot_image="botdock/bot:2")
+        for bot_id in reversed(BOTS):
+            await world.controller.sweep()
+            await world.run(bot_id, answering=False)
+        assert replaced(world, before) == ["bot-1"]
+
+    async def test_nothing_is_replaced_before_all_bots_were_read(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:2").complete = False
+        await sweep(world)
+        assert replaced(world, before) == []
+
+    async def test_a_container_that_ends_during_a_stopped_rollout_is_started_again(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:bad")
+        await sweep(world, answering=False)
+        for bot_id in BOTS:
+            world.host.crash(f"botdock-server1-{bot_id}", 1)
+        await sweep(world, answering=False)
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1"]
+        container = world.controller.container("bot-2")
+        assert container is not None
+        assert container.state is ContainerState.RUNNING
+
+    async def test_a_hung_bot_is_restarted_in_its_container_while_the_rollout_is_stopped(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:bad")
+        await sweep(world, answering=False)
+        world.host.crash("botdock-server1-bot-1", 1)
+        await sweep(world)
+        world.controller.hangs("bot-2")
+        await sweep(world)
+        await world.run("bot-2", 5)
+        assert replaced(world, before) == ["bot-1"]
+        assert world.phase("bot-2") == ("online", STOPPED)
+
+    async def test_an_operators_restart_is_not_held_up(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:bad")
+        await sweep(world, answering=False)
+        world.host.crash("botdock-server1-bot-1", 1)
+        await sweep(world)
+        world.rows.update("bot-3", restart_generation=1)
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1", "bot-3"]
+
+    async def test_a_bots_own_change_is_not_held_up(self, world: World) -> None:
+        before = await running(world)
+        for bot_id in BOTS:
+            world.rows.update(bot_id, limits={"pids": 100})
+        await sweep(world, answering=False)
+        assert replaced(world, before) == BOTS
+
+    async def test_going_back_to_the_former_settings_replaces_only_what_was_replaced(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:bad")
+        await sweep(world, answering=False)
+        world.host.crash("botdock-server1-bot-1", 1)
+        await sweep(world)
+        world.new_controller()
+        await sweep(world)
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1"]
+        assert {world.phase(bot_id) for bot_id in BOTS} == {("online", "")}
+
+    async def test_the_rollout_continues_when_the_failed_bot_works_after_all(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:2")
+        await sweep(world, answering=False)
+        world.host.crash("botdock-server1-bot-1", 1)
+        await sweep(world)
+        assert world.phase("bot-2") == ("online", STOPPED)
+        await settle(world, "bot-1")
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1", "bot-2"]
+
+    async def test_a_container_that_cannot_be_started_stops_the_rollout(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:bad")
+        world.host.fail_next("create", EngineError("no such command"))
+        await sweep(world, answering=False)
+        await sweep(world, answering=False)
+        assert replaced(world, before) == ["bot-1"]
+        assert "no such command" in world.rows.status["bot-3"].message
