@@ -36,7 +36,8 @@ class Event(Wire, frozen=True):
     """One numbered event."""
 
     seq: int
-    type: EventType
+    type: str
+    """An `EventType`, or one that a newer runtime has added."""
     data: dict[str, Any]
     timestamp: datetime
 

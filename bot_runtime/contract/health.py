@@ -65,7 +65,8 @@ class Health(Wire, frozen=True):
     boot_id: str
     """Changes with every start of the process."""
     started_at: datetime
-    connection: ConnectionState
+    connection: str
+    """A `ConnectionState`, or one that a newer runtime has added."""
     since: datetime
     """When `connection` was entered."""
     phone_number: str | None

@@ -5,6 +5,7 @@ bots takes tens of milliseconds of CPU per call, one per bot about one. Raises o
 
     RuntimeCallError             the bot answered with an error; `status`, the contract's `code` and `retry_after_ms`
     RuntimeUnreachableError      no answer: refused, reset, timed out, or not from a Botdock runtime
+    └── UnreadableResponseError  it succeeded, but the body is not as expected: the runtime is of another version
 """
 
 import asyncio
@@ -31,6 +32,10 @@ _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 class RuntimeUnreachableError(Exception):
     """The bot's endpoint did not respond, or not with a valid response."""
+
+
+class UnreadableResponseError(RuntimeUnreachableError):
+    """The bot's endpoint responded with success and JSON that this version cannot read."""
 
 
 class RuntimeCallError(Exception):
@@ -117,10 +122,10 @@ class RuntimeClient:
         body = msgspec.json.encode(contract.PairCodeRequest(phone_number=phone_number))
         return await self._call(contract.PairCode, lambda: self._http.post("/pair-code", content=body, timeout=30))
 
-    async def configure(self, config: contract.RuntimeConfig) -> contract.RuntimeConfig:
+    async def configure(self, config: contract.RuntimeConfig) -> None:
         """Apply a configuration live."""
         body = msgspec.json.encode(config)
-        return await self._call(contract.RuntimeConfig, lambda: self._http.put("/config", content=body))
+        await self._call(object, lambda: self._http.put("/config", content=body))
 
     async def send(self, request: contract.SendRequest, *, timeout_seconds: float) -> contract.SendResult:
         """Send a message; idempotent for the same client id."""
@@ -202,6 +207,8 @@ class RuntimeClient:
             raise self._error(response)
         try:
             return msgspec.json.decode(response.content or b"null", type=body)
+        except msgspec.ValidationError as exc:
+            raise UnreadableResponseError(f"the response cannot be read, update the controller: {exc}") from exc
         except msgspec.MsgspecError as exc:
             raise _not_a_runtime(response, exc) from exc
 

@@ -111,7 +111,8 @@ class ProbeResult:
     failing: bool = False
     """Whether consecutive failures have reached the liveness threshold."""
     failure: str = ""
-    connection: ConnectionState | None = None
+    connection: str | None = None
+    """A `ConnectionState`, or an unknown one of a newer runtime."""
     connection_message: str = ""
     previous: tuple[Phase, str, str] | None = None
     """Phase, reason and message to show for an adopted container until it answers."""
@@ -136,7 +137,7 @@ class Decision:
     """When to plan again even if nothing happens; None: not before something does."""
 
 
-_CONNECTION_PHASES: dict[ConnectionState, tuple[Phase, str, str]] = {
+_CONNECTION_PHASES: dict[str, tuple[Phase, str, str]] = {
     ConnectionState.CONNECTING: (Phase.STARTING, "connecting", "connecting to WhatsApp"),
     ConnectionState.PAIRING: (Phase.PAIRING, "waiting-for-scan", "scan the QR code or enter the pairing code"),
     ConnectionState.PAIRING_EXPIRED: (Phase.PAIRING, "pairing-expired", "the QR code expired; request a new one"),
@@ -306,5 +307,11 @@ def _watch(remembered: Remembered, probe: ProbeResult, limits: Limits, now: floa
         return Decision(Action.NOTHING, phase, reason, message, requeue_after_seconds=deadline - now)
     if probe.connection is None:
         return Decision(Action.NOTHING, Phase.DEGRADED, "unhealthy", probe.failure)
-    phase, reason, message = _CONNECTION_PHASES[probe.connection]
+    phase, reason, message = _CONNECTION_PHASES.get(probe.connection) or _unknown(probe.connection)
     return Decision(Action.NOTHING, phase, reason, probe.connection_message or message)
+
+
+def _unknown(connection: str) -> tuple[Phase, str, str]:
+    """What a newer runtime reports is not a reason to replace it."""
+    message = f"the bot runs and reports {connection!r}, which this controller does not know; update the controller"
+    return Phase.DEGRADED, "unknown-state", message

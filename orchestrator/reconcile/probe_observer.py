@@ -59,6 +59,7 @@ class ProbeObserver:
                 state.unanswered_since = self._clock()
             state.probe = replace(
                 before,
+                seen=before.seen or result.unreadable,
                 failures=failures,
                 failing=failures >= self._settings.probe_failure_threshold,
                 failure=result.message,
@@ -68,7 +69,7 @@ class ProbeObserver:
             self._metrics.probes.labels(result="ok").inc()
             state.health = result
             state.answered_at, state.unanswered_since = self._clock(), None
-            if result.connection is not ConnectionState.CONNECTING:
+            if result.connection != ConnectionState.CONNECTING:
                 state.paired_number = result.phone_number
             if not before.seen:
                 healthy_since = state.remembered.healthy_since or self._clock()
@@ -83,7 +84,7 @@ class ProbeObserver:
                 connection=result.connection,
                 connection_message="" if fault is None or result.connection in _CALM else fault.message,
             )
-            if result.connection is ConnectionState.ONLINE is not before.connection:
+            if result.connection == ConnectionState.ONLINE != before.connection:
                 self._on_online(target.bot_id)
         if replace(state.probe, failures=0) != replace(before, failures=0):
             self._wake(target.bot_id)

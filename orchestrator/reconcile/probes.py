@@ -17,7 +17,7 @@ from random import Random
 from typing import Protocol
 
 from bot_runtime.contract import EventPage, EventType, Health, RuntimeConfig, Secrets
-from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachableError
+from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachableError, UnreadableResponseError
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ class FailedProbe:
 
     message: str
     alive: bool
+    unreadable: bool = False
+    """It answered what this version cannot read: a newer runtime, which must not be replaced for that."""
 
 
 class Observer(Protocol):
@@ -167,7 +169,7 @@ class _Watch:
         while True:
             if await client.listens():
                 result = await self._probe(client.health)
-                if isinstance(result, Health):
+                if isinstance(result, Health) or (result is not None and result.unreadable):
                     await self._report(client, result)
                     return
             await asyncio.sleep(delay)
@@ -196,6 +198,8 @@ class _Watch:
             return await ask()
         except RuntimeCallError as exc:
             return FailedProbe(f"answered {exc.status} {exc.code}: {exc.message}", alive=True)
+        except UnreadableResponseError as exc:
+            return FailedProbe(str(exc), alive=True, unreadable=True)
         except RuntimeUnreachableError as exc:
             if _is_own_error(exc) or loop.time() - began > self._timeout_seconds + 1:
                 log.warning("a probe of bot %s was inconclusive: %s", self.target.bot_id, exc)

@@ -117,7 +117,7 @@ class Reconciler:
         container, health = state.container, state.health
         if container is None or not container.up or container.address is None or health is None:
             return None
-        if health.connection is not ConnectionState.ONLINE:
+        if health.connection != ConnectionState.ONLINE:
             return None
         return BotEndpoint(container.address, state.bot.runtime_token, health.events.spool_id)
 

@@ -152,7 +152,7 @@ def _answers(state: BotState) -> bool:
 def _is_available(state: BotState, replacement: Replacement) -> bool:
     if not _answers(state) or state.probe is None:
         return False
-    return state.probe.connection is ConnectionState.ONLINE or not replacement.was_online
+    return state.probe.connection == ConnectionState.ONLINE or not replacement.was_online
 
 
 def _fitness(state: BotState) -> Fitness:

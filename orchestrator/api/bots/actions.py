@@ -107,7 +107,7 @@ async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) 
         )
     async with parts.runtime(row.bot, row.status.address) as runtime:
         try:
-            if (await runtime.health()).connection is not ConnectionState.LOGGED_OUT:
+            if (await runtime.health()).connection != ConnectionState.LOGGED_OUT:
                 await runtime.logout(timeout_seconds=LOGOUT_TIMEOUT_SECONDS)
         except (RuntimeCallError, RuntimeUnreachableError) as exc:
             raise from_runtime_error(exc, bot_id) from exc

@@ -27,7 +27,10 @@ class EventView(ResponseBody):
     """An event of a bot."""
 
     id: str = Field(description="Increases with time; the cursor for `after`.", examples=["4711"])
-    type: str = Field(json_schema_extra={"enum": [str(event) for event in EventType]}, examples=["connection-update"])
+    type: str = Field(
+        description=f"{', '.join(f'`{event}`' for event in EventType)}, or a type that a newer bot has added.",
+        examples=["connection-update"],
+    )
     data: dict[str, Any] = Field(examples=[{"connection": "open"}])
     timestamp: datetime
 

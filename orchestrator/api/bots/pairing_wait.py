@@ -97,7 +97,7 @@ def refuse(row: BotRow) -> None:
         raise ConflictError(f"bot {bot.id!r} is {status.phase}{why}: POST {remedy}", code=status.phase)
 
 
-def refuse_connection(connection: ConnectionState, bot_id: str) -> None:
+def refuse_connection(connection: str, bot_id: str) -> None:
     """Raise ConflictError for a connection that gets no code until a person acts."""
     here = f"/api/bots/{bot_id}"
     if connection in _PAIRED:
@@ -140,7 +140,7 @@ async def _why_not(runtime: RuntimeClient, bot_id: str) -> bool:
     except (RuntimeUnreachableError, RuntimeCallError):
         return False  # retried in the next iteration
     refuse_connection(health.connection, bot_id)
-    return health.connection is ConnectionState.PAIRING_EXPIRED
+    return health.connection == ConnectionState.PAIRING_EXPIRED
 
 
 async def _reset(runtime: RuntimeClient, bot_id: str) -> None:

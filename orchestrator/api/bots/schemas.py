@@ -19,7 +19,6 @@ from orchestrator.states import Approval, DesiredState, Phase
 MIB = 1 << 20
 # Strings, not enums, so that a value written by a newer controller never breaks a response.
 PhaseText = Annotated[str, Field(json_schema_extra={"enum": [str(phase) for phase in Phase]}, examples=["online"])]
-ConnectionText = Annotated[str, Field(json_schema_extra={"enum": [str(state) for state in ConnectionState]})]
 
 
 class BotLimits(RequestBody):
@@ -89,8 +88,10 @@ class BotStatusView(ResponseBody):
     message: str = Field(description="The reason, for people.")
     container_id: str | None
     container_name: str | None = Field(examples=["botdock-server1-bot-123"])
-    connection: ConnectionText | None = Field(
-        description="State of the WhatsApp connection, as last reported by the bot."
+    connection: str | None = Field(
+        description="State of the WhatsApp connection, as last reported by the bot: "
+        f"{', '.join(f'`{state}`' for state in ConnectionState)}, or one that a newer bot has added.",
+        examples=["online"],
     )
     restarts: int = Field(description="Restarts of the container.")
     last_exit: LastExit | None

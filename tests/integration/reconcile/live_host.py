@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from bot_runtime import contract
-from bot_runtime.contract import ConnectionState, EventType
+from bot_runtime.contract import ConnectionState
 from orchestrator.engine.memory.host import MemoryContainer, MemoryHost
 
 _boots = itertools.count(1)
@@ -32,7 +32,7 @@ class Spool:
     acked: int = 0
     filled: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def put(self, kind: EventType, data: dict[str, Any]) -> None:
+    def put(self, kind: str, data: dict[str, Any]) -> None:
         """One more event."""
         self.events.append(contract.Event(seq=len(self.events) + 1, type=kind, data=data, timestamp=datetime.now(UTC)))
         self.filled.set()
@@ -58,7 +58,10 @@ class Runtime:
     """One run of one bot's container."""
 
     def __init__(self, address: str, bot_id: str, token: str, spool: Spool) -> None:
-        self.connection = ConnectionState.ONLINE
+        self.connection: str = ConnectionState.ONLINE
+        self.health_fields: dict[str, Any] = {}
+        """What its health has in addition to, or in place of, what this version's has."""
+        self.probes = 0
         self.silent = False
         """Takes connections and never answers."""
         self.phone_number: str | None = "491700000001"
@@ -124,12 +127,15 @@ class Runtime:
         finally:
             writer.close()
 
-    async def _answer(self, method: str, target: str, body: bytes) -> tuple[int, msgspec.Struct | None]:
+    async def _answer(
+        self, method: str, target: str, body: bytes
+    ) -> tuple[int, msgspec.Struct | dict[str, Any] | None]:
         url = urlsplit(target)
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         match method, url.path:
             case "GET", "/health":
-                return HTTPStatus.OK, self._health()
+                self.probes += 1
+                return HTTPStatus.OK, {**msgspec.to_builtins(self._health()), **self.health_fields}
             case "GET", "/events":
                 page = await self.spool.page(
                     query.get("spool"), int(query["after"]), int(query["limit"]), float(query["wait"])
@@ -186,6 +192,8 @@ class LiveHost(MemoryHost):
         super().__init__()
         self.runtimes: dict[str, Runtime] = {}
         """Of the containers that run, by container name."""
+        self.health_fields: dict[str, Any] = {}
+        """`Runtime.health_fields` of containers that start."""
         self._spools: dict[str, tuple[dict[str, str], Spool]] = {}
         self._addresses = _loopback_addresses()
         self._spool_ids = itertools.count(1)
@@ -203,6 +211,7 @@ class LiveHost(MemoryHost):
                 )
             except OSError:
                 continue  # taken by another run of the tests on this machine
+            self.runtimes[container.name].health_fields = self.health_fields
 
     def crash(self, name: str, exit_code: int, *, oom: bool = False) -> None:
         super().crash(name, exit_code, oom=oom)

@@ -80,7 +80,7 @@ class Setup:
         )
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        return [(event.type.value, event.data) for event in self.spool.history]
+        return [(str(event.type), event.data) for event in self.spool.history]
 
     async def idle(self) -> None:
         await until(lambda: not self.receiver.busy)
