@@ -122,6 +122,14 @@ class Settings(BaseSettings):
         default=60_000, ge=1_000, le=86_400_000, description="Length of the rate limit's window in milliseconds."
     )
 
+    answers_per_chat: int = Field(
+        default=60,
+        ge=1,
+        le=100_000,
+        description="Answers to commands and by the language model that a chat may get within ten minutes.",
+    )
+    answers_per_bot: int = Field(default=600, ge=1, le=100_000, description="The same for all chats of a bot together.")
+
     openai_api_key: SecretStr | None = Field(
         default=None,
         description="Key of the language model at `OPENAI_BASE_URL`, sent nowhere else; held only in the bots' memory.",

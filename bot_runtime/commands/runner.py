@@ -1,12 +1,13 @@
 """Finds the command in a message, runs it under its lock, and sends the answer."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from bot_runtime.commands.base import Command, CommandError, Host, Invocation
 from bot_runtime.commands.builtin import built_in
 from bot_runtime.commands.custom import make_custom
-from bot_runtime.commands.locks import CommandLocks
+from bot_runtime.commands.locks import TTL_SECONDS, CommandLocks
 from bot_runtime.contract import RuntimeConfig
 from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.jid import Address
@@ -23,7 +24,11 @@ PHONE = 0
 
 
 class CommandRunner:
-    """A handler of messages (see `inbound/receiver.py`). `ran` counts the commands."""
+    """A handler of messages (see `inbound/receiver.py`). `ran` counts the commands.
+
+    `allows` returns whether a stranger may be answered once more in a chat. A command has `seconds` in total: waiting
+    for its lock, running, and all calls to the web.
+    """
 
     name = "command"
 
@@ -36,6 +41,8 @@ class CommandRunner:
         show_typing: Callable[[Address, bool], Awaitable[None]],
         cached: Callable[[], int],
         web: WebThreads,
+        allows: Callable[[Address], Awaitable[bool]],
+        seconds: float = TTL_SECONDS,
         locks: CommandLocks | None = None,
     ) -> None:
         self._host = host
@@ -44,6 +51,8 @@ class CommandRunner:
         self._show_typing = show_typing
         self._cached = cached
         self._web = web
+        self._allows = allows
+        self._seconds = seconds
         self.locks = locks or CommandLocks()
         self.ran = 0
 
@@ -63,6 +72,8 @@ class CommandRunner:
         if command is None:  # removed while the message was queued
             return
         by_owner = is_owner(message, settings)
+        if not by_owner and not await self._allows(message.chat):
+            return
         invocation = Invocation(name, args, message, by_owner, self._host)
         if settings.typing:
             await self._show_typing(message.chat, True)
@@ -83,6 +94,14 @@ class CommandRunner:
     async def _run(self, command: Command, invocation: Invocation) -> str:
         if command.owners_only and not invocation.by_owner:
             return f"Only owners of this bot may use {invocation.host.settings.prefix}{command.name}."
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._run_locked(command, invocation)
+        except TimeoutError:
+            log.warning("command %s did not end within %g s", command.name, self._seconds)
+            return f"Sorry, {invocation.host.settings.prefix}{command.name} took too long."
+
+    async def _run_locked(self, command: Command, invocation: Invocation) -> str:
         async with self.locks.hold(command.name):
             log.info("Acquired lock for command %s", command.name)
             try:

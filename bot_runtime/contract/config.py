@@ -96,6 +96,11 @@ class RuntimeConfig(Wire, frozen=True):
     commands: list[CustomCommand] = []
     channel_reactions: list[ChannelReaction] = []
     web_access: WebAccess = WebAccess()
+    answers_per_chat: Annotated[int, Meta(ge=1)] = 60
+    """Maximum of answers to commands and by the language model, to one chat within ten minutes. Owners' commands do not
+    count."""
+    answers_per_bot: Annotated[int, Meta(ge=1)] = 600
+    """The same for all chats together."""
     rate_limit_max: Annotated[int, Meta(ge=1)] = 30
     """Maximum of messages by `POST /messages` to one recipient within the window; answers to commands do not count."""
     rate_limit_window_seconds: Annotated[float, Meta(gt=0)] = 60.0

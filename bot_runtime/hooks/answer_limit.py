@@ -1,22 +1,45 @@
-"""Limits how often a bot answers a chat by itself: otherwise two bots could answer each other forever. Pure."""
+"""Limits how often a bot answers, for the sake of strangers who write without end and of other bots. Pure."""
 
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
 WINDOW_SECONDS = 600.0
 CHATS = 1000
 
 
+class AnswerVerdict(Enum):
+    """Whether to answer."""
+
+    ALLOWED = auto()
+    CHAT_LIMIT = auto()
+    """Not any more: the first refusal of a chat within the window."""
+    BOT_LIMIT = auto()
+    """Not any more: the first refusal of the whole bot within the window."""
+    SILENCE = auto()
+    """Not any more, and that has been said."""
+
+
 @dataclass(slots=True)
-class _Chat:
-    answered: deque[float] = field(default_factory=deque)
-    quiet: bool = False
+class _Answers:
+    at: deque[float] = field(default_factory=deque)
+    refused_at: float = float("-inf")
+
+    def forget(self, before: float) -> None:
+        while self.at and self.at[0] <= before:
+            self.at.popleft()
+
+    def refuse(self, now: float, window_seconds: float, first: AnswerVerdict) -> AnswerVerdict:
+        if now - self.refused_at < window_seconds:
+            return AnswerVerdict.SILENCE
+        self.refused_at = now
+        return first
 
 
 class AnswerLimit:
-    """Counts answers by chat within a sliding window, for the most recently answered chats."""
+    """Counts answers within a sliding window: those of the bot, and those to each of the latest chats."""
 
     def __init__(
         self, *, window_seconds: float = WINDOW_SECONDS, chats: int = CHATS, clock: Callable[[], float] = time.monotonic
@@ -24,25 +47,28 @@ class AnswerLimit:
         self._window_seconds = window_seconds
         self._max_chats = chats
         self._clock = clock
-        self._chats: OrderedDict[str, _Chat] = OrderedDict()
+        self._bot = _Answers()
+        self._chats: OrderedDict[str, _Answers] = OrderedDict()
 
-    def take(self, chat: str, limit: int) -> bool:
-        """Whether the chat may be answered once more; if so, the answer is counted."""
+    def take(self, chat: str, *, per_chat: int, per_bot: int) -> AnswerVerdict:
+        """Whether the chat may be answered once more; if so, the answer is counted.
+
+        The notice to a chat about its limit counts as an answer of the bot, so that many chats cannot exceed its limit.
+        """
         now = self._clock()
-        seen = self._chats.setdefault(chat, _Chat())
+        answers = self._chats.setdefault(chat, _Answers())
         self._chats.move_to_end(chat)
         if len(self._chats) > self._max_chats:
             self._chats.popitem(last=False)
-        while seen.answered and seen.answered[0] <= now - self._window_seconds:
-            seen.answered.popleft()
-        if len(seen.answered) >= limit:
-            return False
-        seen.answered.append(now)
-        seen.quiet = False
-        return True
-
-    def first_refusal(self, chat: str) -> bool:
-        """Whether this is the first refused answer since the last one that the chat received."""
-        seen = self._chats.setdefault(chat, _Chat())
-        first, seen.quiet = not seen.quiet, True
-        return first
+        for counted in (self._bot, answers):
+            counted.forget(now - self._window_seconds)
+        if len(self._bot.at) >= per_bot:
+            return self._bot.refuse(now, self._window_seconds, AnswerVerdict.BOT_LIMIT)
+        if len(answers.at) >= per_chat:
+            verdict = answers.refuse(now, self._window_seconds, AnswerVerdict.CHAT_LIMIT)
+            if verdict is AnswerVerdict.CHAT_LIMIT:
+                self._bot.at.append(now)
+            return verdict
+        answers.at.append(now)
+        self._bot.at.append(now)
+        return AnswerVerdict.ALLOWED

@@ -13,9 +13,8 @@ from functools import partial
 import msgspec
 
 from bot_runtime.commands.runner import CHATS, split
-from bot_runtime.contract import ChatGpt, EventType, RuntimeConfig, Secrets
-from bot_runtime.hooks.answer_limit import WINDOW_SECONDS, AnswerLimit
-from bot_runtime.storage.spool import Spool
+from bot_runtime.contract import ChatGpt, RuntimeConfig, Secrets
+from bot_runtime.hooks.answer_gate import PAUSED, AnswerGate
 from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Incoming, Kind
@@ -27,8 +26,8 @@ MAX_ANSWER_BYTES = 1 << 20
 MAX_PROMPT_CHARACTERS = 8000
 FAILED = "Sorry, I cannot answer right now. Please try again later."
 TIMED_OUT = "Sorry, that took too long. Please try again later."
-_NOTHING_TO_ANSWER = frozenset({"", FAILED, TIMED_OUT})
-"""An empty message, and the apologies of other bots."""
+_NOTHING_TO_ANSWER = frozenset({"", FAILED, TIMED_OUT, PAUSED})
+"""An empty message, and what other bots say instead of an answer."""
 
 
 class _Said(msgspec.Struct):
@@ -78,16 +77,15 @@ class LanguageModel:
         show_typing: Callable[[Address, bool], Awaitable[None]],
         mentioned: Callable[[Incoming], bool],
         web: WebThreads,
-        spool: Spool,
+        gate: AnswerGate,
     ) -> None:
         self._settings = settings
         self._reply = reply
         self._show_typing = show_typing
         self._mentioned = mentioned
         self._web = web
-        self._spool = spool
+        self._gate = gate
         self._secrets = Secrets()
-        self._limit = AnswerLimit()
         self._conversations = Conversations()
 
     def use_secrets(self, secrets: Secrets) -> None:
@@ -110,8 +108,7 @@ class LanguageModel:
         chat = str(message.chat)
         if not settings.enabled:  # switched off while the message was queued
             return
-        if not self._limit.take(chat, settings.answers_per_chat):
-            self._stay_quiet(chat, settings.answers_per_chat)
+        if not await self._gate.allows(message.chat, at_most=settings.answers_per_chat):
             return
         asked = {"role": "user", "content": message.text[:MAX_PROMPT_CHARACTERS]}
         if typing:
@@ -125,14 +122,6 @@ class LanguageModel:
         finally:
             if typing:
                 await self._show_typing(message.chat, False)
-
-    def _stay_quiet(self, chat: str, limit: int) -> None:
-        if self._limit.first_refusal(chat):
-            message = (
-                f"{chat} received {limit} answers within {WINDOW_SECONDS / 60:g} minutes and is not answered for now"
-            )
-            log.warning("chatgpt: %s", message)
-            self._spool.append(EventType.ERROR, {"code": "chatgpt-limit", "message": message})
 
     def _key_for(self, base_url: str) -> str | None:
         theirs = self._secrets.openai_base_url.rstrip("/")

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bot_runtime.contract import RuntimeConfig
+from bot_runtime.hooks.answer_gate import AnswerGate
 from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Incoming, Kind
@@ -19,15 +20,17 @@ class _ShowsToOwner:
         gestures: Gestures,
         reply: Reply,
         own_number: Callable[[], str | None],
+        gate: AnswerGate,
     ) -> None:
+        self._gate = gate
         self._settings = settings
         self._gestures = gestures
         self._reply = reply
         self._own_number = own_number
 
-    async def _show(self, heading: str, text: str, file: bytes) -> None:
+    async def _show(self, message: Incoming, heading: str, text: str, file: bytes) -> None:
         number = next(iter(self._settings().owners), None) or self._own_number()
-        if number is None:
+        if number is None or not await self._gate.allows(message.chat, notify=False):
             return
         owner = Address(number, "s.whatsapp.net")
         await self._reply(owner, f"{heading}\n{text}" if text else heading)
@@ -46,9 +49,10 @@ class AntiDelete(_ShowsToOwner):
         gestures: Gestures,
         reply: Reply,
         own_number: Callable[[], str | None],
+        gate: AnswerGate,
         find: Callable[[str, Address], Incoming | None],
     ) -> None:
-        super().__init__(settings, gestures, reply, own_number)
+        super().__init__(settings, gestures, reply, own_number, gate)
         self._find = find
 
     def details(self, message: Incoming) -> dict[str, Any]:
@@ -72,7 +76,7 @@ class AntiDelete(_ShowsToOwner):
         who = _who(message)
         whose = "a message" if deleted.sender == message.sender else f"a message from {_who(deleted)}"
         heading = f"{who} deleted {whose}{_where(message)} ({deleted.kind}, {deleted.timestamp:%Y-%m-%d %H:%M} UTC)"
-        await self._show(heading, deleted.text, deleted.content.file)
+        await self._show(message, heading, deleted.text, deleted.content.file)
 
     def _deleted(self, message: Incoming) -> Incoming | None:
         return self._find(message.content.target, message.chat)
@@ -89,7 +93,7 @@ class AntiViewOnce(_ShowsToOwner):
     async def handle(self, message: Incoming) -> None:
         """Forward it to the owner."""
         heading = f"{_who(message)} sent a view-once {message.kind}{_where(message)}"
-        await self._show(heading, "", message.content.file)
+        await self._show(message, heading, "", message.content.file)
 
 
 def _who(message: Incoming) -> str:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from bot_runtime.commands.runner import CommandRunner
 from bot_runtime.contract import RuntimeConfig, Secrets
+from bot_runtime.hooks.answer_gate import AnswerGate
 from bot_runtime.hooks.channels import ChannelReactions
 from bot_runtime.hooks.chatgpt import LanguageModel
 from bot_runtime.hooks.privacy import AntiDelete, AntiViewOnce
@@ -55,17 +56,18 @@ class Responder:
         self.presence = OwnPresence(gestures)
         stored = get_meta(store, _PAIRED_AT)
         self._paired_at = datetime.fromtimestamp(float(stored), UTC) if stored else None
+        gate = AnswerGate(self._settings, self._replies.send, spool)
         self.model = LanguageModel(
             self._settings,
             self._replies.send,
             self.presence.show_typing,
             self._is_mentioned,
             WebThreads(_WEB_THREADS),
-            spool,
+            gate,
         )
         self.auto_view = AutoView(self._settings, gestures, Viewed(store))
-        anti_delete = AntiDelete(self._settings, gestures, self._replies.send, self._own_number, recent.find)
-        anti_view_once = AntiViewOnce(self._settings, gestures, self._replies.send, self._own_number)
+        anti_delete = AntiDelete(self._settings, gestures, self._replies.send, self._own_number, gate, recent.find)
+        anti_view_once = AntiViewOnce(self._settings, gestures, self._replies.send, self._own_number, gate)
         self.commands = CommandRunner(
             host,
             bot_id=bot_id,
@@ -73,6 +75,7 @@ class Responder:
             show_typing=self.presence.show_typing,
             cached=lambda: len(self.receiver.seen),
             web=WebThreads(_WEB_THREADS),
+            allows=gate.allows,
         )
         self.receiver = Receiver(
             spool,

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from bot_runtime.web.addresses import AllowedHosts, effective
+from bot_runtime.web.deadline import DeadlineHandler, DeadlineSocket, seconds_left
 
 Resolve = Callable[[str, int], list[str]]
 
@@ -54,12 +55,12 @@ def post_directly(
     addresses = _resolved(parts, resolve)
     if not all(allowed.permits(parts.hostname or "", address) for address in addresses):
         raise WebError("its address is not allowed")
-    connection = _Pinned(parts, addresses[0], timeout_seconds)
+    connection = _Pinned(parts, addresses[0], deadline)
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/plain", "Connection": "close"}
     path = urllib.parse.urlunsplit(("", "", parts.path or "/", parts.query, ""))
     try:
         connection.request("POST", path, msgspec.json.encode(body), headers)
-        return _answer(connection.getresponse(), limit, deadline)
+        return _answer(connection.getresponse(), limit)
     except (OSError, http.client.HTTPException, ValueError) as exc:
         raise WebError(_reason(exc)) from None
     finally:
@@ -81,8 +82,9 @@ def post_with_key(url: str, body: object, *, key: str | None, timeout_seconds: f
         headers["Authorization"] = f"Bearer {key}"
     request = urllib.request.Request(url, msgspec.json.encode(body), headers)  # noqa: S310 - `_parts` has checked it
     try:
-        with urllib.request.build_opener(_NoRedirect).open(request, timeout=timeout_seconds) as response:
-            return _answer(response, limit, deadline)
+        opener = urllib.request.build_opener(_NoRedirect, DeadlineHandler(deadline))
+        with opener.open(request, timeout=timeout_seconds) as response:
+            return _answer(response, limit)
     except urllib.error.HTTPError as exc:
         exc.close()
         raise WebError(f"the service returned status {exc.code}") from None
@@ -115,20 +117,18 @@ def _port(parts: urllib.parse.SplitResult) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _answer(response: Any, limit: int, deadline: float) -> WebResponse:
+def _answer(response: Any, limit: int) -> WebResponse:
     if not 200 <= response.status < 300:
         raise WebError(f"the service returned status {response.status}")
-    return WebResponse(response.headers.get_content_type(), b"".join(_chunks(response, limit, deadline)))
+    return WebResponse(response.headers.get_content_type(), b"".join(_chunks(response, limit)))
 
 
-def _chunks(response: Any, limit: int, deadline: float) -> Iterable[bytes]:
+def _chunks(response: Any, limit: int) -> Iterable[bytes]:
     size = 0
     while chunk := response.read1(16384):
         size += len(chunk)
         if size > limit:
             raise WebError("the response is too long")
-        if monotonic() > deadline:
-            raise TimeoutError
         yield chunk
 
 
@@ -149,15 +149,16 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 class _Pinned(http.client.HTTPConnection):
     """A connection to an address that has been checked, with the name of its host."""
 
-    def __init__(self, parts: urllib.parse.SplitResult, address: str, timeout_seconds: float) -> None:
+    def __init__(self, parts: urllib.parse.SplitResult, address: str, deadline: float) -> None:
         self.default_port = 443 if parts.scheme == "https" else 80
-        super().__init__(parts.hostname or "", _port(parts), timeout=timeout_seconds)
+        super().__init__(parts.hostname or "", _port(parts))
+        self._deadline = deadline
         self._address = address
         self._secure = parts.scheme == "https"
 
     def connect(self) -> None:
-        connection = socket.create_connection((self._address, self.port), self.timeout)
+        connection = socket.create_connection((self._address, self.port), seconds_left(self._deadline))
         if self._secure:
             context = ssl.create_default_context()
             connection = context.wrap_socket(connection, server_hostname=self.host)
-        self.sock = connection
+        self.sock = DeadlineSocket(connection, self._deadline)

@@ -10,37 +10,38 @@ _T = TypeVar("_T")
 
 
 class WebThreads:
-    """At most `size` threads at a time; none of them keeps the process alive."""
+    """At most `size` threads at a time, also of calls that nobody waits for any more. None keeps the process alive."""
 
     def __init__(self, size: int) -> None:
         self._free = asyncio.Semaphore(size)
 
     async def run(self, seconds: float, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """The result of a blocking call. Raises what it raises, and TimeoutError after `seconds`."""
-        async with self._free:
-            return await asyncio.wait_for(_in_thread(lambda: call(*args, **kwargs)), seconds)
+        """The result of a blocking call. Raises what it raises, and TimeoutError after `seconds`, in total."""
+        async with asyncio.timeout(seconds):
+            await self._free.acquire()
+            return await self._in_thread(lambda: call(*args, **kwargs))
 
+    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[_T] = loop.create_future()
 
-async def _in_thread(call: Callable[[], _T]) -> _T:
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[_T] = loop.create_future()
+        def finish(value: Any, error: BaseException | None) -> None:
+            self._free.release()
+            if done.cancelled():
+                return
+            if error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(value)
 
-    def finish(value: Any, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(value)
+        def run() -> None:
+            value, failure = None, None
+            try:
+                value = call()
+            except BaseException as exc:
+                failure = exc
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(finish, value, failure)
 
-    def run() -> None:
-        value, failure = None, None
-        try:
-            value = call()
-        except BaseException as exc:
-            failure = exc
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(finish, value, failure)
-
-    threading.Thread(target=run, name="web", daemon=True).start()
-    return await done
+        threading.Thread(target=run, name="web", daemon=True).start()
+        return await done

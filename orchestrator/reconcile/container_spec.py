@@ -50,6 +50,8 @@ def runtime_config(bot: Bot, settings: Settings, commands: Sequence[CustomComman
     defaults: dict[str, Any] = {
         "prefix": settings.bot_prefix,
         "chatgpt": {"baseUrl": settings.openai_base_url},
+        "answersPerChat": settings.answers_per_chat,
+        "answersPerBot": settings.answers_per_bot,
         "rateLimitMax": settings.whatsapp_rate_limit_max,
         "rateLimitWindowSeconds": settings.whatsapp_rate_limit_window / 1000,
         "heartbeatIntervalSeconds": settings.whatsapp_health_check_interval / 1000,

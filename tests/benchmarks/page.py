@@ -54,9 +54,9 @@ and options.
 {notes}
 ## How it is measured
 
-The fleet is one server with default settings: Postgres with commits on disk, api and controller as processes on this
-machine, the simulated WhatsApp in a container, and bots in containers with production limits (half a CPU, 256 MiB).
-Paired bots keep their sessions over all measurements.
+The fleet is one server with default settings, except that its bots may answer without limit: Postgres with commits on
+disk, api and controller as processes on this machine, the simulated WhatsApp in a container, and bots in containers
+with production limits (half a CPU, 256 MiB). Paired bots keep their sessions over all measurements.
 """
 
 

@@ -39,7 +39,7 @@ class World:
             database_url=database_url,
             admin_key=admin_key,
             logs=logs,
-            settings={"BOTCOUNT": "200"},
+            settings={"BOTCOUNT": "200", "ANSWERS_PER_CHAT": "100000", "ANSWERS_PER_BOT": "100000"},
             engine=engine,
         )
         self.server = self.fleet.server

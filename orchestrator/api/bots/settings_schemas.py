@@ -61,6 +61,14 @@ class BotSettings(RequestBody):
     anti_view_once: bool | None = Field(default=None, description="Forward view-once messages to the owner.")
     chatgpt: ChatGptSettings | None = None
     channel_reactions: list[ChannelReactionSettings] | None = Field(default=None, max_length=50)
+    answers_per_chat: Annotated[int, Field(ge=1, le=100_000), Integral] | None = Field(
+        default=None,
+        description="Maximum number of answers to commands and by the language model, to a chat within ten minutes. "
+        "Commands of owners do not count.",
+    )
+    answers_per_bot: Annotated[int, Field(ge=1, le=100_000), Integral] | None = Field(
+        default=None, description="The same for all chats of the bot together."
+    )
     rate_limit_max: Annotated[int, Field(ge=1, le=10_000), Integral] | None = Field(
         default=None, description="Maximum number of messages to a recipient within the window."
     )

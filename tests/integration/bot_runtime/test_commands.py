@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bot_runtime.hooks.answer_gate import PAUSED
 from tests.integration.bot_runtime.harness import QUICK, Network, RuntimeProcess, Start, eventually, new_phone
 
 
@@ -143,10 +144,14 @@ class Hook(http.server.BaseHTTPRequestHandler):
     """A webhook that answers commands."""
 
     calls: ClassVar[list[dict[str, Any]]] = []
+    gate = threading.Event()
+    """The path `/hanging` answers when it is set."""
 
     def do_POST(self) -> None:
         call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.calls.append(call)
+        if self.path == "/hanging":
+            self.gate.wait(30)
         status = {"/broken": 500, "/moved": 302}.get(self.path, 200)
         body = json.dumps({"text": f"you said {call['args']}"}).encode()
         self.send_response(status)
@@ -167,7 +172,9 @@ def hook() -> Iterator[str]:
         address = probe.getsockname()[0]
     server = http.server.ThreadingHTTPServer((address, 0), Hook)
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    Hook.gate.clear()
     yield f"http://{address}:{server.server_port}"
+    Hook.gate.set()
     server.shutdown()
     server.server_close()
 
@@ -206,6 +213,39 @@ def test_webhooks_and_language_models_on_private_addresses_are_refused_unless_al
 
     chat.configure(commands=commands, webAccess={"allowedHosts": [f"{service.hostname}/32"]})
     assert chat.ask(".call0 again") == "you said again"
+
+
+def test_a_hanging_command_delays_neither_other_commands_nor_other_chats(chat: Chat, hook: str) -> None:
+    names = [f"hang{number}" for number in range(4)]
+    chat.configure(
+        webAccess={"allowedHosts": [str(urlsplit(hook).hostname)]},
+        commands=[{"name": "ask", "webhook": hook}, *({"name": name, "webhook": f"{hook}/hanging"} for name in names)],
+    )
+    calls = len(Hook.calls)
+    for name in names:
+        chat.network.write(chat.network.person("Eve"), chat.phone, f".{name}")
+    eventually(lambda: len(Hook.calls) - calls, lambda count: count == len(names))
+    assert chat.ask(".ping") == "pong"
+    assert chat.ask(".ask me") == "you said me"
+    assert chat.bot.get("/stats")["locksHeld"] == len(names)
+
+
+def test_a_stranger_gets_a_limited_number_of_answers_one_notice_and_then_silence(chat: Chat) -> None:
+    chat.configure(answersPerChat=2, answersPerBot=4)
+    for _ in range(6):
+        chat.network.write(chat.contact, chat.phone, ".ping")
+    eventually(lambda: chat.network.inbox(chat.contact), lambda texts: len(texts) > 2)
+    bob = chat.network.person("Bob")
+    for _ in range(3):
+        chat.network.write(bob, chat.phone, ".ping")
+
+    # Ada got three of the four answers, one of them the notice. Bob gets the fourth, and the notice of the bot's limit.
+    assert eventually(lambda: chat.network.inbox(bob), lambda texts: len(texts) > 1) == ["pong", PAUSED]
+    chat.network.write(chat.phone, bob, ".status")
+    texts = eventually(lambda: chat.network.inbox(bob), lambda texts: len(texts) > 3)
+    assert "Uptime" in texts[3]
+    assert chat.network.inbox(chat.contact) == ["pong", "pong", PAUSED]
+    assert [event["data"]["code"] for event in chat.bot.events("error")] == ["answer-limit", "answer-limit"]
 
 
 def test_the_statistics_count_and_the_log_shows_the_lock(chat: Chat) -> None:

@@ -147,7 +147,7 @@ def test_two_bots_do_not_answer_each_other_forever(chat: Chat, start: Start, net
         each.configure(**language_model(model, memoryMessages=0, answersPerChat=3))
     other.bot.send("a", chat.phone, "hello")
     event = eventually(lambda: chat.bot.events("error"), bool)[0]
-    assert event["data"]["code"] == "chatgpt-limit"
+    assert event["data"]["code"] == "answer-limit"
     assert len(Model.asked) == 6
 
     other.bot.send("b", chat.phone, "are you there?")

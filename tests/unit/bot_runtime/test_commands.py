@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from sqlite3 import Connection
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from bot_runtime.commands.custom import fill
 from bot_runtime.commands.locks import CommandLocks
 from bot_runtime.commands.runner import CommandRunner, is_owner, split
 from bot_runtime.contract import CustomCommand, Health, RuntimeConfig
+from bot_runtime.hooks.answer_gate import PAUSED, AnswerGate
+from bot_runtime.storage.spool import Spool
 from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Content, Incoming, Kind
@@ -46,7 +49,7 @@ def message(
 class Setup:
     """A runner with a host that collects the answers."""
 
-    def __init__(self, host: Host | None = None) -> None:
+    def __init__(self, store: Connection, host: Host | None = None, *, seconds: float = 30) -> None:
         self.host = host or Host()
         self.answers: list[str] = []
         self.typing: list[bool] = []
@@ -57,6 +60,8 @@ class Setup:
             show_typing=self._typing,
             cached=lambda: 0,
             web=WebThreads(1),
+            allows=AnswerGate(lambda: self.host.settings, self._reply, Spool(store)).allows,
+            seconds=seconds,
         )
 
     async def _reply(self, _: Address, text: str) -> None:
@@ -83,8 +88,8 @@ def test_a_command_is_the_first_word_after_the_prefix(text: str, found: tuple[st
     assert split(text, ".") == found
 
 
-async def test_only_texts_with_a_known_command_in_a_chat_are_commands() -> None:
-    wants = Setup(Host(commands=[CustomCommand(name="hours", response="9 to 5")])).runner.wants
+async def test_only_texts_with_a_known_command_in_a_chat_are_commands(store: Connection) -> None:
+    wants = Setup(store, Host(commands=[CustomCommand(name="hours", response="9 to 5")])).runner.wants
     assert wants(message(".ping"), fresh=True)
     assert wants(message(".hours"), fresh=True)
     assert wants(message(".ping", server="g.us", from_me=True), fresh=True)
@@ -108,8 +113,8 @@ def test_on_linked_devices_owners_have_rights_only_if_a_setting_says_so(device: 
 
 
 @pytest.mark.parametrize("command", [command for command in built_in().values() if command.owners_only])
-async def test_settings_commands_are_for_owners_only(command: Command) -> None:
-    setup = Setup()
+async def test_settings_commands_are_for_owners_only(store: Connection, command: Command) -> None:
+    setup = Setup(store)
     await setup.runner.handle(message(f".{command.name} on"))
     assert setup.answers == [f"Only owners of this bot may use .{command.name}."]
     assert setup.host.settings == RuntimeConfig()
@@ -124,8 +129,8 @@ async def test_settings_commands_are_for_owners_only(command: Command) -> None:
         ("antiviewonce", "anti_view_once"),
     ],
 )
-async def test_a_switch_shows_and_changes_its_setting(command: str, field: str) -> None:
-    setup = Setup()
+async def test_a_switch_shows_and_changes_its_setting(store: Connection, command: str, field: str) -> None:
+    setup = Setup(store)
     for text in (f".{command}", f".{command} on", f".{command} maybe", f".{command} OFF"):
         await setup.runner.handle(message(text, from_me=True))
     assert [answer.partition(":")[0] for answer in setup.answers] == [
@@ -134,8 +139,8 @@ async def test_a_switch_shows_and_changes_its_setting(command: str, field: str) 
     assert getattr(setup.host.settings, field) is False
 
 
-async def test_the_base_url_of_the_language_model_cannot_be_changed_from_a_chat() -> None:
-    setup = Setup()
+async def test_the_base_url_of_the_language_model_cannot_be_changed_from_a_chat(store: Connection) -> None:
+    setup = Setup(store)
     for text in (".chatgpt set base_url http://evil", ".chatgpt set model small", ".chatgpt set memory 5"):
         await setup.runner.handle(message(text, from_me=True))
     settings = setup.host.settings.chatgpt
@@ -157,17 +162,54 @@ def test_placeholders_are_replaced_once_and_nothing_else_is() -> None:
     [(CommandError("No such thing."), "No such thing."), (RuntimeError("inner"), "Sorry, .broken failed.")],
 )
 async def test_a_failing_command_answers_and_releases_its_lock(
-    error: Exception, answer: str, monkeypatch: pytest.MonkeyPatch
+    store: Connection, error: Exception, answer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_: Invocation) -> str:
         raise error
 
     monkeypatch.setitem(built_in(), "broken", Command(name="broken", summary="", run=fail))
-    setup = Setup(Host(typing=True))
+    setup = Setup(store, Host(typing=True))
     await setup.runner.handle(message(".broken"))
     assert setup.answers == [answer]
     assert setup.typing == [True, False]
     assert (len(setup.runner.locks), setup.runner.ran) == (0, 1)
+
+
+async def test_strangers_are_not_answered_without_limit_and_owners_are(store: Connection) -> None:
+    setup = Setup(store, Host(answers_per_chat=2))
+    for _ in range(5):
+        await setup.runner.handle(message(".ping"))
+    assert setup.answers == ["pong", "pong", PAUSED]
+    assert setup.runner.ran == 2
+    await setup.runner.handle(message(".ping", from_me=True))
+    assert setup.answers[3:] == ["pong"]
+    await setup.runner.handle(message(".ping", from_me=True, device=1))
+    assert len(setup.answers) == 4
+
+
+async def test_a_command_that_hangs_is_ended_and_delays_no_other(
+    store: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: Invocation) -> str:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return "never"
+
+    monkeypatch.setitem(built_in(), "hanging", Command(name="hanging", summary="", run=hang))
+    setup = Setup(store, seconds=0.2)
+    first, second = (asyncio.create_task(setup.runner.handle(message(".hanging"))) for _ in range(2))
+    await began.wait()
+    await setup.runner.handle(message(".ping"))
+    assert setup.answers == ["pong"]
+    await asyncio.wait_for(asyncio.gather(first, second), 20)
+    assert ended.is_set()
+    assert setup.answers[1:] == ["Sorry, .hanging took too long."] * 2
+    assert len(setup.runner.locks) == 0
 
 
 class Work:

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 
 from bot_runtime.contract import RuntimeConfig
-from bot_runtime.hooks.answer_limit import AnswerLimit
 from bot_runtime.hooks.chatgpt import Conversations
 from bot_runtime.hooks.statuses import Viewed
 from bot_runtime.storage.config import ConfigFile
@@ -39,31 +38,6 @@ def test_only_the_most_recently_active_chats_are_stored() -> None:
     for chat in ("a", "b", "a", "c"):
         conversations.add(chat, said(chat), limit=4)
     assert [bool(conversations.of(chat, 4)) for chat in ("a", "b", "c")] == [True, False, True]
-
-
-def test_a_chat_is_answered_up_to_the_limit_within_the_window() -> None:
-    now = [0.0]
-    limit = AnswerLimit(window_seconds=600, clock=lambda: now[0])
-    taken = []
-    for now[0] in (0, 100, 200, 599, 600, 601, 700):
-        taken.append(limit.take("a", 2))
-    assert taken == [True, True, False, False, True, False, True]
-    assert limit.take("b", 2)
-
-
-def test_the_first_refusal_is_reported_once_until_the_chat_is_answered_again() -> None:
-    now = [0.0]
-    limit = AnswerLimit(window_seconds=10, clock=lambda: now[0])
-    assert limit.take("a", 1)
-    assert [limit.take("a", 1), limit.first_refusal("a"), limit.first_refusal("a")] == [False, True, False]
-    now[0] = 10
-    assert limit.take("a", 1)
-    assert limit.first_refusal("a")
-
-
-def test_answers_are_counted_for_a_limited_number_of_chats() -> None:
-    limit = AnswerLimit(chats=2)
-    assert [limit.take(chat, 1) for chat in ("a", "b", "a", "c", "b")] == [True, True, False, True, True]
 
 
 def test_viewed_statuses_survive_a_restart_and_the_oldest_are_deleted(store: sqlite3.Connection) -> None:

@@ -1,5 +1,6 @@
 """Calls to web services: allowed addresses, limits of time and size, and error messages."""
 
+import contextlib
 import http.server
 import threading
 from collections.abc import Iterator
@@ -18,8 +19,12 @@ class Service(http.server.BaseHTTPRequestHandler):
 
     keys: ClassVar[list[str | None]] = []
     hosts: ClassVar[list[str | None]] = []
+    closing = threading.Event()
 
     def do_POST(self) -> None:
+        if self.path.startswith("/trickling"):
+            self._trickle(self.path.removeprefix("/trickling-"))
+            return
         self.keys.append(self.headers["Authorization"])
         self.hosts.append(self.headers["Host"])
         body = {"/large": b"x" * 2000}.get(self.path, b'{"text": "hello"}')
@@ -29,6 +34,15 @@ class Service(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def _trickle(self, part: str) -> None:
+        """Send a byte now and then, without end."""
+        if part == "body":
+            self.send_response(200)
+            self.end_headers()
+        with contextlib.suppress(OSError):
+            while not self.closing.wait(0.02):
+                self.wfile.write(b"x")
 
     def log_message(self, *_: object) -> None: ...
 
@@ -42,7 +56,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     thread.start()
     Service.keys.clear()
     Service.hosts.clear()
+    Service.closing.clear()
     yield f"http://localhost:{server.server_port}"
+    Service.closing.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -73,12 +89,12 @@ def test_only_valid_http_urls_are_called(url: str) -> None:
         ask(url)
 
 
-def post(url: str, *, resolve: Resolve = resolve) -> WebResponse:
-    return post_directly(url, {"a": 1}, allowed=AllowedHosts(), timeout_seconds=5, limit=1000, resolve=resolve)
+def post(url: str, *, resolve: Resolve = resolve, seconds: float = 5) -> WebResponse:
+    return post_directly(url, {"a": 1}, allowed=AllowedHosts(), timeout_seconds=seconds, limit=1000, resolve=resolve)
 
 
-def ask(url: str) -> WebResponse:
-    return post_with_key(url, {}, key=KEY, timeout_seconds=5, limit=1000)
+def ask(url: str, *, seconds: float = 5) -> WebResponse:
+    return post_with_key(url, {}, key=KEY, timeout_seconds=seconds, limit=1000)
 
 
 def test_a_response_has_its_content_type(service: str) -> None:
@@ -97,6 +113,13 @@ def test_other_responses_are_errors_and_redirects_are_not_followed(service: str,
     with pytest.raises(WebError, match=message):
         ask(service + path)
     assert len(Service.keys) == 2
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_the_time_limit_is_a_total_that_a_trickling_service_cannot_extend(service: str, part: str) -> None:
+    for call in (post, ask):
+        with pytest.raises(WebError, match="did not answer in time"):
+            call(f"{service}/trickling-{part}", seconds=0.3)
 
 
 def test_an_unreachable_service_and_a_bad_key_are_reported_without_the_key() -> None:
