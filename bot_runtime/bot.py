@@ -17,6 +17,7 @@ from bot_runtime.inbound.group_events import GroupEvents
 from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.responder import Responder
 from bot_runtime.inbound.settings_host import SettingsHost
+from bot_runtime.logs import set_level
 from bot_runtime.outbound.recipients import Recipients
 from bot_runtime.outbound.send_log import SendLog
 from bot_runtime.outbound.sender import Sender
@@ -52,6 +53,7 @@ class BotRuntime:
         self.identity = identity
         self._store: sqlite3.Connection = store
         self.config = ConfigFile(directory.config, session.environment.config)
+        set_level(self.config.current.log_level)
         self.spool = Spool(store)
         self.host = SettingsHost(self.config, self.spool, health=self.health)
         self.credentials = Credentials(directory.database, store, self.spool, session.account)

@@ -9,8 +9,6 @@ import msgspec
 
 from bot_runtime.contract import AUTH_ROOT, BOT_ID_PATTERN, PORT, SERVER_NAME_PATTERN, Env, RuntimeConfig
 
-_LOG_LEVELS = ("debug", "info", "warning", "error")
-
 
 class InvalidEnvironmentError(Exception):
     """A variable is missing or malformed. The message contains its name and never its value."""
@@ -25,7 +23,6 @@ class Environment:
     token: str = field(repr=False)
     auth_root: Path
     port: int
-    log_level: str
     config: RuntimeConfig
 
 
@@ -37,7 +34,6 @@ def read_environment(environ: Mapping[str, str]) -> Environment:
         token=_required(environ, Env.TOKEN),
         auth_root=Path(environ.get(Env.AUTH_ROOT, AUTH_ROOT)),
         port=_port(environ),
-        log_level=_log_level(environ),
         config=_config(environ),
     )
 
@@ -61,13 +57,6 @@ def _port(environ: Mapping[str, str]) -> int:
     if not value.isascii() or not value.isdigit() or int(value) > 65535:
         raise InvalidEnvironmentError(f"{Env.PORT} must be a number from 0 to 65535")
     return int(value)
-
-
-def _log_level(environ: Mapping[str, str]) -> str:
-    value = environ.get(Env.LOG_LEVEL, "info").lower()
-    if value not in _LOG_LEVELS:
-        raise InvalidEnvironmentError(f"{Env.LOG_LEVEL} must be one of {', '.join(_LOG_LEVELS)}")
-    return value
 
 
 def _config(environ: Mapping[str, str]) -> RuntimeConfig:

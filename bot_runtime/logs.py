@@ -10,10 +10,12 @@ import sys
 import time
 from typing import TextIO
 
+from bot_runtime.contract import LogLevel
+
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s"
 
 
-def set_up_logging(level: str) -> TextIO:
+def set_up_logging(level: LogLevel) -> TextIO:
     """Send all logs to the current standard output; returns the stream they are written to."""
     stream = os.fdopen(os.dup(1), "w", buffering=1, errors="backslashreplace")
     null = os.open(os.devnull, os.O_WRONLY)
@@ -27,6 +29,11 @@ def set_up_logging(level: str) -> TextIO:
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     return stream
+
+
+def set_level(level: LogLevel) -> None:
+    """Write records of this level and above from now on."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def restore_stdout(stream: TextIO) -> None:

@@ -28,7 +28,7 @@ def run() -> int:
     except InvalidEnvironmentError as exc:
         print(f"invalid configuration: {exc}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
         return ExitCode.INVALID_CONFIG
-    stream = set_up_logging(environment.log_level)
+    stream = set_up_logging(environment.config.log_level)
     try:
         session = open_session(environment, resume)
     except StartupError as exc:

@@ -115,5 +115,5 @@ def _dial(environment: Environment, directory: SessionDirectory, account: Accoun
         from bot_runtime.whatsapp import encode
 
         device = encode.device_properties()
-    level = {"debug": "INFO", "info": "WARN"}.get(environment.log_level, "ERROR")  # its DEBUG holds secrets
+    level = {"debug": "INFO", "info": "WARN"}.get(environment.config.log_level, "ERROR")  # its DEBUG holds secrets
     return Dial(database=directory.database, device=device, log_level=level)

@@ -1,12 +1,13 @@
 """The configuration that can be changed while a bot runs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from bot_runtime.contract.wire import Wire
 
 OPENAI = "https://api.openai.com/v1"
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class ChatGpt(Wire, frozen=True):
@@ -109,6 +110,8 @@ class RuntimeConfig(Wire, frozen=True):
     max_reconnect_attempts: Annotated[int, Meta(ge=1)] = 10
     connection_reset_interval_seconds: Annotated[float, Meta(ge=0)] = 3600.0
     """How often the connection is renewed; 0 disables it."""
+    log_level: LogLevel = "info"
+    """Of the runtime's own log lines, at once; those of the library follow in the next container."""
     taken_over: TakenOver | None = None
     """Includes `settings-update` events up to here; later ones are applied on top. None: includes all."""
 

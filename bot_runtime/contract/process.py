@@ -24,8 +24,6 @@ class Env(StrEnum):
     CONFIG = "BOTDOCK_CONFIG"
     """A `RuntimeConfig` in JSON for the first start; a stored configuration with the same or a higher generation takes
     precedence."""
-    LOG_LEVEL = "BOTDOCK_LOG_LEVEL"
-    """debug, info (the default), warning or error."""
     AUTH_ROOT = "BOTDOCK_AUTH_ROOT"
     """The mount point of the volume if it is not `/auth` (a runtime outside a container)."""
     PORT = "BOTDOCK_PORT"

@@ -21,6 +21,7 @@ from bot_runtime.contract import (
 )
 from bot_runtime.errors import ApiError, wrong_state
 from bot_runtime.files.downloads import DownloadedFile
+from bot_runtime.logs import set_level
 from bot_runtime.storage.config import StaleConfigError
 from bot_runtime.whatsapp.jid import parse_address, parse_number
 from bot_runtime.whatsapp.messages import WhatsAppError
@@ -68,9 +69,11 @@ class EndpointCalls:
 
     def configure(self, config: RuntimeConfig) -> RuntimeConfig:
         try:
-            return self._bot.host.configure(config)
+            configured = self._bot.host.configure(config)
         except StaleConfigError as exc:
             raise ApiError(409, "stale-generation", str(exc)) from exc
+        set_level(configured.log_level)
+        return configured
 
     def use_secrets(self, secrets: Secrets) -> None:
         self._bot.responder.use_secrets(secrets)

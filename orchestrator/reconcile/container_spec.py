@@ -57,6 +57,7 @@ def runtime_config(bot: Bot, settings: Settings, commands: Sequence[CustomComman
         "heartbeatIntervalSeconds": settings.whatsapp_health_check_interval / 1000,
         "reconnectBaseDelaySeconds": settings.whatsapp_reconnect_base_delay / 1000,
         "maxReconnectAttempts": settings.whatsapp_max_reconnect_attempts,
+        "logLevel": settings.log_level.lower(),
     }
     own = {"name": bot.name, "generation": bot.config_generation}
     try:
@@ -74,9 +75,7 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
     except msgspec.ValidationError as exc:
         raise InvalidBotError(f"limits: {exc}") from exc
     name = resource_name(bot.server_name, bot.id)
-    shared: dict[str, str] = {Env.LOG_LEVEL: settings.log_level}
-    if settings.bot_https_proxy:
-        shared["HTTPS_PROXY"] = settings.bot_https_proxy
+    shared = {"HTTPS_PROXY": settings.bot_https_proxy} if settings.bot_https_proxy else {}
     env: dict[str, str] = {
         Env.BOT_ID: bot.id,
         Env.SERVER_NAME: bot.server_name,

@@ -6,7 +6,15 @@ import time
 import httpx
 import pytest
 
-from tests.integration.bot_runtime.harness import EXIT_DEADLINE, Network, RuntimeProcess, Start, eventually, new_phone
+from tests.integration.bot_runtime.harness import (
+    EXIT_DEADLINE,
+    QUICK,
+    Network,
+    RuntimeProcess,
+    Start,
+    eventually,
+    new_phone,
+)
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -30,6 +38,15 @@ def test_a_bot_that_is_online_ends_in_time_and_logs_it(start: Start, network: Ne
     again.wait_for("online")
     updates = [event["data"] for event in again.events("connection-update")]
     assert {"connection": "close", "state": "closing"} in updates
+
+
+def test_the_log_level_of_a_configuration_applies_at_once(start: Start) -> None:
+    bot = start(HTTPS_PROXY=NOBODY)
+    assert bot.client.put("/config", json={**QUICK, "logLevel": "debug"}).is_success
+    eventually(bot.log.read_text, lambda text: "heartbeat: connection" in text)
+    bot.discard()
+    again = start(HTTPS_PROXY=NOBODY)
+    eventually(again.log.read_text, lambda text: "heartbeat: connection" in text)
 
 
 def test_a_bot_that_never_reached_whatsapp_ends_in_time(start: Start) -> None:

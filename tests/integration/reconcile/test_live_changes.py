@@ -68,14 +68,14 @@ async def test_changed_installation_settings_reach_running_bots(site: Site) -> N
     config = await site.seen(lambda: site.runtime("bot-1").config)
     assert config is not None
     await before.stop()
-    await site.start(bot_prefix="#", probe_interval=0.5)
+    await site.start(bot_prefix="#", log_level="DEBUG", probe_interval=0.5)
 
-    def told() -> tuple[str, int]:
+    def told() -> tuple[str, str, int]:
         present = site.runtime("bot-1").config
         assert present is not None
-        return present.prefix, present.generation
+        return present.prefix, present.log_level, present.generation
 
-    await site.seen(told, lambda seen: seen == ("#", config.generation))
+    await site.seen(told, lambda seen: seen == ("#", "debug", config.generation))
     assert site.host.containers[name("bot-1")].starts == 1
 
 

@@ -44,7 +44,7 @@ def test_invalid_addresses_are_refused(text: str) -> None:
 
 def test_only_the_identity_and_the_token_have_no_defaults() -> None:
     environment = read_environment(ENVIRONMENT)
-    assert (environment.port, environment.auth_root, environment.log_level) == (8080, Path("/auth"), "info")
+    assert (environment.port, environment.auth_root) == (8080, Path("/auth"))
     assert environment.config == RuntimeConfig()
     assert "s3cret" not in repr(environment)
 
@@ -58,7 +58,7 @@ def test_only_the_identity_and_the_token_have_no_defaults() -> None:
         ("BOTDOCK_SERVER_NAME", "../x"),
         ("BOTDOCK_TOKEN", ""),
         ("BOTDOCK_PORT", "70000"),
-        ("BOTDOCK_LOG_LEVEL", "loud"),
+        ("BOTDOCK_CONFIG", '{"logLevel": "loud"}'),
         ("BOTDOCK_CONFIG", "{"),
         ("BOTDOCK_CONFIG", '{"heartbeatIntervalSeconds": 0}'),
     ],

@@ -43,9 +43,14 @@ def test_changes_that_replace_the_container(values: dict[str, Any]) -> None:
     assert digest(bot(**values)) != digest(bot())
 
 
-@pytest.mark.parametrize("changes", [{"bot_image": "other"}, {"bot_https_proxy": "http://p:1"}, {"log_level": "DEBUG"}])
+@pytest.mark.parametrize("changes", [{"bot_image": "other"}, {"bot_https_proxy": "http://p:1"}])
 def test_installation_settings_that_replace_the_container(changes: dict[str, Any]) -> None:
     assert digest(bot(), **changes) != digest(bot())
+
+
+def test_the_log_level_is_part_of_the_configuration_and_replaces_no_container() -> None:
+    assert digest(bot(), log_level="DEBUG") == digest(bot())
+    assert runtime_config(bot(), settings(log_level="DEBUG")).log_level == "debug"
 
 
 @pytest.mark.parametrize(
