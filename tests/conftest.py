@@ -17,6 +17,9 @@ from tests.support.databases import Template, own_database, remove_shared, share
 
 RUN_FOLDER_VARIABLE = "BOTDOCK_TEST_RUN_FOLDER"
 """Tells the workers where the run keeps what they share."""
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 4 << 30
+"""Enough for all temporary files of a run, which are sessions (synchronized after each write) and engines."""
 SLOWEST_FIRST = ("e2e", "integration")
 """Folders whose modules start first, so that no worker begins a long one when the others have finished."""
 
@@ -24,6 +27,8 @@ SLOWEST_FIRST = ("e2e", "integration")
 def pytest_configure(config: pytest.Config) -> None:
     if not _is_worker(config):
         os.environ[RUN_FOLDER_VARIABLE] = tempfile.mkdtemp(prefix="botdock-test-")
+        if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= MEMORY_BYTES:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -74,7 +74,15 @@ def test_images_are_pushed_only_from_a_checked_tag_after_the_tests() -> None:
 
 def test_continuous_integration_installs_nothing_itself() -> None:
     commands = [step["run"] for step in steps(load(ROOT / ".github/workflows/ci.yml")) if "run" in step]
-    assert commands == ["sudo make lint", "sudo .ci/run"]
+    assert commands == ["sudo make lint", "sudo .ci/run", "sudo make coverage"]
+
+
+def test_coverage_is_checked_weekly_and_before_a_release() -> None:
+    workflow = load(ROOT / ".github/workflows/ci.yml")
+    assert workflow[True]["schedule"] == [{"cron": "20 3 * * 1"}]
+    assert (
+        workflow["jobs"]["coverage"]["if"] == "github.event_name == 'schedule' || startsWith(github.ref, 'refs/tags/')"
+    )
 
 
 def check_tag(kind: str, name: str) -> subprocess.CompletedProcess[str]:
