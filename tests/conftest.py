@@ -17,7 +17,7 @@ from tests.support.databases import Template, own_database, remove_shared, share
 
 RUN_FOLDER_VARIABLE = "BOTDOCK_TEST_RUN_FOLDER"
 """Tells the workers where the run keeps what they share."""
-MEMORY = Path("/dev/shm")
+MEMORY = Path("/dev/shm")  # noqa: S108 - pytest creates directories of its own below it
 MEMORY_BYTES = 4 << 30
 """Enough for all temporary files of a run, which are sessions (synchronized after each write) and engines."""
 SLOWEST_FIRST = ("e2e", "integration")
