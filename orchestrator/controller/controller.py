@@ -16,6 +16,8 @@ import psycopg
 from orchestrator.clients.bot import BotEndpoint
 from orchestrator.controller.leader import Lease, leadership
 from orchestrator.controller.notifications import listen
+from orchestrator.controller.settings_summary import differing, summarize
+from orchestrator.db import servers
 from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.session import Database
 from orchestrator.engine.base import Engine
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 SEEN_INTERVAL_SECONDS = 10.0
 PRUNE_INTERVAL_SECONDS = 3600.0
 RETRY_DELAY_SECONDS = 1.0
+COMPARE_INTERVAL_SECONDS = 3.0
+"""Between two comparisons of a standby's settings with the leader's."""
 
 
 class Controller:
@@ -44,7 +48,10 @@ class Controller:
         self._metrics = metrics
         self.reconciler: Reconciler | None = None
         """Set while this process is the leader."""
-        self._is_standby = False
+        self._summary = summarize(settings, installation=owner)
+        self._standby = asyncio.Event()
+        """Set while another controller is the leader."""
+        self._differing: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -54,10 +61,23 @@ class Controller:
     @property
     def is_standby(self) -> bool:
         """Connected to Postgres, and another controller is the leader."""
-        return self._is_standby
+        return self._standby.is_set()
+
+    @property
+    def differing_settings(self) -> tuple[str, ...]:
+        """While this process is a standby, the settings that a takeover would change, by name."""
+        return self._differing if self.is_standby else ()
 
     async def run(self) -> None:
         """Lead or stand by until cancelled."""
+        comparison = asyncio.create_task(self._compare_settings(), name="settings")
+        try:
+            await self._terms()
+        finally:
+            comparison.cancel()
+            await asyncio.gather(comparison, return_exceptions=True)
+
+    async def _terms(self) -> None:
         while True:
             # A task of its own: an error while a term is cancelled must not hide that this one was cancelled, too.
             term = asyncio.create_task(self._term(), name="term")
@@ -72,7 +92,7 @@ class Controller:
         """Wait for the lease, and lead until it is lost or an error ends the term."""
         try:
             async with leadership(self._settings, on_standby=self._on_standby) as lease:
-                self._is_standby = False
+                self._standby.clear()
                 await self._lead(lease)
         except* (psycopg.Error, OSError) as group:
             log.warning("Postgres is unavailable: %s", type(group.exceptions[0]).__name__)
@@ -82,11 +102,29 @@ class Controller:
             # The bots' containers keep running; retrying is better than a controller that has exited.
             log.exception("the controller failed", exc_info=group)
         finally:
-            self._is_standby = False
+            self._standby.clear()
 
     def _on_standby(self) -> None:
         log.info("another controller is the leader for server %s; standing by", self._settings.server_name)
-        self._is_standby = True
+        self._standby.set()
+
+    async def _compare_settings(self) -> None:
+        """Report a standby whose settings are not the leader's: a takeover would change the bots."""
+        while True:
+            await self._standby.wait()
+            try:
+                async with self._database.session() as session:
+                    leaders = await servers.leader_settings(session, self._settings.server_name)
+            except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is unavailable
+                log.debug("the leader's settings could not be read: %s", type(exc).__name__)
+            else:
+                before, self._differing = self._differing, differing(self._summary, leaders)
+                if self._differing and self._differing != before:
+                    log.warning(
+                        "these settings differ from the leader's and would apply after a takeover: %s",
+                        ", ".join(self._differing),
+                    )
+            await asyncio.sleep(COMPARE_INTERVAL_SECONDS)
 
     async def _lead(self, lease: Lease) -> None:
         settings, epoch = self._settings, lease.epoch
@@ -136,7 +174,7 @@ class Controller:
         next_prune = 0.0
         while True:
             try:
-                await store.seen(address)
+                await store.seen(address, self._summary)
                 if time.monotonic() >= next_prune:
                     deleted = await store.prune_events(days=self._settings.event_retention_days)
                     next_prune = time.monotonic() + PRUNE_INTERVAL_SECONDS

@@ -44,6 +44,8 @@ class Server(SQLModel, table=True):
     controller: str | None = None
     """`host:port` of the leader's HTTP port."""
     controller_seen_at: datetime | None = timestamp()
+    controller_settings: dict[str, str] = json_object()
+    """Digests of the leader's settings by name (`controller/settings_summary.py`)."""
     created_at: datetime = created()
 
 

@@ -88,3 +88,9 @@ async def _phases(session: AsyncSession, names: list[str]) -> dict[str, dict[str
     for server, phase, number in (await session.execute(query)).all():
         phases.setdefault(server, {})[phase] = number
     return phases
+
+
+async def leader_settings(session: AsyncSession, name: str) -> dict[str, str]:
+    """Digests of the settings of a server's leader by name; empty if it never had one."""
+    found = await session.scalar(select(col(Server.controller_settings)).where(col(Server.name) == name))
+    return found or {}

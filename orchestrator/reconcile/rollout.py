@@ -1,4 +1,4 @@
-"""Whether a bot's container may be replaced now because the installation's settings changed.
+"""Whether a bot's container may be replaced now because the installation's settings changed. Pure.
 
 A replacement takes a bot down, and the new settings may be wrong. So only MAX_UNAVAILABLE bots are replaced at the same
 time, and no further ones once a bot is worse after its replacement. What is in progress is stored with each bot

@@ -203,14 +203,14 @@ class StatusStore:
             if number < PRUNE_BATCH:
                 return dropped
 
-    async def seen(self, address: str) -> None:
-        """Record that this controller is the server's leader, and where it listens (`host:port`)."""
+    async def seen(self, address: str, settings: Mapping[str, str]) -> None:
+        """Record that this controller is the server's leader, where it listens (`host:port`), and its settings."""
         async with self._database.session() as session:
             await self._fence(session)
             await session.execute(
                 update(Server)
                 .where(col(Server.name) == self._server)
-                .values(controller=address, controller_seen_at=func.now())
+                .values(controller=address, controller_seen_at=func.now(), controller_settings=dict(settings))
             )
             await session.commit()
 

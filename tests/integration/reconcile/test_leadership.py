@@ -1,13 +1,17 @@
 """Two controllers and database outages: one leads, the other waits, and nothing is lost or done twice."""
 
+import httpx
 import psycopg
 import pytest
 
 from bot_runtime.contract import EventPage
+from orchestrator.auth import KeyVerifier
+from orchestrator.controller.http import create_app
 from orchestrator.db import leases
 from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.session import Database, connect
 from orchestrator.reconcile.bot_state import BotState
+from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.status_store import StatusStore
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
 from tests.support.leases import take_over
@@ -122,7 +126,7 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
         old.write([state]),
         old.forget("bot-1"),
         old.prune_events(days=1),
-        old.seen("somewhere:1"),
+        old.seen("somewhere:1", {}),
         old.confirm(row[0]),
         old.ingest("bot-1", EventPage(spool_id="s", items=[], next=1)),
     ):
@@ -188,3 +192,29 @@ async def test_a_crash_during_a_database_outage_is_handled_afterwards(site: Site
     await eventually(lambda: site.events("bot-1", "container-exit"))
     await site.phase("bot-1", "online")
     assert set(site.host.containers) == {name("bot-1")}
+
+
+async def test_a_standby_with_other_settings_than_the_leader_names_them(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    await site.start(openai_api_key="sk-one")
+    standby = await site.start(wait=False, openai_api_key="sk-two", bot_image="botdock/bot:2", docker_workers=3)
+
+    async def differing() -> tuple[str, ...]:
+        return standby.controller.differing_settings
+
+    assert await eventually(differing) == ("BOT_IMAGE", "OPENAI_API_KEY")
+    [line] = [record.getMessage() for record in caplog.records if "differ from the leader's" in record.getMessage()]
+    assert line.endswith("BOT_IMAGE, OPENAI_API_KEY")
+    assert "sk-" not in caplog.text
+    database = Database(site.settings())
+    app = create_app(
+        controller=standby.controller, engine=standby.engine, verifier=KeyVerifier.on(database), metrics=Metrics()
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://standby") as client:
+        answer = await client.get("/readyz")
+    assert (answer.status_code, answer.text) == (
+        200,
+        "standby; settings differ from the leader's: BOT_IMAGE, OPENAI_API_KEY",
+    )
+    await database.close()
