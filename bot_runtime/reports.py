@@ -51,5 +51,6 @@ def health_of(
         creds_updated_at=creds_updated_at,
         config_generation=config_generation,
         memory_bytes=anonymous_memory(),
+        next_attempt_at=connection.next_attempt_at,
         versions=Versions(runtime=VERSION, neonize=package_version(), python=platform.python_version()),
     )

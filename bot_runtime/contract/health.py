@@ -87,6 +87,8 @@ class Health(Wire, frozen=True):
     memory_bytes: int
     """Resident anonymous memory of the process."""
     versions: Versions
+    next_attempt_at: datetime | None = None
+    """When the next attempt to connect begins, while the bot waits for it."""
 
 
 class Qr(Wire, frozen=True):

@@ -63,6 +63,7 @@ class ConnectionSnapshot:
     since: datetime
     fault: Fault | None
     last_activity: datetime | None
+    next_attempt_at: datetime | None
 
 
 class WhatsAppConnection:
@@ -96,6 +97,7 @@ class WhatsAppConnection:
         self.qr: Qr | None = None
         self.pairing_until: datetime | None = None
         self.last_activity: datetime | None = None
+        self.next_attempt_at: datetime | None = None
         self.reconnects = 0
 
     def attach(self) -> None:
@@ -107,7 +109,11 @@ class WhatsAppConnection:
     def snapshot(self) -> ConnectionSnapshot:
         """The state as data."""
         return ConnectionSnapshot(
-            status=self.status, since=self.since, fault=self.fault, last_activity=self.last_activity
+            status=self.status,
+            since=self.since,
+            fault=self.fault,
+            last_activity=self.last_activity,
+            next_attempt_at=self.next_attempt_at,
         )
 
     def reset(self) -> None:
@@ -253,12 +259,13 @@ class WhatsAppConnection:
 
     def _reconnect(self, delay_seconds: float) -> None:
         self._cancel()
+        self.next_attempt_at = datetime.now(UTC) + timedelta(seconds=delay_seconds)
         self._reconnecting = asyncio.create_task(self._reconnect_after(delay_seconds))
 
     async def _reconnect_after(self, delay_seconds: float) -> None:
         log.info("reconnecting in %.1f s (%d failed attempts)", delay_seconds, self.status.attempts)
         await asyncio.gather(self._stop_core(), asyncio.sleep(delay_seconds))
-        self._reconnecting = None
+        self._reconnecting = self.next_attempt_at = None
         if self._core.connecting or self._dials >= MAX_DIALS:  # neonize is stuck, as it is after a QR phase
             self._listener.restart_needed(self.status.attempts)
             return
@@ -287,4 +294,4 @@ class WhatsAppConnection:
             self._timer = None
         if self._reconnecting is not None:
             self._reconnecting.cancel()
-            self._reconnecting = None
+            self._reconnecting = self.next_attempt_at = None

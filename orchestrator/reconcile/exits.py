@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from bot_runtime.contract import ExitCode
 from orchestrator.engine.base import ObservedContainer
+from orchestrator.reconcile.connection_message import CHECK_NETWORK
 
 SIGKILL_EXIT = 137
 
@@ -22,7 +23,7 @@ _BY_CODE: dict[int, Exit] = {
     ExitCode.STOPPED: Exit("exited", "the bot exited by itself"),
     ExitCode.INVALID_CONFIG: Exit("invalid-config", "the bot rejected its configuration", terminal=True),
     ExitCode.SESSION_IN_USE: Exit("session-in-use", "another process uses this bot's session"),
-    ExitCode.RECONNECT_FAILED: Exit("reconnect-failed", "WhatsApp is unreachable"),
+    ExitCode.RECONNECT_FAILED: Exit("reconnect-failed", f"WhatsApp is unreachable; {CHECK_NETWORK}"),
     ExitCode.SESSION_UNREADABLE: Exit(
         "session-unreadable", "the session file is corrupt; restart with fresh to pair again"
     ),

@@ -7,15 +7,13 @@ import msgspec
 
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
 from orchestrator.reconcile.bot_state import BotStates
+from orchestrator.reconcile.connection_message import connection_message
 from orchestrator.reconcile.container_spec import InvalidBotError, runtime_config
 from orchestrator.reconcile.liveness import FleetProbes, LivenessPolicy
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.probes import FailedProbe, ProbeTarget
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
-
-_CALM = {ConnectionState.ONLINE, ConnectionState.CONNECTING, ConnectionState.PAIRING, ConnectionState.CLOSING}
-"""States in which an earlier error of the connection is no longer relevant."""
 
 
 class ProbeObserver:
@@ -74,7 +72,6 @@ class ProbeObserver:
             if not before.seen:
                 healthy_since = state.remembered.healthy_since or self._clock()
                 state.remembered = replace(state.remembered, healthy_since=healthy_since)
-            fault = result.last_error
             state.probe = replace(
                 before,
                 seen=True,
@@ -82,7 +79,7 @@ class ProbeObserver:
                 failures=0,
                 failure="",
                 connection=result.connection,
-                connection_message="" if fault is None or result.connection in _CALM else fault.message,
+                connection_message=connection_message(result),
             )
             if result.connection == ConnectionState.ONLINE != before.connection:
                 self._on_online(target.bot_id)

@@ -1,5 +1,6 @@
 """Failures caused by WhatsApp are distinguished, and none causes a restart loop or the needless loss of a session."""
 
+import re
 from collections.abc import Iterator
 
 import psycopg
@@ -73,8 +74,26 @@ def test_pairing_by_code_needs_no_qr(fleet: Fleet) -> None:
     code = fleet.call("POST", "/api/bots/wa-code/pair-code", {"phoneNumber": "+49 170 0000306"})["code"]
     fleet.phones.enter_code("491700000306", code)
     fleet.wait_phase("wa-code", "online")
-    assert fleet.status("wa-code")["phase"] == "online"
+    bot = fleet.call("GET", "/api/bots/wa-code")
+    assert (bot["status"]["phase"], bot["phoneNumber"]) == ("online", "491700000306")
     fleet.delete("wa-code")
+
+
+def test_a_bot_that_cannot_reach_whatsapp_says_why_and_when_it_tries_again(bare_fleet: Fleet) -> None:
+    bare_fleet.start_controller(BOT_HTTPS_PROXY="http://no-such-proxy.invalid:3128")
+    bare_fleet.create("wa-away")
+    status = bare_fleet.wait_status("wa-away", lambda status: "next attempt" in status["message"], what="the error")
+    assert (status["phase"], status["reason"]) == ("starting", "connecting")
+    assert re.search(
+        r"^cannot connect to WhatsApp: .*no-such-proxy\.invalid.*; next attempt at \d\d:\d\d:\d\d UTC; "
+        r"check DNS, proxy and firewall of the bots' network$",
+        status["message"],
+    ), status["message"]
+    for method, path, body in (("GET", "qr", None), ("POST", "pair-code?wait=0", {"phoneNumber": "+49 170 0000310"})):
+        refused = bare_fleet.request(method, f"/api/bots/wa-away/{path}", json=body)
+        assert refused.status_code == 409
+        for words in ("no-such-proxy.invalid", "next attempt at", "check DNS, proxy and firewall"):
+            assert words in refused.json()["detail"]
 
 
 def test_a_bot_that_cannot_connect_exits_and_is_restarted_until_it_can(fleet: Fleet) -> None:

@@ -107,7 +107,9 @@ class BotView(ResponseBody):
     id: str = Field(examples=["bot-123"])
     name: str = Field(examples=["Support"])
     server_name: str = Field(examples=["server1"])
-    phone_number: str | None = Field(examples=["491701234567"])
+    phone_number: str | None = Field(
+        description="The paired number; before pairing, the one that was set.", examples=["491701234567"]
+    )
     kind: str = Field(examples=["standard"])
     approval_status: Approval
     desired_state: DesiredState
@@ -129,7 +131,7 @@ class BotView(ResponseBody):
             id=bot.id,
             name=bot.name,
             server_name=bot.server_name,
-            phone_number=bot.phone_number,
+            phone_number=status.paired_number or bot.phone_number,
             kind=bot.kind,
             approval_status=Approval(bot.approval_status),
             desired_state=DesiredState(bot.desired_state),

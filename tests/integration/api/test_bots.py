@@ -203,6 +203,15 @@ class TestList:
         problem(answer, 422, "invalid-input")
         assert answer.json()["errors"][0]["in"] == "query"
 
+    async def test_the_paired_number_is_shown(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+        await operator.patch(f"/api/bots/{bot}", json={"phoneNumber": None})
+        await fleet.observe(bot, paired_number="4915112345678")
+        assert (await operator.get(f"/api/bots/{bot}")).json()["phoneNumber"] == "4915112345678"
+        [listed] = (await operator.get("/api/bots")).json()["items"]
+        assert listed["phoneNumber"] == "4915112345678"
+        changed = await operator.patch(f"/api/bots/{bot}", json={"phoneNumber": "+49 170 1234567"})
+        assert changed.json()["phoneNumber"] == "4915112345678", "a bot that is paired has this number"
+
     async def test_lists_omit_log_lines(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         last_exit = {"containerId": "c", "exitCode": 137, "oomKilled": True, "reason": "oom-killed", "logs": ["boom"]}
         await fleet.observe(bot, last_exit=last_exit, reason="oom-killed", restarts=3)

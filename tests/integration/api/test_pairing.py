@@ -98,6 +98,14 @@ class TestWaiting:
         answer = await operator.get(f"/api/bots/{live_bot}/qr")
         assert "wait=30" in problem(answer, 409, "not-pairing-yet")
 
+    async def test_the_answer_says_why_there_is_no_code(
+        self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime, fleet: Fleet
+    ) -> None:
+        fake.qr, fake.connection = None, ConnectionState.CONNECTING
+        message = "cannot connect to WhatsApp: no such host; next attempt at 03:04:05 UTC; check DNS"
+        await fleet.observe(live_bot, phase="starting", message=message)
+        assert message in problem(await operator.get(f"/api/bots/{live_bot}/qr"), 409, "not-pairing-yet")
+
     @pytest.mark.parametrize("wait", ["31", "-1", "nan", "soon"])
     async def test_the_waiting_time_is_limited(self, operator: httpx.AsyncClient, live_bot: str, wait: str) -> None:
         problem(await operator.get(f"/api/bots/{live_bot}/qr", params={"wait": wait}), 422, "invalid-input")

@@ -105,6 +105,26 @@ class Setup:
         self.library.dialled.clear()
 
 
+async def test_the_next_attempt_is_known_while_the_bot_waits_for_it() -> None:
+    setup = Setup(reconnect_base_delay_seconds=1000.0)
+    before = datetime.now(UTC)
+    setup.library.report(End("no such host"))
+    waiting = setup.connection.snapshot()
+    assert waiting.fault is not None
+    assert waiting.fault.message == "no such host"
+    assert waiting.next_attempt_at is not None
+    assert before + timedelta(seconds=225) <= waiting.next_attempt_at
+    setup.library.report(CONNECTED)
+    assert setup.connection.snapshot().next_attempt_at is None
+
+
+async def test_no_attempt_is_announced_while_one_is_in_progress() -> None:
+    setup = Setup()
+    setup.library.report(End("no such host"))
+    await setup.dialled()
+    assert setup.connection.snapshot().next_attempt_at is None
+
+
 async def test_after_a_drop_the_client_gets_one_retry_and_is_then_replaced() -> None:
     setup = Setup()
     setup.library.report(CONNECTED)
