@@ -60,7 +60,7 @@ class Replacements:
     def begin(self, state: BotState, target: Desired) -> None:
         """The bot's container is replaced now."""
         online = state.phase is Phase.ONLINE
-        replacement = Replacement(target.settings_hash, before=_fitness(state), was_online=online)
+        replacement = Replacement(target.settings_hash, self._clock(), before=_fitness(state), was_online=online)
         state.remembered = replace(state.remembered, replacement=replacement)
         self._progress = None
 
@@ -128,7 +128,7 @@ class Replacements:
             )
             for bot_id, state in self._states.by_id.items()
         ]
-        progress = rollout.progress(fleet, settings_hash=settings_hash, setting=self._max_unavailable)
+        progress = rollout.progress(fleet, settings_hash=settings_hash, setting=self._max_unavailable, now=now)
         self._progress = (settings_hash, now, progress)
         return progress
 

@@ -15,6 +15,9 @@ from enum import IntEnum
 SETTLE_SECONDS = 5.0
 """How long a bot must be available in its new container until the next one is replaced."""
 
+STALL_SECONDS = 120.0
+"""How long a replacement takes at most until the bots that wait for it report that."""
+
 STOPPED = "rollout-stopped"
 
 
@@ -34,6 +37,7 @@ class Replacement:
 
     settings_hash: str
     """The settings of the new container."""
+    began_at: float
     before: Fitness
     was_online: bool
     """Whether the bot was connected to WhatsApp, so that it is available only when it is connected again."""
@@ -66,6 +70,8 @@ class Progress:
     """Whether some bot works with these settings."""
     failure: str
     """Why no further bot may be replaced; empty: nothing failed."""
+    stalled: str = ""
+    """Id of a bot that is not available long after its replacement began; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +90,26 @@ def max_unavailable(setting: str, bots: int) -> int:
     return int(setting)
 
 
-def progress(fleet: Iterable[RolloutBot], *, settings_hash: str, setting: str) -> Progress:
+def progress(fleet: Iterable[RolloutBot], *, settings_hash: str, setting: str, now: float) -> Progress:
     """How far the rollout of the settings with this hash is; `setting` is MAX_UNAVAILABLE."""
     bots = list(fleet)
     current = [
         (bot, bot.replacement) for bot in bots if bot.replacement and bot.replacement.settings_hash == settings_hash
     ]
     proven = any(bot.works_with == settings_hash and bot.replacement is None for bot in bots)
+    in_progress = [
+        (bot, replacement)
+        for bot, replacement in current
+        if bot.desired and (replacement.before is Fitness.STABLE or not proven)
+    ]
     failures = [f"bot {bot.bot_id}: {replacement.failure}" for bot, replacement in current if replacement.failure]
+    stalled = [bot.bot_id for bot, replacement in in_progress if now - replacement.began_at >= STALL_SECONDS]
     return Progress(
         slots=max_unavailable(setting, sum(bot.desired for bot in bots)),
-        in_progress=sum(
-            bot.desired and (replacement.before is Fitness.STABLE or not proven) for bot, replacement in current
-        ),
+        in_progress=len(in_progress),
         proven=proven,
         failure=failures[0] if failures else "",
+        stalled=stalled[0] if stalled else "",
     )
 
 
@@ -113,6 +124,12 @@ def hold(rollout: Progress, fitness: Fitness) -> Hold | None:
     if rollout.proven and fitness is not Fitness.STABLE:
         return None
     if rollout.in_progress >= rollout.slots:
+        if rollout.stalled:
+            return Hold(
+                STOPPED,
+                f"the new settings were not applied: bot {rollout.stalled} has them and is not available again. "
+                "Change the settings, repair or stop that bot, or restart this one to apply them to it anyway",
+            )
         return Hold("", "waiting to be replaced with new settings after other bots")
     return None
 

@@ -4,13 +4,22 @@ from dataclasses import replace
 
 import pytest
 
+from bot_runtime.contract import ConnectionState
 from orchestrator.engine.base import ContainerState, EngineError
 from orchestrator.reconcile import rollout
-from orchestrator.reconcile.rollout import SETTLE_SECONDS, STOPPED, Fitness, Progress, Replacement, RolloutBot
+from orchestrator.reconcile.rollout import (
+    SETTLE_SECONDS,
+    STALL_SECONDS,
+    STOPPED,
+    Fitness,
+    Progress,
+    Replacement,
+    RolloutBot,
+)
 from tests.unit.reconcile.doubles import World
 from tests.unit.reconcile.steps import online
 
-STARTED = Replacement("new", before=Fitness.STABLE, was_online=True)
+STARTED = Replacement("new", 100.0, before=Fitness.STABLE, was_online=True)
 FREE = Progress(slots=2, in_progress=1, proven=False, failure="")
 
 
@@ -49,14 +58,14 @@ class TestPolicy:
         broken = replace(STARTED, before=Fitness.FAILS_TO_START)
         earlier = replace(STARTED, settings_hash="older", failure="crashed")
         fleet = [bot(1, replacement=STARTED), bot(2, replacement=broken), bot(3, replacement=earlier), bot(4)]
-        found = rollout.progress(fleet, settings_hash="new", setting="2")
+        found = rollout.progress(fleet, settings_hash="new", setting="2", now=110.0)
         assert found == Progress(slots=2, in_progress=2, proven=False, failure="")
-        found = rollout.progress([*fleet, bot(5, works_with="new")], settings_hash="new", setting="2")
+        found = rollout.progress([*fleet, bot(5, works_with="new")], settings_hash="new", setting="2", now=110.0)
         assert found == Progress(slots=2, in_progress=1, proven=True, failure="")
 
     def test_a_failed_replacement_is_named(self) -> None:
         failed = replace(STARTED, failure="the bot crashed")
-        found = rollout.progress([bot(1, replacement=failed)], settings_hash="new", setting="1")
+        found = rollout.progress([bot(1, replacement=failed)], settings_hash="new", setting="1", now=110.0)
         assert found.failure == "bot bot-1: the bot crashed"
 
     def test_a_replacement_ends_when_the_bot_has_been_available_for_a_while(self) -> None:
@@ -124,9 +133,23 @@ class TestWorker:
         before = await running(world)
         world.new_controller(bot_image="botdock/bot:2")
         await sweep(world, answering=False)
+        for bot_id in BOTS:
+            world.controller.answers(
+                bot_id, ConnectionState.CONNECTING if bot_id == "bot-1" else ConnectionState.ONLINE
+            )
         world.clock.now += SETTLE_SECONDS
         await sweep(world, answering=False)
         assert replaced(world, before) == ["bot-1"]
+        assert world.phase("bot-2") == ("online", "")
+        world.clock.now += STALL_SECONDS
+        await sweep(world, answering=False)
+        assert replaced(world, before) == ["bot-1"]
+        assert world.phase("bot-2") == ("online", STOPPED)
+        assert "bot bot-1 has them and is not available again" in world.rows.status["bot-2"].message
+        await sweep(world)
+        await settle(world, "bot-1")
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1", "bot-2"]
 
     async def test_the_first_replacement_that_exits_stops_the_rollout(self, world: World) -> None:
         before = await running(world)
