@@ -1,4 +1,4 @@
-"""The command line: `botdock api | controller | all | migrate | key`, or `python -m orchestrator …` without installing.
+"""The command line: `botdock api | controller | all | migrate | key | server`, or `python -m orchestrator …`.
 
 Each process imports only what it runs: the api never loads the Docker library.
 """
@@ -39,6 +39,11 @@ def main() -> int:
     key.add_argument("--name", required=True, help="what the key is for")
     key.add_argument("--role", required=True, choices=[str(role) for role in Role])
     key.add_argument("--server", help="the server of an operator or viewer key; omit it for an admin key")
+    server = commands.add_parser("server", help="change which engine runs the bots of a server")
+    actions = server.add_subparsers(dest="action", required=True, metavar="ACTION")
+    rebind = actions.add_parser("rebind", help="bind a server to this host's engine: its bots start here from now on")
+    rebind.add_argument("name", metavar="NAME", help="the server")
+    rebind.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()
     command = arguments.command
     try:
@@ -48,6 +53,10 @@ def main() -> int:
             _migrate(loaded)
         elif command == "key":
             asyncio.run(_key(loaded, name=arguments.name, role=Role(arguments.role), server=arguments.server))
+        elif command == "server":
+            from orchestrator.cli.server import rebind as rebind_server
+
+            asyncio.run(rebind_server(loaded, server=arguments.name, yes=arguments.yes))
         else:
             asyncio.run(_serve(loaded, api=command in {"api", "all"}, controller=command in {"controller", "all"}))
     except BotdockError as exc:

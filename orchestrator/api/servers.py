@@ -40,11 +40,23 @@ class ServerPatch(RequestBody):
     )
 
 
+class RefusedController(ResponseBody):
+    """A controller that manages no bots because it runs on another engine than the one with the sessions."""
+
+    engine_id: str = Field(description="The engine of that controller.")
+    seen_at: datetime = Field(description="When that controller last reported.")
+
+
 class ControllerView(ResponseBody):
     """The controller of a server."""
 
     active: bool = Field(description="Whether a controller manages the server's bots at present.")
     seen_at: datetime | None = Field(description="When the controller last reported.")
+    engine_id: str | None = Field(
+        description="The engine that holds the sessions of the server's bots (`docker info`). Only a controller on "
+        "this engine manages the bots; `botdock server rebind` moves the server to another engine."
+    )
+    refused: RefusedController | None = Field(description="A controller that is waiting on another engine at present.")
 
 
 class ServerView(ResponseBody):
@@ -65,9 +77,19 @@ class ServerView(ResponseBody):
             max_bots=row.server.max_bots,
             bots=row.bots,
             phases=row.phases,
-            controller=ControllerView(active=row.has_leader, seen_at=row.server.controller_seen_at),
+            controller=_controller(row),
             created_at=row.server.created_at,
         )
+
+
+def _controller(row: Row) -> ControllerView:
+    server = row.server
+    refused = None
+    if row.is_refusing and server.refused_engine_id is not None and server.refused_at is not None:
+        refused = RefusedController(engine_id=server.refused_engine_id, seen_at=server.refused_at)
+    return ControllerView(
+        active=row.has_leader, seen_at=server.controller_seen_at, engine_id=server.engine_id, refused=refused
+    )
 
 
 def _server_name(name: Annotated[str, Path(examples=["server1"])]) -> str:

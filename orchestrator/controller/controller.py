@@ -10,17 +10,20 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from random import Random
+from typing import Any
 
 import psycopg
 
 from orchestrator.clients.bot import BotEndpoint
+from orchestrator.controller.binding import BindingCheck
 from orchestrator.controller.leader import Lease, leadership
 from orchestrator.controller.notifications import listen
 from orchestrator.controller.settings_summary import differing, summarize
 from orchestrator.db import servers
 from orchestrator.db.fence import LeadershipLostError
+from orchestrator.db.leases import BoundElsewhereError
 from orchestrator.db.session import Database
-from orchestrator.engine.base import Engine
+from orchestrator.engine.base import Engine, EngineError, WrongEngineError
 from orchestrator.outbox.dispatcher import Dispatcher
 from orchestrator.outbox.store import OutboxStore
 from orchestrator.reconcile.metrics import Metrics
@@ -52,6 +55,13 @@ class Controller:
         self._standby = asyncio.Event()
         """Set while another controller is the leader."""
         self._differing: tuple[str, ...] = ()
+        self._binding = BindingCheck(settings=settings, engine=engine, metrics=metrics)
+        self._engine_failure = ""
+
+    @property
+    def refusal(self) -> str:
+        """Why this controller may not lead with its engine; empty if it may."""
+        return self._binding.refusal
 
     @property
     def ready(self) -> bool:
@@ -91,18 +101,33 @@ class Controller:
     async def _term(self) -> None:
         """Wait for the lease, and lead until it is lost or an error ends the term."""
         try:
-            async with leadership(self._settings, on_standby=self._on_standby) as lease:
+            engine_id = await self._engine.identity()
+            if not await self._binding.permits(engine_id):
+                return
+            self._engine_failure = ""
+            self._engine.bind(engine_id)
+            async with leadership(self._settings, engine_id=engine_id, on_standby=self._on_standby) as lease:
                 self._standby.clear()
                 await self._lead(lease)
         except* (psycopg.Error, OSError) as group:
             log.warning("Postgres is unavailable: %s", type(group.exceptions[0]).__name__)
-        except* LeadershipLostError as group:
-            log.warning("stepping down: %s", group.exceptions[0])
+        except* (LeadershipLostError, WrongEngineError) as group:
+            log.warning("stepping down: %s", _first(group))
+        except* EngineError as group:
+            self._log_engine_failure(str(_first(group)))
+        except* BoundElsewhereError:
+            pass  # the next term reports it
         except* Exception as group:
             # The bots' containers keep running; retrying is better than a controller that has exited.
             log.exception("the controller failed", exc_info=group)
         finally:
             self._standby.clear()
+
+    def _log_engine_failure(self, failure: str) -> None:
+        """Once, not for every attempt."""
+        if failure != self._engine_failure:
+            self._engine_failure = failure
+            log.warning("%s; retrying", failure)
 
     def _on_standby(self) -> None:
         log.info("another controller is the leader for server %s; standing by", self._settings.server_name)
@@ -193,6 +218,12 @@ def _both(reconciler: Reconciler, dispatcher: Dispatcher) -> Callable[[], None]:
         dispatcher.request_sweep()
 
     return on_gap
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    """The first exception in a group of groups."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _until_lost(lease: Lease) -> None:

@@ -2,7 +2,8 @@
 
 GET /livez                          200 while the event loop runs, on a standby too
 GET /readyz                         200 for a standby (with the settings in which it differs from the leader),
-                                    and for a leader after its first sweep; else 503
+                                    and for a leader after its first sweep; else 503, with the reason if the server is
+                                    bound to another engine
 GET /metrics                        Prometheus; needs any API key
 GET /internal/bots/{id}/logs        a bot's last log lines, for the api, which has no Docker socket; needs the bot's
                                     runtime token, which only Postgres, the bot, the api and the controller hold
@@ -39,7 +40,7 @@ def create_app(*, controller: Controller, engine: Engine, verifier: KeyVerifier,
         if controller.is_standby:
             names = ", ".join(controller.differing_settings)
             return PlainTextResponse(f"standby; settings differ from the leader's: {names}" if names else "standby")
-        return PlainTextResponse("not ready", status_code=503)
+        return PlainTextResponse(controller.refusal or "not ready", status_code=503)
 
     async def prometheus(request: Request) -> Response:
         try:

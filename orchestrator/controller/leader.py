@@ -78,13 +78,18 @@ class Lease:
 
 @asynccontextmanager
 async def leadership(
-    settings: Settings, *, on_standby: Callable[[], None], clock: Callable[[], float] = running_time
+    settings: Settings,
+    *,
+    engine_id: str,
+    on_standby: Callable[[], None],
+    clock: Callable[[], float] = running_time,
 ) -> AsyncIterator[Lease]:
     """Wait for the server's lease (`on_standby` is called once when another controller holds it), renew it meanwhile.
 
-    Raises psycopg.Error or OSError when Postgres is unavailable before the lease is held; the caller retries.
+    Raises psycopg.Error or OSError when Postgres is unavailable before the lease is held, and BoundElsewhereError when
+    the lease is free and the server is bound to another engine than `engine_id`; the caller retries.
     """
-    lease = await _acquire(settings, on_standby=on_standby, clock=clock)
+    lease = await _acquire(settings, engine_id=engine_id, on_standby=on_standby, clock=clock)
     renewal = asyncio.create_task(_renew(lease, settings, clock), name="lease-renewal")
     try:
         yield lease
@@ -94,7 +99,9 @@ async def leadership(
         await _release(lease, settings)
 
 
-async def _acquire(settings: Settings, *, on_standby: Callable[[], None], clock: Callable[[], float]) -> Lease:
+async def _acquire(
+    settings: Settings, *, engine_id: str, on_standby: Callable[[], None], clock: Callable[[], float]
+) -> Lease:
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     waiting = False
     seen, since = None, clock()
@@ -111,6 +118,7 @@ async def _acquire(settings: Settings, *, on_standby: Callable[[], None], clock:
                     connection,
                     server=settings.server_name,
                     owner=owner,
+                    engine_id=engine_id,
                     seconds=settings.lease_seconds,
                     default_max_bots=settings.botcount,
                     abandoned=expiry,

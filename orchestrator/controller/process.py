@@ -7,13 +7,11 @@ from orchestrator.controller.controller import Controller
 from orchestrator.controller.http import create_app
 from orchestrator.db.schema import wait_until_migrated
 from orchestrator.db.session import Database
-from orchestrator.engine.base import Engine
+from orchestrator.engine.factory import make_engine
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.status_store import installation_id
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
-
-COMPOSE_PROJECT_LABEL = "com.docker.compose.project"
 
 
 async def run_controller(settings: Settings) -> None:
@@ -22,7 +20,7 @@ async def run_controller(settings: Settings) -> None:
     try:
         await wait_until_migrated(database)
         owner = await installation_id(database)
-        engine = _engine(settings, owner)
+        engine = make_engine(settings, owner)
         try:
             metrics = Metrics()
             controller = Controller(settings=settings, database=database, engine=engine, owner=owner, metrics=metrics)
@@ -37,20 +35,3 @@ async def run_controller(settings: Settings) -> None:
             await engine.close()
     finally:
         await database.close()
-
-
-def _engine(settings: Settings, owner: str) -> Engine:
-    if settings.engine == "memory":
-        from orchestrator.engine.memory.engine import MemoryEngine
-
-        return MemoryEngine(owner=owner, server=settings.server_name)
-    from orchestrator.engine.docker.engine import DockerEngine
-
-    return DockerEngine(
-        owner=owner,
-        server=settings.server_name,
-        host=settings.docker_host,
-        workers=settings.docker_workers,
-        network_pool=settings.bot_network_pool,
-        stack={COMPOSE_PROJECT_LABEL: settings.stack} if settings.stack else None,
-    )

@@ -27,6 +27,8 @@ _ACQUIRE = """
         WHERE leases.expires_at <= clock_timestamp() OR leases.expires_at = %(abandoned)s
     RETURNING epoch
 """
+_BIND = "UPDATE servers SET engine_id = %(engine)s WHERE name = %(server)s AND engine_id IS NULL"
+_BOUND_TO = "SELECT engine_id FROM servers WHERE name = %(server)s"
 _RENEW = """
     UPDATE leases SET expires_at = clock_timestamp() + make_interval(secs => %(seconds)s)
     WHERE server_name = %(server)s AND owner = %(owner)s AND epoch = %(epoch)s
@@ -37,6 +39,10 @@ _RELEASE = """
 """
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+
+class BoundElsewhereError(Exception):
+    """The sessions of the server's bots are on another engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +70,21 @@ async def acquire(
     *,
     server: str,
     owner: str,
+    engine_id: str,
     seconds: float,
     default_max_bots: int,
     abandoned: datetime | None = None,
 ) -> Holder | None:
     """Take the lease unless another holds it (then None), creating the server's row when it is missing.
 
+    The first leader binds the server to its engine; later ones must be on the same engine.
     A lease that still expires at `abandoned` is taken whatever Postgres' clock says. `connection` is in autocommit
-    mode. Raises psycopg.Error.
+    mode. Raises BoundElsewhereError and psycopg.Error.
     """
     parameters = {
         "server": server,
         "owner": owner,
+        "engine": engine_id,
         "seconds": seconds,
         "max_bots": default_max_bots,
         "abandoned": abandoned,
@@ -85,6 +94,11 @@ async def acquire(
             await connection.execute(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS}")
             await connection.execute(_SERVER, parameters)
             row = await (await connection.execute(_ACQUIRE, parameters)).fetchone()
+            if row is not None:
+                await connection.execute(_BIND, parameters)
+                bound = await (await connection.execute(_BOUND_TO, parameters)).fetchone()
+                if bound != (engine_id,):
+                    raise BoundElsewhereError(f"server {server} is bound to another engine")
     except LockNotAvailable:
         return None
     return None if row is None else Holder(server, owner, int(row[0]))

@@ -46,6 +46,12 @@ class Server(SQLModel, table=True):
     controller_seen_at: datetime | None = timestamp()
     controller_settings: dict[str, str] = json_object()
     """Digests of the leader's settings by name (`controller/settings_summary.py`)."""
+    engine_id: str | None = None
+    """The engine that holds the sessions of its bots: only a controller on that engine becomes the leader."""
+    refused_engine_id: str | None = None
+    """The engine of the last controller that did not become the leader because the server is bound to another one."""
+    refused_at: datetime | None = timestamp()
+    """When that controller last reported."""
     created_at: datetime = created()
 
 

@@ -16,6 +16,9 @@ from orchestrator.errors import ConflictError, NotFoundError
 CONTROLLER_SILENT_AFTER = timedelta(seconds=30)
 """A leader that has not been seen for so long counts as gone."""
 
+IS_REFUSING = func.coalesce(col(Server.refused_at) > func.now() - literal(CONTROLLER_SILENT_AFTER), False)
+"""Whether a controller on another engine waits."""
+
 HAS_LEADER = and_(
     col(Server.controller).is_not(None),
     func.coalesce(col(Server.controller_seen_at) > func.now() - literal(CONTROLLER_SILENT_AFTER), False),
@@ -29,6 +32,8 @@ class ServerOverview:
     server: Server
     has_leader: bool
     """Whether a controller reconciles its bots."""
+    is_refusing: bool
+    """Whether a controller is running on an engine to which the server is not bound."""
     phases: dict[str, int]
     """Number of bots by phase, without phases that have none."""
 
@@ -40,22 +45,23 @@ class ServerOverview:
 
 async def page(session: AsyncSession, scope: Scope, *, limit: int, after: str | None = None) -> list[ServerOverview]:
     """At most `limit` servers in the order of their names, starting after `after`."""
-    query = select(Server, HAS_LEADER).where(scope.covers(col(Server.name))).order_by(col(Server.name)).limit(limit)
+    query = select(Server, HAS_LEADER, IS_REFUSING).where(scope.covers(col(Server.name)))
+    query = query.order_by(col(Server.name)).limit(limit)
     if after is not None:
         query = query.where(col(Server.name) > after)
     rows = (await session.execute(query)).all()
-    phases = await _phases(session, [server.name for server, _ in rows])
-    return [ServerOverview(server, has_leader, phases.get(server.name, {})) for server, has_leader in rows]
+    phases = await _phases(session, [server.name for server, _, _ in rows])
+    return [ServerOverview(*row, phases.get(row[0].name, {})) for row in rows]
 
 
 async def find(session: AsyncSession, scope: Scope, name: str) -> ServerOverview:
     """One server. Raises NotFoundError, also for a server outside the scope."""
-    query = select(Server, HAS_LEADER).where(scope.covers(col(Server.name)), col(Server.name) == name)
+    query = select(Server, HAS_LEADER, IS_REFUSING).where(scope.covers(col(Server.name)), col(Server.name) == name)
     row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFoundError(f"server {name!r} does not exist")
     phases = await _phases(session, [name])
-    return ServerOverview(row[0], row[1], phases.get(name, {}))
+    return ServerOverview(*row, phases.get(name, {}))
 
 
 async def create(session: AsyncSession, *, name: str, max_bots: int) -> None:

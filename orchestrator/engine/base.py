@@ -5,6 +5,7 @@ concurrently, never block the event loop, and raise only:
 
     EngineError                  something failed; `code` is stable, the message may be shown to an operator
     ├── EngineUnavailableError        the engine does not answer; affects every bot, is the fault of none
+    │   └── WrongEngineError          another engine answers than the one that was bound
     ├── NameTakenError                a container of that name exists (create), or a volume (create) or network
     │                            (ensure_network) of that name that is not ours
     ├── NetworkMissingError           the bots' network is gone (create, start); `ensure_network` creates it again
@@ -96,6 +97,14 @@ class ObservedContainer:
         return self.state in {ContainerState.RUNNING, ContainerState.PAUSED, ContainerState.RESTARTING}
 
 
+@dataclass(frozen=True, slots=True)
+class ObservedVolume:
+    """A volume as the engine reports it."""
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+
+
 class EngineEventKind(StrEnum):
     """What an engine reports by itself. Only hints: they may be lost, so the sweep must not depend on them."""
 
@@ -126,6 +135,12 @@ class EngineUnavailableError(EngineError):
     """The engine does not answer."""
 
     code = "engine-unavailable"
+
+
+class WrongEngineError(EngineUnavailableError):
+    """Another engine answers than the one that holds the bots' sessions, for example after its data was recreated."""
+
+    code = "wrong-engine"
 
 
 class NameTakenError(EngineError):
@@ -173,6 +188,12 @@ class Engine(Protocol):
         A check may be called from any thread. Reads are not checked.
         """
 
+    async def identity(self) -> str:
+        """The engine's own id: constant over its restarts, lost with its data. Raises EngineError if it has none."""
+
+    def bind(self, identity: str) -> None:
+        """From now on let every call raise WrongEngineError if the engine that answers has another identity."""
+
     async def ping(self) -> None:
         """Return if the engine answers, else raise EngineUnavailableError."""
 
@@ -182,6 +203,9 @@ class Engine(Protocol):
 
     async def list_containers(self) -> list[ObservedContainer]:
         """All containers with our OWNER and SERVER labels, in one call to the engine."""
+
+    async def list_volumes(self) -> list[ObservedVolume]:
+        """All volumes with our OWNER and SERVER labels, in one call to the engine."""
 
     async def inspect(self, name: str) -> ObservedContainer | None:
         """One container by name or id, whatever its owner; None if it does not exist."""

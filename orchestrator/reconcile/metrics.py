@@ -21,6 +21,11 @@ class Metrics:
         self.leader = Gauge(
             "botdock_leader", "1 while this controller is the leader for its server.", registry=self.registry
         )
+        self.refusing = Gauge(
+            "botdock_wrong_engine",
+            "1 while this controller manages no bots because its server is bound to another engine.",
+            registry=self.registry,
+        )
 
     def count_message(self, result: str) -> None:
         """An attempt to send a message ended."""

@@ -20,6 +20,7 @@ from orchestrator.engine.base import (
     EngineEvent,
     EngineEventKind,
     EngineUnavailableError,
+    WrongEngineError,
 )
 from orchestrator.reconcile.bot_state import BotState, BotStates
 from orchestrator.reconcile.metrics import Metrics
@@ -42,7 +43,8 @@ SWEEP_RETRY_SECONDS = 1.0
 
 
 class Reconciler:
-    """All bots of a server. `run` until cancelled; raises LeadershipLostError when there is a new leader."""
+    """All bots of a server. `run` until cancelled; raises LeadershipLostError when there is a new leader, and
+    WrongEngineError when another engine answers."""
 
     def __init__(
         self,
@@ -178,7 +180,7 @@ class Reconciler:
     async def _reconcile(self, bot_id: str) -> None:
         try:
             requeue_after = await self._worker.reconcile(bot_id)
-        except LeadershipLostError:
+        except (LeadershipLostError, WrongEngineError):
             raise
         except EngineUnavailableError as exc:
             self._failed(bot_id, "engine-unavailable", exc)
@@ -240,7 +242,7 @@ class Reconciler:
             delay = self._settings.resync_interval
             try:
                 await self.sweep()
-            except LeadershipLostError:
+            except (LeadershipLostError, WrongEngineError):
                 raise
             except EngineUnavailableError as exc:
                 self._log_engine_unavailable(exc)

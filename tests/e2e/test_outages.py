@@ -65,6 +65,19 @@ def test_the_fleet_recovers_from_a_restart_of_the_engine(engine: OwnEngine, engi
         fleet.wait_phase(bot, "online")
         assert fleet.phones.ask("491511110500", BOTS[bot], ".ping") == "pong"
 
+    engine.stop()
+    engine.lose_data()
+    engine.start()
+    server = eventually(
+        lambda: fleet.call("GET", f"/api/servers/{fleet.server}"),
+        lambda server: server["controller"]["refused"],
+        what="the controller to refuse the engine without the sessions",
+    )
+    assert server["controller"]["refused"]["engineId"] != server["controller"]["engineId"]
+    assert f"botdock server rebind {fleet.server}" in fleet.controllers[-1].tail(50)
+    assert fleet.containers() == []
+    assert engine.volumes() == [], "no bot is started with an empty session"
+
 
 def test_a_full_disk_is_reported_and_others_keep_running(
     postgres_url: str, postgres_template: Template, tmp_path: Path

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from orchestrator.api.app import create_app
@@ -74,3 +75,24 @@ def test_an_invalid_setting_prevents_the_start_with_one_line_that_hides_the_valu
     assert "DATABASE_URL" in done.stderr
     assert "API_PORT" in done.stderr
     assert "hunter2" not in done.stderr
+
+
+async def engine_of_server(database_url: str) -> list[tuple[str | None]]:
+    async with await psycopg.AsyncConnection.connect(database_url) as connection:
+        return await (await connection.execute("SELECT engine_id FROM servers WHERE name = 'server1'")).fetchall()
+
+
+async def test_a_server_is_moved_to_this_engine_only_when_confirmed(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("UPDATE servers SET engine_id = 'former' WHERE name = 'server1'")
+    environment = {"DATABASE_URL": database_url, "ENGINE": "memory"}
+    done = orchestrator("server", "rebind", "server1", **environment)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, "botdock: nothing was changed: confirm with --yes")
+    assert "Server server1 is bound to engine former; this engine is memory." in done.stdout
+    assert await engine_of_server(database_url) == [("former",)]
+    assert orchestrator("server", "rebind", "server1", "--yes", **environment).returncode == 0
+    assert await engine_of_server(database_url) == [("memory",)]
+    again = orchestrator("server", "rebind", "server1", "--yes", **environment)
+    assert "already bound to this engine" in again.stdout
+    unknown = orchestrator("server", "rebind", "nowhere", "--yes", **environment)
+    assert (unknown.returncode, unknown.stderr) == (2, "botdock: server 'nowhere' does not exist\n")

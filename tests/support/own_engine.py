@@ -97,6 +97,11 @@ class OwnEngine:
         self._daemon.kill()
         self._daemon.wait(60)
 
+    def lose_data(self) -> None:
+        """Remove all it stores, while it is stopped: it starts with another id."""
+        for path in self._data.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def load_images(self, names: Sequence[str]) -> None:
         """Copy images from the shared engine."""
         with subprocess.Popen(["docker", "save", *names], stdout=subprocess.PIPE) as save:
@@ -104,6 +109,11 @@ class OwnEngine:
                 ["docker", "-H", self.host, "load", "-q"], stdin=save.stdout, check=True, capture_output=True
             )
         assert save.returncode == 0
+
+    def volumes(self) -> list[str]:
+        """The names of its volumes."""
+        with closing(self.client()) as client:
+            return [volume.name for volume in client.volumes.list()]
 
     def fill_up(self) -> Path:
         """Fill its limited disk to the last byte; the returned file must be removed to make room again."""

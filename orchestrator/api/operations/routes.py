@@ -44,6 +44,9 @@ class Overview(ResponseBody):
     bots: int = Field(description="Number of bots.")
     phases: dict[str, int] = Field(description="Number of bots by phase.", examples=[{"online": 3}])
     servers_without_controller: list[str] = Field(description="Servers with bots and without an active controller.")
+    servers_on_another_engine: list[str] = Field(
+        description="Servers with a controller that manages no bots because their sessions are on another engine."
+    )
     versions: ComponentVersions
 
 
@@ -79,6 +82,7 @@ async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
         bots=phases.total(),
         phases=dict(phases),
         servers_without_controller=unmanaged,
+        servers_on_another_engine=[row.server.name for row in rows if row.is_refusing],
         versions=ComponentVersions(
             botdock=__version__,
             python=platform.python_version(),

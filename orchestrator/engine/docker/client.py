@@ -5,6 +5,7 @@ version is negotiated once per engine, so that a call costs exactly one HTTP exc
 """
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,9 @@ from docker import APIClient
 from docker.errors import DockerException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from orchestrator.engine.base import EngineUnavailableError
+from orchestrator.engine.base import EngineError, EngineUnavailableError, WrongEngineError
 from orchestrator.engine.docker.errors import translate
-from orchestrator.engine.docker.transport import OneConnection
+from orchestrator.engine.docker.transport import OneConnection, engine_id
 
 T = TypeVar("T")
 
@@ -41,6 +42,10 @@ _read_retries = Retrying(
 
 def _allow() -> None:
     """The check of a client that nobody has set one for."""
+
+
+def _accept(_connection: socket.socket) -> None:
+    """For connections to whatever engine answers."""
 
 
 class CheckedClient(APIClient):
@@ -67,6 +72,8 @@ class DockerClients:
         self._api_version: str | None = None
         self._clients: list[CheckedClient] = []
         self._closed = False
+        self.bound_to: str | None = None
+        """The id of the only engine that may answer; None: any."""
         self.check: Callable[[], None] = _allow
         """Called in the thread, immediately before every request that changes something.
 
@@ -82,6 +89,25 @@ class DockerClients:
         self._raise_if_closed(action)
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, self._call, action, call, read, self.check)
+
+    async def identity(self) -> str:
+        """The id of the engine that answers, whichever is bound. Raises EngineError, also if it reports none."""
+
+        def call() -> str:
+            try:
+                client = self._make_client(self._negotiated_version(), HELLO_TIMEOUT_SECONDS, bound=False)
+                try:
+                    return str(client.info().get("ID") or "")
+                finally:
+                    client.close()
+            except (DockerException, requests.RequestException, OSError) as exc:
+                raise translate(exc, action="read the engine's id", host=self.host) from None
+
+        self._raise_if_closed("read the engine's id")
+        found = await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        if not found:
+            raise EngineError(f"the Docker engine at {self.host} reports no id (see `docker info`)")
+        return found
 
     def new_client(self) -> APIClient:
         """A separate client, which the caller closes. Blocks; raises what docker-py and requests raise."""
@@ -119,7 +145,7 @@ class DockerClients:
     def _negotiated_version(self) -> str:
         with self._lock:
             if self._api_version is None:
-                client = self._make_client(_text(OLDEST_API), HELLO_TIMEOUT_SECONDS)
+                client = self._make_client(_text(OLDEST_API), HELLO_TIMEOUT_SECONDS, bound=False)
                 try:
                     answer = client.version(api_version=False)
                 finally:
@@ -127,13 +153,17 @@ class DockerClients:
                 self._api_version = negotiate(newest=answer["ApiVersion"], oldest=answer.get("MinAPIVersion", "1.24"))
             return self._api_version
 
-    def _make_client(self, version: str, timeout_seconds: float) -> CheckedClient:
+    def _make_client(self, version: str, timeout_seconds: float, *, bound: bool = True) -> CheckedClient:
         # The stubs accept whole seconds only.
         client = CheckedClient(base_url=self.host, version=version, timeout=timeout_seconds)  # type: ignore[arg-type]
         client.trust_env = False  # no proxy, no .netrc
         if urlsplit(self.host).scheme == "unix":
-            client.mount("http+docker://", OneConnection(urlsplit(self.host).path))
+            client.mount("http+docker://", OneConnection(urlsplit(self.host).path, self._verify if bound else _accept))
         return client
+
+    def _verify(self, connection: socket.socket) -> None:
+        if self.bound_to is not None and (found := engine_id(connection)) != self.bound_to:
+            raise WrongEngineError(f"engine {found or 'without an id'} answers at {self.host}, not {self.bound_to}")
 
 
 def negotiate(*, newest: str, oldest: str) -> str:

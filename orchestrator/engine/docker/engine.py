@@ -19,6 +19,7 @@ from orchestrator.engine.base import (
     Label,
     NameTakenError,
     ObservedContainer,
+    ObservedVolume,
 )
 from orchestrator.engine.docker import network, observe
 from orchestrator.engine.docker.client import DockerClients
@@ -52,6 +53,7 @@ class DockerEngine:
         """
         self._owner = owner
         self._server = server
+        self._filter = [f"{Label.OWNER}={owner}", f"{Label.SERVER}={server}"]
         self._pool = IPv4Network(network_pool)
         self._stack = dict(stack or {})
         self._clients = DockerClients(host=host, workers=workers)
@@ -61,6 +63,17 @@ class DockerEngine:
     def guard(self, check: Callable[[], None]) -> None:
         """See `Engine.guard`."""
         self._clients.check = check
+
+    async def identity(self) -> str:
+        """See `Engine.identity`."""
+        return await self._clients.identity()
+
+    def bind(self, identity: str) -> None:
+        """See `Engine.bind`. Checked for every new connection to a socket: a daemon that restarts breaks them all.
+
+        An engine reached over TCP is not checked.
+        """
+        self._clients.bound_to = identity
 
     async def ping(self) -> None:
         """See `Engine.ping`."""
@@ -82,11 +95,18 @@ class DockerEngine:
 
     async def list_containers(self) -> list[ObservedContainer]:
         """See `Engine.list_containers`."""
-        labels = [f"{Label.OWNER}={self._owner}", f"{Label.SERVER}={self._server}"]
+        filters = {"label": self._filter}
         items = await self._clients.run(
-            "list containers", lambda client: client.containers(all=True, filters={"label": labels}), read=True
+            "list containers", lambda client: client.containers(all=True, filters=filters), read=True
         )
         return [observe.from_list(item) for item in items]
+
+    async def list_volumes(self) -> list[ObservedVolume]:
+        """See `Engine.list_volumes`."""
+        answer = await self._clients.run(
+            "list volumes", lambda client: client.volumes(filters={"label": self._filter}), read=True
+        )
+        return [ObservedVolume(item["Name"], item["Labels"] or {}) for item in answer["Volumes"] or []]
 
     async def inspect(self, name: str) -> ObservedContainer | None:
         """See `Engine.inspect`."""

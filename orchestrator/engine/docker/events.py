@@ -17,7 +17,7 @@ from docker import APIClient
 from docker.errors import DockerException
 
 from orchestrator.engine.backlog import CONNECTED, Backlog
-from orchestrator.engine.base import EngineEvent, EngineEventKind, Label
+from orchestrator.engine.base import EngineEvent, EngineEventKind, Label, WrongEngineError
 from orchestrator.engine.docker.observe import from_event
 
 log = logging.getLogger(__name__)
@@ -27,6 +27,8 @@ MAX_DELAY_SECONDS = 0.1
 CONNECT_TIMEOUT_SECONDS = 5.0
 
 _KINDS = [kind.value for kind in EngineEventKind if kind is not EngineEventKind.CONNECTED]
+
+_LOST = (DockerException, requests.RequestException, OSError, WrongEngineError)
 
 
 class EventStream:
@@ -74,7 +76,7 @@ class EventStream:
                         self._follow(response)
                 finally:
                     client.close()
-            except (DockerException, requests.RequestException, OSError, ValueError, KeyError) as exc:
+            except (*_LOST, ValueError, KeyError) as exc:
                 # ValueError, KeyError: a message was truncated, or of an unexpected kind. Reconnect then, too.
                 log.debug("event stream lost", extra={"action": "engine-events", "error": str(exc)})
             self._closed.wait(delay)

@@ -4,7 +4,11 @@ docker-py's own adapter opens a connection per path, keeps 25 of them, and leaks
 listen.
 """
 
+import http.client
+import json
 import socket
+from collections.abc import Callable
+from http import HTTPStatus
 
 from docker.transport import UnixHTTPAdapter
 from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
@@ -13,11 +17,14 @@ _ANY_URL = "http+docker://localhost"
 
 
 class _Connection(UnixHTTPConnection):
+    on_connect: Callable[[socket.socket], None]
+
     def connect(self) -> None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(self.timeout)
             sock.connect(self.unix_socket)
+            self.on_connect(sock)
         except BaseException:
             sock.close()
             raise
@@ -25,16 +32,22 @@ class _Connection(UnixHTTPConnection):
 
 
 class _Pool(UnixHTTPConnectionPool):
+    on_connect: Callable[[socket.socket], None]
+
     def _new_conn(self) -> _Connection:  # type: ignore[override]
-        return _Connection(self.base_url, self.socket_path, self.timeout)  # type: ignore[arg-type]
+        connection = _Connection(self.base_url, self.socket_path, self.timeout)  # type: ignore[arg-type]
+        connection.on_connect = self.on_connect
+        return connection
 
 
 class OneConnection(UnixHTTPAdapter):
-    """Adapter for a client that a single thread uses; `path` is the engine's socket."""
+    """Adapter for a client that a single thread uses."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_connect: Callable[[socket.socket], None]) -> None:
+        """`path` is the engine's socket. What `on_connect` raises for a new connection ends the request."""
         super().__init__(f"http+unix://{path}", pool_connections=1, max_pool_size=1)
         self._pool = _Pool(_ANY_URL, path, maxsize=1)
+        self._pool.on_connect = on_connect
 
     def get_connection(self, url: bytes | str, proxies: object = None) -> UnixHTTPConnectionPool:
         """The same pool for every path."""
@@ -44,3 +57,18 @@ class OneConnection(UnixHTTPAdapter):
         """Close the connection."""
         super().close()
         self._pool.close()
+
+
+def engine_id(sock: socket.socket) -> str:
+    """The id of the engine at the other end of an unused connection, which can be used afterwards; empty without one.
+
+    Raises OSError and http.client.HTTPException.
+    """
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = sock
+    connection.request("GET", "/info")
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != HTTPStatus.OK:
+        raise ConnectionError(f"GET /info: {response.status}")
+    return str(json.loads(body).get("ID") or "")

@@ -6,7 +6,8 @@ both pass the same contract tests.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from orchestrator.engine.backlog import Backlog
@@ -23,6 +24,8 @@ from orchestrator.engine.base import (
     NameTakenError,
     NetworkMissingError,
     ObservedContainer,
+    ObservedVolume,
+    WrongEngineError,
 )
 from orchestrator.engine.log_lines import log_lines
 from orchestrator.engine.memory.host import EXIT_OF_SIGKILL, MemoryContainer, MemoryHost
@@ -40,22 +43,35 @@ class MemoryEngine:
         self._labels = {Label.OWNER: owner, Label.SERVER: server}
         self._backlogs: set[Backlog] = set()
         self._check: Callable[[], None] = lambda: None
+        self._identity: str | None = None
 
     def guard(self, check: Callable[[], None]) -> None:
         """See `Engine.guard`."""
         self._check = check
 
+    async def identity(self) -> str:
+        """See `Engine.identity`."""
+        await asyncio.sleep(0)
+        with self.host.operation("identity"):
+            if not self.host.identity:
+                raise EngineError("the engine reports no id")
+            return self.host.identity
+
+    def bind(self, identity: str) -> None:
+        """See `Engine.bind`."""
+        self._identity = identity
+
     async def ping(self) -> None:
         """See `Engine.ping`."""
         await asyncio.sleep(0)
-        with self.host.operation("ping"):
+        with self._operation("ping"):
             return
 
     async def ensure_network(self, name: str) -> None:
         """See `Engine.ensure_network`. There are no components to attach."""
         await asyncio.sleep(0)
         self._check()
-        with self.host.operation("ensure_network"):
+        with self._operation("ensure_network"):
             if self.host.networks.setdefault(name, self._labels) != self._labels:
                 raise NameTakenError(
                     f"the network {name} exists and does not belong to this server of this installation"
@@ -64,27 +80,34 @@ class MemoryEngine:
     async def list_containers(self) -> list[ObservedContainer]:
         """See `Engine.list_containers`."""
         await asyncio.sleep(0)
-        with self.host.operation("list_containers"):
+        with self._operation("list_containers"):
             return [item.observed(listed=True) for item in self.host.containers.values() if self._ours(item.labels)]
+
+    async def list_volumes(self) -> list[ObservedVolume]:
+        """See `Engine.list_volumes`."""
+        await asyncio.sleep(0)
+        with self._operation("list_volumes"):
+            volumes = self.host.volumes.items()
+            return [ObservedVolume(name, dict(labels)) for name, labels in volumes if self._ours(labels)]
 
     async def inspect(self, name: str) -> ObservedContainer | None:
         """See `Engine.inspect`."""
         await asyncio.sleep(0)
-        with self.host.operation("inspect"):
+        with self._operation("inspect"):
             container = self.host.find(name)
             return container.observed(listed=False) if container else None
 
     async def has_image(self, image: str) -> bool:
         """See `Engine.has_image`."""
         await asyncio.sleep(0)
-        with self.host.operation("has_image"):
+        with self._operation("has_image"):
             return image not in self.host.missing_images
 
     async def create(self, spec: ContainerSpec) -> str:
         """See `Engine.create`."""
         await asyncio.sleep(0)
         self._check()
-        with self.host.operation("create"):
+        with self._operation("create"):
             if not self._ours(self.host.volumes.get(spec.volume, self._labels)):
                 raise NameTakenError(f"the volume {spec.volume} exists and does not belong to this installation")
             if spec.name in self.host.containers:
@@ -103,7 +126,7 @@ class MemoryEngine:
         """See `Engine.start`."""
         await asyncio.sleep(0)
         self._check()
-        with self.host.operation("start"):
+        with self._operation("start"):
             found = self._find(container)
             if found.observed(listed=True).up:
                 return
@@ -119,7 +142,7 @@ class MemoryEngine:
         """See `Engine.kill`."""
         await asyncio.sleep(0)
         self._check()
-        with self.host.operation("kill"):
+        with self._operation("kill"):
             found = self._find(container)
             if not found.observed(listed=True).up:
                 return
@@ -133,7 +156,7 @@ class MemoryEngine:
         """See `Engine.remove`."""
         await asyncio.sleep(0)
         self._check()
-        with self.host.operation("remove"):
+        with self._operation("remove"):
             found = self.host.find(container)
             if found:
                 self.host.remove(found)
@@ -142,7 +165,7 @@ class MemoryEngine:
         """See `Engine.remove_volume`."""
         await asyncio.sleep(0)
         self._check()
-        with self.host.operation("remove_volume"):
+        with self._operation("remove_volume"):
             if not self._ours(self.host.volumes.get(volume, {})):
                 return
             if any(item.spec and item.spec.volume == volume for item in self.host.containers.values()):
@@ -152,7 +175,7 @@ class MemoryEngine:
     async def logs(self, container: str, *, tail: int, until: datetime | None = None) -> list[str]:
         """See `Engine.logs`."""
         await asyncio.sleep(0)
-        with self.host.operation("logs"):
+        with self._operation("logs"):
             output = self._find(container).output
             lines = log_lines(b"".join(text for at, text in output if until is None or at <= until))
             return lines[-tail:] if tail else []
@@ -175,6 +198,13 @@ class MemoryEngine:
         """See `Engine.close`."""
         for backlog in self._backlogs:
             backlog.end()
+
+    @contextmanager
+    def _operation(self, name: str) -> Iterator[None]:
+        with self.host.operation(name):
+            if self._identity not in {None, self.host.identity}:
+                raise WrongEngineError(f"cannot {name}: engine {self.host.identity} answers, not {self._identity}")
+            yield
 
     def _find(self, container: str) -> MemoryContainer:
         found = self.host.find(container)

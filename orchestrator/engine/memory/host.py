@@ -72,6 +72,8 @@ class MemoryHost:
 
     def __init__(self, *, clock: Callable[[], datetime] = _now) -> None:
         self.clock = clock
+        self.identity = "memory"
+        """The same for every host, unless a test needs two engines or one whose data was recreated."""
         self.containers: dict[str, MemoryContainer] = {}
         """By name."""
         self.volumes: dict[str, dict[str, str]] = {}

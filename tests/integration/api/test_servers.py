@@ -20,7 +20,7 @@ async def test_a_new_server_has_botcount_as_maximum(admin: httpx.AsyncClient) ->
         "maxBots": 7,
         "bots": 0,
         "phases": {},
-        "controller": {"active": False, "seenAt": None},
+        "controller": {"active": False, "seenAt": None, "engineId": None, "refused": None},
     }
     assert (await admin.post("/api/servers", json={"name": "none", "maxBots": 0})).json()["maxBots"] == 0
 
@@ -51,6 +51,21 @@ async def test_a_controller_is_active_while_it_reports(admin: httpx.AsyncClient,
     assert (await admin.get("/api/servers/server1")).json()["controller"]["active"] is False
     await fleet.sql("UPDATE servers SET controller_seen_at = NULL")
     assert (await admin.get("/api/servers/server1")).json()["controller"]["active"] is False
+
+
+async def test_a_controller_on_another_engine_is_reported_while_it_waits(
+    admin: httpx.AsyncClient, fleet: Fleet
+) -> None:
+    await fleet.sql("UPDATE servers SET engine_id = 'A', refused_engine_id = 'B', refused_at = now()")
+    controller = (await admin.get("/api/servers/server1")).json()["controller"]
+    assert controller["engineId"] == "A"
+    assert controller["refused"].pop("seenAt")
+    assert controller["refused"] == {"engineId": "B"}
+    assert (await admin.get("/health")).json()["serversOnAnotherEngine"] == ["server1"]
+    await fleet.sql("UPDATE servers SET refused_at = now() - interval '31 seconds'")
+    [listed] = (await admin.get("/api/servers")).json()["items"]
+    assert listed["controller"]["refused"] is None
+    assert (await admin.get("/health")).json()["serversOnAnotherEngine"] == []
 
 
 async def test_a_lower_maximum_only_prevents_new_bots(admin: httpx.AsyncClient, bot: str) -> None:

@@ -12,6 +12,7 @@ from orchestrator.engine.base import (
     Label,
     NameTakenError,
     NetworkMissingError,
+    WrongEngineError,
 )
 from tests.integration.engine.worlds import READY, World, bot_spec, exited, state_of
 
@@ -71,6 +72,28 @@ async def test_a_volume_outlives_its_container_until_it_is_removed(world: World,
     await engine.remove(spec.name)
     await engine.remove_volume(spec.volume)
     assert await world.volumes() == set()
+
+
+async def test_volumes_of_this_server_of_this_installation_are_listed(world: World, engine: Engine) -> None:
+    spec = bot_spec(world)
+    await engine.create(spec)
+    await world.engine(owner="b").create(bot_spec(world, "of-another-installation"))
+    await world.engine(server="server2").create(bot_spec(world, "of-another-server"))
+    [volume] = await engine.list_volumes()
+    assert (volume.name, volume.labels[Label.BOT_ID], volume.labels[Label.SERVER]) == (spec.volume, "bot-1", "server1")
+
+
+async def test_only_the_bound_engine_is_used(world: World, engine: Engine) -> None:
+    identity = await engine.identity()
+    engine.bind(identity)
+    await engine.create(bot_spec(world))
+    other = world.engine()
+    other.bind("another")
+    for call in (other.ping, other.list_containers, lambda: other.create(bot_spec(world, "bot-2"))):
+        with pytest.raises(WrongEngineError, match=identity):
+            await call()
+    assert await other.identity() == identity
+    assert len(await engine.list_containers()) == 1
 
 
 async def test_a_volume_in_use_is_not_removed(world: World, engine: Engine) -> None:

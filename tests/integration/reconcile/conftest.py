@@ -86,12 +86,12 @@ class Site:
     def settings(self, **changes: Any) -> Settings:
         return Settings(database_url=self.url, server_name=SERVER, **{**QUICK, **changes})
 
-    async def start(self, *, wait: bool = True, **changes: Any) -> Acting:
-        """A controller; by default returns when it acts."""
+    async def start(self, *, wait: bool = True, host: LiveHost | None = None, **changes: Any) -> Acting:
+        """A controller on the site's machine or another one; by default returns when it acts."""
         settings = self.settings(**changes)
         database = Database(settings)
         owner = await installation_id(database)
-        engine = MemoryEngine(owner=owner, server=SERVER, host=self.host)
+        engine = MemoryEngine(owner=owner, server=SERVER, host=host or self.host)
         controller = Controller(settings=settings, database=database, engine=engine, owner=owner, metrics=Metrics())
         acting = Acting(controller, database, engine)
         self.acting.append(acting)

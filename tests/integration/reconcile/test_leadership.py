@@ -105,9 +105,16 @@ async def test_a_renewal_does_not_wait_for_a_write_of_the_leader_and_a_takeover_
         await leading.execute("SET lock_timeout = 1000")
         assert await leases.renew(leading, leases.Holder(SERVER, owner, epoch), seconds=60)
         await site.sql(EXPIRE)
-        assert await leases.acquire(leading, server=SERVER, owner="new", seconds=60, default_max_bots=1) is None
+        assert (
+            await leases.acquire(
+                leading, server=SERVER, owner="new", engine_id="memory", seconds=60, default_max_bots=1
+            )
+            is None
+        )
         await writing.rollback()
-        holder = await leases.acquire(leading, server=SERVER, owner="new", seconds=60, default_max_bots=1)
+        holder = await leases.acquire(
+            leading, server=SERVER, owner="new", engine_id="memory", seconds=60, default_max_bots=1
+        )
         assert holder == leases.Holder(SERVER, "new", epoch + 1)
 
 

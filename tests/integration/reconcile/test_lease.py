@@ -46,7 +46,7 @@ async def renewed(site: Site) -> None:
 @asynccontextmanager
 async def leading(site: Site, **changes: Any) -> AsyncIterator[Lease]:
     settings = site.settings().model_copy(update=changes)
-    async with asyncio.timeout(30), leadership(settings, on_standby=ignored) as lease:
+    async with asyncio.timeout(30), leadership(settings, engine_id="memory", on_standby=ignored) as lease:
         yield lease
 
 
@@ -126,7 +126,10 @@ async def test_a_lease_of_a_clock_that_was_set_back_since_is_not_waited_for(site
         nonlocal skipped
         skipped = 61.0
 
-    async with asyncio.timeout(30), leadership(site.settings(), on_standby=wait_a_minute, clock=clock) as lease:
+    async with (
+        asyncio.timeout(30),
+        leadership(site.settings(), engine_id="memory", on_standby=wait_a_minute, clock=clock) as lease,
+    ):
         assert lease.epoch == 2
 
 
@@ -137,7 +140,7 @@ async def test_a_standby_waits_for_a_lease_that_is_renewed_however_long_that_tak
         return running_time() + skipped
 
     async def stand_by() -> None:
-        async with leadership(site.settings(), on_standby=standby.set, clock=clock):
+        async with leadership(site.settings(), engine_id="memory", on_standby=standby.set, clock=clock):
             pass
 
     async with leading(site) as lease:

@@ -1,0 +1,1 @@
+"""Commands for operators that do one thing and end."""

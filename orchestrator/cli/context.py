@@ -1,0 +1,55 @@
+"""What the commands share: the database, the engine, a confirmation."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from orchestrator.db.binding import Connection
+from orchestrator.db.schema import wait_until_migrated
+from orchestrator.db.session import Database, connect
+from orchestrator.engine.base import Engine, EngineError
+from orchestrator.engine.factory import make_engine
+from orchestrator.errors import ConflictError, UnavailableError
+from orchestrator.reconcile.status_store import installation_id
+from orchestrator.settings import Settings
+
+DATABASE_WAIT_SECONDS = 30
+
+
+@asynccontextmanager
+async def reach(settings: Settings) -> AsyncIterator[tuple[Connection, Engine]]:
+    """A connection to the migrated database, and this host's engine. Raises UnavailableError."""
+    database = Database(settings)
+    try:
+        async with asyncio.timeout(DATABASE_WAIT_SECONDS):
+            await wait_until_migrated(database)
+            owner = await installation_id(database)
+    except TimeoutError:
+        raise UnavailableError(
+            "no migrated database is available: check DATABASE_URL, and run `migrate` first"
+        ) from None
+    finally:
+        await database.close()
+    engine = make_engine(settings, owner)
+    try:
+        async with await connect(settings) as connection:
+            yield connection, engine
+    except EngineError as exc:
+        raise UnavailableError(str(exc)) from exc
+    except (psycopg.Error, OSError) as exc:
+        raise UnavailableError(f"Postgres is unavailable ({type(exc).__name__}): check DATABASE_URL") from exc
+    finally:
+        await engine.close()
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on the terminal unless `yes`. Raises ConflictError."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConflictError("nothing was changed: confirm with --yes")
+    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+        raise ConflictError("nothing was changed")
