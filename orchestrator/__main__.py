@@ -1,4 +1,6 @@
-"""The command line: `botdock api | controller | all | migrate | key | server`, or `python -m orchestrator …`.
+"""The command line: `botdock api | controller | all | migrate | key | server | volumes`.
+
+Without installing: `python -m orchestrator …`.
 
 Each process imports only what it runs: the api never loads the Docker library.
 """
@@ -44,6 +46,15 @@ def main() -> int:
     rebind = actions.add_parser("rebind", help="bind a server to this host's engine: its bots start here from now on")
     rebind.add_argument("name", metavar="NAME", help="the server")
     rebind.add_argument("--yes", action="store_true", help="do not ask")
+    volumes = commands.add_parser("volumes", help="the bots' volumes on this host's engine, which hold their sessions")
+    volumes.add_argument("--server", help="the server; default: the setting SERVER_NAME")
+    actions = volumes.add_subparsers(dest="action", required=True, metavar="ACTION")
+    actions.add_parser("list", help="list them, with their bots")
+    adopt = actions.add_parser("adopt", help="give an orphaned volume to the bot that has the id now")
+    adopt.add_argument("name", metavar="VOLUME")
+    remove = actions.add_parser("remove", help="delete an orphaned volume, with the session on it")
+    remove.add_argument("name", metavar="VOLUME")
+    remove.add_argument("--yes", action="store_true", help="do not ask")
     arguments = parser.parse_args()
     command = arguments.command
     try:
@@ -57,6 +68,8 @@ def main() -> int:
             from orchestrator.cli.server import rebind as rebind_server
 
             asyncio.run(rebind_server(loaded, server=arguments.name, yes=arguments.yes))
+        elif command == "volumes":
+            asyncio.run(_volumes(loaded, arguments))
         else:
             asyncio.run(_serve(loaded, api=command in {"api", "all"}, controller=command in {"controller", "all"}))
     except BotdockError as exc:
@@ -94,6 +107,20 @@ async def _key(loaded: Settings, *, name: str, role: Role, server: str | None) -
     finally:
         await database.close()
     print(f"BOTDOCK_API_KEY={new.key}", flush=True)  # noqa: T201
+
+
+async def _volumes(loaded: Settings, arguments: argparse.Namespace) -> None:
+    from orchestrator.cli import volumes
+
+    if arguments.server:
+        loaded = loaded.model_copy(update={"server_name": arguments.server})
+    match arguments.action:
+        case "list":
+            await volumes.list_all(loaded)
+        case "adopt":
+            await volumes.adopt(loaded, name=arguments.name)
+        case "remove":
+            await volumes.remove(loaded, name=arguments.name, yes=arguments.yes)
 
 
 async def _serve(loaded: Settings, *, api: bool, controller: bool) -> None:

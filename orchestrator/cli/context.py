@@ -53,3 +53,8 @@ def confirm(question: str, *, yes: bool) -> None:
         raise ConflictError("nothing was changed: confirm with --yes")
     if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
         raise ConflictError("nothing was changed")
+
+
+def say(*lines: str) -> None:
+    """Print lines for the operator."""
+    print(*lines, sep="\n", flush=True)  # noqa: T201

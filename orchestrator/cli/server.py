@@ -1,6 +1,6 @@
 """`botdock server rebind`: moves a server to the engine of the host on which the command runs."""
 
-from orchestrator.cli.context import confirm, reach
+from orchestrator.cli.context import confirm, reach, say
 from orchestrator.db import binding
 from orchestrator.engine.base import Label
 from orchestrator.errors import NotFoundError
@@ -15,10 +15,10 @@ async def rebind(settings: Settings, *, server: str, yes: bool) -> None:
             raise NotFoundError(f"server {server!r} does not exist")
         engine_id = await engine.identity()
         if present.engine_id == engine_id:
-            _say(f"Server {server} is already bound to this engine ({engine_id}).")
+            say(f"Server {server} is already bound to this engine ({engine_id}).")
             return
         sessions = len({volume.labels.get(Label.BOT_ID) for volume in await engine.list_volumes()})
-        _say(
+        say(
             f"Server {server} is bound to engine {present.engine_id or 'none'}; this engine is {engine_id}.",
             f"It has {present.bots} bots, {present.paired} of them paired; this engine has {sessions} volumes of them.",
             "Bots without a volume here start without a session and have to be paired again.",
@@ -26,8 +26,4 @@ async def rebind(settings: Settings, *, server: str, yes: bool) -> None:
         )
         confirm(f"Move server {server} to this engine?", yes=yes)
         await binding.rebind(connection, server=server, former=present.engine_id, engine_id=engine_id)
-        _say(f"Server {server} is bound to engine {engine_id}.")
-
-
-def _say(*lines: str) -> None:
-    print(*lines, sep="\n", flush=True)  # noqa: T201
+        say(f"Server {server} is bound to engine {engine_id}.")

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import uuid
 
 KEY_PREFIX = "bd"
 
@@ -20,3 +21,8 @@ def hash_key(key: str) -> str:
 def new_runtime_token() -> str:
     """A bearer token for one bot's HTTP endpoint."""
     return secrets.token_urlsafe(32)
+
+
+def new_uid() -> str:
+    """A value that no other bot has."""
+    return str(uuid.uuid4())

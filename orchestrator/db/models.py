@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from orchestrator.db.columns import counter, created, json_object, timestamp
-from orchestrator.db.keys import new_runtime_token
+from orchestrator.db.keys import new_runtime_token, new_uid
 from orchestrator.states import Approval, DesiredState, Phase
 
 CHANGES_CHANNEL = "botdock_bots"
@@ -99,6 +99,11 @@ class Bot(SQLModel, table=True):
     """Increased with every requested restart."""
     session_generation: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     """Increased when a new session is requested; the volume is removed before the next start."""
+    session_since: datetime = created()
+    """When the present session was requested; set by a trigger. A volume of this session is never removed for it."""
+    uid: str = Field(default_factory=new_uid, sa_column_kwargs={"server_default": text("gen_random_uuid()::text")})
+    """Tells this bot from an earlier one with the same id, whose volume may still exist; empty for bots of versions
+    without it, whose volumes have no such label."""
     config_generation: int = Field(
         default=0, sa_column=Column(BigInteger, nullable=False, server_default=text(NEXT_CONFIG_GENERATION))
     )

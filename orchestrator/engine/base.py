@@ -8,6 +8,7 @@ concurrently, never block the event loop, and raise only:
     │   └── WrongEngineError          another engine answers than the one that was bound
     ├── NameTakenError                a container of that name exists (create), or a volume (create) or network
     │                            (ensure_network) of that name that is not ours
+    ├── OrphanedVolumeError           the volume holds the session of another bot of ours (create)
     ├── NetworkMissingError           the bots' network is gone (create, start); `ensure_network` creates it again
     ├── ImageMissingError             the image does not exist (create)
     ├── InvalidSpecError              the engine rejects the options (create, start)
@@ -34,6 +35,10 @@ class Label:
     """Of the part of the specification that is the same for all bots."""
     EPOCH = "botdock.epoch"
     VERSION = "botdock.version"
+    BOT_UID = "botdock.bot-uid"
+    """On volumes: `Bot.uid` of the bot whose session it holds; missing on volumes of versions without it."""
+    SESSION_SINCE = "botdock.session-since"
+    """On volumes: `Bot.session_since` at its creation (ISO 8601)."""
     COMPONENT = "botdock.component"
     """On the stack's own containers only: one of `COMPONENTS`."""
 
@@ -72,6 +77,8 @@ class ContainerSpec:
     memory_bytes: int
     cpus: float
     pids: int
+    volume_labels: dict[str, str] = field(default_factory=dict)
+    """Labels of a volume that is created; an existing one must have the same BOT_UID, or none if there is none here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,18 @@ class NameTakenError(EngineError):
     code = "name-taken"
 
 
+class OrphanedVolumeError(EngineError):
+    """The bot's volume belongs to an earlier bot with the same id."""
+
+    code = "orphaned-volume"
+
+    def __init__(self, volume: str) -> None:
+        super().__init__(
+            f"the volume {volume} holds the session of an earlier bot with this id: continue that session with "
+            f"`botdock volumes adopt {volume}`, or delete it with `botdock volumes remove {volume}`"
+        )
+
+
 class NetworkMissingError(EngineError):
     """The network of the bots is gone."""
 
@@ -206,6 +225,9 @@ class Engine(Protocol):
 
     async def list_volumes(self) -> list[ObservedVolume]:
         """All volumes with our OWNER and SERVER labels, in one call to the engine."""
+
+    async def inspect_volume(self, name: str) -> ObservedVolume | None:
+        """One volume by name, whatever its owner; None if it does not exist."""
 
     async def inspect(self, name: str) -> ObservedContainer | None:
         """One container by name or id, whatever its owner; None if it does not exist."""

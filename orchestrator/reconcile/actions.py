@@ -7,6 +7,7 @@ unavailable.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -19,6 +20,9 @@ from orchestrator.reconcile.exit_recorder import record_exit
 from orchestrator.reconcile.plan import Action, Decision, ProbeResult
 from orchestrator.reconcile.restart_policy import RestartPolicy
 from orchestrator.reconcile.status_store import StatusStore
+from orchestrator.reconcile.volumes import is_former_session, is_owner
+
+log = logging.getLogger(__name__)
 
 
 class Actions:
@@ -138,7 +142,13 @@ class Actions:
 
     async def _remove_volume(self, state: BotState, action: Action) -> None:
         bot = state.bot
-        await self._engine.remove_volume(resource_name(bot.server_name, bot.id))
+        volume = await self._engine.inspect_volume(resource_name(bot.server_name, bot.id))
+        if volume is not None:
+            own = is_owner(volume.labels, bot_id=bot.id, uid=bot.uid)
+            if own and (action is Action.PURGE or is_former_session(bot, volume.labels)):
+                await self._engine.remove_volume(volume.name)
+            else:
+                log.warning("bot %s: keeping the volume %s: it is not the one to remove", bot.id, volume.name)
         if action is Action.PURGE:
             await self._store.forget(bot.id)
             return

@@ -173,14 +173,13 @@ class BotStates:
 
 
 def _remembered(bot: Bot, status: BotStatus) -> Remembered:
-    if not status.memory:
-        return Remembered()
-    try:
-        return msgspec.convert(status.memory, Remembered)
-    except msgspec.ValidationError as exc:
-        # Written by another version. Nothing may count as outstanding then: that would cost the bot its session.
-        log.warning("bot %s: discarding the stored reconcile state: %s", bot.id, exc)
-        return Remembered(restart_generation=bot.restart_generation, session_generation=bot.session_generation)
+    if status.memory:
+        try:
+            return msgspec.convert(status.memory, Remembered)
+        except msgspec.ValidationError as exc:
+            log.warning("bot %s: discarding the stored reconcile state: %s", bot.id, exc)
+    # Never written, lost, or written by another version: nothing may count as outstanding, at the cost of a session.
+    return Remembered(restart_generation=bot.restart_generation, session_generation=bot.session_generation)
 
 
 _UNSET = object()

@@ -16,6 +16,7 @@ from orchestrator.db.bot_settings import merge
 from orchestrator.db.models import Bot
 from orchestrator.engine.base import ContainerSpec, Label
 from orchestrator.reconcile.plan import Desired
+from orchestrator.reconcile.volumes import volume_labels
 from orchestrator.settings import Settings
 from orchestrator.states import Approval, DesiredState
 
@@ -92,6 +93,7 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
         memory_bytes=limits.memory_bytes,
         cpus=limits.cpus,
         pids=limits.pids,
+        volume_labels=volume_labels(bot),
     )
     spec.labels.update(
         {

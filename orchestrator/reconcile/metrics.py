@@ -18,6 +18,9 @@ class Metrics:
             "botdock_messages", "Attempts to send a message, by result.", ["result"], registry=self.registry
         )
         self.orphans = Counter("botdock_orphans_removed", "Containers removed as orphans.", registry=self.registry)
+        self.orphaned_volumes = Gauge(
+            "botdock_orphaned_volumes", "Volumes with the session of a bot that does not exist.", registry=self.registry
+        )
         self.leader = Gauge(
             "botdock_leader", "1 while this controller is the leader for its server.", registry=self.registry
         )

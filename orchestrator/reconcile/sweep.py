@@ -2,18 +2,19 @@
 
 The sweep alone is enough for correctness; notifications and engine events only make things happen sooner. Orphans
 (containers with our labels and no bot) are removed when a sweep still finds them `ORPHAN_SECONDS` after one first did,
-and never by a sweep that could not read the database.
+and never by a sweep that could not read the database. Volumes without a bot are reported, never removed.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from orchestrator.db.models import Bot, BotStatus
-from orchestrator.engine.base import Engine, Label, ObservedContainer
+from orchestrator.engine.base import Engine, Label, ObservedContainer, ObservedVolume
 from orchestrator.reconcile.bot_state import BotState, BotStates
 from orchestrator.reconcile.container_spec import network_name, resource_name
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.status_store import StatusStore
+from orchestrator.reconcile.volumes import orphaned
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,8 @@ class Sweeper:
         self._states = states
         self._metrics = metrics
         self._suspects: dict[str, float] = {}
+        self._suspected_volumes: dict[str, float] = {}
+        self._reported_volumes: set[str] = set()
 
     async def sweep(self) -> int:
         """Read all rows, list all containers, mark what differs and remove orphans; the number of running containers.
@@ -52,12 +55,14 @@ class Sweeper:
         await self._engine.ensure_network(network_name(self._settings.server_name))
         # Containers first: in the other order, a bot created between the two reads would look like an orphan.
         containers = await self._engine.list_containers()
+        volumes = await self._engine.list_volumes()
         rows = await self._store.bots()
         by_bot = self._by_bot(containers)
         for bot, status in rows:
             self._compare(bot, status, by_bot.get(bot.id))
         existing = {bot.id for bot, _ in rows}
         self._states.stale.update(self._states.by_id.keys() - existing)
+        self._report_volumes(orphaned(volumes, {bot.id: bot.uid for bot, _ in rows}))
         await self._remove_orphans(containers, existing, by_bot)
         return sum(1 for bot_id in existing if (found := by_bot.get(bot_id)) is not None and found.up)
 
@@ -80,6 +85,9 @@ class Sweeper:
         if not _same(state.bot, bot):
             # Not taken from here: a worker may have read a newer row meanwhile, or may be in the middle of a round.
             self._states.stale.add(bot.id)
+        if not status.memory and state.written.get("memory"):
+            # The row was lost and created again.
+            state.written.clear()
         seen = state.container
         if seen is None or container is None or _listed(seen) != _listed(container):
             # The list holds less than an inspection, and may be older than what a worker just did.
@@ -93,15 +101,27 @@ class Sweeper:
             for container in containers
             if (bot_id := container.labels.get(Label.BOT_ID, "")) not in existing or by_bot[bot_id].id != container.id
         }
-        now = self._clock()
-        self._suspects = {container_id: self._suspects.get(container_id, now) for container_id in orphans}
-        for container_id, since in self._suspects.items():
-            if now - since < min(ORPHAN_SECONDS, self._settings.resync_interval):
-                continue
+        self._suspects, due = self._seen_for_long(self._suspects, orphans)
+        for container_id in due:
             log.warning("removing orphan container %s: it belongs to no bot", orphans[container_id].name)
             await self._store.check_leadership()
             await self._engine.remove(container_id)
             self._metrics.orphans.inc()
+
+    def _report_volumes(self, orphans: list[ObservedVolume]) -> None:
+        """Volumes are never removed here: a session whose bot is unknown may still be needed."""
+        self._suspected_volumes, due = self._seen_for_long(self._suspected_volumes, [item.name for item in orphans])
+        for name in due - self._reported_volumes:
+            log.warning("the volume %s belongs to no bot: see `botdock volumes list`", name)
+        self._reported_volumes = due
+        self._metrics.orphaned_volumes.set(len(due))
+
+    def _seen_for_long(self, suspects: dict[str, float], orphans: Iterable[str]) -> tuple[dict[str, float], set[str]]:
+        """Since when each of these has been seen without a bot, and those for which it has been long enough."""
+        now = self._clock()
+        since = {orphan: suspects.get(orphan, now) for orphan in orphans}
+        seconds = min(ORPHAN_SECONDS, self._settings.resync_interval)
+        return since, {orphan for orphan, first in since.items() if now - first >= seconds}
 
 
 def _listed(container: ObservedContainer) -> tuple[object, ...]:

@@ -20,6 +20,7 @@ from orchestrator.engine.base import (
     NameTakenError,
     ObservedContainer,
     ObservedVolume,
+    OrphanedVolumeError,
 )
 from orchestrator.engine.docker import network, observe
 from orchestrator.engine.docker.client import DockerClients
@@ -108,6 +109,13 @@ class DockerEngine:
         )
         return [ObservedVolume(item["Name"], item["Labels"] or {}) for item in answer["Volumes"] or []]
 
+    async def inspect_volume(self, name: str) -> ObservedVolume | None:
+        """See `Engine.inspect_volume`."""
+        labels = await self._clients.run(
+            f"inspect volume {name}", lambda client: _volume_labels(client, name), read=True
+        )
+        return None if labels is None else ObservedVolume(name, labels)
+
     async def inspect(self, name: str) -> ObservedContainer | None:
         """See `Engine.inspect`."""
         try:
@@ -136,8 +144,11 @@ class DockerEngine:
 
         def call(client: APIClient) -> str:
             # Docker would mount any volume of that name, even one with another bot's session.
-            if not self._is_ours(client, spec.volume, when_missing=True):
-                raise NameTakenError(f"the volume {spec.volume} exists and does not belong to this installation")
+            if (labels := _volume_labels(client, spec.volume)) is not None:
+                if not self._is_ours(labels):
+                    raise NameTakenError(f"the volume {spec.volume} exists and does not belong to this installation")
+                if labels.get(Label.BOT_UID) != spec.volume_labels.get(Label.BOT_UID):
+                    raise OrphanedVolumeError(spec.volume)
             try:
                 answer = client.create_container_from_config(config, spec.name)  # type: ignore[no-untyped-call]
                 return str(answer["Id"])
@@ -182,7 +193,7 @@ class DockerEngine:
         """See `Engine.remove_volume`."""
 
         def call(client: APIClient) -> None:
-            if self._is_ours(client, volume, when_missing=False):
+            if self._is_ours(_volume_labels(client, volume) or {}):
                 try:
                     client.remove_volume(volume)
                 except NotFound:
@@ -215,9 +226,12 @@ class DockerEngine:
         await asyncio.gather(*(stream.close() for stream in self._streams))
         await self._clients.close()
 
-    def _is_ours(self, client: APIClient, volume: str, *, when_missing: bool) -> bool:
-        try:
-            labels = client.inspect_volume(volume)["Labels"] or {}
-        except NotFound:
-            return when_missing
+    def _is_ours(self, labels: Mapping[str, str]) -> bool:
         return labels.get(Label.OWNER) == self._owner and labels.get(Label.SERVER) == self._server
+
+
+def _volume_labels(client: APIClient, volume: str) -> dict[str, str] | None:
+    try:
+        return client.inspect_volume(volume)["Labels"] or {}
+    except NotFound:
+        return None

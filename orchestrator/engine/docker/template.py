@@ -38,7 +38,7 @@ def container_config(spec: ContainerSpec, *, owner: str, server: str) -> dict[st
                     "Type": "volume",
                     "Source": spec.volume,
                     "Target": AUTH_ROOT,
-                    "VolumeOptions": {"Labels": {**ours, Label.BOT_ID: bot_id}},
+                    "VolumeOptions": {"Labels": {**spec.volume_labels, **ours, Label.BOT_ID: bot_id}},
                 }
             ],
             "CapDrop": ["ALL"],

@@ -25,6 +25,7 @@ from orchestrator.engine.base import (
     NetworkMissingError,
     ObservedContainer,
     ObservedVolume,
+    OrphanedVolumeError,
     WrongEngineError,
 )
 from orchestrator.engine.log_lines import log_lines
@@ -90,6 +91,13 @@ class MemoryEngine:
             volumes = self.host.volumes.items()
             return [ObservedVolume(name, dict(labels)) for name, labels in volumes if self._ours(labels)]
 
+    async def inspect_volume(self, name: str) -> ObservedVolume | None:
+        """See `Engine.inspect_volume`."""
+        await asyncio.sleep(0)
+        with self._operation("inspect_volume"):
+            labels = self.host.volumes.get(name)
+            return None if labels is None else ObservedVolume(name, dict(labels))
+
     async def inspect(self, name: str) -> ObservedContainer | None:
         """See `Engine.inspect`."""
         await asyncio.sleep(0)
@@ -110,6 +118,9 @@ class MemoryEngine:
         with self._operation("create"):
             if not self._ours(self.host.volumes.get(spec.volume, self._labels)):
                 raise NameTakenError(f"the volume {spec.volume} exists and does not belong to this installation")
+            volume = self.host.volumes.get(spec.volume)
+            if volume is not None and volume.get(Label.BOT_UID) != spec.volume_labels.get(Label.BOT_UID):
+                raise OrphanedVolumeError(spec.volume)
             if spec.name in self.host.containers:
                 raise NameTakenError(f"a container named {spec.name} exists")
             if spec.image in self.host.missing_images:
@@ -119,7 +130,7 @@ class MemoryEngine:
             if self.host.disk_full:
                 raise DiskFullError(f"cannot create container {spec.name}: no space left on device")
             bot = {Label.BOT_ID: spec.labels[Label.BOT_ID]}
-            self.host.volumes.setdefault(spec.volume, {**self._labels, **bot})
+            self.host.volumes.setdefault(spec.volume, {**spec.volume_labels, **self._labels, **bot})
             return self.host.create(spec.name, {**spec.labels, **self._labels}, spec).id
 
     async def start(self, container: str) -> None:

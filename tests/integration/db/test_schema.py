@@ -1,6 +1,7 @@
 """The tables: upgrade and downgrade, and the effect of triggers and constraints for any writer."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -83,6 +84,25 @@ def test_a_change_of_the_desired_state_increases_the_generation(
     assert generation(connection) == 2
     connection.execute(f"UPDATE bots SET {change}")  # type: ignore[call-overload, unused-ignore]
     assert generation(connection) == 2
+
+
+@pytest.mark.usefixtures("bot")
+def test_a_request_for_a_new_session_records_when(connection: psycopg.Connection[Any]) -> None:
+    def since() -> datetime:
+        row = connection.execute("SELECT session_since FROM bots").fetchone()
+        assert row is not None
+        moment: datetime = row[0]
+        return moment
+
+    created = since()
+    connection.execute("UPDATE bots SET name = 'New', restart_generation = 1")
+    assert since() == created
+    connection.execute("UPDATE bots SET session_generation = session_generation + 1")
+    assert since() > created
+    connection.execute("UPDATE bots SET session_since = now() + interval '1 hour'")
+    ahead = since()
+    connection.execute("UPDATE bots SET session_generation = session_generation + 1")
+    assert since() > ahead, "also when the clock was set back"
 
 
 @pytest.mark.usefixtures("bot")

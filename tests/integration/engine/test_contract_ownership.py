@@ -1,6 +1,7 @@
 """What `Engine` promises about what is ours: labels, lists, volumes, networks, and logs."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from orchestrator.engine.base import (
     Label,
     NameTakenError,
     NetworkMissingError,
+    OrphanedVolumeError,
     WrongEngineError,
 )
 from tests.integration.engine.worlds import READY, World, bot_spec, exited, state_of
@@ -81,6 +83,22 @@ async def test_volumes_of_this_server_of_this_installation_are_listed(world: Wor
     await world.engine(server="server2").create(bot_spec(world, "of-another-server"))
     [volume] = await engine.list_volumes()
     assert (volume.name, volume.labels[Label.BOT_ID], volume.labels[Label.SERVER]) == (spec.volume, "bot-1", "server1")
+
+
+async def test_the_volume_of_another_bot_is_neither_mounted_nor_removed(world: World, engine: Engine) -> None:
+    spec = replace(bot_spec(world), volume_labels={Label.BOT_UID: "first"})
+    await engine.create(spec)
+    await engine.remove(spec.name)
+    for labels in ({Label.BOT_UID: "second"}, {}):
+        with pytest.raises(OrphanedVolumeError, match=f"botdock volumes adopt {spec.volume}"):
+            await engine.create(replace(spec, volume_labels=labels))
+    volume = await engine.inspect_volume(spec.volume)
+    assert volume is not None
+    assert (volume.name, volume.labels[Label.BOT_UID]) == (spec.volume, "first")
+    await engine.create(spec)
+    await engine.remove(spec.name)
+    await engine.remove_volume(spec.volume)
+    assert await engine.inspect_volume(spec.volume) is None
 
 
 async def test_only_the_bound_engine_is_used(world: World, engine: Engine) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bot_runtime.contract import ConnectionState, EventType
-from orchestrator.engine.base import ContainerState
+from orchestrator.engine.base import ContainerState, Label
 from orchestrator.reconcile import reconciler as reconciler_module
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
 
@@ -105,6 +105,10 @@ class TestRemoving:
             "DELETE FROM bots; INSERT INTO bots (id, server_name, name, approval_status) "
             "VALUES ('bot-1', 'server1', 'again', 'approved')"
         )
+        status = await site.phase("bot-1", "backing-off")
+        assert status["reason"] == "orphaned-volume", "it does not inherit the session"
+        uid = site.host.volumes[name("bot-1")][Label.BOT_UID]
+        await site.sql("UPDATE bots SET uid = %s, generation = generation + 1", uid)
         status = await site.phase("bot-1", "online")
         assert status["container_id"] != before
         assert status["container_id"] == site.host.containers[name("bot-1")].id

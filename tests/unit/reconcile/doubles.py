@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
 
@@ -103,7 +103,8 @@ class Rows:
     def insert(self, bot_id: str, **values: Any) -> Bot:
         """A new bot, approved and meant to run unless `values` say otherwise."""
         values = {"approval_status": Approval.APPROVED, "desired_state": DesiredState.RUNNING, **values}
-        row = {"id": bot_id, "server_name": SERVER, "name": bot_id, "created_at": self.clock.moment(), **values}
+        row = {"id": bot_id, "server_name": SERVER, "name": bot_id, **values}
+        row |= {"created_at": self.clock.moment(), "session_since": self.clock.moment()}
         self.bots[bot_id] = Bot(**row)
         self.status[bot_id] = BotStatus(bot_id=bot_id, server_name=SERVER)
         return self.bots[bot_id]
@@ -112,6 +113,8 @@ class Rows:
         """What an UPDATE does: the generation grows when anything changes."""
         bot = self.bots[bot_id]
         if any(getattr(bot, name) != value for name, value in changes.items()):
+            if changes.get("session_generation", 0) > bot.session_generation:
+                changes["session_since"] = max(self.clock.moment(), bot.session_since + timedelta(microseconds=1))
             self.bots[bot_id] = Bot(**{**_values(bot), "generation": bot.generation + 1, **changes})
 
     def delete(self, bot_id: str) -> None:

@@ -59,8 +59,8 @@ def stored(remembered: Remembered) -> object:
     return state.columns()["memory"]
 
 
-def test_a_new_bot_has_no_past() -> None:
-    assert loaded(memory={}).remembered == Remembered()
+def test_without_memory_nothing_is_outstanding() -> None:
+    assert loaded(memory={}).remembered == Remembered(restart_generation=3, session_generation=2)
 
 
 def test_memory_of_another_version_leaves_nothing_outstanding() -> None:
@@ -88,7 +88,7 @@ def test_a_bot_recreated_under_the_same_id_has_its_own_past() -> None:
     again = Bot(**{**BOT.model_dump(), "created_at": datetime(2026, 1, 1, tzinfo=UTC)})
     state = states.reload(again, status())
     assert states.by_id == {"bot-1": state}
-    assert (state.phase, state.restarts, state.remembered) == (Phase.PENDING, 0, Remembered())
+    assert (state.phase, state.restarts, state.remembered) == (Phase.PENDING, 0, loaded(memory={}).remembered)
     assert "memory" in state.written
 
 

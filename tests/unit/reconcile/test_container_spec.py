@@ -1,6 +1,7 @@
 """From a row to a container: what a change means, and what never gets through."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from orchestrator.reconcile.container_spec import InvalidBotError, container_spe
 from tests.unit.reconcile.doubles import settings
 
 CONFIG = "BOTDOCK_CONFIG"
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def bot(**values: Any) -> Bot:
-    return Bot(**{"id": "bot-1", "server_name": "server1", "name": "Bot", "runtime_token": "token", **values})
+    row = {"id": "bot-1", "server_name": "server1", "name": "Bot", "runtime_token": "token", "uid": "u"}
+    return Bot(**{**row, "session_since": NOON, **values})
 
 
 def spec(row: Bot, **changes: Any) -> ContainerSpec:
