@@ -169,7 +169,7 @@ class OrphanedVolumeError(EngineError):
 
 
 class NetworkMissingError(EngineError):
-    """The network of the bots is gone."""
+    """The network of the bots is gone, or the container ran on one that was removed and created again."""
 
     code = "network-missing"
 

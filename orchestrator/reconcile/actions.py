@@ -15,7 +15,7 @@ from random import Random
 from bot_runtime.contract import EventType
 from orchestrator.engine.base import ContainerSpec, Engine, Label, NameTakenError, NetworkMissingError
 from orchestrator.reconcile.bot_state import BotState, from_unix
-from orchestrator.reconcile.container_spec import resource_name
+from orchestrator.reconcile.container_spec import network_name, resource_name
 from orchestrator.reconcile.exit_recorder import record_exit
 from orchestrator.reconcile.plan import Action, Decision, ProbeResult
 from orchestrator.reconcile.restart_policy import RestartPolicy
@@ -120,7 +120,18 @@ class Actions:
 
     async def _start(self, state: BotState, container: str) -> None:
         state.own_start = container
-        await self._engine.start(container)
+        try:
+            await self._engine.start(container)
+        except NetworkMissingError as exc:
+            if state.remembered.replace:
+                raise
+            # A container stays attached to the network on which it ran, not to one of that name that was created later.
+            await self._engine.ensure_network(network_name(state.bot.server_name))
+            state.remembered = replace(
+                state.remembered, replace=True, last_failure=exc.code, last_failure_message=str(exc)
+            )
+            state.container = await self._engine.inspect(container)
+            return
         now = self._clock()
         again = state.remembered.next_start_at is not None and state.remembered.refusals == 0
         state.container = await self._engine.inspect(container)

@@ -73,7 +73,7 @@ class MemoryEngine:
         await asyncio.sleep(0)
         self._check()
         with self._operation("ensure_network"):
-            if self.host.networks.setdefault(name, self._labels) != self._labels:
+            if self.host.networks.setdefault(name, dict(self._labels)) != self._labels:
                 raise NameTakenError(
                     f"the network {name} exists and does not belong to this server of this installation"
                 )
@@ -141,10 +141,14 @@ class MemoryEngine:
             found = self._find(container)
             if found.observed(listed=True).up:
                 return
-            if found.spec and found.spec.network not in self.host.networks:
-                raise NetworkMissingError(
-                    f"cannot start container {found.name}: network {found.spec.network} not found"
-                )
+            if found.spec:
+                network = self.host.networks.get(found.spec.network)
+                # Like Docker, by the network's id once it has run, so that one created later is another.
+                if network is None or (found.network is not None and found.network is not network):
+                    raise NetworkMissingError(
+                        f"cannot start container {found.name}: network {found.spec.network} not found"
+                    )
+                found.network = network
             if self.host.disk_full:
                 raise DiskFullError(f"cannot start container {found.name}: no space left on device")
             self.host.run(found)

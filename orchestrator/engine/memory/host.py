@@ -32,6 +32,8 @@ class MemoryContainer:
     name: str
     labels: dict[str, str]
     spec: ContainerSpec | None = None
+    network: dict[str, str] | None = None
+    """The network on which it ran first."""
     state: ContainerState = ContainerState.CREATED
     address: str | None = None
     started_at: datetime | None = None

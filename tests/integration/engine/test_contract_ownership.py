@@ -178,3 +178,19 @@ async def test_a_removed_network_is_detected_and_created_again(world: World, eng
     await engine.ensure_network(spec.network)
     await engine.start(spec.name)
     assert await state_of(engine, spec.name) is ContainerState.RUNNING
+
+
+async def test_a_container_that_ran_on_a_former_network_does_not_start_on_the_present_one(
+    world: World, engine: Engine
+) -> None:
+    spec = await world.say(engine, bot_spec(world), b"")
+    await engine.kill(spec.name, "SIGKILL")
+    await exited(engine, spec.name)
+    await world.remove_network(spec.network)
+    await engine.ensure_network(spec.network)
+    with pytest.raises(NetworkMissingError):
+        await engine.start(spec.name)
+    await engine.remove(spec.name)
+    await engine.create(spec)
+    await engine.start(spec.name)
+    assert await state_of(engine, spec.name) is ContainerState.RUNNING

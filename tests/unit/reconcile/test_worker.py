@@ -2,10 +2,12 @@
 
 import pytest
 
-from orchestrator.engine.base import ContainerState, DiskFullError, EngineError, InvalidSpecError
+from orchestrator.engine.base import ContainerState, DiskFullError, EngineError, InvalidSpecError, NetworkMissingError
 from orchestrator.states import Approval, DesiredState
-from tests.unit.reconcile.doubles import World
+from tests.unit.reconcile.doubles import SERVER, World
 from tests.unit.reconcile.steps import BOT, NAME, last_exit, online, starts
+
+NETWORK = f"botdock-{SERVER}"
 
 
 class TestStartingAndStopping:
@@ -264,6 +266,28 @@ class TestFailures:
         assert world.phase(BOT) == ("backing-off", "disk-full")
         # 5, 10, 20 … 300 seconds apart, whatever else wakes the bot.
         assert world.host.calls["create"] < 20
+
+    @pytest.mark.parametrize("recreated", [True, False])
+    async def test_a_container_of_a_former_network_is_created_again(self, world: World, recreated: bool) -> None:
+        await online(world)
+        volume, network = world.host.volumes[NAME], world.host.networks.pop(NETWORK)
+        if recreated:
+            world.host.networks[NETWORK] = dict(network)
+        world.host.crash(NAME, 1)
+        await world.run(BOT, 1)
+        assert world.phase(BOT)[0] == "online"
+        assert NETWORK in world.host.networks
+        assert world.host.containers[NAME].starts == 1
+        assert world.host.volumes[NAME] is volume
+
+    async def test_a_network_that_stays_missing_is_retried_less_and_less_often(self, world: World) -> None:
+        await online(world)
+        world.host.crash(NAME, 1)
+        for _ in range(20):
+            world.host.fail_next("start", NetworkMissingError("network not found"))
+        await world.run(BOT, 600)
+        assert world.phase(BOT) == ("backing-off", "network-missing")
+        assert world.host.calls["start"] < 15
 
     async def test_options_that_the_engine_rejects_are_terminal(self, world: World) -> None:
         world.host.fail_next("create", InvalidSpecError("no"))
