@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from orchestrator import __version__, logs, settings
+from orchestrator.descriptors import needed_descriptors, raise_limit
 from orchestrator.errors import BotdockError, UnavailableError
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
@@ -71,6 +72,7 @@ def main() -> int:
         elif command == "volumes":
             asyncio.run(_volumes(loaded, arguments))
         else:
+            raise_limit(needed_descriptors(loaded, controller=command != "api"))
             asyncio.run(_serve(loaded, api=command in {"api", "all"}, controller=command in {"controller", "all"}))
     except BotdockError as exc:
         print(f"botdock: {exc.message}", file=sys.stderr)  # noqa: T201

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.api.app import create_app
 from orchestrator.settings import Settings
-from tests.support.processes import measured
+from tests.support.processes import ServiceProcess, free_port, measured
 
 
 def orchestrator(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -96,3 +96,27 @@ async def test_a_server_is_moved_to_this_engine_only_when_confirmed(database_url
     assert "already bound to this engine" in again.stdout
     unknown = orchestrator("server", "rebind", "nowhere", "--yes", **environment)
     assert (unknown.returncode, unknown.stderr) == (2, "botdock: server 'nowhere' does not exist\n")
+
+
+@pytest.mark.parametrize(
+    ("hard", "line"),
+    [
+        (4096, "4096 at most (raised from 128), about 266 needed"),
+        (200, "200 at most (raised from 128), but about 266 are needed"),
+    ],
+)
+def test_the_limit_of_file_descriptors_is_raised_and_reported(tmp_path: Path, hard: int, line: str) -> None:
+    port = free_port()
+    process = ServiceProcess(
+        ["orchestrator", "api"],
+        url=f"http://127.0.0.1:{port}",
+        ready_path="/livez",
+        environment={"DATABASE_URL": "postgresql://nobody@127.0.0.1:9/none", "API_PORT": str(port)},
+        log=tmp_path / "api.log",
+        prefix=["sh", "-c", f'ulimit -Sn 128 && ulimit -Hn {hard} && exec "$@"', "sh"],
+    )
+    process.wait_ready()
+    limits = Path(f"/proc/{process.pid}/limits").read_text()
+    process.stop()
+    assert f"Max open files {hard} {hard}" in " ".join(limits.split())
+    assert f"orchestrator.descriptors: file descriptors: {line}" in (tmp_path / "api.log").read_text()
