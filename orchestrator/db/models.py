@@ -180,7 +180,7 @@ class BotEvent(SQLModel, table=True):
     server_name: str
     bot_id: str = Field(foreign_key="bots.id", ondelete="CASCADE")
     spool_id: str | None = None
-    """None for events that the controller wrote itself."""
+    """`controller-…` for the controller's own events, unique for each leader; None for those of versions without it."""
     seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     type: str
     data: dict[str, Any] = json_object()

@@ -1,6 +1,7 @@
 """What the controller holds of one bot in memory, and how it becomes the bot's row in `bot_status`."""
 
 import asyncio
+import itertools
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from orchestrator.states import Phase
 log = logging.getLogger(__name__)
 
 
+_event_numbers = itertools.count(1)
+
+
 @dataclass(slots=True)
 class PendingEvent:
     """An event of the controller's own, written together with the status it belongs to."""
@@ -24,6 +28,8 @@ class PendingEvent:
     type: EventType
     data: dict[str, Any]
     timestamp: datetime
+    seq: int = field(default_factory=lambda: next(_event_numbers))
+    """Unique in this process, so that a repeated write does not store the event again."""
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ Every write checks, in the same statement or transaction, that the server's epoc
 another controller has taken over, nothing is written and LeadershipLostError is raised. Bots' rows are read by server.
 """
 
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -38,6 +39,8 @@ class StatusStore:
         self._database = database
         self._server = server
         self._epoch = epoch
+        self._writer = f"controller-{secrets.token_hex(6)}"
+        """Makes the numbers of this leader's own events unique."""
 
     async def bots(self) -> list[tuple[Bot, BotStatus]]:
         """All bots of the server with their status. A missing status row (removed manually) is created."""
@@ -104,7 +107,10 @@ class StatusStore:
         return generation == bot.generation
 
     async def write(self, states: Sequence[BotState]) -> None:
-        """Write what changed in these bots' status, and the events that belong to it, in one transaction."""
+        """Write what changed in these bots' status, and the events that belong to it, in one transaction.
+
+        May be repeated when it failed, even if it took effect: each event is stored once.
+        """
         async with AsyncExitStack() as locks:
             for state in sorted(states, key=lambda state: state.bot_id):
                 await locks.enter_async_context(state.writing)
@@ -229,12 +235,15 @@ class StatusStore:
         )
         rows = [event for event in events if event["bot_id"] in known]
         if rows:
-            await session.execute(insert(BotEvent), rows)
+            # Some may be stored already, by a commit whose answer was lost.
+            await session.execute(insert(_EVENTS).on_conflict_do_nothing(), rows)
 
     def _row(self, bot_id: str, event: PendingEvent) -> dict[str, Any]:
         return {
             "server_name": self._server,
             "bot_id": bot_id,
+            "spool_id": self._writer,
+            "seq": event.seq,
             "type": str(event.type),
             "data": storable(event.data),
             "timestamp": event.timestamp,

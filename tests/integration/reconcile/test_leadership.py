@@ -3,8 +3,9 @@
 import httpx
 import psycopg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from bot_runtime.contract import EventPage
+from bot_runtime.contract import EventPage, EventType
 from orchestrator.auth import KeyVerifier
 from orchestrator.controller.http import create_app
 from orchestrator.db import leases
@@ -154,6 +155,32 @@ async def test_confirming_detects_a_changed_or_recreated_row(site: Site) -> None
     assert not await store.confirm(row[0])
     await site.create("bot-1")
     assert not await store.confirm(row[0])
+    await database.close()
+
+
+async def test_events_are_stored_once_when_the_answer_to_the_commit_is_lost(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.create("bot-1")
+    database = Database(site.settings())
+    store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
+    [row] = await store.bots()
+    state = BotState.from_rows(*row)
+    state.add_event(EventType.CONTAINER_START, {"number": 1}, now=1.0)
+    commit = AsyncSession.commit
+
+    async def answer_lost(session: AsyncSession) -> None:
+        await commit(session)
+        raise OSError("the connection broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AsyncSession, "commit", answer_lost)
+        with pytest.raises(OSError, match="broke"):
+            await store.write([state])
+    state.add_event(EventType.CONTAINER_START, {"number": 2}, now=2.0)
+    await store.write([state])
+    await store.write([state])
+    assert await site.events("bot-1", "container-start") == [{"number": 1}, {"number": 2}]
     await database.close()
 
 
