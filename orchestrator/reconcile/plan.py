@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from bot_runtime.contract import ConnectionState
-from orchestrator.engine.base import ContainerState, ObservedContainer
+from orchestrator.engine.base import ContainerState, NetworkMissingError, ObservedContainer
 from orchestrator.reconcile.restart_policy import RestartHistory
 from orchestrator.reconcile.rollout import Replacement
 from orchestrator.states import Phase
@@ -281,7 +281,9 @@ def _bring_up(desired: Desired, remembered: Remembered, container: ObservedConta
     if container is not None and asked_for:
         # A new container, because the image tag may point to a newer image by now.
         return _remove(container, Phase.STARTING, "restart-requested", "restarting as requested")
-    if container is not None and remembered.replace and not desired.keep_container:
+    # A container whose network is gone can never be started again, so it is no use keeping it.
+    lost = remembered.last_failure == NetworkMissingError.code
+    if container is not None and remembered.replace and (lost or not desired.keep_container):
         return _remove(container, Phase.STARTING, remembered.last_failure, "replacing the container")
     action = Action.CREATE if container is None else Action.START
     return Decision(action, Phase.STARTING, "starting", "starting the container")

@@ -216,6 +216,18 @@ class TestWorker:
         assert replaced(world, before) == ["bot-1"]
         assert world.phase("bot-2") == ("online", STOPPED)
 
+    async def test_a_container_whose_network_is_gone_is_replaced_even_then(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:bad")
+        await sweep(world, answering=False)
+        world.host.crash("botdock-server1-bot-1", 1)
+        await sweep(world, answering=False)
+        world.host.networks["botdock-server1"] = dict(world.host.networks["botdock-server1"])
+        world.host.crash("botdock-server1-bot-2", 1)
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1", "bot-2"]
+        assert world.phase("bot-2") == ("online", "")
+
     async def test_an_operators_restart_is_not_held_up(self, world: World) -> None:
         before = await running(world)
         world.new_controller(bot_image="botdock/bot:bad")
