@@ -47,7 +47,7 @@ def test_sessions_outlive_their_rows(bare_fleet: Fleet) -> None:
     fleet.pair(BOT, PHONE)
     name = fleet.name(BOT)
 
-    controller.kill()
+    controller.stop()
     delete_from(fleet, "bot_status", "bot_id")
     fleet.container(BOT).remove(force=True)
     fleet.start_controller()
