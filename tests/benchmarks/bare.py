@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import requests
@@ -56,9 +56,10 @@ class Bare:
 
     def config(self, bot: str) -> dict[str, Any]:
         """Docker's create options for a bot, identical to those that the controller uses."""
-        row = Bot(id=bot, server_name=self._settings.server_name, name=f"Bot {bot}")
+        server = self._settings.server_name
+        row = Bot(id=bot, server_name=server, name=f"Bot {bot}", session_since=datetime.now(UTC))
         spec = container_spec(row, self._settings, owner=OWNER, epoch=1)
-        return container_config(spec, owner=OWNER, server=self._settings.server_name)
+        return container_config(spec, owner=OWNER, server=server)
 
     def create(self, bot: str, *, prefix: str = "floor", **changes: Any) -> str:
         """Create a container with the bot's own volume under another name; its id. `changes` are options that differ
