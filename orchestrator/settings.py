@@ -77,7 +77,6 @@ class Settings(BaseSettings):
     )
     max_unavailable: str = Field(
         default="5%",
-        pattern="^([1-9][0-9]{0,3}|([1-9][0-9]?|100)%)$",
         description="Bots replaced concurrently when image or proxy change: a number, or a percentage (one at least).",
     )
     reconcile_workers: int = Field(default=16, ge=1, le=256, description="Bots reconciled concurrently.")
@@ -146,6 +145,13 @@ class Settings(BaseSettings):
         for entry in _entries(value):
             if not _HOST_NAME.fullmatch(entry):
                 _check_network(entry)
+        return value
+
+    @field_validator("max_unavailable")
+    @classmethod
+    def _is_number_or_share(cls, value: str) -> str:
+        if not re.fullmatch(r"[1-9][0-9]{0,3}|([1-9][0-9]?|100)%", value):
+            raise ValueError("must be a number from 1 to 9999, or a percentage from 1% to 100%")
         return value
 
     @field_validator("database_url")

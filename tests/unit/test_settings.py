@@ -58,6 +58,8 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("BOT_ALLOWED_HOSTS", "n8n.internal, 10.0.0.1/8"),
         ("BOT_ALLOWED_HOSTS", "https://n8n.internal"),
         ("BOT_ALLOWED_HOSTS", "10.0.0.999"),
+        ("MAX_UNAVAILABLE", "0"),
+        ("MAX_UNAVAILABLE", "101%"),
         ("PROBE_INTERVAL", "0"),
         ("WHATSAPP_RECONNECT_BASE_DELAY", "soon"),
     ],
