@@ -228,6 +228,17 @@ class TestWorker:
         assert replaced(world, before) == ["bot-1", "bot-2"]
         assert world.phase("bot-2") == ("online", "")
 
+    async def test_a_container_that_ends_while_the_new_image_is_missing_is_started_again(self, world: World) -> None:
+        before = await running(world)
+        world.host.missing_images.add("botdock/bot:typo")
+        world.new_controller(bot_image="botdock/bot:typo")
+        world.host.crash("botdock-server1-bot-1", 1)
+        await sweep(world)
+        container = world.controller.container("bot-1")
+        assert container is not None
+        assert container.state is ContainerState.RUNNING
+        assert replaced(world, before) == []
+
     async def test_an_operators_restart_is_not_held_up(self, world: World) -> None:
         before = await running(world)
         world.new_controller(bot_image="botdock/bot:bad")
