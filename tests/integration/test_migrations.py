@@ -1,12 +1,13 @@
 """The fixtures' own proof, and that of the first migration: a fresh database is what the models say it is."""
 
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 from sqlmodel import SQLModel
 
 from orchestrator.db import message_models, models
-from orchestrator.db.migrate import migrate
+from orchestrator.db.migrate import config, migrate
 from orchestrator.settings import Settings
 
 
@@ -25,3 +26,19 @@ def test_migrating_again_changes_nothing_and_shows_no_second_key(database_url: s
     second = migrate(settings)
     assert first.first_key is None
     assert second == first
+
+
+def test_bots_of_earlier_versions_own_volumes_without_a_label(database_url: str) -> None:
+    settings = Settings(database_url=database_url)
+    new = text("INSERT INTO bots (id, server_name, name) VALUES (:id, 'server1', 'Bot')")
+    engine = create_engine(settings.sqlalchemy_url)
+    with engine.begin() as connection:
+        command.downgrade(config(connection), "0006")
+        connection.execute(new, {"id": "before"})
+    migrate(settings)
+    with engine.begin() as connection:
+        connection.execute(new, {"id": "after"})
+        uids: dict[str, str] = {row.id: row.uid for row in connection.execute(text("SELECT id, uid FROM bots"))}
+    engine.dispose()
+    assert uids["before"] == ""
+    assert len(uids["after"]) == 36
