@@ -1,8 +1,9 @@
 """Delivers messages to the bots while this controller is the leader.
 
-Concurrency contract: one pump at a time handles a bot; one message at a time is in flight per chat, several across
-chats. A request to a bot is recorded first (`store.begin`), so a controller that dies leaves `sending` messages, which
-the next leader requests again under the same ids.
+Concurrency contract: one pump at a time handles a bot; one message at a time is in flight per chat, PER_BOT across
+chats. Bots share no limit: one that hangs holds up its own messages only. A request to a bot is recorded immediately
+before it is made (`store.begin`), so a controller that dies leaves `sending` messages, which the next leader requests
+again under the same ids.
 """
 
 import asyncio
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 PUMPS = 4
 PER_BOT = 3
 """Chats of one bot with a message in flight."""
-AT_ONCE = 16
-"""Messages in flight, of all bots."""
 SEND_SECONDS = 45.0
 """More than the bot's own timeout for WhatsApp (30 s), so that its answer comes first."""
 UPLOAD_SECONDS = 60.0
@@ -52,6 +51,8 @@ class _Lane:
     client: RuntimeClient
     endpoint: BotEndpoint
     busy: set[str] = field(default_factory=set)
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held during a write: a bot whose rows are locked takes one of the connections to Postgres, not several."""
 
 
 class Dispatcher:
@@ -76,7 +77,6 @@ class Dispatcher:
         self._sweep_now = asyncio.Event()
         self._came_online: set[str] = set()
         self._lanes: dict[str, _Lane] = {}
-        self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: asyncio.TaskGroup | None = None
 
     def wake(self, bot_id: str) -> None:
@@ -158,11 +158,10 @@ class Dispatcher:
                 self._on_result("failed")
             self._queue.add(bot_id)
         if choice.send and lane is not None:
-            before = {head.id: head for head in choice.send}
-            for message in await self._store.begin(choice.send, volume=lane.endpoint.volume):
-                lane.busy.add(message.chat)
-                assert self._tasks is not None  # noqa: S101 - pumps run inside it
-                self._tasks.create_task(self._deliver(bot_id, lane, before[message.id], message))
+            assert self._tasks is not None  # noqa: S101 - pumps run inside it
+            for head in choice.send:
+                lane.busy.add(head.chat)
+                self._tasks.create_task(self._deliver(bot_id, lane, head))
         if choice.wake_after_seconds is not None:
             # The clock may be set meanwhile: a long wait is checked again now and then.
             self._queue.add_later(bot_id, min(choice.wake_after_seconds, MAX_WAIT_SECONDS))
@@ -181,24 +180,28 @@ class Dispatcher:
             lane = self._lanes[bot_id] = _Lane(client, endpoint)
         return lane
 
-    async def _deliver(self, bot_id: str, lane: _Lane, head: Head, message: QueuedMessage) -> None:
+    async def _deliver(self, bot_id: str, lane: _Lane, head: Head) -> None:
         delay = 0.0
         try:
-            async with self._room:
-                answer = await self._ask(lane.client, message)
-                asked_before = head.state is MessageState.SENDING
-                result = judge(answer, asked_before=asked_before, attempts=message.attempts)
-                sent = answer if isinstance(answer, Sent) else None
+            async with lane.writing:
+                message = await self._store.begin(head, volume=lane.endpoint.volume)
+            if message is None:
+                return
+            answer = await self._ask(lane.client, message)
+            asked_before = head.state is MessageState.SENDING
+            result = judge(answer, asked_before=asked_before, attempts=message.attempts)
+            sent = answer if isinstance(answer, Sent) else None
+            async with lane.writing:
                 await self._store.record(bot_id, message.id, result, sent)
             self._on_result(str(result.state) if result.state is not MessageState.QUEUED else "retry")
         except LeadershipLostError:
             raise
-        except Exception as exc:  # noqa: BLE001, RUF100 - it stays `sending` and is requested again
-            log.warning("storing the result of message %s failed: %s", message.id, type(exc).__name__)
-            log.debug("message %s", message.id, exc_info=exc)
+        except Exception as exc:  # noqa: BLE001, RUF100 - if the bot was asked, it stays `sending` and is requested again
+            log.warning("storing the state of message %s failed: %s", head.id, type(exc).__name__)
+            log.debug("message %s", head.id, exc_info=exc)
             delay = ERROR_DELAY_SECONDS
         finally:
-            lane.busy.discard(message.chat)
+            lane.busy.discard(head.chat)
             self._queue.add_later(bot_id, delay)
 
     async def _ask(self, client: RuntimeClient, message: QueuedMessage) -> Answer:

@@ -20,7 +20,8 @@ from orchestrator.states import PENDING, MessageState
 
 MAX_HEADS = 200
 """Chats of one bot that are read together."""
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 256 << 10
+"""Of a file in memory, for each message in flight: bots that hang during an upload must not fill the memory."""
 EARLY_RECEIPT_RETENTION = timedelta(days=1)
 PRUNE_BATCH = 2_000
 _IN_PLACE = {"synchronize_session": False}
@@ -88,12 +89,12 @@ class OutboxStore:
         ]
         return heads, rows[0].now if rows else datetime.now(UTC)
 
-    async def begin(self, heads: Sequence[Head], *, volume: str) -> list[QueuedMessage]:
-        """Record that these are being sent, before the bot is asked. Skips those cancelled meanwhile."""
-        ids = [head.id for head in heads]
+    async def begin(self, head: Head, *, volume: str) -> QueuedMessage | None:
+        """Record that a message is being sent, before the bot is asked. None if it was cancelled meanwhile."""
+        file_size = select(col(MessageFile.size)).where(col(MessageFile.message_id) == head.id).scalar_subquery()
         statement = (
             update(Message)
-            .where(col(Message.id).in_(ids), col(Message.state).in_(PENDING))
+            .where(col(Message.id) == head.id, col(Message.state).in_(PENDING))
             .values(
                 state=MessageState.SENDING,
                 attempts=col(Message.attempts) + 1,
@@ -104,28 +105,23 @@ class OutboxStore:
             )
             .returning(
                 *(col(Message.id), col(Message.to_chat), col(Message.content), col(Message.quote)),
-                col(Message.attempts),
+                *(col(Message.attempts), file_size.label("file_size")),
             )
         )
         async with self._database.session() as session:
             await self._fence(session)
-            rows = (await session.execute(statement, execution_options=_IN_PLACE)).all()
-            files = select(col(MessageFile.message_id), col(MessageFile.size)).where(
-                col(MessageFile.message_id).in_(ids)
-            )
-            sizes = {row.message_id: row.size for row in await session.execute(files)}
+            row = (await session.execute(statement, execution_options=_IN_PLACE)).one_or_none()
             await session.commit()
-        return [
-            QueuedMessage(
-                id=row.id,
-                chat=row.to_chat,
-                content=row.content,
-                quote=row.quote,
-                attempts=row.attempts,
-                file_size=sizes.get(row.id),
-            )
-            for row in rows
-        ]
+        if row is None:
+            return None
+        return QueuedMessage(
+            id=row.id,
+            chat=row.to_chat,
+            content=row.content,
+            quote=row.quote,
+            attempts=row.attempts,
+            file_size=row.file_size,
+        )
 
     async def file(self, message_id: str, size: int) -> AsyncIterator[bytes]:
         """A message's file, piece by piece: no more than one piece is in memory, and no connection is held between."""

@@ -35,6 +35,8 @@ class Post:
         self.settings = Settings(database_url=url, database_pool_size=8, probe_timeout=2, resync_interval=1)
         self.database = Database(self.settings)
         self.place: BotEndpoint | None = BotEndpoint("127.0.0.1", fake.token, "volume-1")
+        self.others: dict[str, BotEndpoint] = {}
+        """Where the bots other than BOT are."""
         self.dispatcher: Dispatcher | None = None
         self.epoch = 0
         self._running: asyncio.Task[None] | None = None
@@ -42,7 +44,7 @@ class Post:
 
     def endpoint(self, bot_id: str) -> BotEndpoint | None:
         """Where the bot is (`Bots` of the dispatcher)."""
-        return self.place if bot_id == BOT else None
+        return self.place if bot_id == BOT else self.others.get(bot_id)
 
     async def start(self, **changes: Any) -> Dispatcher:
         """A controller's dispatcher, with an epoch of its own."""
@@ -82,19 +84,33 @@ class Post:
             return list(await cursor.fetchall()) if cursor.description else []
 
     async def put(
-        self, message_id: str, to: str = ANN, *, content: dict[str, Any] | None = None, file: bytes | None = None
+        self,
+        message_id: str,
+        to: str = ANN,
+        *,
+        content: dict[str, Any] | None = None,
+        file: bytes | None = None,
+        bot: str = BOT,
     ) -> None:
         """Insert a message, which notifies the dispatcher."""
         kept = content or {"type": "text", "text": message_id}
-        await self.sql(
-            "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash, slot_at) "
-            "VALUES (%s, %s, %s, %s, %s, '', now())",
-            *(message_id, SERVER, BOT, to, json.dumps(kept)),
-        )
-        if file is not None:
-            await self.sql("INSERT INTO message_files VALUES (%s, %s, %s)", message_id, len(file), file)
+        # In one transaction, as the api does: a sweep must not find the message without its file.
+        async with await psycopg.AsyncConnection.connect(self.url) as connection:
+            await connection.execute(
+                "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash, slot_at) "
+                "VALUES (%s, %s, %s, %s, %s, '', now())",
+                (message_id, SERVER, bot, to, json.dumps(kept)),
+            )
+            if file is not None:
+                await connection.execute("INSERT INTO message_files VALUES (%s, %s, %s)", (message_id, len(file), file))
         if self.dispatcher is not None:
-            self.dispatcher.wake(BOT)
+            self.dispatcher.wake(bot)
+
+    async def create(self, bot: str) -> None:
+        """Insert an approved bot."""
+        await self.sql(
+            "INSERT INTO bots (id, server_name, name, approval_status) VALUES (%s, %s, 'B', 'approved')", bot, SERVER
+        )
 
     async def state(self, message_id: str) -> tuple[str, str]:
         """State and reason of a message."""
@@ -140,9 +156,7 @@ async def post(database_url: str) -> AsyncIterator[Post]:
     async with listening(fake.app()) as port:
         fake.port = port
         post = Post(database_url, fake)
-        await post.sql(
-            "INSERT INTO bots (id, server_name, name, approval_status) VALUES (%s, %s, 'B', 'approved')", BOT, SERVER
-        )
+        await post.create(BOT)
         try:
             yield post
         finally:
