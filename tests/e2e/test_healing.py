@@ -145,3 +145,21 @@ def _pids(fleet: Fleet, patient: Patient) -> list[int]:
 def _signal_runtime(fleet: Fleet, patient: Patient, number: signal.Signals) -> None:
     for pid in _pids(fleet, patient):
         subprocess.run(["kill", f"-{number.value}", str(pid)], check=True)
+
+
+def test_a_bot_whose_network_was_created_again_gets_a_new_container(bare_fleet: Fleet) -> None:
+    fleet = bare_fleet
+    controller = fleet.start_controller()
+    fleet.create("network")
+    before = fleet.wait_phase("network", "pairing")["containerId"]
+    controller.stop()
+    fleet.container("network").kill()
+    network = fleet.docker.networks.get(f"botdock-{fleet.server}")
+    for container in network.containers:
+        network.disconnect(container, force=True)
+    network.remove()
+    fleet.start_controller()
+    status = fleet.wait_status(
+        "network", lambda status: status["phase"] == "pairing" and status["containerId"] != before
+    )
+    assert status["restarts"] == 1
