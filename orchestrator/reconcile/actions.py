@@ -56,7 +56,7 @@ class Actions:
             case Action.START:
                 assert state.container is not None  # noqa: S101 - the plan starts only an existing container
                 _begin_run(state)
-                await self._store.write([state])
+                await self._store.write(state)
                 await self._start(state, state.container.id)
             case Action.STOP:
                 assert state.container is not None  # noqa: S101 - the plan stops only a running container
@@ -97,7 +97,7 @@ class Actions:
         # Concurrently, because both wait for a disk: a container that is only created does nothing yet, and a later
         # round starts or removes it.
         written, container = await asyncio.gather(
-            self._store.write([state]), self._create_in_network(spec), return_exceptions=True
+            self._store.write(state), self._create_in_network(spec), return_exceptions=True
         )
         if isinstance(written, BaseException):
             raise written

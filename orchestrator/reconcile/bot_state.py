@@ -70,8 +70,9 @@ class BotState:
     spool_seq: int = 0
     events: list[PendingEvent] = field(default_factory=list)
     paired_number: str | None = None
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while the status row is written, so that an older value never overwrites a newer one."""
+    writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Held while the status row is written, so that an older value never overwrites a newer one. A semaphore, because
+    its `locked` also counts the tasks that wait for it."""
     written: dict[str, Any] = field(default_factory=dict)
     """The columns as last written, so that only changes are."""
 

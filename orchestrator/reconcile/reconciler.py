@@ -273,7 +273,7 @@ class Reconciler:
         while True:
             await asyncio.sleep(FLUSH_INTERVAL_SECONDS)
             try:
-                await self._store.write(list(self._states.by_id.values()))
+                await self._store.flush(list(self._states.by_id.values()))
             except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values
@@ -285,7 +285,7 @@ class Reconciler:
         """Values of one bot that Postgres rejects must not hold up those of the others."""
         for state in list(self._states.by_id.values()):
             try:
-                await self._store.write([state])
+                await self._store.flush([state])
             except LeadershipLostError:
                 raise
             except Exception as exc:  # noqa: BLE001, RUF100 - the next flush writes the same values

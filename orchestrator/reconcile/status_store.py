@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
@@ -28,8 +28,15 @@ _EVENTS = SQLModel.metadata.tables["bot_events"]
 _INSERT_NEW_EVENTS = insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.seq)
 """Compiled once, because its rows are passed on execution; with the rows in it, it would be compiled for every page."""
 
+_LOCK_AVAILABLE = text(
+    "SELECT bot_status.bot_id FROM bot_status JOIN bots ON bots.id = bot_status.bot_id "
+    "WHERE bot_status.bot_id = ANY(:ids) "
+    "FOR NO KEY UPDATE OF bot_status SKIP LOCKED FOR KEY SHARE OF bots SKIP LOCKED"
+)
+"""Takes the locks that an update of the status and an insert of events need, of the bots where that needs no wait."""
+
 PRUNE_BATCH = 5_000
-"""Events deleted in one statement: few enough for its timeout, and for others that wait for the server's row."""
+"""Events deleted in one statement: few enough for its timeout."""
 
 
 class StatusStore:
@@ -106,23 +113,37 @@ class StatusStore:
             )
         return generation == bot.generation
 
-    async def write(self, states: Sequence[BotState]) -> None:
-        """Write what changed in these bots' status, and the events that belong to it, in one transaction.
+    async def write(self, state: BotState) -> None:
+        """Write what changed in a bot's status, and the events that belong to it, in one transaction.
 
-        May be repeated when it failed, even if it took effect: each event is stored once.
+        Waits while another transaction holds the bot's rows.
         """
-        async with AsyncExitStack() as locks:
-            for state in sorted(states, key=lambda state: state.bot_id):
-                await locks.enter_async_context(state.writing)
-            await self._write(states)
+        async with state.writing:
+            await self._write([state])
 
-    async def _write(self, states: Sequence[BotState]) -> None:
+    async def flush(self, states: Sequence[BotState]) -> None:
+        """Write what changed in many bots, in one transaction, without waiting for any of them.
+
+        Leaves out bots that are being written, or whose rows another transaction holds: waiting for one would hold up
+        the writes of the others.
+        """
+        async with AsyncExitStack() as turns:
+            free = [state for state in states if not state.writing.locked()]
+            for state in free:
+                await turns.enter_async_context(state.writing)
+            await self._write(free, skip_locked=True)
+
+    async def _write(self, states: Sequence[BotState], *, skip_locked: bool = False) -> None:
         work = [(state, state.changes(), list(state.events)) for state in states]
         work = [item for item in work if item[1] or item[2]]
         if not work:
             return
         async with self._database.session() as session:
             await self._fence(session)
+            if skip_locked:
+                ids = [state.bot_id for state, _, _ in work]
+                unlocked = set(await session.scalars(_LOCK_AVAILABLE, {"ids": ids}))
+                work = [item for item in work if item[0].bot_id in unlocked]
             await self._update(session, {state.bot_id: changes for state, changes, _ in work if changes})
             own_events = [self._row(state.bot_id, event) for state, _, events in work for event in events]
             if own_events:

@@ -105,7 +105,7 @@ class Worker:
         if due is not None:
             requeue_after = due if requeue_after is None else min(due, requeue_after)
         if self._states.by_id.get(bot_id) is state:
-            await self._store.write([state])
+            await self._store.write(state)
             state.just_loaded = False
         return requeue_after
 
@@ -189,7 +189,7 @@ class Worker:
         hold = self._replacements.hold(state, target)
         if hold is None:
             self._replacements.begin(state, target)
-            await self._store.write([state])
+            await self._store.write(state)
         return hold
 
     async def _hold_back(self, state: BotState, decision: Decision, spec: ContainerSpec) -> Decision:

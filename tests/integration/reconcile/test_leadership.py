@@ -65,7 +65,7 @@ async def test_a_leader_whose_lease_was_taken_steps_down_and_writes_nothing_more
     assert old is not None
     old.message = "written by the old one"
     with pytest.raises(LeadershipLostError):
-        await reconciler._store.write([old])
+        await reconciler._store.write(old)
     status = await site.status("bot-1")
     assert status is not None
     assert status["message"] == ""
@@ -131,7 +131,7 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
     await site.sql("UPDATE bots SET deleting = true")
     state.restarts = 7
     for write in (
-        old.write([state]),
+        old.write(state),
         old.forget("bot-1"),
         old.prune_events(days=1),
         old.seen("somewhere:1", {}),
@@ -176,10 +176,10 @@ async def test_events_are_stored_once_when_the_answer_to_the_commit_is_lost(
     with monkeypatch.context() as patch:
         patch.setattr(AsyncSession, "commit", answer_lost)
         with pytest.raises(OSError, match="broke"):
-            await store.write([state])
+            await store.write(state)
     state.add_event(EventType.CONTAINER_START, {"number": 2}, now=2.0)
-    await store.write([state])
-    await store.write([state])
+    await store.write(state)
+    await store.write(state)
     assert await site.events("bot-1", "container-start") == [{"number": 1}, {"number": 2}]
     await database.close()
 

@@ -1,0 +1,98 @@
+"""Rows of one bot that another transaction holds delay that bot only."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+import pytest
+
+from bot_runtime.contract import EventType
+from orchestrator.db.session import Database
+from orchestrator.reconcile import reconciler
+from orchestrator.reconcile.bot_state import BotState
+from orchestrator.reconcile.status_store import StatusStore
+from orchestrator.states import Phase
+from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
+from tests.support.leases import take_over
+
+
+@asynccontextmanager
+async def lock(site: Site, table: str, key: str, bot: str) -> AsyncIterator[None]:
+    """Hold a bot's row."""
+    async with await psycopg.AsyncConnection.connect(site.url) as connection:
+        await connection.execute(f"SELECT 1 FROM {table} WHERE {key} = %s FOR UPDATE", [bot])
+        yield
+
+
+@pytest.fixture
+async def database(site: Site) -> AsyncIterator[Database]:
+    database = Database(site.settings())
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def changed(site: Site, store: StatusStore) -> dict[str, BotState]:
+    """Three bots whose status in memory differs from their rows, with an event each."""
+    for bot in ("bot-1", "bot-2", "bot-3"):
+        await site.create(bot)
+    states = {bot.id: BotState.from_rows(bot, status) for bot, status in await store.bots()}
+    for state in states.values():
+        state.phase = Phase.STARTING
+        state.add_event(EventType.CONTAINER_START, {}, now=0)
+    return states
+
+
+async def stored(site: Site) -> list[str]:
+    """The bots whose status and event were written."""
+    return await site.sql(
+        "SELECT bot_id FROM bot_status JOIN bot_events USING (bot_id) WHERE phase = 'starting' ORDER BY bot_id"
+    )
+
+
+@pytest.mark.parametrize(("table", "key"), [("bots", "id"), ("bot_status", "bot_id")])
+async def test_a_flush_leaves_out_a_bot_whose_row_is_locked(
+    site: Site, database: Database, table: str, key: str
+) -> None:
+    store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
+    states = await changed(site, store)
+    async with lock(site, table, key, "bot-2"):
+        await store.flush(list(states.values()))
+        assert await stored(site) == ["bot-1", "bot-3"]
+    await store.flush(list(states.values()))
+    assert await stored(site) == ["bot-1", "bot-2", "bot-3"]
+
+
+async def test_a_flush_leaves_out_a_bot_that_is_being_written(site: Site, database: Database) -> None:
+    store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
+    states = await changed(site, store)
+    async with states["bot-2"].writing:
+        await store.flush(list(states.values()))
+    assert await stored(site) == ["bot-1", "bot-3"]
+
+
+async def test_a_killed_bot_is_restarted_while_the_row_of_another_is_locked(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "FLUSH_INTERVAL_SECONDS", 0.05)
+    await site.start()
+    for bot in ("bot-1", "bot-2"):
+        await site.create(bot)
+        await site.phase(bot, "online")
+
+    async def waiting() -> list[str]:
+        return await site.sql("SELECT xact_start::text FROM pg_stat_activity WHERE wait_event_type = 'Lock' ORDER BY 1")
+
+    async def restarts() -> bool:
+        status = await site.status("bot-1")
+        return status is not None and status["restarts"] == 1 and status["phase"] == "online"
+
+    async with lock(site, "bots", "id", "bot-2"):
+        site.host.crash(name("bot-2"), 2)
+        before = await eventually(waiting)
+        site.host.crash(name("bot-1"), 2)
+        await eventually(restarts)
+        # The write that waits for the lock has not ended meanwhile, which would have freed the others.
+        assert set(before) <= set(await waiting())
+    await site.phase("bot-2", "online")
