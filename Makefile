@@ -85,13 +85,19 @@ purge: ## delete the databases, keys and sessions of `make up`, after asking (YE
 ps: ## list the bot containers
 	@python3 -m tests.demo ps
 
+# Compose resolves registry and tag, so that `.env` counts as well as the environment. Ports do not matter here: the next
+# step checks them and explains what is wrong.
 built: engine $(VENV)
-	@if [ -n "$(BOTDOCK_REGISTRY)" ]; then \
-		echo "images: from $(BOTDOCK_REGISTRY), nothing to build"; \
+	@image=$$(BOTDOCK_PORT= SIMULATOR_PORT= docker compose config --images | grep '/orchestrator:' | head -n 1) && \
+	registry=$${image%/orchestrator:*} && export BOTDOCK_TAG="$${image##*:}" && \
+	if [ -z "$$image" ]; then \
+		echo "images: FAILED: 'docker compose config' fails, see above; correct .env or the environment" >&2; exit 1; \
+	elif [ "$$registry" != botdock ]; then \
+		echo "images: from $$registry, nothing to build"; \
 	elif images/built.sh check; then \
 		echo "images: up to date"; \
 	else \
-		images/built.sh begin && $(BUILDER) build --tag "$${BOTDOCK_TAG:-dev}" $(BUILD_OPTIONS) && images/built.sh end; \
+		images/built.sh begin && $(BUILDER) build --tag "$$BOTDOCK_TAG" $(BUILD_OPTIONS) && images/built.sh end; \
 	fi
 
 # --- test -------------------------------------------------------------------------------------------------------------
