@@ -27,12 +27,12 @@ SPACE_NEEDED_BYTES = 3_000_000_000
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="images.builder", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m images.builder", description=__doc__)
     parser.add_argument("action", choices=["build", "push", "check"])
     parser.add_argument("--images", default="", help="names, separated by spaces (default: all)")
     parser.add_argument("--platforms", default="", help="comma-separated (default: this machine's; push: all)")
     parser.add_argument("--registry", default="", help="HOST[:PORT]/PREFIX to push to")
-    parser.add_argument("--tag", default="dev")
+    parser.add_argument("--tag", default="dev", help="tag of the images (default: dev)")
     parser.add_argument("--base-image", default="", help="an image with Python 3.13 to build on")
     parser.add_argument("--refresh", action="store_true", help="fetch the newest packages now")
     return parser.parse_args(argv)
