@@ -141,20 +141,23 @@ class MemoryStore:
         row = self._rows.bots.get(bot.id)
         return row is not None and (row.generation, row.created_at) == (bot.generation, bot.created_at)
 
-    async def write(self, states: Sequence[BotState]) -> None:
+    async def write(self, state: BotState) -> None:
+        changes = state.changes()
+        if not (changes or state.events):
+            return
+        self._fence()
+        status = self._rows.status.get(state.bot_id)
+        if status is not None:
+            kept = msgspec.json.decode(msgspec.json.encode(changes["memory"])) if "memory" in changes else None
+            for name, value in changes.items():
+                setattr(status, name, kept if name == "memory" else value)
+            self._rows.events += [(state.bot_id, event) for event in state.events]
+        state.written.update(changes)
+        state.events.clear()
+
+    async def flush(self, states: Sequence[BotState]) -> None:
         for state in states:
-            changes = state.changes()
-            if not (changes or state.events):
-                continue
-            self._fence()
-            status = self._rows.status.get(state.bot_id)
-            if status is not None:
-                kept = msgspec.json.decode(msgspec.json.encode(changes["memory"])) if "memory" in changes else None
-                for name, value in changes.items():
-                    setattr(status, name, kept if name == "memory" else value)
-                self._rows.events += [(state.bot_id, event) for event in state.events]
-            state.written.update(changes)
-            state.events.clear()
+            await self.write(state)
 
     async def check_leadership(self) -> None:
         self._fence()
