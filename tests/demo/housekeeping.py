@@ -7,7 +7,7 @@ that it built.
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 
 from tests.demo import checkouts
@@ -81,7 +81,7 @@ def _down(terminal: Terminal, stack: Stack) -> None:
     if networks:
         _docker("network", "rm", *networks)
     if bots or services:
-        terminal.say(f"{stack.project}: {len(bots)} bots and {len(services)} services stopped")
+        terminal.say(f"{stack.project}: {_count(bots, 'bots')} and {_count(services, 'services')} stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class Kind:
     remove: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{len(self.found)} {self.name}: {', '.join(sorted(self.found.values()))}"
+        return f"{_count(self.found, self.name)}: {', '.join(sorted(self.found.values()))}"
 
 
 def parts(stack: Stack) -> list[Kind]:
@@ -149,9 +149,9 @@ def _clean_built(terminal: Terminal, *, dry_run: bool) -> None:
             terminal.say(f"left {image}, which a container uses")
     verb = "would remove" if dry_run else "removed"
     if ours:
-        terminal.say(f"{verb} {len(ours)} images: {', '.join(ours)}")
+        terminal.say(f"{verb} {_count(ours, 'images')}: {', '.join(ours)}")
     if others:
-        terminal.say(f"left {len(others)} images that another checkout built: {', '.join(others)}")
+        terminal.say(f"left {_count(others, 'images')} that another checkout built: {', '.join(others)}")
     if BUILD_DIRECTORY.exists():
         if not dry_run:
             shutil.rmtree(BUILD_DIRECTORY)
@@ -224,6 +224,11 @@ def contents(stack: Stack, found: Iterable[Kind]) -> list[str]:
     if stack.external_database:
         lines.append(f"{'(not deleted)':<32} the database at DATABASE_URL")
     return lines
+
+
+def _count(items: Sized, plural: str) -> str:
+    """`2 images`, `1 image`."""
+    return f"{len(items)} {plural.removesuffix('s') if len(items) == 1 else plural}"
 
 
 def _labelled(command: Iterable[str], form: str, labels: Iterable[str]) -> dict[str, str]:

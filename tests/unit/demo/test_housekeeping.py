@@ -66,6 +66,11 @@ def test_clean_can_only_print(engine: Engine, here: Path, capsys: pytest.Capture
     assert "would remove 2 containers: botdock-demo-controller-1, botdock-demo-shop" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("items", "counted"), [([], "0 images"), (["a"], "1 image"), (["a", "b"], "2 images")])
+def test_counts_are_grammatical(items: list[str], counted: str) -> None:
+    assert housekeeping._count(items, "images") == counted
+
+
 def test_down_keeps_all_data(engine: Engine, here: Path) -> None:
     for stack in (stacks.demo(), stacks.real()):
         checkouts.claim(stack)
