@@ -57,7 +57,7 @@ def create_app(*, controller: Controller, engine: Engine, verifier: KeyVerifier,
         reconciler = controller.reconciler
         state = None if reconciler is None else reconciler.state(request.path_params["bot_id"])
         token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if state is None or not hmac.compare_digest(token, state.bot.runtime_token):
+        if state is None or not hmac.compare_digest(token.encode(), state.bot.runtime_token.encode()):
             return JSONResponse({"code": "unauthorized", "message": "unknown bot or wrong token"}, status_code=401)
         tail = request.query_params.get("tail", str(DEFAULT_TAIL))
         if not tail.isascii() or not tail.isdigit() or not 1 <= int(tail) <= MAX_TAIL:
