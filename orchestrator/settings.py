@@ -8,6 +8,7 @@ import re
 from functools import cached_property
 from ipaddress import ip_network
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -159,6 +160,12 @@ class Settings(BaseSettings):
     def _is_postgres(cls, value: str) -> str:
         if value.split("://")[0] not in {"postgres", "postgresql", "postgresql+psycopg"}:
             raise ValueError("must start with postgresql://")
+        # Checked here because the errors of the libraries show a part of the password.
+        if not _is_url(value):
+            raise ValueError(
+                "must have the form postgresql://user:password@host:port/database, with special characters of the "
+                "password percent-encoded (@ as %40)"
+            )
         return value
 
     @cached_property
@@ -179,6 +186,14 @@ class Settings(BaseSettings):
 
 def _entries(value: str | None) -> list[str]:
     return [entry.strip() for entry in (value or "").split(",") if entry.strip()]
+
+
+def _is_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+        return (parts.port or 1) > 0 and parts.netloc.count("@") <= 1
+    except ValueError:
+        return False
 
 
 def _check_network(text: str) -> None:

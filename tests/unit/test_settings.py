@@ -48,6 +48,11 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     ("variable", "value"),
     [
         ("DATABASE_URL", "mysql://root:secret@localhost/x"),
+        ("DATABASE_URL", "postgresql://botdock:secret@localhost:port/botdock"),
+        ("DATABASE_URL", "postgresql://botdock:pass@word:secret@localhost/botdock"),
+        ("DATABASE_URL", "postgresql://botdock:pass@secret@localhost/botdock"),
+        ("DATABASE_URL", "postgresql://botdock:secret/word@localhost/botdock"),
+        ("DATABASE_URL", "postgresql://botdock:secret@[::1/botdock"),
         ("DATABASE_POOL_SIZE", "none"),
         ("SERVER_NAME", "../etc"),
         ("BOTCOUNT", "-1"),
