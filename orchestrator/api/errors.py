@@ -24,8 +24,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from orchestrator.db.session import is_unavailable
-from orchestrator.errors import BotdockError, TooLargeError, TooManyMessagesError, UnauthorizedError
+from orchestrator.db.session import is_missing_reference, is_unavailable
+from orchestrator.errors import BotdockError, NotFoundError, TooLargeError, TooManyMessagesError, UnauthorizedError
 from orchestrator.validation_messages import validation_message
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,8 @@ def _described(exc: Exception) -> _ErrorContent:
                 "the database is unavailable, retry later; bots keep running",
                 headers={"Retry-After": str(RETRY_AFTER_SECONDS)},
             )
+        case DBAPIError() if is_missing_reference(exc):
+            return _ErrorContent(404, NotFoundError.code, "the bot or server of this request was deleted meanwhile")
         case _:
             log.error("unexpected error", exc_info=exc)
             return _ErrorContent(500, "internal-error", "unexpected error: see the log of the api")

@@ -33,6 +33,11 @@ def is_unavailable(exc: BaseException) -> bool:
     return isinstance(exc, DatabaseUnavailable) or (isinstance(exc, DBAPIError) and exc.connection_invalidated)
 
 
+def is_missing_reference(exc: BaseException) -> bool:
+    """Whether a statement failed because a row that it refers to has been deleted meanwhile."""
+    return isinstance(exc, DBAPIError) and isinstance(exc.orig, psycopg.errors.ForeignKeyViolation)
+
+
 class WatchdogConnection(psycopg.AsyncConnection[Any]):
     """A connection that is closed when Postgres does not respond in time.
 

@@ -6,14 +6,16 @@ import logging
 from collections.abc import AsyncIterator
 
 import httpx
+import psycopg
 import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.logs import LineFormatter
-from tests.integration.api.conftest import Fleet, problem
+from tests.integration.api.conftest import HELLO, Fleet, problem
 from tests.integration.api.fake_runtime import listening
+from tests.integration.reconcile.conftest import eventually
 
 JSON = {"Content-Type": "application/json"}
 
@@ -88,6 +90,30 @@ async def test_any_path_gets_a_response(operator: httpx.AsyncClient, path: str) 
 )
 async def test_lone_surrogates(operator: httpx.AsyncClient, raw: bytes) -> None:
     problem(await operator.post("/api/bots", content=raw, headers=JSON), 422, "invalid-input")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/api/commands", {"name": "hours", "botId": "bot-1", "response": "x"}), ("/api/bots/bot-1/messages", HELLO)],
+)
+async def test_a_bot_that_is_deleted_while_a_request_refers_to_it(
+    operator: httpx.AsyncClient, sender: str, database_url: str, path: str, body: dict[str, str]
+) -> None:
+    assert sender == "/api/bots/bot-1/messages"
+    async with await psycopg.AsyncConnection.connect(database_url) as controller:
+        await controller.execute("DELETE FROM bots WHERE id = 'bot-1'")
+        request = asyncio.create_task(operator.post(path, json=body))
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as observer:
+
+            async def waits() -> bool:
+                waiting = (
+                    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                )
+                return (await observer.execute(waiting)).rowcount > 0
+
+            await eventually(waits)
+        await controller.commit()
+    problem(await request, 404, "not-found")
 
 
 async def test_an_unexpected_error_exposes_no_internals(
