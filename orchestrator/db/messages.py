@@ -44,6 +44,22 @@ class RateLimit:
     window: timedelta
 
 
+async def earlier(session: AsyncSession, bot_id: str, new: NewMessage) -> Message | None:
+    """The message that was accepted first with this idempotency key, if any.
+
+    Raises InvalidInputError for a key that was used for something else.
+    """
+    if new.idempotency_key is None:
+        return None
+    query = select(Message).where(col(Message.bot_id) == bot_id, col(Message.idempotency_key) == new.idempotency_key)
+    row = (await session.execute(query)).scalar_one_or_none()
+    if row is not None and row.request_hash != new.request_hash:
+        raise InvalidInputError(
+            "this idempotency key was used for a different message; use a new key", code="idempotency-key-reused"
+        )
+    return row
+
+
 async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLimit, *, queue: bool) -> Message:
     """Accept a message and commit; for a known idempotency key, return the message that was accepted first.
 
@@ -51,13 +67,11 @@ async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLi
     a key that was used for something else, and TooManyMessagesError.
     """
     bot_id, server_name = bot.id, bot.server_name  # a rollback expires the row
-    if (earlier := await _earlier(session, bot_id, new)) is not None:
-        return earlier
     await _take_turn(session, f"{bot_id}/{new.to_chat}")
     now, slot = await _slot(session, bot_id, new.to_chat, limit)
     if slot > now and not queue:
-        if (earlier := await _earlier(session, bot_id, new)) is not None:
-            return earlier
+        if (first := await earlier(session, bot_id, new)) is not None:
+            return first
         raise _limited(limit, slot - now)
     waits = {"reason": "rate-limited", "next_attempt_at": slot} if slot > now else {}
     inserted = await session.execute(
@@ -81,8 +95,8 @@ async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLi
     if row is None:
         # Another caller with the same key, perhaps for another chat, was faster.
         await session.rollback()
-        if (earlier := await _earlier(session, bot_id, new)) is not None:
-            return earlier
+        if (first := await earlier(session, bot_id, new)) is not None:
+            return first
         raise ConflictError("another call with this idempotency key is in progress; retry")
     if new.file is not None:
         await session.execute(insert(MessageFile).values(message_id=row.id, size=len(new.file), data=new.file))
@@ -145,18 +159,6 @@ async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: s
     if row.reason != CANCELLED:
         raise ConflictError(
             f"message {message_id!r} is {row.state}: only a queued message can be cancelled", code="not-queued"
-        )
-    return row
-
-
-async def _earlier(session: AsyncSession, bot_id: str, new: NewMessage) -> Message | None:
-    if new.idempotency_key is None:
-        return None
-    query = select(Message).where(col(Message.bot_id) == bot_id, col(Message.idempotency_key) == new.idempotency_key)
-    row = (await session.execute(query)).scalar_one_or_none()
-    if row is not None and row.request_hash != new.request_hash:
-        raise InvalidInputError(
-            "this idempotency key was used for a different message; use a new key", code="idempotency-key-reused"
         )
     return row
 

@@ -186,6 +186,8 @@ async def accept(
     )
     async with parts.database.session() as session:
         row = await bots.find(session, scope, bot_id)
+        if (earlier := await messages.earlier(session, bot_id, new)) is not None:
+            return earlier  # whatever the bot's state is by now
         refuse(row)
         limit = rate_limit(row.bot.settings, parts.settings)
         return await messages.submit(session, row.bot, new, limit, queue=message.queue)

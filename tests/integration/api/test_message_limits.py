@@ -11,6 +11,18 @@ from tests.integration.api.conftest import CHAT, HELLO, Fleet, problem
 
 
 class TestIdempotency:
+    async def test_a_repetition_returns_the_first_answer_after_the_bot_was_stopped(
+        self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
+    ) -> None:
+        headers = {"Idempotency-Key": "k"}
+        first = await operator.post(sender, json=HELLO, headers=headers)
+        for change in ("desired_state = 'stopped'", "approval_status = 'rejected'", "deleting = true"):
+            await fleet.sql(f"UPDATE bots SET {change}")
+            again = await operator.post(sender, json=HELLO, headers=headers)
+            assert (again.status_code, again.json()) == (202, first.json())
+            other = await operator.post(sender, json=HELLO, headers={"Idempotency-Key": "another"})
+            assert other.status_code == 409
+
     async def test_a_repeated_request_returns_the_same_message(
         self, operator: httpx.AsyncClient, sender: str, fleet: Fleet
     ) -> None:
