@@ -100,7 +100,7 @@ async def send(
     202 while it is queued. With `wait`, 200 once it is sent or has failed. Files are sent in base64 (`data`) or in a
     multipart body. A request repeated with the same `Idempotency-Key` returns the same message.
     """
-    async with parts.upload_memory.reserve(body.declared_size(request)):
+    async with parts.upload_memory.reserve(body.declared_size(request), server=scope.server):
         row = await _accept_request(request, parts, scope, bot_id, idempotency_key)
     row = await settled(parts, scope, row, wait=wait)
     view = MessageView.of(row).model_dump(mode="json", by_alias=True)
