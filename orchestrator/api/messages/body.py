@@ -27,6 +27,7 @@ MAX_JSON_BYTES = MAX_MEDIA_BYTES // 3 * 4 + MIB
 READ_SECONDS = 120.0
 TOO_LARGE = f"the file is larger than {MAX_MEDIA_BYTES // MIB} MiB: send a smaller file"
 
+_EXPECTED_PARTS = "expected the parts `message` (JSON) and `file`"
 _LARGE_BODIES = re.compile(r"/api/bots/[^/]*/messages")
 _LINE_AND_COLUMN = re.compile(r" at line (\d+) column (\d+)$")
 
@@ -100,11 +101,13 @@ async def _multipart(request: Request) -> ParsedMessage:
         form = await parser.parse()
     except (MultiPartException, KeyError) as exc:
         detail = exc.message if isinstance(exc, MultiPartException) else "the Content-Type has no boundary"
-        raise InvalidInputError(f"the multipart body is malformed: {detail}", code="malformed-multipart") from exc
+        raise InvalidInputError(
+            f"the multipart body is malformed: {detail.rstrip('.')}; {_EXPECTED_PARTS}", code="malformed-multipart"
+        ) from exc
     try:
         message, file = form.get("message"), form.get("file")
         if not isinstance(message, str) or set(form) - {"message", "file"}:
-            raise InvalidInputError("expected the parts `message` (JSON) and `file`", code="malformed-multipart")
+            raise InvalidInputError(_EXPECTED_PARTS, code="malformed-multipart")
         return _with_file(_validated(message.encode()), file if isinstance(file, UploadFile) else None)
     finally:
         await form.close()

@@ -74,6 +74,12 @@ async def test_invalid_parts(operator: httpx.AsyncClient, sender: str, parts: di
     problem(await operator.post(sender, **parts), 422, code)
 
 
+async def test_plain_fields_are_answered_with_the_expected_parts(operator: httpx.AsyncClient, sender: str) -> None:
+    fields = {"to": (None, CHAT), "caption": (None, "Look")}
+    detail = problem(await operator.post(sender, files=fields), 422, "malformed-multipart")
+    assert "expected the parts `message` (JSON) and `file`" in detail
+
+
 @pytest.mark.parametrize("file", [b"", None])
 async def test_a_missing_file(operator: httpx.AsyncClient, sender: str, file: bytes | None) -> None:
     message = json.dumps({"to": CHAT, "content": {"type": "image", "mimetype": "image/png"}})
