@@ -8,16 +8,21 @@ Each process imports only what it runs: the api never loads the Docker library.
 import argparse
 import asyncio
 import logging
+import re
 import signal
 import sys
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator import __version__, logs, settings
 from orchestrator.descriptors import needed_descriptors, raise_limit
 from orchestrator.errors import BotdockError, UnavailableError
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
 from orchestrator.states import Role
+from orchestrator.validation_messages import validation_message
 
 EXIT_CANNOT_START = 2
 DATABASE_WAIT_SECONDS = 30
@@ -39,16 +44,18 @@ def main() -> int:
     commands.add_parser("all", help="run both in one process, for development")
     commands.add_parser("migrate", help="migrate the database to the current revision; prints the first admin key once")
     key = commands.add_parser("key", help="create an API key and print it once, for when no admin key is left")
-    key.add_argument("--name", required=True, help="what the key is for")
+    key.add_argument("--name", required=True, type=_key_name, help="what the key is for")
     key.add_argument("--role", required=True, choices=[str(role) for role in Role], help="what the key may do")
-    key.add_argument("--server", help="the server of an operator or viewer key; omit it for an admin key")
+    key.add_argument(
+        "--server", type=_server_name, help="the server of an operator or viewer key; omit it for an admin key"
+    )
     server = commands.add_parser("server", help="change which engine runs the bots of a server")
     actions = server.add_subparsers(dest="action", required=True, metavar="ACTION")
     rebind = actions.add_parser("rebind", help="bind a server to this host's engine: its bots start here from now on")
-    rebind.add_argument("name", metavar="NAME", help="the server")
+    rebind.add_argument("name", metavar="NAME", type=_server_name, help="the server")
     rebind.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     volumes = commands.add_parser("volumes", help="the bots' volumes on this host's engine, which hold their sessions")
-    volumes.add_argument("--server", help="the server; default: the setting SERVER_NAME")
+    volumes.add_argument("--server", type=_server_name, help="the server; default: the setting SERVER_NAME")
     actions = volumes.add_subparsers(dest="action", required=True, metavar="ACTION")
     actions.add_parser("list", help="list them, with their bots")
     adopt = actions.add_parser("adopt", help="give an orphaned volume to the bot that has the id now")
@@ -78,6 +85,21 @@ def main() -> int:
         print(f"botdock: {exc.message}", file=sys.stderr)  # noqa: T201
         return EXIT_CANNOT_START
     return 0
+
+
+def _server_name(value: str) -> str:
+    if re.fullmatch(SERVER_NAME_PATTERN, value) is None:
+        raise argparse.ArgumentTypeError(f"the name of a server must match {SERVER_NAME_PATTERN}")
+    return value
+
+
+def _key_name(value: str) -> str:
+    from orchestrator.api.fields import Name
+
+    try:
+        return TypeAdapter[str](Name).validate_python(value)
+    except ValidationError as exc:
+        raise argparse.ArgumentTypeError(validation_message(exc.errors()[0])) from None
 
 
 def _migrate(loaded: Settings) -> None:

@@ -49,9 +49,13 @@ def confirm(question: str, *, yes: bool) -> None:
     """Ask on the terminal unless `yes`. Raises ConflictError."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise ConflictError("nothing was changed: confirm with --yes")
-    if input(f"{question} [y/N] ").strip().lower() not in {"y", "yes"}:
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in {"y", "yes"}:
         raise ConflictError("nothing was changed")
 
 

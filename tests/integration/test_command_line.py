@@ -1,9 +1,13 @@
 """`python -m orchestrator` as an operator meets it: keys made by hand, and one clear line when it cannot start."""
 
 import os
+import pty
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -15,6 +19,10 @@ from tests.support.processes import ServiceProcess, free_port, measured
 
 
 def orchestrator(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run(arguments, environment)
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "orchestrator", *arguments],
         env={"PATH": os.environ["PATH"], **measured(), **environment},
@@ -23,6 +31,7 @@ def orchestrator(*arguments: str, **environment: str) -> subprocess.CompletedPro
         text=True,
         timeout=60,
         check=False,
+        **options,
     )
 
 
@@ -67,6 +76,25 @@ def test_a_key_with_a_mismatched_role_and_server_is_rejected(
     assert "BOTDOCK_API_KEY" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["key", "--role", "admin", "--name", ""], "argument --name: must have at least 1 character"),
+        (["key", "--role", "admin", "--name", "a\nb"], "argument --name: must contain visible characters"),
+        (["key", "--role", "admin", "--name", "\udcff"], "argument --name: "),
+        (["key", "--role", "viewer", "--name", "x", "--server", "\udcff"], "argument --server: the name of a server"),
+        (["server", "rebind", "\udcff", "--yes"], "argument NAME: the name of a server must match"),
+        (["volumes", "--server", "", "list"], "argument --server: the name of a server must match"),
+    ],
+)
+def test_an_invalid_argument_is_reported_without_a_traceback(
+    database_url: str, arguments: list[str], complaint: str
+) -> None:
+    done = orchestrator(*arguments, DATABASE_URL=database_url, ENGINE="memory")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert complaint in done.stderr.splitlines()[-1]
+
+
 def test_an_invalid_setting_prevents_the_start_with_one_line_that_hides_the_value() -> None:
     done = orchestrator("api", DATABASE_URL="mysql://root:hunter2@db/x", API_PORT="0")
     assert done.returncode == 2
@@ -96,6 +124,21 @@ async def test_a_server_is_moved_to_this_engine_only_when_confirmed(database_url
     assert "already bound to this engine" in again.stdout
     unknown = orchestrator("server", "rebind", "nowhere", "--yes", **environment)
     assert (unknown.returncode, unknown.stderr) == (2, "botdock: server 'nowhere' does not exist\n")
+
+
+async def test_a_confirmation_that_cannot_be_read_changes_nothing(database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("UPDATE servers SET engine_id = 'former' WHERE name = 'server1'")
+    terminal, stdin = pty.openpty()
+    os.write(terminal, b"\x04")  # the end of the input
+    unreadable: list[dict[str, Any]] = [{"stdin": stdin}, {"preexec_fn": partial(os.close, 0)}]
+    for before in unreadable:
+        done = run(["server", "rebind", "server1"], {"DATABASE_URL": database_url, "ENGINE": "memory"}, **before)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert done.stderr.startswith("botdock: nothing was changed")
+    os.close(stdin)
+    os.close(terminal)
+    assert await engine_of_server(database_url) == [("former",)]
 
 
 @pytest.mark.parametrize(
