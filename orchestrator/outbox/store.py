@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from orchestrator.db import fence, receipts
 from orchestrator.db.message_models import EarlyReceipt, Message, MessageFile
-from orchestrator.db.models import BotStatus
+from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
 from orchestrator.outbox.delivery_policy import RATE_LIMITED, Head, Next, Sent
@@ -20,6 +19,22 @@ from orchestrator.states import PENDING, MessageState
 
 MAX_HEADS = 200
 """Chats of one bot that are read together."""
+HEADS = text("""
+    WITH RECURSIVE heads AS (
+        (
+            SELECT id, seq, to_chat, state, created_at, next_attempt_at, attempted_on FROM messages
+            WHERE bot_id = :bot AND state IN ('queued', 'sending') ORDER BY to_chat, seq LIMIT 1
+        )
+        UNION ALL
+        SELECT following.* FROM heads, LATERAL (
+            SELECT id, seq, to_chat, state, created_at, next_attempt_at, attempted_on FROM messages
+            WHERE bot_id = :bot AND state IN ('queued', 'sending') AND to_chat > heads.to_chat
+            ORDER BY to_chat, seq LIMIT 1
+        ) AS following
+    )
+    SELECT *, clock_timestamp() AS now FROM heads ORDER BY next_attempt_at ASC NULLS FIRST, seq LIMIT :limit
+""")
+"""Goes from chat to chat in the index `messages_pending`: reads one row of each chat, however many wait behind it."""
 CHUNK_BYTES = 256 << 10
 """Of a file in memory, for each message in flight: bots that hang during an upload must not fill the memory."""
 EARLY_RECEIPT_RETENTION = timedelta(days=1)
@@ -50,32 +65,15 @@ class OutboxStore:
 
     async def waiting_bots(self) -> list[str]:
         """The bots that have pending messages."""
-        query = select(col(Message.bot_id)).where(
-            col(Message.server_name) == self._server, col(Message.state).in_(PENDING)
-        )
+        pending = select(col(Message.id)).where(col(Message.bot_id) == col(Bot.id), col(Message.state).in_(PENDING))
+        query = select(col(Bot.id)).where(col(Bot.server_name) == self._server, pending.exists())
         async with self._database.session() as session:
-            return list((await session.execute(query.distinct())).scalars())
+            return list((await session.execute(query)).scalars())
 
     async def heads(self, bot_id: str) -> tuple[list[Head], datetime]:
         """The first pending message of each chat, longest waiting first, and the time of Postgres' clock."""
-        first = (
-            select(Message)
-            .where(col(Message.bot_id) == bot_id, col(Message.state).in_(PENDING))
-            .order_by(col(Message.to_chat), col(Message.seq))
-            .ext(distinct_on(col(Message.to_chat)))
-            .subquery()
-        )
-        row = first.c
-        query = (
-            select(
-                *(row.id, row.to_chat, row.state, row.created_at, row.next_attempt_at, row.attempted_on),
-                func.clock_timestamp().label("now"),
-            )
-            .order_by(row.next_attempt_at.asc().nulls_first(), row.seq)
-            .limit(MAX_HEADS)
-        )
         async with self._database.session() as session:
-            rows = (await session.execute(query)).all()
+            rows = (await session.execute(HEADS, {"bot": bot_id, "limit": MAX_HEADS})).all()
         heads = [
             Head(
                 id=found.id,

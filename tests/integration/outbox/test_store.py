@@ -1,0 +1,46 @@
+"""What the outbox reads."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import text
+
+from orchestrator.outbox.store import HEADS, MAX_HEADS, OutboxStore
+from tests.integration.outbox.conftest import ANN, BOB, BOT, SERVER, Post
+
+BACKLOG = """
+    INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash)
+    SELECT 'm-' || number, %s, %s, CASE number %% 2 WHEN 0 THEN %s ELSE %s END, '{}', ''
+    FROM generate_series(1, 5000) AS number ORDER BY number
+"""
+
+
+def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The steps of a query plan that read messages."""
+    if plan.get("Relation Name") == "messages":
+        yield plan
+    for step in plan.get("Plans", []):
+        yield from scans(step)
+
+
+async def test_finding_the_next_messages_reads_one_row_of_each_chat(post: Post) -> None:
+    await post.sql(BACKLOG, SERVER, BOT, ANN, BOB)
+    await post.sql("ANALYZE messages")
+    heads, _ = await OutboxStore(post.database, server=SERVER, epoch=0).heads(BOT)
+    assert [(head.id, head.chat) for head in heads] == [("m-1", BOB), ("m-2", ANN)]
+    async with post.database.session() as session:
+        explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {HEADS.text}")
+        [[result]] = (await session.execute(explain, {"bot": BOT, "limit": MAX_HEADS})).scalars().all()
+    read = [
+        step["Actual Loops"] * (step["Actual Rows"] + step.get("Rows Removed by Filter", 0))
+        for step in scans(result["Plan"])
+    ]
+    assert sum(read) <= len(heads)
+
+
+async def test_only_bots_with_pending_messages_are_waiting(post: Post) -> None:
+    for bot in ("bot-2", "bot-3"):
+        await post.create(bot)
+        await post.put(f"{bot}-1", bot=bot)
+    await post.sql("UPDATE messages SET state = 'sent' WHERE bot_id = 'bot-3'")
+    assert await OutboxStore(post.database, server=SERVER, epoch=0).waiting_bots() == ["bot-2"]
