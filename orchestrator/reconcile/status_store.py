@@ -10,13 +10,14 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select, text, update
+from sqlalchemy import Select, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
 from orchestrator.db import commands, fence
+from orchestrator.db.message_models import Message
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
@@ -36,7 +37,8 @@ _LOCK_AVAILABLE = text(
 """Takes the locks that an update of the status and an insert of events need, of the bots where that needs no wait."""
 
 PRUNE_BATCH = 5_000
-"""Events deleted in one statement: few enough for its timeout."""
+"""Rows deleted in one statement: few enough for its timeout."""
+_IN_PLACE = {"synchronize_session": False}
 
 
 class StatusStore:
@@ -198,37 +200,42 @@ class StatusStore:
         return [event for event in page.items if event.seq in added]
 
     async def forget(self, bot_id: str) -> None:
-        """Delete the row of a bot whose container and volume are gone, if it is still marked as deleting."""
+        """Delete the row of a bot whose container and volume are gone, if it is still marked as deleting.
+
+        Its events and messages go first, in short transactions: with all of them, the row would be locked for long.
+        """
+        condemned = (
+            select(col(Bot.id))
+            .where(col(Bot.id) == bot_id, col(Bot.server_name) == self._server, col(Bot.deleting).is_(True))
+            .scalar_subquery()
+        )
+        for table in (BotEvent, Message):
+            await self._delete_batches(select(col(table.id)).where(col(table.bot_id) == condemned), table)
         async with self._database.session() as session:
             await self._fence(session)
-            await session.execute(
-                delete(Bot).where(
-                    col(Bot.id) == bot_id, col(Bot.server_name) == self._server, col(Bot.deleting).is_(True)
-                )
-            )
+            await session.execute(delete(Bot).where(col(Bot.id) == condemned), execution_options=_IN_PLACE)
             await session.commit()
 
-    async def prune_events(self, *, days: int) -> int:
-        """Delete events older than the retention, in short transactions; returns how many."""
-        old = (
-            select(col(BotEvent.id))
-            .where(
-                col(BotEvent.server_name) == self._server,
-                col(BotEvent.timestamp) < func.now() - timedelta(days=days),
-            )
-            .limit(PRUNE_BATCH)
-        )
-        dropped = 0
+    async def _delete_batches(self, doomed: Select[Any], table: type[BotEvent | Message]) -> int:
+        """Delete the rows with these ids, PRUNE_BATCH in a transaction; returns how many."""
+        batch = delete(table).where(col(table.id).in_(doomed.limit(PRUNE_BATCH)))
+        deleted = 0
         while True:
             async with self._database.session() as session:
                 await self._fence(session)
-                batch = delete(BotEvent).where(col(BotEvent.id).in_(old))
-                result = await session.execute(batch, execution_options={"synchronize_session": False})
+                result = await session.execute(batch, execution_options=_IN_PLACE)
                 await session.commit()
             number = int(getattr(result, "rowcount", 0))
-            dropped += number
+            deleted += number
             if number < PRUNE_BATCH:
-                return dropped
+                return deleted
+
+    async def prune_events(self, *, days: int) -> int:
+        """Delete events older than the retention, in short transactions; returns how many."""
+        old = select(col(BotEvent.id)).where(
+            col(BotEvent.server_name) == self._server, col(BotEvent.timestamp) < func.now() - timedelta(days=days)
+        )
+        return await self._delete_batches(old, BotEvent)
 
     async def seen(self, address: str, settings: Mapping[str, str]) -> None:
         """Record that this controller is the server's leader, where it listens (`host:port`), and its settings."""

@@ -8,7 +8,7 @@ import pytest
 
 from bot_runtime.contract import EventType
 from orchestrator.db.session import Database
-from orchestrator.reconcile import reconciler
+from orchestrator.reconcile import reconciler, status_store
 from orchestrator.reconcile.bot_state import BotState
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.states import Phase
@@ -96,3 +96,46 @@ async def test_a_killed_bot_is_restarted_while_the_row_of_another_is_locked(
         # The write that waits for the lock has not ended meanwhile, which would have freed the others.
         assert set(before) <= set(await waiting())
     await site.phase("bot-2", "online")
+
+
+NO_LARGE_DELETES = """
+    CREATE FUNCTION refuse_large_delete() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        IF (SELECT count(*) FROM deleted) > 10 THEN RAISE 'more than 10 rows deleted at once'; END IF;
+        RETURN NULL;
+    END $$
+"""
+NO_LARGE_DELETES_OF = """
+    CREATE TRIGGER refuse AFTER DELETE ON {} REFERENCING OLD TABLE AS deleted
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_large_delete()
+"""
+
+
+async def test_a_bot_is_deleted_in_bounded_batches(
+    site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_store, "PRUNE_BATCH", 10)
+    store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
+    for bot in ("bot-1", "bot-2", "bot-3"):
+        await site.create(bot, deleting=bot != "bot-2")
+        await site.sql(
+            "INSERT INTO bot_events (server_name, bot_id, type, data, timestamp) "
+            "SELECT %s, %s, 'error', '{}', now() FROM generate_series(1, 25)",
+            SERVER,
+            bot,
+        )
+        await site.sql(
+            "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash) "
+            "SELECT gen_random_uuid()::text, %s, %s, 'chat', '{}', '' FROM generate_series(1, 25)",
+            SERVER,
+            bot,
+        )
+    await site.sql(NO_LARGE_DELETES)
+    for table in ("bot_events", "messages"):
+        await site.sql(NO_LARGE_DELETES_OF.format(table))
+    await store.forget("bot-1")
+    await store.forget("bot-2")  # not marked as deleting
+    assert await site.sql("SELECT id FROM bots ORDER BY id") == ["bot-2", "bot-3"]
+    for table in ("bot_events", "messages"):
+        rows = await site.sql(f"SELECT bot_id, count(*) FROM {table} GROUP BY 1 ORDER BY 1")
+        assert rows == [("bot-2", 25), ("bot-3", 25)]
