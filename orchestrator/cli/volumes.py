@@ -1,7 +1,7 @@
 """`botdock volumes`: the volumes of a server's bots on this host's engine, and what to do with those without a bot."""
 
 from orchestrator.cli.context import confirm, reach, say
-from orchestrator.db import volume_owners
+from orchestrator.db import binding, volume_owners
 from orchestrator.db.binding import Connection
 from orchestrator.engine.base import Engine, Label, ObservedVolume
 from orchestrator.errors import ConflictError, NotFoundError
@@ -12,7 +12,10 @@ from orchestrator.settings import Settings
 async def list_all(settings: Settings) -> None:
     """Print each volume with its bot and whether it is orphaned. Raises BotdockError."""
     async with reach(settings) as (connection, engine):
-        volumes, uids, orphans = await _volumes(connection, engine, settings.server_name)
+        server = settings.server_name
+        volumes, uids, orphans = await _volumes(connection, engine, server)
+        if not volumes and await binding.read(connection, server) is None:
+            raise NotFoundError(f"server {server!r} does not exist")
         rows = [("VOLUME", "BOT", "STATE")]
         for name, volume in sorted(volumes.items()):
             bot_id = volume.labels.get(Label.BOT_ID, "")

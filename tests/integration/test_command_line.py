@@ -126,6 +126,13 @@ async def test_a_server_is_moved_to_this_engine_only_when_confirmed(database_url
     assert (unknown.returncode, unknown.stderr) == (2, "botdock: server 'nowhere' does not exist\n")
 
 
+def test_an_unknown_server_is_no_server_without_volumes(database_url: str) -> None:
+    environment = {"DATABASE_URL": database_url, "ENGINE": "memory"}
+    assert orchestrator("volumes", "--server", "server1", "list", **environment).returncode == 0
+    unknown = orchestrator("volumes", "--server", "nowhere", "list", **environment)
+    assert (unknown.returncode, unknown.stderr) == (2, "botdock: server 'nowhere' does not exist\n")
+
+
 async def test_a_confirmation_that_cannot_be_read_changes_nothing(database_url: str) -> None:
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
         await connection.execute("UPDATE servers SET engine_id = 'former' WHERE name = 'server1'")
