@@ -30,6 +30,7 @@ from orchestrator.db.columns import created, timestamp
 from orchestrator.states import MessageState
 
 _WHERE_PENDING = text("state IN ('queued', 'sending')")
+_WHERE_FINISHED = text("state NOT IN ('queued', 'sending')")
 
 
 def _fk_bot() -> Any:
@@ -45,6 +46,7 @@ class Message(SQLModel, table=True):
         UniqueConstraint("seq"),
         Index("messages_bot_seq", "bot_id", "seq"),
         Index("messages_pending", "bot_id", "to_chat", "seq", postgresql_where=_WHERE_PENDING),
+        Index("messages_finished", "server_name", "updated_at", postgresql_where=_WHERE_FINISHED),
         Index("messages_slots", "bot_id", "to_chat", "slot_at"),
         Index("messages_whatsapp_id", "bot_id", "whatsapp_id"),
         CheckConstraint("state IN ('queued', 'sending', 'sent', 'delivered', 'read', 'failed')", name="messages_state"),
@@ -103,7 +105,7 @@ class EarlyReceipt(SQLModel, table=True):
     """A receipt that arrived before the answer with WhatsApp's id of its message."""
 
     __tablename__ = "early_acks"
-    __table_args__ = (PrimaryKeyConstraint("bot_id", "whatsapp_id"),)
+    __table_args__ = (PrimaryKeyConstraint("bot_id", "whatsapp_id"), Index("early_acks_created_at", "created_at"))
 
     bot_id: str = Field(sa_column=_fk_bot())
     whatsapp_id: str

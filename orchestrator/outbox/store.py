@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from orchestrator.db import fence, receipts
-from orchestrator.db.message_models import EarlyReceipt, Message, MessageFile
+from orchestrator.db.message_models import Message, MessageFile
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
@@ -37,8 +37,20 @@ HEADS = text("""
 """Goes from chat to chat in the index `messages_pending`: reads one row of each chat, however many wait behind it."""
 CHUNK_BYTES = 256 << 10
 """Of a file in memory, for each message in flight: bots that hang during an upload must not fill the memory."""
-EARLY_RECEIPT_RETENTION = timedelta(days=1)
 PRUNE_BATCH = 2_000
+PRUNE_MESSAGES = text("""
+    DELETE FROM messages WHERE id IN (
+        SELECT id FROM messages
+        WHERE server_name = :server AND state NOT IN ('queued', 'sending')
+          AND updated_at < now() - make_interval(days => :days)
+        LIMIT :limit
+    )
+""")
+PRUNE_RECEIPTS = text("""
+    DELETE FROM early_acks WHERE (bot_id, whatsapp_id) IN (
+        SELECT bot_id, whatsapp_id FROM early_acks WHERE created_at < now() - interval '1 day' LIMIT :limit
+    )
+""")
 _IN_PLACE = {"synchronize_session": False}
 
 
@@ -206,27 +218,15 @@ class OutboxStore:
             await session.commit()
 
     async def prune(self, *, days: int) -> None:
-        """Delete messages finished so many days ago, in short transactions, and unclaimed early receipts."""
-        old = (
-            select(col(Message.id))
-            .where(
-                col(Message.server_name) == self._server,
-                col(Message.state).not_in(PENDING),
-                col(Message.updated_at) < func.now() - timedelta(days=days),
-            )
-            .limit(PRUNE_BATCH)
-        )
-        number = PRUNE_BATCH
-        while number == PRUNE_BATCH:
-            async with self._database.session() as session:
-                await self._fence(session)
-                statement = delete(Message).where(col(Message.id).in_(old))
-                number = int(getattr(await session.execute(statement, execution_options=_IN_PLACE), "rowcount", 0))
-                await session.execute(
-                    delete(EarlyReceipt).where(col(EarlyReceipt.created_at) < func.now() - EARLY_RECEIPT_RETENTION),
-                    execution_options=_IN_PLACE,
-                )
-                await session.commit()
+        """Delete messages finished so many days ago, and unclaimed early receipts, in short transactions."""
+        values = {"server": self._server, "days": days, "limit": PRUNE_BATCH}
+        for statement in (PRUNE_MESSAGES, PRUNE_RECEIPTS):
+            number = PRUNE_BATCH
+            while number == PRUNE_BATCH:
+                async with self._database.session() as session:
+                    await self._fence(session)
+                    number = int(getattr(await session.execute(statement, values), "rowcount", 0))
+                    await session.commit()
 
     async def _fence(self, session: AsyncSession) -> None:
         await fence.hold(session, server=self._server, epoch=self._epoch)

@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
-from orchestrator.outbox.store import HEADS, MAX_HEADS, OutboxStore
+from orchestrator.outbox import store
+from orchestrator.outbox.store import HEADS, MAX_HEADS, PRUNE_MESSAGES, OutboxStore
 from tests.integration.outbox.conftest import ANN, BOB, BOT, SERVER, Post
+from tests.support.leases import take_over
 
 BACKLOG = """
     INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash)
@@ -44,3 +47,30 @@ async def test_only_bots_with_pending_messages_are_waiting(post: Post) -> None:
         await post.put(f"{bot}-1", bot=bot)
     await post.sql("UPDATE messages SET state = 'sent' WHERE bot_id = 'bot-3'")
     assert await OutboxStore(post.database, server=SERVER, epoch=0).waiting_bots() == ["bot-2"]
+
+
+async def test_old_messages_are_found_through_an_index_and_deleted_in_batches(
+    post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "PRUNE_BATCH", 100)
+    await post.sql(BACKLOG, SERVER, BOT, ANN, BOB)
+    await post.sql("UPDATE messages SET state = 'sent'")
+    await post.sql("UPDATE messages SET updated_at = now() - interval '8 days' WHERE seq <= 250")
+    await post.sql("UPDATE messages SET state = 'queued' WHERE seq <= 10")
+    await post.sql(
+        "INSERT INTO early_acks (bot_id, whatsapp_id, state, created_at) "
+        "SELECT %s, number::text, 'read', now() - make_interval(hours => number::int) "
+        "FROM generate_series(1, 250) AS number",
+        BOT,
+    )
+    await post.sql("ANALYZE messages")
+    async with post.database.session() as session:
+        explain = text(f"EXPLAIN {PRUNE_MESSAGES.text}")
+        plan = (await session.execute(explain, {"server": SERVER, "days": 7, "limit": 100})).scalars().all()
+    assert any("messages_finished" in line for line in plan), plan
+    await OutboxStore(post.database, server=SERVER, epoch=await take_over(post.url, SERVER)).prune(days=7)
+    assert await post.sql("SELECT state, count(*) FROM messages GROUP BY 1 ORDER BY 1") == [
+        ("queued", 10),
+        ("sent", 4750),
+    ]
+    assert await post.sql("SELECT count(*) FROM early_acks") == [(23,)]
