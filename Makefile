@@ -108,8 +108,8 @@ lint: $(VENV) ## check style, types and import rules
 	@.venv/bin/mypy orchestrator bot_runtime images tests
 	@.venv/bin/lint-imports
 
-# WORKERS=3   how many modules are tested at once: one more than two cores, because many tests wait for containers
-PARALLEL = --numprocesses $(or $(WORKERS),3) --dist loadfile --no-loadscope-reorder
+# WORKERS=4   how many modules are tested at once: more than two cores, because many tests wait for containers
+PARALLEL = --numprocesses $(or $(WORKERS),4) --dist loadfile --no-loadscope-reorder
 
 test: engine $(VENV) ## lint, then all unit, integration and end-to-end tests on a real engine
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line lint built

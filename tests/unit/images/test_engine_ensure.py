@@ -1,6 +1,7 @@
 """`make engine`: on every kind of machine, it changes only what it has to."""
 
 import os
+import signal
 import subprocess
 import time
 
@@ -158,6 +159,8 @@ def test_after_ctrl_c_no_source_is_left(machine: Machine) -> None:
         env=machine.environment(),
         stdout=subprocess.DEVNULL,
         process_group=0,
+        # A shell cannot trap a signal that was ignored when it started, as it is for programs started with `&`.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     waiting = machine.state / "apt.waiting"
     deadline = time.monotonic() + 30
@@ -165,7 +168,7 @@ def test_after_ctrl_c_no_source_is_left(machine: Machine) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     assert machine.temporary() != []
-    os.killpg(process.pid, 2)
+    os.killpg(process.pid, signal.SIGINT)
     assert process.wait(30) in {130, -2}
     assert machine.temporary() == []
 
