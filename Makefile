@@ -120,8 +120,9 @@ coverage: ## `make test` with coverage, which doubles its time; fails below the 
 	@rm -f .coverage .coverage.*
 	@$(MAKE) --no-print-directory test TEST_OPTIONS="--cov --cov-report=term:skip-covered"
 
-test-fast: $(VENV) ## the tests that need no Docker engine and take less than a minute each
-	@$(PYTHON) -m pytest -q $(PARALLEL) -m "not docker and not slow" tests/unit tests/integration
+test-fast: $(VENV) ## the tests that need no Docker engine and start no bot, in about a minute
+	@$(PYTHON) -m pytest -q $(PARALLEL) -m "not docker and not slow" tests/unit tests/integration \
+		--ignore tests/integration/bot_runtime --ignore tests/integration/simulator
 
 chaos: lint built ## three minutes of traffic while processes are killed at random; every message is accounted for
 	@$(PYTHON) -m pytest -q -s tests/chaos
