@@ -18,14 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator import __version__, logs, settings
 from orchestrator.descriptors import needed_descriptors, raise_limit
-from orchestrator.errors import BotdockError, UnavailableError
+from orchestrator.errors import BotdockError
 from orchestrator.serving import serve
 from orchestrator.settings import Settings
 from orchestrator.states import Role
 from orchestrator.validation_messages import validation_message
 
 EXIT_CANNOT_START = 2
-DATABASE_WAIT_SECONDS = 30
 
 log = logging.getLogger("orchestrator")
 
@@ -71,7 +70,9 @@ def main() -> int:
         if command == "migrate":
             _migrate(loaded)
         elif command == "key":
-            asyncio.run(_key(loaded, name=arguments.name, role=Role(arguments.role), server=arguments.server))
+            from orchestrator.cli.key import create as create_key
+
+            asyncio.run(create_key(loaded, name=arguments.name, role=Role(arguments.role), server=arguments.server))
         elif command == "server":
             from orchestrator.cli.server import rebind as rebind_server
 
@@ -110,27 +111,6 @@ def _migrate(loaded: Settings) -> None:
     if done.first_key is not None:
         print("The first admin key. It is shown only once and is not stored:")  # noqa: T201
         print(f"BOTDOCK_API_KEY={done.first_key}", flush=True)  # noqa: T201
-
-
-async def _key(loaded: Settings, *, name: str, role: Role, server: str | None) -> None:
-    from orchestrator.db import api_keys
-    from orchestrator.db.schema import wait_until_migrated
-    from orchestrator.db.session import Database
-
-    database = Database(loaded)
-    try:
-        async with asyncio.timeout(DATABASE_WAIT_SECONDS):
-            await wait_until_migrated(database)
-            async with database.session() as session:
-                new = await api_keys.create(session, name=name, role=role, server_name=server)
-                await session.commit()
-    except TimeoutError:
-        raise UnavailableError(
-            "no migrated database is available: check DATABASE_URL, and run `migrate` first"
-        ) from None
-    finally:
-        await database.close()
-    print(f"BOTDOCK_API_KEY={new.key}", flush=True)  # noqa: T201
 
 
 async def _volumes(loaded: Settings, arguments: argparse.Namespace) -> None:

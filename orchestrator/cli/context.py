@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 
 import psycopg
 
-from orchestrator.db.binding import Connection
 from orchestrator.db.schema import wait_until_migrated
-from orchestrator.db.session import Database, connect
+from orchestrator.db.session import Connection, Database, connect
 from orchestrator.engine.base import Engine, EngineError
 from orchestrator.engine.factory import make_engine
 from orchestrator.errors import ConflictError, UnavailableError
@@ -20,19 +19,26 @@ DATABASE_WAIT_SECONDS = 30
 
 
 @asynccontextmanager
-async def reach(settings: Settings) -> AsyncIterator[tuple[Connection, Engine]]:
-    """A connection to the migrated database, and this host's engine. Raises UnavailableError."""
+async def migrated_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database, once it is migrated; for short work, which has to end in time, too. Raises UnavailableError."""
     database = Database(settings)
     try:
         async with asyncio.timeout(DATABASE_WAIT_SECONDS):
             await wait_until_migrated(database)
-            owner = await installation_id(database)
+            yield database
     except TimeoutError:
         raise UnavailableError(
             "no migrated database is available: check DATABASE_URL, and run `migrate` first"
         ) from None
     finally:
         await database.close()
+
+
+@asynccontextmanager
+async def reach(settings: Settings) -> AsyncIterator[tuple[Connection, Engine]]:
+    """A connection to the migrated database, and this host's engine. Raises UnavailableError."""
+    async with migrated_database(settings) as database:
+        owner = await installation_id(database)
     engine = make_engine(settings, owner)
     try:
         async with await connect(settings) as connection:

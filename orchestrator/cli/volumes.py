@@ -2,7 +2,7 @@
 
 from orchestrator.cli.context import confirm, reach, say
 from orchestrator.db import binding, volume_owners
-from orchestrator.db.binding import Connection
+from orchestrator.db.session import Connection
 from orchestrator.engine.base import Engine, Label, ObservedVolume
 from orchestrator.errors import ConflictError, NotFoundError
 from orchestrator.reconcile.volumes import orphaned

@@ -1,10 +1,8 @@
 """Which engine holds the sessions of a server's bots, and a controller on another one that waits."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import psycopg
-
+from orchestrator.db.session import Connection
 from orchestrator.errors import ConflictError
 
 _READ = """
@@ -21,8 +19,6 @@ _REBIND = """
     UPDATE servers SET engine_id = %(engine)s, refused_engine_id = NULL, refused_at = NULL
     WHERE name = %(server)s AND engine_id IS NOT DISTINCT FROM %(former)s
 """
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)

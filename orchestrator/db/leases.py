@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import psycopg
 from psycopg.errors import LockNotAvailable
+
+from orchestrator.db.session import Connection
 
 MAX_SECONDS = 60.0
 """The longest lease that `Settings.lease_seconds` allows."""
@@ -37,8 +38,6 @@ _RELEASE = """
     UPDATE leases SET expires_at = clock_timestamp()
     WHERE server_name = %(server)s AND owner = %(owner)s AND epoch = %(epoch)s
 """
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 class BoundElsewhereError(Exception):

@@ -63,6 +63,10 @@ class WatchdogConnection(psycopg.AsyncConnection[Any]):
             connection.shutdown(socket.SHUT_RDWR)
 
 
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+"""A connection outside the pool (`connect`)."""
+
+
 class Database:
     """The process's connection pool. Sessions are short: one per request or reconcile step."""
 
@@ -101,9 +105,7 @@ class Database:
         await self.engine.dispose()
 
 
-async def connect(
-    settings: Settings, *, answer_seconds: float | None = None
-) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+async def connect(settings: Settings, *, answer_seconds: float | None = None) -> Connection:
     """A connection outside the pool, in autocommit mode, that notices a vanished server within about ten seconds.
 
     It closes itself when Postgres does not respond to a statement within `answer_seconds` (default: ANSWER_SECONDS).

@@ -1,9 +1,6 @@
 """The bots of a server as owners of volumes: `Bot.uid` tells a bot from an earlier one with the same id."""
 
-from typing import Any
-
-import psycopg
-
+from orchestrator.db.session import Connection
 from orchestrator.errors import ConflictError
 
 _UIDS = "SELECT id, uid FROM bots WHERE server_name = %s"
@@ -13,8 +10,6 @@ _ADOPT = """
     WHERE server_name = %(server)s AND id = %(bot)s AND uid = %(former)s AND NOT deleting
 """
 _RETRY = "UPDATE bots SET generation = generation + 1 WHERE server_name = %s AND id = %s AND NOT deleting"
-
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 async def uids(connection: Connection, server: str) -> dict[str, str]:

@@ -121,7 +121,8 @@ def _start_server() -> Server:
     server = Server(container.get_connection_url(), container.get_wrapped_container().id)
     # Without passwords: a test that ends amid the exchange of one would leave a server process that waits for a minute,
     # and with it every DROP DATABASE.
-    container.exec(["sh", "-c", f"printf 'local all all trust\\nhost all all all trust\\n' >{DATA}/pg_hba.conf"])
+    done = container.exec(["sh", "-c", f"printf 'local all all trust\\nhost all all all trust\\n' >{DATA}/pg_hba.conf"])
+    assert done.exit_code == 0, done.output
     execute(server.url, "SELECT pg_reload_conf()")
     container.get_docker_client().client.close()
     return server
