@@ -83,6 +83,7 @@ class BotRuntime:
             gestures=Gestures(core),
             votes=Votes(polls, partial(open_vote, core)),
             reply=self.sender.reply,
+            forward=self.sender.forward,
             keep_media=self.media.keep,
             account=lambda: self.credentials.account,
             group_changed=self._group_events.changed,

@@ -1,31 +1,30 @@
 """Forwards deleted and view-once messages to the owner."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from bot_runtime.contract import RuntimeConfig
 from bot_runtime.hooks.answer_gate import AnswerGate
-from bot_runtime.whatsapp.gestures import Gestures
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Incoming, Kind
 
 Reply = Callable[[Address, str], Awaitable[object]]
+Forward = Callable[[Address, bytes], Awaitable[object]]
 
 
 class _ShowsToOwner:
     def __init__(
         self,
         settings: Callable[[], RuntimeConfig],
-        gestures: Gestures,
         reply: Reply,
+        forward: Forward,
         own_number: Callable[[], str | None],
         gate: AnswerGate,
     ) -> None:
         self._gate = gate
         self._settings = settings
-        self._gestures = gestures
         self._reply = reply
+        self._forward = forward
         self._own_number = own_number
 
     async def _show(self, message: Incoming, heading: str, text: str, file: bytes) -> None:
@@ -35,7 +34,7 @@ class _ShowsToOwner:
         owner = Address(number, "s.whatsapp.net")
         await self._reply(owner, f"{heading}\n{text}" if text else heading)
         if file:
-            await asyncio.to_thread(self._gestures.show_again, owner, file)
+            await self._forward(owner, file)
 
 
 class AntiDelete(_ShowsToOwner):
@@ -46,13 +45,13 @@ class AntiDelete(_ShowsToOwner):
     def __init__(
         self,
         settings: Callable[[], RuntimeConfig],
-        gestures: Gestures,
         reply: Reply,
+        forward: Forward,
         own_number: Callable[[], str | None],
         gate: AnswerGate,
         find: Callable[[str, Address], Incoming | None],
     ) -> None:
-        super().__init__(settings, gestures, reply, own_number, gate)
+        super().__init__(settings, reply, forward, own_number, gate)
         self._find = find
 
     def details(self, message: Incoming) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bot_runtime.inbound.own_presence import OwnPresence
 from bot_runtime.inbound.queues import ChatQueues
 from bot_runtime.inbound.receiver import KeepMedia, Receiver
 from bot_runtime.inbound.recent import Recent
-from bot_runtime.inbound.replies import Replies, Reply
+from bot_runtime.inbound.replies import Forward, Replies, Reply
 from bot_runtime.inbound.settings_host import SettingsHost
 from bot_runtime.polls import Votes
 from bot_runtime.storage.spool import Spool
@@ -45,6 +45,7 @@ class Responder:
         gestures: Gestures,
         votes: Votes,
         reply: Reply,
+        forward: Forward,
         keep_media: KeepMedia,
         account: Callable[[], Account | None],
         group_changed: Callable[[GroupChange], None],
@@ -52,7 +53,7 @@ class Responder:
         self._host = host
         self._store = store
         self._account = account
-        self._replies = Replies(reply, spool)
+        self._replies = Replies(reply, forward, spool)
         self.presence = OwnPresence(gestures)
         stored = get_meta(store, _PAIRED_AT)
         self._paired_at = datetime.fromtimestamp(float(stored), UTC) if stored else None
@@ -66,8 +67,10 @@ class Responder:
             gate,
         )
         self.auto_view = AutoView(self._settings, gestures, Viewed(store))
-        anti_delete = AntiDelete(self._settings, gestures, self._replies.send, self._own_number, gate, recent.find)
-        anti_view_once = AntiViewOnce(self._settings, gestures, self._replies.send, self._own_number, gate)
+        anti_delete = AntiDelete(
+            self._settings, self._replies.send, self._replies.forward, self._own_number, gate, recent.find
+        )
+        anti_view_once = AntiViewOnce(self._settings, self._replies.send, self._replies.forward, self._own_number, gate)
         self.commands = CommandRunner(
             host,
             bot_id=bot_id,

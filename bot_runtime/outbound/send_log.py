@@ -11,6 +11,8 @@ message is sent, the encryption state of its chat is logged (`whatsapp/evidence.
                                                  right before that: `unconfirmed` until a receipt for it arrives
     the session is a new one                     the outcome cannot be determined: `OutcomeUnknownError`
 
+The same evidence decides about messages whose sending fails while the process runs (`delivery.py`).
+
 A person can resend a message that was not sent, but nobody can take back one that was sent twice. All methods must be
 called on the thread of the event loop.
 """

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -14,22 +15,18 @@ from bot_runtime.contract import FILES, Poll, Reaction, RuntimeConfig, SendReque
 from bot_runtime.errors import ApiError, wrong_state
 from bot_runtime.files.transfers import Transfers
 from bot_runtime.files.uploads import Upload, UploadStore
+from bot_runtime.outbound.delivery import Delivery, MaybeSentError
 from bot_runtime.outbound.rate_limit import seconds_until_room
 from bot_runtime.outbound.recipients import Recipients
 from bot_runtime.outbound.send_log import OutcomeUnknownError, SendLog
 from bot_runtime.polls import Polls
 from bot_runtime.whatsapp.jid import HIDDEN, PERSON, Address
 from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
-from bot_runtime.whatsapp.outgoing import OutgoingMessage, Transport
+from bot_runtime.whatsapp.outgoing import ForwardedFile, OutgoingMessage, Transport
 
 log = logging.getLogger(__name__)
 
 SEND_SECONDS = 30.0
-
-_MAYBE_SENT = ("timed out waiting for message send response", "disconnected before message send")
-"""Errors of whatsmeow after which the message may have been sent. All others occur before, or are a refusal."""
-_LOST_WHEN_SENT_AGAIN = "websocket not connected"
-"""The whole error when the connection is lost during a resend; before sending, the error has more context."""
 
 
 class Sender:
@@ -58,16 +55,14 @@ class Sender:
         self._timeout_seconds = timeout_seconds
         self._now = now
         self._running: dict[str, asyncio.Task[SendResult]] = {}
-        # The library sends one by one, too. With a lock here, nothing is encrypted between reading the state of the
-        # chat and sending the message.
-        self._one_by_one = asyncio.Lock()
-        self._replies = 0
+        self._delivery = Delivery(transport)
+        self._own: set[asyncio.Task[SentMessage]] = set()
         self.sent = 0
         self.failed = 0
 
     @property
     def busy(self) -> bool:
-        return bool(self._running) or self._replies > 0
+        return bool(self._running or self._own)
 
     def known(self, client_id: str) -> bool:
         """Whether this id has been used: then `send` returns without sending, in any state of the connection."""
@@ -103,22 +98,36 @@ class Sender:
             ) from None
         return msgspec.structs.replace(result, repeated=True) if repeated else result
 
-    async def reply(self, address: Address, text: str) -> SentMessage:
-        """Send a text of the bot itself, without a client id and a rate limit. Raises `WhatsAppError`."""
-        return await self.send_own(OutgoingMessage(chat=address, content=Text(text=text)))
+    async def reply(self, chat: Address, text: str) -> SentMessage:
+        """Send a text of the bot itself, without a client id and a rate limit.
 
-    async def send_own(self, message: OutgoingMessage) -> SentMessage:
-        """Send any message of the bot itself. Raises `WhatsAppError`."""
-        self._replies += 1
+        Raises `NotSentError`, `MaybeSentError`.
+        """
+        return await self._send_own(OutgoingMessage(chat=chat, content=Text(text=text)))
+
+    async def forward(self, chat: Address, message: bytes) -> SentMessage:
+        """Send the file of a received message, see `ForwardedFile`. Raises `NotSentError`, `MaybeSentError`."""
+        return await self._send_own(OutgoingMessage(chat=chat, content=ForwardedFile(message)))
+
+    async def _send_own(self, message: OutgoingMessage) -> SentMessage:
+        task = asyncio.create_task(self._deliver_own(message))
+        self._own.add(task)
+        task.add_done_callback(self._own_ended)
+        return await asyncio.shield(task)
+
+    async def _deliver_own(self, message: OutgoingMessage) -> SentMessage:
         try:
-            sent = await asyncio.to_thread(self._transport.send, message)
+            sent = await self._delivery.deliver(message, lambda _: None)
         except WhatsAppError:
             self.failed += 1
             raise
-        finally:
-            self._replies -= 1
         self.sent += 1
         return sent
+
+    def _own_ended(self, task: asyncio.Task[SentMessage]) -> None:
+        self._own.discard(task)
+        if not task.cancelled():
+            task.exception()  # it has been reported to whoever still waits
 
     def _earlier(self, client_id: str) -> SendResult | None:
         try:
@@ -141,8 +150,8 @@ class Sender:
         try:
             self._send_log.start(request.client_id, recipient, message.secret)
         except sqlite3.OperationalError as exc:
-            raise ApiError(507, "disk-full", f"the bot's volume cannot be written: {exc}") from exc
-        task = asyncio.create_task(self._run(request.client_id, message, file))
+            raise _not_writable(exc) from exc
+        task = asyncio.create_task(self._run(request, message, file))
         self._running[request.client_id] = task
         task.add_done_callback(lambda _: self._running.pop(request.client_id))
         return task
@@ -160,42 +169,58 @@ class Sender:
             message = f"at most {config.rate_limit_max} messages to one recipient in {window_seconds:g} s"
             raise ApiError(429, "rate-limited", message, retry_after_seconds=wait)
 
-    async def _run(self, client_id: str, message: OutgoingMessage, file: Upload | None) -> SendResult:
+    async def _run(self, request: SendRequest, message: OutgoingMessage, file: Upload | None) -> SendResult:
+        client_id = request.client_id
         try:
             if file is not None:
-                message = await self._upload(message, file)
-            async with self._one_by_one:
-                self._send_log.note_state(client_id, await asyncio.to_thread(self._transport.chat_state, message.chat))
-                sent = await asyncio.to_thread(self._transport.send, message)
-        except FileNotFoundError as exc:
-            self._send_log.forget(client_id)
-            raise _upload_missing() from exc
-        except WhatsAppError as exc:
-            maybe_sent = str(exc) == _LOST_WHEN_SENT_AGAIN or any(words in str(exc) for words in _MAYBE_SENT)
-            if exc.disconnected and not maybe_sent:
-                self._send_log.forget(client_id)
-                raise wrong_state(f"the connection was lost before the message was sent: {exc}") from exc
+                message = await self._upload(request, message, file)
+            sent = await self._delivery.deliver(message, partial(self._send_log.note_state, client_id))
+        except MaybeSentError as exc:
             self.failed += 1
-            if maybe_sent:
-                return await self._perhaps_sent(client_id, message, exc)
-            self._send_log.forget(client_id)
-            raise ApiError(502, "send-failed", f"WhatsApp refused the message: {exc}") from exc
+            return self._perhaps_sent(client_id, message, exc)
+        except Exception as exc:
+            # Everything else is raised before the message is handed over, or proves that nothing was sent.
+            self._forget(client_id)
+            failure = self._failure(exc)
+            if failure is None:
+                raise
+            raise failure from exc
         self.sent += 1
         self._uploads.discard(client_id)
         return self._finish(client_id, message, sent, unconfirmed=False)
 
-    async def _upload(self, message: OutgoingMessage, file: Upload) -> OutgoingMessage:
-        uploaded = await self._transfers.run(file.size, lambda: self._transport.upload(file.path, message.content))
+    def _forget(self, client_id: str) -> None:
+        """Nothing was sent: the client id is free again."""
+        try:
+            self._send_log.forget(client_id)
+        except sqlite3.OperationalError as exc:  # determined at the next start
+            log.error("it could not be recorded that %s was not sent: %s", client_id, exc)  # noqa: TRY400
+
+    def _failure(self, error: Exception) -> ApiError | None:
+        """What the caller gets when nothing was sent; None for an unexpected error."""
+        match error:
+            case FileNotFoundError():
+                return _upload_missing()
+            case sqlite3.OperationalError():
+                return _not_writable(error)
+            case WhatsAppError(disconnected=True):
+                return wrong_state(f"the connection was lost before the message was sent: {error}")
+            case WhatsAppError():
+                self.failed += 1
+                return ApiError(502, "send-failed", f"the message was not sent: {error}")
+        return None
+
+    async def _upload(self, request: SendRequest, message: OutgoingMessage, file: Upload) -> OutgoingMessage:
+        uploaded = await self._transfers.run(file.size, lambda: self._transport.upload(file.path, request.content))
         return replace(message, file=uploaded)
 
-    async def _perhaps_sent(self, client_id: str, message: OutgoingMessage, error: WhatsAppError) -> SendResult:
+    def _perhaps_sent(self, client_id: str, message: OutgoingMessage, error: MaybeSentError) -> SendResult:
         if isinstance(message.content, Reaction):
-            self._send_log.forget(client_id)
+            self._forget(client_id)
             raise ApiError(504, "timeout", f"WhatsApp did not confirm the reaction, send it again: {error}") from error
-        message_id = await asyncio.to_thread(self._transport.find, message.secret)
-        if message_id is None:
+        if error.message_id is None:
             raise ApiError(504, "outcome-unknown", f"the message may have been sent: {error}") from error
-        sent = SentMessage(message_id, datetime.fromtimestamp(self._now(), UTC))
+        sent = SentMessage(error.message_id, datetime.fromtimestamp(self._now(), UTC))
         return self._finish(client_id, message, sent, unconfirmed=True)
 
     def _finish(self, client_id: str, message: OutgoingMessage, sent: SentMessage, *, unconfirmed: bool) -> SendResult:
@@ -208,6 +233,10 @@ class Sender:
             return SendResult(
                 message_id=sent.message_id, timestamp=sent.timestamp, repeated=False, unconfirmed=unconfirmed
             )
+
+
+def _not_writable(error: sqlite3.OperationalError) -> ApiError:
+    return ApiError(507, "disk-full", f"the bot's volume cannot be written: {error}")
 
 
 def _upload_missing() -> ApiError:

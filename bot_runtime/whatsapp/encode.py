@@ -21,11 +21,12 @@ from bot_runtime.contract import (
     Text,
     Video,
 )
+from bot_runtime.whatsapp.again import shown_again
 from bot_runtime.whatsapp.files import Facts
 from bot_runtime.whatsapp.imports import defer_package
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
-from bot_runtime.whatsapp.outgoing import OutgoingMessage, SendTarget, UploadedFile
+from bot_runtime.whatsapp.outgoing import ForwardedFile, OutgoingMessage, SendTarget, UploadedFile
 
 defer_package("neonize")
 from neonize.proto import Neonize_pb2 as neonize  # noqa: E402
@@ -63,6 +64,8 @@ def jid(address: Address) -> bytes:
 def message(outgoing: OutgoingMessage) -> bytes:
     """A serialised Message. Texts have no link previews: the sender would have to fetch the page for them."""
     content, target = outgoing.content, outgoing.target
+    if isinstance(content, ForwardedFile):
+        return shown_again(content.message)
     encoded = Message()
     if isinstance(content, Reaction):
         _react(encoded.reactionMessage, outgoing.chat, content, target)

@@ -1,4 +1,4 @@
-"""What a bot does on WhatsApp besides sending texts: typing, viewing, reacting, forwarding files.
+"""What a bot does on WhatsApp besides sending texts: typing, viewing, reacting.
 
 Everything here blocks and must run on a thread.
 """
@@ -7,7 +7,7 @@ from datetime import datetime
 
 from bot_runtime.whatsapp.core import Core
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
+from bot_runtime.whatsapp.messages import WhatsAppError
 
 _COMPOSING, _PAUSED = 0, 1
 
@@ -39,12 +39,6 @@ class Gestures:
         from bot_runtime.whatsapp import encode
 
         _check(self._core.react_to_post(encode.jid(channel), server_id, emoji))
-
-    def show_again(self, chat: Address, file: bytes) -> SentMessage:
-        """Send a message with a file again, to another chat and without its view-once restriction."""
-        from bot_runtime.whatsapp import again, encode
-
-        return encode.sent(self._core.send(encode.jid(chat), again.shown_again(file)))
 
 
 def _check(error: str) -> None:

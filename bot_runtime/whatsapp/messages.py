@@ -1,5 +1,6 @@
 """What arrives from WhatsApp, as plain data. `decode.py` and `encode.py` translate it from and to protobuf. Pure."""
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -150,13 +151,20 @@ class WhatsAppError(Exception):
     """WhatsApp or its library refused something; the message says what."""
 
     @property
+    def excludes_sending(self) -> bool:
+        """Whether this error of a send proves that WhatsApp did not accept the message."""
+        return _UNSENT.fullmatch(str(self)) is not None
+
+    @property
     def disconnected(self) -> bool:
-        """Whether it failed only for lack of a connection, and before anything was sent."""
+        """Whether it failed for lack of a connection. This does not say whether anything was sent."""
         return any(words in str(self) for words in _DISCONNECTED)
 
 
+_UNSENT = re.compile(r"client is nil|failed to send message node: websocket not connected|server returned error \d+")
+"""Errors of whatsmeow: there was no connection to send a message on, or WhatsApp refused it."""
 _DISCONNECTED = ("not connected", "disconnected before info query", "client is nil")
-"""Errors of whatsmeow."""
+"""Parts of errors of whatsmeow."""
 
 
 OUTDATED = ConnectionReport(Signal.OUTDATED, "outdated", "WhatsApp refuses this version of the client")

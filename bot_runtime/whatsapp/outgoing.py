@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bot_runtime.contract import Content, Group
+from bot_runtime.whatsapp.evidence import Trace
 from bot_runtime.whatsapp.files import Facts
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import SentMessage
@@ -34,17 +35,27 @@ class UploadedFile:
     facts: Facts
 
 
+@dataclass(frozen=True, slots=True)
+class ForwardedFile:
+    """The file of a received message, to be sent again without its view-once restriction."""
+
+    message: bytes = field(repr=False)
+    """The serialised Message."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingMessage:
     """One message to one chat."""
 
     chat: Address
-    content: Content
+    content: Content | ForwardedFile
     target: SendTarget | None = None
     """The message that a reaction reacts to, or that any other content quotes."""
     file: UploadedFile | None = None
     secret: bytes = b""
-    """32 bytes by which WhatsApp's id of the message can be found (see `evidence.py`)."""
+    """32 bytes by which WhatsApp's id of the message can be found (see `evidence.py`).
+
+    Messages of the bot itself have none: storing it costs another write, and nobody asks for their ids."""
 
 
 class Transport(Protocol):
@@ -56,8 +67,11 @@ class Transport(Protocol):
     def send(self, message: OutgoingMessage) -> SentMessage:
         """Send a message and wait until WhatsApp accepts it."""
 
-    def find(self, secret: bytes) -> str | None:
-        """The id of the message with this secret; None when it cannot be found now."""
+    def trace(self, message: OutgoingMessage, before: bytes | None) -> Trace | None:
+        """What a message left in the session whose sending failed; None when it cannot be read now.
+
+        `before` is the `chat_state` right before.
+        """
 
     def chat_state(self, chat: Address) -> bytes | None:
         """The encryption state of a chat, see `evidence.py`; None when it cannot be read now."""

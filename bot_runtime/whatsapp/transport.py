@@ -10,7 +10,7 @@ from pathlib import Path
 from bot_runtime.contract import Audio, Content, Document, Group, Image, Sticker, Video
 from bot_runtime.whatsapp.account import SessionUnreadableError
 from bot_runtime.whatsapp.core import Core
-from bot_runtime.whatsapp.evidence import chat_state, find_messages, number_of
+from bot_runtime.whatsapp.evidence import Trace, chat_state, number_of, trace
 from bot_runtime.whatsapp.files import Facts, read_facts
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
@@ -41,9 +41,9 @@ class LibraryTransport:
 
         return encode.sent(self._core.send(encode.jid(message.chat), encode.message(message)))
 
-    def find(self, secret: bytes) -> str | None:
+    def trace(self, message: OutgoingMessage, before: bytes | None) -> Trace | None:
         try:
-            return find_messages(self._database, [secret], in_use=True).get(secret)
+            return trace(self._database, message.secret, message.chat, before)
         except SessionUnreadableError:
             return None
 

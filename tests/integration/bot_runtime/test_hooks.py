@@ -228,3 +228,24 @@ def test_a_slow_answer_in_one_chat_delays_no_other_chat(chat: Chat, model: str) 
     assert chat.network.inbox(chat.contact) == []
     Model.slow.set()
     assert eventually(lambda: chat.network.inbox(chat.contact), bool) == ["slow? yes"]
+
+
+def test_an_answer_that_may_have_been_sent_is_reported_and_not_sent_again(chat: Chat, model: str) -> None:
+    chat.configure(**language_model(model))
+    assert chat.ask("one") == "one? yes"
+    chat.network.write(chat.contact, chat.phone, "slow")
+    eventually(lambda: Model.asked, lambda asked: len(asked) == 2)
+    chat.network.fail(chat.phone, "slow", delaySeconds=60)
+    Model.slow.set()
+    chat.network.arrived(chat.contact, 2)
+    chat.network.fail(chat.phone, "replaced")  # before WhatsApp has acknowledged the answer
+
+    def codes() -> set[str]:
+        return {event["data"]["code"] for event in chat.bot.events("error")}
+
+    assert eventually(codes, lambda codes: len(codes) == 2) == {"replaced", "reply-unconfirmed"}
+    chat.network.heal(chat.phone)
+    chat.bot.client.post("/connection/reset")
+    chat.bot.wait_for("online")
+    assert chat.ask(".ping") == "pong"
+    assert chat.network.inbox(chat.contact) == ["one? yes", "slow? yes", "pong"]

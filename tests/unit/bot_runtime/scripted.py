@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bot_runtime.contract import Content, Group
+from bot_runtime.whatsapp.evidence import Trace
 from bot_runtime.whatsapp.files import Facts
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
@@ -33,8 +34,8 @@ class ScriptedTransport:
         self.before_send: Callable[[], object] = lambda: None
         self.taken: list[OutgoingMessage] = []
         self.uploaded: list[bytes] = []
-        self.left: dict[bytes, str] = {}
-        """Messages that WhatsApp has received without confirming them: ids by secret."""
+        self.found: Trace | None = None
+        """What a message whose sending failed has left in the session; None: it cannot be read."""
         self.files: dict[bytes, bytes] = {}
         self.numbers: dict[str, str] = {}
         """Phone numbers by hidden id."""
@@ -62,8 +63,8 @@ class ScriptedTransport:
         self.taken.append(message)
         return SentMessage(f"ID{len(self.taken)}", WHEN)
 
-    def find(self, secret: bytes) -> str | None:
-        return self.left.get(secret)
+    def trace(self, message: OutgoingMessage, before: bytes | None) -> Trace | None:
+        return self.found
 
     def chat_state(self, chat: Address) -> bytes | None:
         return str(chat).encode()

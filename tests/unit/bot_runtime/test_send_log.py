@@ -13,35 +13,16 @@ from bot_runtime.whatsapp.evidence import chat_state
 from bot_runtime.whatsapp.jid import parse_address
 from bot_runtime.whatsapp.messages import Account
 from tests.unit.bot_runtime.scripted import WHEN
+from tests.unit.bot_runtime.sessions import ADA, OWN, encrypts, leaves, make_session
 
-OWN, ADA, GROUP = "491700000099", "491700000001", "120363012345678901@g.us"
-DEVICE = f"{OWN}:1@s.whatsapp.net"
+GROUP = "120363012345678901@g.us"
 ACCOUNT = Account(OWN, None)
 SECRET = b"s" * 32
 
 
 @pytest.fixture
 def session(tmp_path: Path) -> Path:
-    """A session file with whatsmeow's table of secrets."""
-    path = tmp_path / "session.db"
-    with sqlite3.connect(path) as database:
-        database.executescript(
-            "CREATE TABLE whatsmeow_message_secrets (our_jid, chat_jid, sender_jid, message_id, key bytea);"
-            "CREATE TABLE whatsmeow_device (jid, lid);"
-            "CREATE TABLE whatsmeow_sessions (our_jid, their_id, session bytea);"
-            "CREATE TABLE whatsmeow_sender_keys (our_jid, chat_id, sender_id, sender_key bytea);"
-            "CREATE TABLE whatsmeow_lid_map (lid, pn);"
-        )
-        database.execute("INSERT INTO whatsmeow_device VALUES (?, '9999:1@lid')", (DEVICE,))
-        database.execute("INSERT INTO whatsmeow_lid_map VALUES ('11111', ?)", (ADA,))
-    database.close()
-    return path
-
-
-def leaves(session: Path, secret: bytes, message_id: str) -> None:
-    with sqlite3.connect(session) as database:
-        database.execute("INSERT INTO whatsmeow_message_secrets VALUES ('', '', '', ?, ?)", (message_id, secret))
-    database.close()
+    return make_session(tmp_path)
 
 
 def unknown(outbox: SendLog, client_id: str) -> bool:
@@ -73,13 +54,6 @@ def test_a_message_that_was_not_sent_can_be_sent_again(store: Connection, sessio
     settle_sends(SendLog(store), session, ACCOUNT)
     assert SendLog(store).result("a") is None
     assert SendLog(store).counts(within_seconds=60) == {}
-
-
-def encrypts(session: Path, table: str, *record: str | bytes) -> None:
-    with sqlite3.connect(session) as database:
-        marks = ", ".join("?" * len(record))
-        database.execute(f"INSERT INTO {table} VALUES (?, {marks})", (DEVICE, *record))
-    database.close()
 
 
 @pytest.mark.parametrize("recipient", [f"{ADA}@s.whatsapp.net", "11111@lid", GROUP])

@@ -1,5 +1,6 @@
 """Sending once per client id, within the rate limit."""
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -20,15 +21,19 @@ from bot_runtime.contract import (
 from bot_runtime.errors import ApiError
 from bot_runtime.files.transfers import Transfers
 from bot_runtime.files.uploads import UploadStore
+from bot_runtime.outbound.delivery import MaybeSentError
 from bot_runtime.outbound.recipients import Recipients
 from bot_runtime.outbound.send_log import SendLog
 from bot_runtime.outbound.sender import Sender
 from bot_runtime.polls import Polls
+from bot_runtime.whatsapp.evidence import Trace
 from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.outgoing import ForwardedFile
 from tests.unit.bot_runtime.scripted import WHEN, NoSockets, ScriptedTransport
 
 ADA = "491700000001"
 NO_ANSWER = "timed out waiting for message send response"
+UNHEARD_OF = "an error that no version of the library has had before"
 
 
 class World:
@@ -102,7 +107,6 @@ async def test_a_refused_message_can_be_sent_again(world: World) -> None:
     "error",
     [
         "failed to send message node: websocket not connected",
-        "failed to get device list: websocket disconnected before info query returned response",
         "client is nil",
     ],
 )
@@ -117,8 +121,9 @@ async def test_a_send_without_a_connection_is_not_counted_as_failed_and_can_be_r
     assert (world.sender.sent, world.sender.failed) == (1, 0)
 
 
-async def test_a_message_with_an_unknown_outcome_is_not_sent_again(world: World) -> None:
-    world.transport.error = NO_ANSWER
+@pytest.mark.parametrize("error", [NO_ANSWER, UNHEARD_OF, "failed to send message node: broken pipe"])
+async def test_a_message_with_an_unknown_outcome_is_not_sent_again(world: World, error: str) -> None:
+    world.transport.error = error
     assert (await world.refused()).status == 504
     world.transport.error = ""
     again = await world.refused()
@@ -126,10 +131,10 @@ async def test_a_message_with_an_unknown_outcome_is_not_sent_again(world: World)
     assert world.transport.taken == []
 
 
-@pytest.mark.parametrize("error", [NO_ANSWER, "websocket not connected"])
+@pytest.mark.parametrize("error", [NO_ANSWER, UNHEARD_OF, "websocket not connected"])
 async def test_an_unanswered_message_with_a_known_id_is_unconfirmed(world: World, error: str) -> None:
     world.transport.error = error
-    world.transport.left = AnyMessage("LEFT")
+    world.transport.found = Trace("LEFT", unsent=False)
     first = await world.send()
     world.transport.error = ""
     second = await world.send()
@@ -138,14 +143,84 @@ async def test_an_unanswered_message_with_a_known_id_is_unconfirmed(world: World
     assert world.transport.taken == []
 
 
-class AnyMessage(dict[bytes, str]):
-    """Finds the same message for every secret."""
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UNHEARD_OF, 502),
+        ("no LID found for 491700000001@s.whatsapp.net from server", 502),
+        ("websocket not connected", 409),
+        ("failed to get device list: websocket disconnected before info query returned response", 409),
+    ],
+)
+async def test_a_message_that_the_session_proves_unsent_can_be_sent_again(
+    world: World, error: str, status: int
+) -> None:
+    world.transport.error = error
+    world.transport.found = Trace("LEFT", unsent=True)
+    assert (await world.refused()).status == status
+    world.transport.error = ""
+    assert not (await world.send()).repeated
+    assert world.sender.rate_window() == {f"{ADA}@s.whatsapp.net": 1}
 
-    def __init__(self, message_id: str) -> None:
-        self.message_id = message_id
 
-    def get(self, _key: bytes, _default: object = None) -> str:
-        return self.message_id
+async def test_a_failure_of_the_runtime_itself_during_a_send_leaves_the_outcome_unknown(world: World) -> None:
+    def fail() -> None:
+        raise ValueError("not a message")
+
+    world.transport.before_send = fail
+    assert (await world.refused()).code == "outcome-unknown"
+    world.transport.found = Trace(None, unsent=True)
+    assert (await world.refused("b")).code == "send-failed"
+
+
+async def test_requested_messages_and_replies_are_sent_one_by_one_in_the_order_of_the_calls(world: World) -> None:
+    sending: list[int] = []
+    together: list[int] = []
+
+    def send() -> None:
+        sending.append(1)
+        together.append(len(sending))
+        sending.pop()
+
+    world.transport.before_send = send
+    ada = Address(ADA, "s.whatsapp.net")
+    await asyncio.gather(
+        world.send("a", content=Text(text="1")),
+        world.sender.reply(ada, "2"),
+        world.send("b", content=Text(text="3")),
+        world.sender.forward(ada, b"4"),
+        world.sender.reply(ada, "5"),
+    )
+    contents = [message.content for message in world.transport.taken]
+    assert contents == [Text(text="1"), Text(text="2"), Text(text="3"), ForwardedFile(b"4"), Text(text="5")]
+    assert set(together) == {1}
+
+
+async def test_a_reply_that_nobody_waits_for_any_more_still_comes_before_the_next_message(world: World) -> None:
+    started, go_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        started.set()
+        go_on.wait(10)
+
+    world.transport.before_send = wait
+    reply = asyncio.create_task(world.sender.reply(Address(ADA, "s.whatsapp.net"), "pong"))
+    await asyncio.to_thread(started.wait, 10)
+    reply.cancel()
+    later = asyncio.create_task(world.send())
+    with pytest.raises(asyncio.CancelledError):
+        await reply
+    assert world.sender.busy
+    go_on.set()
+    await later
+    assert [message.content for message in world.transport.taken] == [Text(text="pong"), Text(text="hello")]
+
+
+async def test_a_reply_without_evidence_may_have_been_sent(world: World) -> None:
+    world.transport.error = UNHEARD_OF
+    with pytest.raises(MaybeSentError, match=UNHEARD_OF):
+        await world.sender.reply(Address(ADA, "s.whatsapp.net"), "pong")
+    assert (world.sender.failed, world.sender.busy) == (1, False)
 
 
 async def test_an_unanswered_reaction_can_be_sent_again(world: World) -> None:
