@@ -118,11 +118,11 @@ class BotRuntime:
         """Attach to the connection, which was started before the event loop."""
         self.connection.attach()
 
-    async def close(self) -> None:
-        """Disconnect and close the files."""
+    async def close(self, *, restarting: bool = False) -> None:
+        """Disconnect and close the files. A restart in place does not count as the end of the connection."""
         self.responder.close()
         self._group_events.close()
-        await self.connection.close()
+        await self.connection.close(restarting=restarting)
         self._arrivals.close()
         self._store.close()
 

@@ -73,7 +73,6 @@ class Resume:
 
     lock: int
     listener: int
-    boot_id: str
     started_at: str
     attempts: int
 

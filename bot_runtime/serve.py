@@ -43,7 +43,7 @@ async def serve(session: OpenSession, stop: StopSignal) -> tuple[ExitCode, Resum
     identity = BotIdentity(
         bot_id=environment.bot_id,
         server_name=environment.server_name,
-        boot_id=resume.boot_id if resume else os.urandom(8).hex(),
+        boot_id=os.urandom(8).hex(),
         started_at=datetime.fromisoformat(resume.started_at) if resume else datetime.now(UTC),
     )
     bot = BotRuntime(
@@ -68,10 +68,10 @@ async def serve(session: OpenSession, stop: StopSignal) -> tuple[ExitCode, Resum
         listener.close()
         return code, None
     server.close()
+    await bot.close(restarting=True)
     return code, Resume(
         lock=session.lock,
         listener=listener.detach(),
-        boot_id=identity.boot_id,
         started_at=identity.started_at.isoformat(),
         attempts=restart_attempts,
     )

@@ -63,8 +63,9 @@ class Health(Wire, frozen=True):
     bot_id: str
     server_name: str
     boot_id: str
-    """Changes with every start of the process."""
+    """Changes with every start of the process, also with a restart in place: then it has lost its secrets."""
     started_at: datetime
+    """When the container's process was started; a restart in place does not change it."""
     connection: str
     """A `ConnectionState`, or one that a newer runtime has added."""
     since: datetime

@@ -131,11 +131,13 @@ class WhatsAppConnection:
             if self.status.state is ConnectionState.ONLINE and not await asyncio.to_thread(self._core.is_connected):
                 self._signal(ENDED_SILENTLY)
 
-    async def close(self) -> None:
-        """Disconnect, waiting for the library two seconds at most."""
+    async def close(self, *, restarting: bool = False) -> None:
+        """Disconnect, waiting for the library two seconds at most. A restart in place is not a change of the state."""
+        if restarting:
+            self.status = ConnectionStatus(ConnectionState.CLOSING)
         self._signal(ConnectionReport(Signal.STOP))
         self._cancel()
-        await self._stop_core()
+        await self._stop_core(restarting=restarting)
 
     def _receive(self, item: Item) -> None:
         if not isinstance(item, PairingEnd | End) and item not in _SILENCE:
@@ -273,13 +275,16 @@ class WhatsAppConnection:
         self._core.connect(self._dial)
         self._await(LOGIN_SECONDS, Signal.ATTEMPT_FAILED, "login timed out")
 
-    async def _stop_core(self) -> None:
-        """Stop the client on its own thread: the call blocks while the library is dialling."""
+    async def _stop_core(self, *, restarting: bool = False) -> None:
+        """Stop the client on a thread of its own: the call blocks while the library is dialling."""
         loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
         def stop() -> None:
-            self._core.stop()
-            self._core.wait_until_ended(STOP_SECONDS)
+            if restarting:
+                self._core.disconnect()
+            else:
+                self._core.stop()
+                self._core.wait_until_ended(STOP_SECONDS)
             loop.call_soon_threadsafe(stopped.set)
 
         threading.Thread(target=stop, name="whatsapp-stop", daemon=True).start()

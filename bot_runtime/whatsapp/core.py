@@ -115,10 +115,10 @@ class Core:
             self._go = load()
         return self._go
 
-    def stop(self) -> None:
-        """Disconnect and let `connect` return (which it never does while pairing). Blocks while the library dials.
+    def disconnect(self) -> None:
+        """Disconnect, and wait for what has arrived. Blocks while the library dials.
 
-        neonize's own stop drops events that it has confirmed but not delivered yet, so those are awaited first.
+        neonize has confirmed these events to WhatsApp, but not delivered them yet.
         """
         if self._go is None:
             return
@@ -127,7 +127,15 @@ class Core:
         while self.connecting and now < min(max(began, self._last_event) + QUIET_SECONDS, began + HANDOVER_SECONDS):
             time.sleep(QUIET_SECONDS / 10)
             now = time.monotonic()
-        self._go.Stop(UUID)
+
+    def stop(self) -> None:
+        """Disconnect and let `connect` return (which it never does while pairing). Blocks while the library dials.
+
+        neonize's own stop drops events that it has not delivered yet.
+        """
+        self.disconnect()
+        if self._go is not None:
+            self._go.Stop(UUID)
 
     def is_connected(self) -> bool:
         """Whether the socket is open. Blocks while the library dials."""

@@ -70,17 +70,21 @@ def test_a_logout_is_an_event_and_a_reset_shows_a_new_qr_code(start: Start, netw
 
     network.scan(phone, bot.qr())
     health = bot.wait_for("online")
-    assert health["bootId"] == boot
+    assert health["bootId"] != boot
     seqs = [event["seq"] for event in bot.events()]
     assert seqs == list(range(1, len(seqs) + 1))
 
 
 def test_a_session_in_conflict_can_be_reclaimed(start: Start, network: Network) -> None:
     bot, phone = online(start, network)
+    before = bot.health()
     network.fail(phone, "replaced")
     bot.wait_for("conflict")
     bot.client.post("/connection/reset")
-    bot.wait_for("online")
+    after = bot.wait_for("online")
+    assert after["bootId"] != before["bootId"], "the new process needs its secrets"
+    assert after["startedAt"] == before["startedAt"], "the bot was not started again"
+    assert "closing" not in states(bot)
 
 
 def test_an_unreachable_whatsapp_ends_the_process_after_the_maximum_of_attempts(start: Start, network: Network) -> None:

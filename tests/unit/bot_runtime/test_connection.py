@@ -29,6 +29,7 @@ class Library:
         self.connecting = True
         self.dials = 1
         self.stops = 0
+        self.disconnects = 0
         self.stuck = False
         self.dialled = asyncio.Event()
 
@@ -45,6 +46,9 @@ class Library:
     def stop(self) -> None:
         self.stops += 1
         self.connecting = self.stuck
+
+    def disconnect(self) -> None:
+        self.disconnects += 1
 
     def wait_until_ended(self, _seconds: float) -> None: ...
 
@@ -236,3 +240,13 @@ async def until(condition: Callable[[], bool], changed: asyncio.Event) -> None:
     while not condition():
         changed.clear()
         await asyncio.wait_for(changed.wait(), 10)
+
+
+async def test_before_a_restart_in_place_the_client_is_disconnected_and_no_state_reported() -> None:
+    setup = Setup()
+    setup.library.report(CONNECTED)
+    states = list(setup.watcher.states)
+    await setup.connection.close(restarting=True)
+    setup.library.report(DISCONNECTED)
+    assert (setup.library.disconnects, setup.library.stops) == (1, 0)
+    assert setup.watcher.states == states
