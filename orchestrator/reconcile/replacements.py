@@ -55,25 +55,32 @@ class Replacements:
         """Why the container of a bot that this concerns must not be replaced now; None if it may be."""
         if not self._complete():
             return Hold("", "")
-        return rollout.hold(self._current(target.settings_hash), _fitness(state))
+        begun = state.remembered.replacement is not None
+        return rollout.hold(self._current(target.settings_hash), _fitness(state), begun=begun)
 
-    def begin(self, state: BotState, target: Desired) -> None:
+    def begin(self, state: BotState, target: Desired) -> Replacement:
         """The bot's container is replaced now."""
-        online = state.phase is Phase.ONLINE
-        replacement = Replacement(target.settings_hash, self._clock(), before=_fitness(state), was_online=online)
+        replacement = rollout.begin(
+            state.remembered.replacement,
+            settings_hash=target.settings_hash,
+            fitness=_fitness(state),
+            online=state.phase is Phase.ONLINE,
+            now=self._clock(),
+        )
         state.remembered = replace(state.remembered, replacement=replacement)
         self._progress = None
+        return replacement
 
     def observe(self, state: BotState, target: Desired) -> None:
         """Find out whether the bot's replacement has ended; the next bots are replaced then."""
         replacement = state.remembered.replacement
         if replacement is None or not target.settings_hash:
             return
-        after: Replacement | None = None
-        if replacement.settings_hash == target.settings_hash:
-            available = _settings(state) == target.settings_hash and _is_available(state, replacement)
-            after = rollout.observe(replacement, available=available, now=self._clock())
-        self._store(state, after)
+        if replacement.settings_hash != target.settings_hash and _settings(state) in {None, target.settings_hash}:
+            # The settings were changed again, and the bot's container has the new ones already, or the next one will.
+            replacement = self.begin(state, target)
+        available = _settings(state) == replacement.settings_hash and _is_available(state, replacement)
+        self._store(state, rollout.observe(replacement, available=available, now=self._clock()))
 
     def due_seconds(self, state: BotState) -> float | None:
         """When to look at the bot again, because its replacement may have ended."""
@@ -159,6 +166,5 @@ def _fitness(state: BotState) -> Fitness:
     remembered = state.remembered
     if remembered.halted is not None or remembered.history.failed_starts:
         return Fitness.FAILS_TO_START
-    if remembered.crash_loop or (state.probe is not None and state.probe.failing):
-        return Fitness.UNSTABLE
-    return Fitness.STABLE
+    # Whatever probes show: while the controller is cut off, they fail for the whole fleet (see `liveness.py`).
+    return Fitness.UNSTABLE if remembered.crash_loop else Fitness.STABLE

@@ -65,7 +65,8 @@ class Progress:
     slots: int
     """How many bots may be replaced at the same time."""
     in_progress: int
-    """Bots that are being replaced and worked before, or all that are being replaced if `proven` is false."""
+    """Bots that are being replaced, also with earlier settings, and worked before; or all of them if `proven` is false.
+    """
     proven: bool
     """Whether some bot works with these settings."""
     failure: str
@@ -93,16 +94,18 @@ def max_unavailable(setting: str, bots: int) -> int:
 def progress(fleet: Iterable[RolloutBot], *, settings_hash: str, setting: str, now: float) -> Progress:
     """How far the rollout of the settings with this hash is; `setting` is MAX_UNAVAILABLE."""
     bots = list(fleet)
-    current = [
-        (bot, bot.replacement) for bot in bots if bot.replacement and bot.replacement.settings_hash == settings_hash
-    ]
+    begun = [(bot, bot.replacement) for bot in bots if bot.replacement]
     proven = any(bot.works_with == settings_hash and bot.replacement is None for bot in bots)
     in_progress = [
         (bot, replacement)
-        for bot, replacement in current
+        for bot, replacement in begun
         if bot.desired and (replacement.before is Fitness.STABLE or not proven)
     ]
-    failures = [f"bot {bot.bot_id}: {replacement.failure}" for bot, replacement in current if replacement.failure]
+    failures = [
+        f"bot {bot.bot_id}: {replacement.failure}"
+        for bot, replacement in begun
+        if replacement.failure and replacement.settings_hash == settings_hash
+    ]
     stalled = [bot.bot_id for bot, replacement in in_progress if now - replacement.began_at >= STALL_SECONDS]
     return Progress(
         slots=max_unavailable(setting, sum(bot.desired for bot in bots)),
@@ -113,15 +116,18 @@ def progress(fleet: Iterable[RolloutBot], *, settings_hash: str, setting: str, n
     )
 
 
-def hold(rollout: Progress, fitness: Fitness) -> Hold | None:
-    """Why a bot must not be replaced now; None if it may be."""
+def hold(rollout: Progress, fitness: Fitness, *, begun: bool = False) -> Hold | None:
+    """Why a bot must not be replaced now; None if it may be.
+
+    `begun`: it is being replaced with earlier settings, so it takes up no further slot.
+    """
     if rollout.failure:
         return Hold(
             STOPPED,
             f"the new settings were not applied: the rollout stopped at {rollout.failure}. "
             "Change the settings, or restart this bot to apply them to it anyway",
         )
-    if rollout.proven and fitness is not Fitness.STABLE:
+    if begun or (rollout.proven and fitness is not Fitness.STABLE):
         return None
     if rollout.in_progress >= rollout.slots:
         if rollout.stalled:
@@ -132,6 +138,19 @@ def hold(rollout: Progress, fitness: Fitness) -> Hold | None:
             )
         return Hold("", "waiting to be replaced with new settings after other bots")
     return None
+
+
+def begin(
+    earlier: Replacement | None, *, settings_hash: str, fitness: Fitness, online: bool, now: float
+) -> Replacement:
+    """The replacement of a bot that begins now.
+
+    `earlier`: one that has not ended, because the settings were changed again. The bot is to become as good as it was
+    before that one.
+    """
+    if earlier is None:
+        return Replacement(settings_hash, now, before=fitness, was_online=online)
+    return Replacement(settings_hash, now, before=earlier.before, was_online=online or earlier.was_online)
 
 
 def observe(replacement: Replacement, *, available: bool, now: float) -> Replacement | None:

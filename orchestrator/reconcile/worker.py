@@ -143,7 +143,7 @@ class Worker:
             self._replacements.observe(state, target)
             decision = plan(current, state.remembered, state.container, state.probe, self._limits, now=self._clock())
             if spec is not None:
-                decision = await self._hold_back(state, decision, spec)
+                decision = await self._hold_back(state, target, decision, spec)
             if hold is not None:
                 decision = _explained(decision, hold)
             if decision.action is not Action.RECORD_EXIT:
@@ -192,7 +192,7 @@ class Worker:
             await self._store.write(state)
         return hold
 
-    async def _hold_back(self, state: BotState, decision: Decision, spec: ContainerSpec) -> Decision:
+    async def _hold_back(self, state: BotState, target: Desired, decision: Decision, spec: ContainerSpec) -> Decision:
         """The decision, unless it would take a bot down for a reason that lies elsewhere."""
         if decision.action is Action.KILL and decision.reason in PROBE_REASONS:
             message = self._refusal(state.bot_id, decision.reason)
@@ -202,7 +202,10 @@ class Worker:
                 )
         if decision.action is Action.STOP and decision.reason == "spec-changed":
             if await self._engine.has_image(spec.image):
-                return decision
+                if not self._replacements.concerns(state, target):
+                    return decision
+                # The image has just arrived: the replacement has to begin first.
+                return Decision(Action.NOTHING, state.phase, state.reason, state.message, requeue_after_seconds=0.0)
             return Decision(
                 Action.NOTHING,
                 Phase.DEGRADED,

@@ -17,7 +17,7 @@ from orchestrator.reconcile.rollout import (
     RolloutBot,
 )
 from tests.unit.reconcile.doubles import World
-from tests.unit.reconcile.steps import online
+from tests.unit.reconcile.rollouts import BOTS, replaced, running, settle, sweep
 
 STARTED = Replacement("new", 100.0, before=Fitness.STABLE, was_online=True)
 FREE = Progress(slots=2, in_progress=1, proven=False, failure="")
@@ -59,9 +59,9 @@ class TestPolicy:
         earlier = replace(STARTED, settings_hash="older", failure="crashed")
         fleet = [bot(1, replacement=STARTED), bot(2, replacement=broken), bot(3, replacement=earlier), bot(4)]
         found = rollout.progress(fleet, settings_hash="new", setting="2", now=110.0)
-        assert found == Progress(slots=2, in_progress=2, proven=False, failure="")
+        assert found == Progress(slots=2, in_progress=3, proven=False, failure="")
         found = rollout.progress([*fleet, bot(5, works_with="new")], settings_hash="new", setting="2", now=110.0)
-        assert found == Progress(slots=2, in_progress=1, proven=True, failure="")
+        assert found == Progress(slots=2, in_progress=2, proven=True, failure="")
 
     def test_a_failed_replacement_is_named(self) -> None:
         failed = replace(STARTED, failure="the bot crashed")
@@ -80,34 +80,6 @@ class TestPolicy:
     def test_a_replacement_fails_when_the_bot_is_worse_afterwards(self, before: Fitness, after: Fitness) -> None:
         found = rollout.record_exit(replace(STARTED, before=before), after=after, message="crashed")
         assert (found is not None and found.failure == "crashed") == (after < before)
-
-
-BOTS = ["bot-1", "bot-2", "bot-3"]
-
-
-async def running(world: World) -> dict[str, str]:
-    """Three bots online; the ids of their containers."""
-    return {bot_id: await online(world, bot_id) for bot_id in BOTS}
-
-
-def replaced(world: World, before: dict[str, str]) -> list[str]:
-    """The bots whose container is not the one they had."""
-    found = {bot_id: world.controller.container(bot_id) for bot_id in before}
-    return [bot_id for bot_id, container in found.items() if container is None or container.id != before[bot_id]]
-
-
-async def sweep(world: World, *, answering: bool = True) -> None:
-    """Every bot is looked at, and once more as if the engine had reported that its container ended."""
-    await world.controller.sweep()
-    for bot_id in [*BOTS, *BOTS]:
-        await world.run(bot_id, answering=answering)
-
-
-async def settle(world: World, *bots: str) -> None:
-    """Let these bots be available for as long as a replacement takes."""
-    world.clock.now += SETTLE_SECONDS
-    for bot_id in bots:
-        await world.run(bot_id)
 
 
 class TestWorker:
