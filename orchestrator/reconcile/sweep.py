@@ -9,7 +9,14 @@ import logging
 from collections.abc import Callable, Iterable
 
 from orchestrator.db.models import Bot, BotStatus
-from orchestrator.engine.base import Engine, Label, ObservedContainer, ObservedVolume
+from orchestrator.engine.base import (
+    Engine,
+    EngineError,
+    EngineUnavailableError,
+    Label,
+    ObservedContainer,
+    ObservedVolume,
+)
 from orchestrator.reconcile.bot_state import BotState, BotStates
 from orchestrator.reconcile.container_spec import network_name, resource_name
 from orchestrator.reconcile.metrics import Metrics
@@ -45,6 +52,7 @@ class Sweeper:
         self._suspects: dict[str, float] = {}
         self._suspected_volumes: dict[str, float] = {}
         self._reported_volumes: set[str] = set()
+        self._network_failure = ""
 
     async def sweep(self) -> int:
         """Read all rows, list all containers, mark what differs and remove orphans; the number of running containers.
@@ -52,7 +60,7 @@ class Sweeper:
         Raises EngineError, LeadershipLostError and what SQLAlchemy raises when Postgres is unavailable; nothing was
         removed then.
         """
-        await self._engine.ensure_network(network_name(self._settings.server_name))
+        await self._ensure_network()
         # Containers first: in the other order, a bot created between the two reads would look like an orphan.
         containers = await self._engine.list_containers()
         volumes = await self._engine.list_volumes()
@@ -65,6 +73,19 @@ class Sweeper:
         self._report_volumes(orphaned(volumes, {bot.id: bot.uid for bot, _ in rows}))
         await self._remove_orphans(containers, existing, by_bot)
         return sum(1 for bot_id in existing if (found := by_bot.get(bot_id)) is not None and found.up)
+
+    async def _ensure_network(self) -> None:
+        """Only new containers need it, and report if it is missing: bots that run are adopted in any case."""
+        failure = ""
+        try:
+            await self._engine.ensure_network(network_name(self._settings.server_name))
+        except EngineUnavailableError:
+            raise
+        except EngineError as exc:
+            failure = str(exc)
+        if failure and failure != self._network_failure:
+            log.error("%s", failure)
+        self._network_failure = failure
 
     def _by_bot(self, containers: list[ObservedContainer]) -> dict[str, ObservedContainer]:
         """Each bot's container; where there are two, the one with the right name."""
@@ -105,8 +126,15 @@ class Sweeper:
         for container_id in due:
             log.warning("removing orphan container %s: it belongs to no bot", orphans[container_id].name)
             await self._store.check_leadership()
-            await self._engine.remove(container_id)
-            self._metrics.orphans.inc()
+            try:
+                await self._engine.remove(container_id)
+            except EngineUnavailableError:
+                raise
+            except EngineError as exc:
+                # One that the engine cannot remove must hold up neither the others nor the bots.
+                log.warning("%s; retrying in the next sweep", exc)
+            else:
+                self._metrics.orphans.inc()
 
     def _report_volumes(self, orphans: list[ObservedVolume]) -> None:
         """Volumes are never removed here: a session whose bot is unknown may still be needed."""
