@@ -146,6 +146,10 @@ class StatusStore:
                 ids = [state.bot_id for state, _, _ in work]
                 unlocked = set(await session.scalars(_LOCK_AVAILABLE, {"ids": ids}))
                 work = [item for item in work if item[0].bot_id in unlocked]
+            for state, changes, _ in work:
+                # Unknown until the commit is answered: if the answer is lost, these columns are written again.
+                for column in changes:
+                    state.written.pop(column, None)
             await self._update(session, {state.bot_id: changes for state, changes, _ in work if changes})
             own_events = [self._row(state.bot_id, event) for state, _, events in work for event in events]
             if own_events:

@@ -14,6 +14,7 @@ from orchestrator.db.session import Database, connect
 from orchestrator.reconcile.bot_state import BotState
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.status_store import StatusStore
+from orchestrator.states import Phase
 from tests.integration.reconcile.conftest import SERVER, Site, eventually, name
 from tests.support.leases import take_over
 
@@ -192,6 +193,31 @@ async def test_events_are_stored_once_when_the_answer_to_the_commit_is_lost(
     await store.write(state)
     await store.write(state)
     assert await site.events("bot-1", "container-start") == [{"number": 1}, {"number": 2}]
+    await database.close()
+
+
+async def test_a_status_is_written_again_when_the_answer_to_the_commit_is_lost(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await site.create("bot-1")
+    database = Database(site.settings())
+    store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
+    [row] = await store.bots()
+    state = BotState.from_rows(*row)
+    commit = AsyncSession.commit
+
+    async def answer_lost(session: AsyncSession) -> None:
+        await commit(session)
+        raise OSError("the connection broke")
+
+    state.phase = Phase.DEGRADED
+    with monkeypatch.context() as patch:
+        patch.setattr(AsyncSession, "commit", answer_lost)
+        with pytest.raises(OSError, match="broke"):
+            await store.write(state)
+    state.phase = Phase.PENDING  # as it was before
+    await store.write(state)
+    assert await site.sql("SELECT phase FROM bot_status") == ["pending"]
     await database.close()
 
 
