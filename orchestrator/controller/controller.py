@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 SEEN_INTERVAL_SECONDS = 10.0
 PRUNE_INTERVAL_SECONDS = 3600.0
+PRUNE_RETRY_SECONDS = 60.0
 RETRY_DELAY_SECONDS = 1.0
 COMPARE_INTERVAL_SECONDS = 3.0
 """Between two comparisons of a standby's settings with the leader's."""
@@ -181,7 +183,8 @@ class Controller:
                     on_gap=_both(reconciler, dispatcher),
                 )
                 tasks.create_task(changes, name="changes")
-                tasks.create_task(self._housekeeping(store, outbox), name="housekeeping")
+                tasks.create_task(self._report_presence(store), name="presence")
+                tasks.create_task(self._prune(store, outbox), name="prune")
                 tasks.create_task(reconciler.run(), name="reconciler")
                 tasks.create_task(dispatcher.run(), name="outbox")
         finally:
@@ -192,24 +195,38 @@ class Controller:
         """Where to call a bot, while this process is the leader and the bot is online."""
         return None if self.reconciler is None else self.reconciler.endpoint(bot_id)
 
-    async def _housekeeping(self, store: StatusStore, outbox: OutboxStore) -> None:
-        """Record that the leader is alive, and delete old events and messages. Errors are left to the next round."""
+    async def _report_presence(self, store: StatusStore) -> None:
+        """Record again and again that the leader is alive. By itself, because deleting old rows may take minutes."""
         # In a thread: a name server that does not respond would hold up the renewal of the lease.
         address = f"{await asyncio.to_thread(_own_address, self._settings)}:{self._settings.controller_port}"
-        next_prune = 0.0
         while True:
             try:
                 await store.seen(address, self._summary)
-                if time.monotonic() >= next_prune:
-                    deleted = await store.prune_events(days=self._settings.event_retention_days)
-                    next_prune = time.monotonic() + PRUNE_INTERVAL_SECONDS
-                    await outbox.prune(days=self._settings.message_retention_days)
-                    log.info("deleted %d events older than %d days", deleted, self._settings.event_retention_days)
             except LeadershipLostError:
                 raise
-            except Exception as exc:  # noqa: BLE001, RUF100
-                log.warning("housekeeping failed: %s", type(exc).__name__)
+            except Exception as exc:  # noqa: BLE001, RUF100 - the next round writes the same
+                log.warning("recording the leader failed: %s", type(exc).__name__)
             await asyncio.sleep(SEEN_INTERVAL_SECONDS)
+
+    async def _prune(self, store: StatusStore, outbox: OutboxStore) -> None:
+        """Delete old events and messages. What fails is tried again soon; neither holds up the other."""
+        settings = self._settings
+        while True:
+            delay = PRUNE_INTERVAL_SECONDS
+            for name, prune in (
+                ("events", partial(store.prune_events, days=settings.event_retention_days)),
+                ("messages", partial(outbox.prune, days=settings.message_retention_days)),
+            ):
+                try:
+                    deleted = await prune()
+                except LeadershipLostError:
+                    raise
+                except Exception as exc:  # noqa: BLE001, RUF100 - tried again
+                    log.warning("deleting old %s failed: %s", name, type(exc).__name__)
+                    delay = PRUNE_RETRY_SECONDS
+                else:
+                    log.info("deleted %d old %s", deleted, name)
+            await asyncio.sleep(delay)
 
 
 def _both(reconciler: Reconciler, dispatcher: Dispatcher) -> Callable[[], None]:

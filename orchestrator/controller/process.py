@@ -6,7 +6,7 @@ from orchestrator.auth import KeyVerifier
 from orchestrator.controller.controller import Controller
 from orchestrator.controller.http import create_app
 from orchestrator.db.schema import wait_until_migrated
-from orchestrator.db.session import Database
+from orchestrator.db.session import CONTROLLER_LOCK_TIMEOUT_MS, Database
 from orchestrator.engine.factory import make_engine
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.status_store import installation_id
@@ -16,7 +16,7 @@ from orchestrator.settings import Settings
 
 async def run_controller(settings: Settings) -> None:
     """Run the controller of `settings.server_name` until a signal or cancellation."""
-    database = Database(settings)
+    database = Database(settings, lock_timeout_ms=CONTROLLER_LOCK_TIMEOUT_MS)
     try:
         await wait_until_migrated(database)
         owner = await installation_id(database)

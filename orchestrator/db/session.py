@@ -21,6 +21,9 @@ CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_MS = 15_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 5_000
 """Postgres ends a transaction that its process does not continue: a frozen leader must not hold up its successor."""
+CONTROLLER_LOCK_TIMEOUT_MS = 2_000
+"""A controller waits for a locked row no longer than this, and retries later: it would otherwise hold a connection that
+other bots need, and, if it dies meanwhile, its successor would wait for that write."""
 ANSWER_SECONDS = 20.0
 """Longer than the statement timeout, after which Postgres itself ends a statement."""
 
@@ -70,7 +73,8 @@ Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 class Database:
     """The process's connection pool. Sessions are short: one per request or reconcile step."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, lock_timeout_ms: int = 0) -> None:
+        """`lock_timeout_ms`: how long a statement waits for a lock until it fails; 0: as long as for anything else."""
         self.engine: AsyncEngine = create_async_engine(
             settings.sqlalchemy_url,
             pool_size=settings.database_pool_size,
@@ -84,6 +88,7 @@ class Database:
                 "options": (
                     f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC"
                     f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS}"
+                    f" -c lock_timeout={lock_timeout_ms}"
                 ),
                 # A server that vanished without a FIN is detected after about ten seconds.
                 "keepalives_idle": 5,

@@ -217,9 +217,13 @@ class OutboxStore:
             )
             await session.commit()
 
-    async def prune(self, *, days: int) -> None:
-        """Delete messages finished so many days ago, and unclaimed early receipts, in short transactions."""
+    async def prune(self, *, days: int) -> int:
+        """Delete messages finished so many days ago, and unclaimed early receipts, in short transactions.
+
+        Returns how many rows were deleted.
+        """
         values = {"server": self._server, "days": days, "limit": PRUNE_BATCH}
+        deleted = 0
         for statement in (PRUNE_MESSAGES, PRUNE_RECEIPTS):
             number = PRUNE_BATCH
             while number == PRUNE_BATCH:
@@ -227,6 +231,8 @@ class OutboxStore:
                     await self._fence(session)
                     number = int(getattr(await session.execute(statement, values), "rowcount", 0))
                     await session.commit()
+                deleted += number
+        return deleted
 
     async def _fence(self, session: AsyncSession) -> None:
         await fence.hold(session, server=self._server, epoch=self._epoch)

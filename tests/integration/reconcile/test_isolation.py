@@ -5,8 +5,10 @@ from contextlib import asynccontextmanager
 
 import psycopg
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from bot_runtime.contract import EventType
+from orchestrator.controller import controller
 from orchestrator.db.session import Database
 from orchestrator.reconcile import reconciler, status_store
 from orchestrator.reconcile.bot_state import BotState
@@ -96,6 +98,42 @@ async def test_a_killed_bot_is_restarted_while_the_row_of_another_is_locked(
         # The write that waits for the lock has not ended meanwhile, which would have freed the others.
         assert set(before) <= set(await waiting())
     await site.phase("bot-2", "online")
+
+
+async def test_a_controller_waits_only_briefly_for_a_locked_row(site: Site) -> None:
+    database = Database(site.settings(), lock_timeout_ms=100)
+    store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
+    states = await changed(site, store)
+    async with lock(site, "bots", "id", "bot-2"):
+        with pytest.raises(OperationalError, match="lock timeout"):
+            await store.write(states["bot-2"])
+    await store.write(states["bot-2"])
+    assert await stored(site) == ["bot-2"]
+    await database.close()
+
+
+async def test_the_leader_is_reported_while_the_deletion_of_old_events_takes_long(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller, "SEEN_INTERVAL_SECONDS", 0.05)
+    await site.create("bot-1")
+    await site.sql(
+        "INSERT INTO bot_events (server_name, bot_id, type, timestamp) VALUES (%s, 'bot-1', 'error', '2020-01-01Z')",
+        SERVER,
+    )
+
+    async def waiting() -> list[str]:
+        return await site.sql("SELECT xact_start::text FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    async def seen() -> list[str]:
+        return await site.sql("SELECT controller_seen_at::text FROM servers WHERE controller_seen_at IS NOT NULL")
+
+    async with lock(site, "bot_events", "bot_id", "bot-1"):
+        await site.start()
+        before = await eventually(waiting)
+        first = await eventually(seen)
+        await eventually(seen, lambda found: found > first)
+        assert await waiting() == before, "the deletion has not ended meanwhile"
 
 
 NO_LARGE_DELETES = """
