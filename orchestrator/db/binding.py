@@ -11,9 +11,9 @@ _READ = """
     FROM servers WHERE name = %(server)s
 """
 _REFUSED = "UPDATE servers SET refused_engine_id = %(engine)s, refused_at = now() WHERE name = %(server)s"
-_LED = """
-    SELECT owner FROM leases
-    WHERE server_name = %(server)s AND expires_at > clock_timestamp() FOR UPDATE
+_LEASE = """
+    SELECT CASE WHEN expires_at > clock_timestamp() THEN owner END FROM leases
+    WHERE server_name = %(server)s FOR UPDATE
 """
 _REBIND = """
     UPDATE servers SET engine_id = %(engine)s, refused_engine_id = NULL, refused_at = NULL
@@ -51,11 +51,11 @@ async def rebind(connection: Connection, *, server: str, former: str | None, eng
     """
     parameters = {"server": server, "engine": engine_id, "former": former}
     async with connection.transaction():
-        # The lease first, as in `leases.acquire`.
-        leader = await (await connection.execute(_LED, parameters)).fetchone()
-        if leader is not None:
+        # The lease first, as in `leases.acquire`, and an expired one as well: a controller may be taking it.
+        lease = await (await connection.execute(_LEASE, parameters)).fetchone()
+        if lease is not None and lease[0] is not None:
             raise ConflictError(
-                f"server {server} has a leader ({leader[0]}): stop the controller on its present engine, and its bots"
+                f"server {server} has a leader ({lease[0]}): stop the controller on its present engine, and its bots"
             )
         if (await connection.execute(_REBIND, parameters)).rowcount != 1:
             raise ConflictError(f"server {server} was bound to another engine meanwhile: run the command again")

@@ -1,11 +1,12 @@
 """A server is bound to the engine with its bots' sessions: a controller on another one starts nothing."""
 
+import asyncio
 import logging
 
 import psycopg
 import pytest
 
-from orchestrator.db import binding
+from orchestrator.db import binding, leases
 from orchestrator.errors import ConflictError
 from tests.integration.reconcile.conftest import SERVER, Acting, Site, eventually, name
 from tests.integration.reconcile.live_host import LiveHost
@@ -69,6 +70,27 @@ async def test_a_controller_on_another_engine_starts_nothing_until_the_server_is
     await second.stop()
     site.acting.remove(second)
     await second_host.close()
+
+
+async def test_a_server_is_not_rebound_while_a_controller_takes_its_expired_lease(site: Site) -> None:
+    first = await site.start()
+    await first.stop()
+    site.acting.remove(first)
+
+    async def waiting() -> list[int]:
+        return await site.sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+
+    async with await psycopg.AsyncConnection.connect(site.url, autocommit=True) as connection:
+        async with connection.transaction():
+            holder = await leases.acquire(
+                connection, server=SERVER, owner="new", engine_id="memory", seconds=60, default_max_bots=20
+            )
+            assert holder is not None
+            moving = asyncio.create_task(move(site, former="memory", engine_id="second"))
+            await eventually(waiting)
+        with pytest.raises(ConflictError, match="has a leader"):
+            await moving
+    assert await bound_to(site) == ["memory"]
 
 
 async def test_a_leader_whose_engine_lost_its_data_steps_down_instead_of_starting_bots_without_sessions(
