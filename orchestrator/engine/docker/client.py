@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from orchestrator.engine.base import EngineError, EngineUnavailableError, WrongEngineError
 from orchestrator.engine.docker.errors import translate
-from orchestrator.engine.docker.transport import OneConnection, engine_id
+from orchestrator.engine.docker.transport import NetworkConnection, OneConnection, engine_id
 
 T = TypeVar("T")
 
@@ -157,8 +157,12 @@ class DockerClients:
         # The stubs accept whole seconds only.
         client = CheckedClient(base_url=self.host, version=version, timeout=timeout_seconds)  # type: ignore[arg-type]
         client.trust_env = False  # no proxy, no .netrc
+        on_connect = self._verify if bound else _accept
         if urlsplit(self.host).scheme == "unix":
-            client.mount("http+docker://", OneConnection(urlsplit(self.host).path, self._verify if bound else _accept))
+            client.mount("http+docker://", OneConnection(urlsplit(self.host).path, on_connect))
+        else:
+            for scheme in ("http://", "https://"):
+                client.mount(scheme, NetworkConnection(on_connect))
         return client
 
     def _verify(self, connection: socket.socket) -> None:

@@ -70,10 +70,7 @@ class DockerEngine:
         return await self._clients.identity()
 
     def bind(self, identity: str) -> None:
-        """See `Engine.bind`. Checked for every new connection to a socket: a daemon that restarts breaks them all.
-
-        An engine reached over TCP is not checked.
-        """
+        """See `Engine.bind`. Checked for every new connection: a daemon that restarts breaks them all."""
         self._clients.bound_to = identity
 
     async def ping(self) -> None:

@@ -1,7 +1,7 @@
-"""One keep-alive connection to the engine's socket per client.
+"""One keep-alive connection to the engine per client, and a check of the engine at its other end before it is used.
 
-docker-py's own adapter opens a connection per path, keeps 25 of them, and leaks its socket if the engine does not
-listen.
+docker-py's own adapter for a socket opens a connection per path, keeps 25 of them, and leaks its socket if the engine
+does not listen.
 """
 
 import http.client
@@ -12,6 +12,9 @@ from http import HTTPStatus
 
 from docker.transport import UnixHTTPAdapter
 from docker.transport.unixconn import UnixHTTPConnection, UnixHTTPConnectionPool
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 _ANY_URL = "http+docker://localhost"
 
@@ -57,6 +60,40 @@ class OneConnection(UnixHTTPAdapter):
         """Close the connection."""
         super().close()
         self._pool.close()
+
+
+class NetworkConnection(HTTPAdapter):
+    """The same for an engine that is reached over the network."""
+
+    def __init__(self, on_connect: Callable[[socket.socket], None]) -> None:
+        """What `on_connect` raises for a new connection ends the request."""
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+        class Plain(HTTPConnection):
+            def connect(self) -> None:
+                super().connect()
+                _check(self, on_connect)
+
+        class Encrypted(HTTPSConnection):
+            def connect(self) -> None:
+                super().connect()
+                _check(self, on_connect)
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class EncryptedPool(HTTPSConnectionPool):
+            ConnectionCls = Encrypted
+
+        self.poolmanager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
+
+
+def _check(connection: HTTPConnection, on_connect: Callable[[socket.socket], None]) -> None:
+    try:
+        on_connect(connection.sock)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def engine_id(sock: socket.socket) -> str:

@@ -12,6 +12,7 @@ class SocketProxy:
         self._path = path
         self._target = target
         self._server: asyncio.Server | None = None
+        self._network_server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -19,8 +20,17 @@ class SocketProxy:
         """Let connections in."""
         self._server = await asyncio.start_unix_server(self._accept, self._path)
 
+    async def listen(self) -> str:
+        """Let connections in over TCP as well; the address."""
+        self._network_server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        host, port = self._network_server.sockets[0].getsockname()
+        return f"{host}:{port}"
+
     async def shut(self) -> None:
         """Refuse new connections and break those that stand."""
+        if self._network_server is not None:
+            self._network_server.close()
+            self._network_server = None
         if self._server is not None:
             self._server.close()
             self._server = None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.db.fence import LeadershipLostError
-from orchestrator.engine.base import ContainerState, EngineUnavailableError
+from orchestrator.engine.base import ContainerState, EngineUnavailableError, WrongEngineError
 from orchestrator.engine.docker.engine import DockerEngine
 from tests.integration.engine.worlds import DockerWorld, bot_spec, state_of
 
@@ -76,3 +76,18 @@ async def test_a_call_that_was_held_up_changes_nothing_once_its_leadership_has_e
     assert spec.volume in await docker_world.volumes()
     await engine.remove_volume(spec.volume)
     assert spec.volume not in await docker_world.volumes()
+
+
+@pytest.mark.docker
+async def test_over_the_network_only_the_bound_engine_is_used_too(docker_world: DockerWorld) -> None:
+    engine = await docker_world.network_engine()
+    identity = await engine.identity()
+    engine.bind(identity)
+    assert await engine.list_containers() == []
+    # The next connection reaches an engine with another id.
+    engine.bind("another")
+    await docker_world.break_streams()
+    for call in (engine.list_containers, lambda: engine.create(bot_spec(docker_world))):
+        with pytest.raises(WrongEngineError, match=identity):
+            await call()
+    assert await docker_world.volumes() == set()

@@ -154,6 +154,13 @@ class DockerWorld:
         self._engines.append(engine)
         return engine
 
+    async def network_engine(self) -> DockerEngine:
+        """The same engine, reached over TCP."""
+        self._owners.add(self.owner("a"))
+        host = f"tcp://{await self._proxy.listen()}"
+        self._engines.append(DockerEngine(owner=self.owner("a"), server="server1", host=host, network_pool=POOL))
+        return self._engines[-1]
+
     async def say(self, engine: Engine, spec: ContainerSpec, output: bytes) -> ContainerSpec:
         spec.env["SAYS"] = base64.b64encode(output).decode()
         await engine.create(spec)
