@@ -9,12 +9,14 @@ bots takes tens of milliseconds of CPU per call, one per bot about one. Raises o
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote, unquote
 
 import httpx
@@ -23,6 +25,8 @@ import msgspec
 from bot_runtime import contract
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _LIMITS = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive_expiry=90)
 """Connections stay open between probes (httpx's default is 5 s), but not as long as the runtime keeps them open."""
@@ -109,9 +113,9 @@ class RuntimeClient:
         if spool is not None:
             query["spool"] = spool
         timeout_seconds = self._timeout_seconds + wait_seconds
-        return await self._call(
-            contract.EventPage, lambda: self._http.get("/events", params=query, timeout=timeout_seconds)
-        )
+        page = await self._call(_RawPage, lambda: self._http.get("/events", params=query, timeout=timeout_seconds))
+        items = [event for event in map(_event, page.items) if event is not None]
+        return contract.EventPage(spool_id=page.spool_id, items=items, next=page.next)
 
     async def qr(self) -> contract.Qr:
         """The current QR code; RuntimeCallError 409 if there is none."""
@@ -219,6 +223,43 @@ class RuntimeClient:
         except msgspec.MsgspecError as exc:
             return _not_a_runtime(response, exc)
         return RuntimeCallError(response.status_code, error.code, error.message, retry_after_ms=error.retry_after_ms)
+
+
+class _RawPage(contract.Wire, frozen=True):
+    """`EventPage` whose events are still to be read: one that cannot be must not hold up those after it."""
+
+    spool_id: str
+    items: list[msgspec.Raw]
+    next: int
+
+
+class _Number(contract.Wire, frozen=True):
+    seq: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+
+
+def _event(raw: msgspec.Raw) -> contract.Event | None:
+    """An event of a page, as far as this version can read it: what it cannot is stored as `unreadable` in its data.
+
+    None if it has no number, without which it could not be stored exactly once.
+    """
+    try:
+        return msgspec.json.decode(raw, type=contract.Event)
+    except msgspec.ValidationError as exc:
+        reason = str(exc)
+    try:
+        seq = msgspec.json.decode(raw, type=_Number).seq
+    except msgspec.ValidationError as exc:
+        log.warning("dropping an event without a valid number, update the controller: %s", exc)
+        return None
+    log.warning("event %d cannot be read and is stored as it is, update the controller: %s", seq, reason)
+    value = msgspec.json.decode(raw, type=dict[str, Any])
+    kind = value.get("type")
+    return contract.Event(
+        seq=seq,
+        type=kind if isinstance(kind, str) else "unreadable",
+        data={"unreadable": value},
+        timestamp=datetime.now(UTC),
+    )
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -26,6 +26,7 @@ STARTUP_MAX_DELAY_SECONDS = 0.5
 EVENT_WAIT_SECONDS = 58.0
 EVENT_LIMIT = 200
 RETRY_DELAY_SECONDS = 1.0
+MAX_RETRY_DELAY_SECONDS = 10.0
 
 _OWN_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENETUNREACH, errno.EHOSTUNREACH}
 _CONNECTION_EVENTS = {
@@ -238,6 +239,7 @@ class _Watch:
         self._has_secrets = health.boot_id
 
     async def _events(self, client: RuntimeClient) -> None:
+        failure, delay = "", RETRY_DELAY_SECONDS
         while True:
             try:
                 page = await client.events(
@@ -245,7 +247,15 @@ class _Watch:
                 )
                 if page.items or page.spool_id != self._spool:
                     await self._observer.take_events(self.target.bot_id, page)
-            except (RuntimeCallError, RuntimeUnreachableError) as exc:
+            except (RuntimeCallError, UnreadableResponseError) as exc:
+                # It answers, so that probes may report it as healthy, and nothing of what it does is stored.
+                if str(exc) != failure:
+                    failure, delay = str(exc), RETRY_DELAY_SECONDS
+                    log.warning("the events of bot %s cannot be read, retrying: %s", self.target.bot_id, exc)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, MAX_RETRY_DELAY_SECONDS)
+                continue
+            except RuntimeUnreachableError as exc:
                 log.debug("events of bot %s: %s", self.target.bot_id, exc)
                 await asyncio.sleep(RETRY_DELAY_SECONDS)
                 continue
@@ -253,6 +263,7 @@ class _Watch:
                 log.warning("storing events of bot %s failed: %s", self.target.bot_id, type(exc).__name__)
                 await asyncio.sleep(RETRY_DELAY_SECONDS)
                 continue
+            failure = ""
             self._spool, self._after = page.spool_id, page.next
             if any(event.type in _CONNECTION_EVENTS for event in page.items):
                 self.ask_now.set()

@@ -30,6 +30,8 @@ class Spool:
     id: str
     events: list[contract.Event] = field(default_factory=list)
     acked: int = 0
+    as_sent: dict[int, Any] = field(default_factory=dict)
+    """What `GET /events` has in place of the events with these numbers."""
     filled: asyncio.Event = field(default_factory=asyncio.Event)
 
     def put(self, kind: str, data: dict[str, Any]) -> None:
@@ -140,9 +142,13 @@ class Runtime:
                 page = await self.spool.page(
                     query.get("spool"), int(query["after"]), int(query["limit"]), float(query["wait"])
                 )
-                return HTTPStatus.OK, page
+                sent = msgspec.to_builtins(page)
+                sent["items"] = [self.spool.as_sent.get(item["seq"], item) for item in sent["items"]]
+                return HTTPStatus.OK, sent
             case "PUT", "/config":
                 config = msgspec.json.decode(body, type=contract.RuntimeConfig)
+                if config.generation < self.config_generation:
+                    return HTTPStatus.CONFLICT, contract.Error(code="stale-generation", message="it is older")
                 self.config = config
                 return HTTPStatus.OK, config
             case "PUT", "/secrets":

@@ -53,6 +53,19 @@ async def test_a_new_container_whose_health_cannot_be_read_is_not_replaced(site:
     await eventually(lambda: site.events("bot-1", "connected"), lambda seen: seen == [{}])
 
 
+async def test_events_that_cannot_be_read_are_stored_and_hold_up_none_after_them(site: Site) -> None:
+    await running(site)
+    spool = site.runtime("bot-1").spool
+    last = len(spool.events)
+    newer = {"seq": last + 1, "type": "hologram-received", "data": [1, 2], "timestamp": "2030-01-01T00:00:00Z"}
+    spool.as_sent = {last + 1: newer, last + 2: {"seq": "two"}, last + 3: 3}
+    for kind in ("hologram-received", "error", "error", "connected"):
+        spool.put(kind, {})
+    assert await eventually(lambda: site.events("bot-1", "connected")) == [{}]
+    assert await site.events("bot-1", "hologram-received") == [{"unreadable": newer}]
+    assert await site.events("bot-1", "error") == []
+
+
 async def test_unknown_types_of_events_and_unknown_data_are_stored_as_they_are(site: Site) -> None:
     await running(site)
     spool = site.runtime("bot-1").spool
