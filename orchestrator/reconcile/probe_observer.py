@@ -101,6 +101,10 @@ class ProbeObserver:
         state = self._states.by_id.get(bot_id)
         return 0 if state is None else state.bot.config_generation
 
+    async def outgrow(self, bot_id: str, generation: int) -> None:
+        """Give the configuration that a bot should have a higher generation than this one, which its runtime has."""
+        await self._store.outgrow(bot_id, generation)
+
     async def desired_config(self, bot_id: str) -> RuntimeConfig | None:
         """The configuration that a bot's runtime should have, read when it is needed."""
         found = await self._store.config(bot_id)

@@ -58,6 +58,10 @@ class Observer(Protocol):
     def desired_generation(self, bot_id: str) -> int:
         """The generation of the configuration that the bot should have; 0 for an unknown bot."""
 
+    async def outgrow(self, bot_id: str, generation: int) -> None:
+        """Give the configuration that the bot should have a higher generation than this one; raises when Postgres is
+        unavailable."""
+
     async def desired_config(self, bot_id: str) -> RuntimeConfig | None:
         """The configuration that the bot should have; raises when Postgres is unavailable."""
 
@@ -220,7 +224,10 @@ class _Watch:
             log.warning("configuring bot %s failed: %s", self.target.bot_id, type(exc).__name__)
 
     async def _configure(self, client: RuntimeClient, health: Health) -> None:
-        if health.config_generation >= self._observer.desired_generation(self.target.bot_id):
+        desired = self._observer.desired_generation(self.target.bot_id)
+        if health.config_generation > desired > 0:
+            await self._observer.outgrow(self.target.bot_id, health.config_generation)
+        if health.config_generation >= desired:
             # The installation's own settings, which no generation covers, may have changed since the bot was last
             # configured. It is configured again once all changes that its owner made by command were ingested.
             caught_up = (self._spool, self._after) == (health.events.spool_id, health.events.last_seq)

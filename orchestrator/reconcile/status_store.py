@@ -36,6 +36,18 @@ _LOCK_AVAILABLE = text(
 )
 """Takes the locks that an update of the status and an insert of events need, of the bots where that needs no wait."""
 
+_ADVANCE_GENERATIONS = text(
+    "SELECT setval('botdock_config_generation', :generation) FROM botdock_config_generation "
+    "WHERE last_value < :generation AND last_value + 1000000 > :generation"
+)
+"""The limit keeps a bot that reports any number from exhausting the sequence."""
+_OUTGROW = text(
+    "UPDATE bots SET config_generation = config_generation + 1 "
+    "WHERE id = :bot AND server_name = :server AND config_generation < :generation "
+    "AND (SELECT last_value FROM botdock_config_generation) >= :generation"
+)
+"""A trigger replaces the value by the sequence's next one."""
+
 PRUNE_BATCH = 5_000
 """Rows deleted in one statement: few enough for its timeout."""
 _IN_PLACE = {"synchronize_session": False}
@@ -101,6 +113,19 @@ class StatusStore:
             bot, status = row
             taken = TakenOver(spool_id=status.spool_id, seq=status.spool_seq) if status.spool_id else None
             return bot, await commands.of_bot(session, bot), taken
+
+    async def outgrow(self, bot_id: str, generation: int) -> None:
+        """Raise the generation of a bot's configuration above the one that its runtime has.
+
+        A restored database counts from an earlier number, and runtimes refuse what is older than theirs. Does nothing
+        if the row has a generation as high already.
+        """
+        values = {"bot": bot_id, "server": self._server, "generation": generation}
+        async with self._database.session() as session:
+            await self._fence(session)
+            await session.execute(_ADVANCE_GENERATIONS, values)
+            await session.execute(_OUTGROW, values)
+            await session.commit()
 
     async def confirm(self, bot: Bot) -> bool:
         """Whether the row is unchanged since it was read. Raises LeadershipLostError when it has a new leader."""

@@ -61,6 +61,17 @@ async def test_settings_reach_a_bot_at_once(site: Site) -> None:
     await site.seen(prefix, lambda seen: seen == "!")
 
 
+async def test_settings_in_a_restored_database_reach_bots_that_have_later_ones(site: Site) -> None:
+    await running(site, probe_interval=0.5)
+    runtime = site.runtime("bot-1")
+    config = await site.seen(lambda: runtime.config)
+    assert config is not None
+    runtime.config = replace(config, generation=config.generation + 100, prefix="lost")
+    await site.sql('UPDATE bots SET settings = \'{"prefix": "!"}\'')
+    await site.seen(lambda: runtime.config, lambda seen: seen is not None and seen.prefix == "!")
+    assert await site.sql("SELECT config_generation > %s FROM bots", config.generation + 100) == [True]
+
+
 async def test_changed_installation_settings_reach_running_bots(site: Site) -> None:
     before = await site.start(bot_prefix="!", probe_interval=0.5)
     await site.create("bot-1")
