@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,6 +117,16 @@ class BotState:
             self.connected_at = from_unix(now)
         data = {"from": before[0], "to": self.phase, "reason": self.reason, "message": self.message}
         self.add_event(EventType.PHASE_CHANGE, data, now=now)
+
+    def bound_waits(self, *, now: float, start_seconds: float, stop_seconds: float) -> None:
+        """Shorten what lasts longer than it may, because it began before the clock was set back."""
+        start, stop = self.remembered.next_start_at, self.remembered.stop_deadline
+        if start is not None and start > now + start_seconds:
+            self.remembered = replace(self.remembered, next_start_at=now + start_seconds)
+        if stop is not None and stop > now + stop_seconds:
+            self.remembered = replace(self.remembered, stop_deadline=now + stop_seconds)
+        if self.probe is not None and self.probe.since > now:
+            self.probe = replace(self.probe, since=now)
 
     def add_event(self, kind: EventType, data: dict[str, Any], *, now: float) -> None:
         """Queue an event of the controller's own for the next write."""

@@ -53,7 +53,7 @@ class LivenessPolicy:
                 return SHARED
             self._shared = None
         else:
-            if self._shared is None or now - self._shared.asked_at > WINDOW_SECONDS:
+            if self._shared is None or not 0 <= now - self._shared.asked_at <= WINDOW_SECONDS:
                 self._shared = _SharedFailure(since=now, asked_at=now, canary_at=now + CANARY_SECONDS)
             self._shared.asked_at = now
             if probes.newest_run is None or probes.newest_run <= self._shared.since:
@@ -61,7 +61,7 @@ class LivenessPolicy:
                     return SHARED
                 self._shared.canary_at = now + CANARY_SECONDS
                 return ""
-        self._replaced = {bot: at for bot, at in self._replaced.items() if now - at < WINDOW_SECONDS}
+        self._replaced = {bot: at for bot, at in self._replaced.items() if 0 <= now - at < WINDOW_SECONDS}
         if limited and bot_id not in self._replaced:
             if len(self._replaced) >= max(1, probes.watched // SHARE):
                 return TOO_MANY

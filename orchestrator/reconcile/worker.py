@@ -82,11 +82,13 @@ class Worker:
         self._clock = clock
         self._states = states
         self._limits = Limits(startup_timeout_seconds=settings.startup_timeout)
+        policy = RestartPolicy(start_failure_limit=settings.start_failure_limit)
+        self._max_start_seconds = max(policy.max_delay_seconds * (1 + policy.jitter), REFUSED_MAX_DELAY_SECONDS)
         self._actions = Actions(
             engine=engine,
             store=store,
             owner=owner,
-            policy=RestartPolicy(start_failure_limit=settings.start_failure_limit),
+            policy=policy,
             stop_timeout_seconds=settings.stop_timeout,
             clock=clock,
             random=random,
@@ -220,6 +222,9 @@ class Worker:
 
     def _absorb(self, state: BotState, target: Desired) -> None:
         """Update what is remembered from what is observed now, before deciding."""
+        state.bound_waits(
+            now=self._clock(), start_seconds=self._max_start_seconds, stop_seconds=self._settings.stop_timeout
+        )
         remembered, container = state.remembered, state.container
         up = container is not None and container.up
         if state.bot.generation != state.observed_generation or target.spec_hash not in {"", remembered.spec_hash}:

@@ -67,6 +67,12 @@ class TestSharedFailure:
         assert replaced(policy, fleet(20, 0), now=4000) == 0
         assert replaced(policy, fleet(20, 10), now=400) == 2
 
+    def test_neither_does_the_next_test_of_the_path(self, policy: LivenessPolicy) -> None:
+        for now in (4000, 400):
+            assert replaced(policy, fleet(20, 0), now=now) == 0
+        allowed = [now for now in range(405, 1000, 5) if replaced(policy, fleet(20, 0), now=now)]
+        assert allowed == [400 + CANARY_SECONDS]
+
 
 class TestLimit:
     @pytest.mark.parametrize(("watched", "allowed"), [(1, 1), (9, 1), (20, 2), (50, 5)])
@@ -77,6 +83,10 @@ class TestLimit:
         assert replaced(policy, half, now=0) == allowed
         assert policy.refusal("one-more", half, limited=True, now=WINDOW_SECONDS - 1) == TOO_MANY
         assert policy.refusal("one-more", half, limited=True, now=WINDOW_SECONDS) == ""
+
+    def test_a_minute_does_not_last_longer_when_the_clock_is_set_back(self, policy: LivenessPolicy) -> None:
+        assert replaced(policy, fleet(20, 15), now=4000) == 2
+        assert policy.refusal("one-more", fleet(20, 15), limited=True, now=400) == ""
 
     def test_a_bot_that_is_killed_again_counts_once(self, policy: LivenessPolicy) -> None:
         for now in range(5):
