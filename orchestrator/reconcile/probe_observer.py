@@ -88,7 +88,11 @@ class ProbeObserver:
 
     def refusal(self, bot_id: str, reason: str) -> str:
         """Why a bot must not be replaced now for a reason that is based on probes alone; empty if it may be."""
-        since = self._states.by_id[bot_id].unanswered_since or 0.0
+        silent = self._states.by_id[bot_id]
+        since = silent.unanswered_since or 0.0
+        if reason == "startup-timeout" and silent.probe is not None:
+            # Connecting to it failed from the start, perhaps because the controller has no route to any bot.
+            since = silent.probe.since
         watched = [(state, state.probe) for state in self._states.by_id.values() if state.probe is not None]
         answering = [
             probe.since for state, probe in watched if probe.seen and not probe.failures and state.answered_at >= since

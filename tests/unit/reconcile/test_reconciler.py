@@ -292,6 +292,15 @@ class TestSharedFailures:
         world.clock.now += 60
         assert reconciler.observer.refusal("other-0", "liveness-failed") == ""
 
+    async def test_a_start_that_times_out_while_no_bot_answers_is_the_controllers_fault(
+        self, reconciler: Reconciler, running: BotState
+    ) -> None:
+        self.others(reconciler, 3, failures=0)
+        for answered_at, refused in ((150.0, False), (50.0, True)):
+            for index in range(3):
+                reconciler._states.by_id[f"other-{index}"].answered_at = answered_at
+            assert bool(reconciler.observer.refusal(BOT, "startup-timeout")) is refused
+
     async def test_bots_that_answered_only_before_the_bot_fell_silent_show_nothing(
         self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
