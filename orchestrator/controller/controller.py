@@ -158,7 +158,9 @@ class Controller:
         self._engine.guard(lease.check)
         store = StatusStore(self._database, server=settings.server_name, epoch=epoch)
         outbox = OutboxStore(self._database, server=settings.server_name, epoch=epoch)
-        dispatcher = Dispatcher(bots=self, store=outbox, settings=settings, on_result=self._metrics.count_message)
+        dispatcher = Dispatcher(
+            bots=self, store=outbox, settings=settings, on_result=self._metrics.count_message, check=lease.check
+        )
         reconciler = Reconciler(
             engine=self._engine,
             store=store,

@@ -65,13 +65,16 @@ class Dispatcher:
         store: OutboxStore,
         settings: Settings,
         on_result: Callable[[str], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
         port: int = contract.PORT,
     ) -> None:
+        """`check` raises LeadershipLostError once this process must not ask a bot to send anything any more."""
         self._bots = bots
         self._store = store
         self._settings = settings
         self._expiry = timedelta(hours=settings.message_expiry_hours)
         self._on_result = on_result
+        self._check = check
         self._port = port
         self._queue = WorkQueue()
         self._sweep_now = asyncio.Event()
@@ -205,7 +208,7 @@ class Dispatcher:
             self._queue.add_later(bot_id, delay)
 
     async def _ask(self, client: RuntimeClient, message: QueuedMessage) -> Answer:
-        """Have the bot send a message; every error becomes an answer."""
+        """Have the bot send a message; every error becomes an answer, but for LeadershipLostError."""
         try:
             request = msgspec.convert(
                 {"clientId": message.id, "to": message.chat, "content": message.content, "quote": message.quote},
@@ -218,6 +221,7 @@ class Dispatcher:
             if message.file_size is not None:
                 chunks = self._store.file(message.id, message.file_size)
                 await client.upload(message.id, chunks, size=message.file_size, timeout_seconds=UPLOAD_SECONDS)
+            self._check()  # the process may have been frozen since the message was read
             asked = True
             result = await client.send(request, timeout_seconds=SEND_SECONDS)
         except RuntimeCallError as exc:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -46,12 +46,12 @@ class Post:
         """Where the bot is (`Bots` of the dispatcher)."""
         return self.place if bot_id == BOT else self.others.get(bot_id)
 
-    async def start(self, **changes: Any) -> Dispatcher:
+    async def start(self, *, check: Callable[[], None] = lambda: None, **changes: Any) -> Dispatcher:
         """A controller's dispatcher, with an epoch of its own."""
         settings = Settings(**{**self.settings.model_dump(), **changes})
         self.epoch = await take_over(self.url, SERVER)
         store = OutboxStore(self.database, server=SERVER, epoch=self.epoch)
-        self.dispatcher = Dispatcher(bots=self, store=store, settings=settings, port=self.fake.port)
+        self.dispatcher = Dispatcher(bots=self, store=store, settings=settings, check=check, port=self.fake.port)
         self._running = asyncio.create_task(self.dispatcher.run())
         return self.dispatcher
 

@@ -53,6 +53,19 @@ async def test_a_file_is_uploaded_first_and_deleted_once_sent(post: Post) -> Non
     assert await post.sql("SELECT 1 FROM message_files") == []
 
 
+async def test_a_leader_whose_lease_has_expired_since_it_read_a_message_does_not_ask_the_bot(post: Post) -> None:
+    def expired() -> None:
+        raise LeadershipLostError("the lease has expired")
+
+    await post.put("m-1")
+    await post.start(check=expired)
+    error = await post.failed()
+    assert isinstance(error, BaseExceptionGroup)
+    assert error.subgroup(LeadershipLostError) is not None
+    assert post.fake.asked == []
+    assert (await post.state("m-1"))[0] == "sending", "the next leader asks"
+
+
 class TestOrder:
     async def test_messages_of_a_chat_are_sent_in_order_even_after_a_failure(self, post: Post) -> None:
         post.fake.refuses[ANN] = [NOT_ONLINE, (429, "rate-limited", "")]
