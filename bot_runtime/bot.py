@@ -25,6 +25,7 @@ from bot_runtime.polls import Polls, Votes
 from bot_runtime.reports import BotIdentity, health_of
 from bot_runtime.startup import OpenSession
 from bot_runtime.storage.config import ConfigFile
+from bot_runtime.storage.guard import StorageGuard
 from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.connection import WhatsAppConnection
 from bot_runtime.whatsapp.device import LinkedDevice
@@ -106,6 +107,7 @@ class BotRuntime:
             own_port=own_port,
             attempts=session.resume.attempts if session.resume else 0,
         )
+        self._storage_guard = StorageGuard(self.spool, self.connection, held=session.held)
         self.heartbeat = Heartbeat(
             self.connection,
             self.config,
@@ -115,11 +117,13 @@ class BotRuntime:
         )
 
     def start(self) -> None:
-        """Attach to the connection, which was started before the event loop."""
+        """Attach to the connection, which was started before the event loop if there is room."""
         self.connection.attach()
+        self._storage_guard.start()
 
     async def close(self, *, restarting: bool = False) -> None:
         """Disconnect and close the files. A restart in place does not count as the end of the connection."""
+        self._storage_guard.close()
         self.responder.close()
         self._group_events.close()
         await self.connection.close(restarting=restarting)

@@ -8,13 +8,14 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot_runtime.contract import ExitCode
+from bot_runtime.contract import ConnectionState, ExitCode
 from bot_runtime.environment import Environment
 from bot_runtime.lifecycle import Resume
 from bot_runtime.outbound.send_log import SendLog, Unsettled
+from bot_runtime.room import hold
 from bot_runtime.storage.journal import open_journal
 from bot_runtime.storage.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
-from bot_runtime.storage.sqlite import open_store
+from bot_runtime.storage.sqlite import open_store, waiting_bytes
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.inbox import Inbox
@@ -34,7 +35,8 @@ class StartupError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenSession:
-    """What is open when the event loop starts. The connection has been started, the inbox collects its events."""
+    """What is open when the event loop starts. The connection has been started, unless `held`; the inbox collects its
+    events."""
 
     environment: Environment
     directory: SessionDirectory
@@ -46,6 +48,8 @@ class OpenSession:
     account: Account | None
     resume: Resume | None
     """What the previous process passed on, after a restart in place."""
+    held: ConnectionState | None
+    """Why nothing has been connected (`room.py`), if so."""
 
 
 def open_session(environment: Environment, resume: Resume | None) -> OpenSession:
@@ -65,7 +69,9 @@ def open_session(environment: Environment, resume: Resume | None) -> OpenSession
     settle_sends(SendLog(store), directory.database, account)
     inbox = Inbox(open_journal(directory.arrivals, store))
     dial = _dial(environment, directory, account)
-    inbox.core.connect(dial)
+    held = hold(None, spool_bytes=waiting_bytes(store))
+    if held is None:
+        inbox.core.connect(dial)
     return OpenSession(
         environment=environment,
         directory=directory,
@@ -75,6 +81,7 @@ def open_session(environment: Environment, resume: Resume | None) -> OpenSession
         dial=dial,
         account=account,
         resume=resume,
+        held=held,
     )
 
 

@@ -25,6 +25,8 @@ class EventType(StrEnum):
     HEALTH_CHECK_FAILED = "health-check-failed"
     SETTINGS_UPDATE = "settings-update"
     """The owner of the bot changed a setting by command: `{settings: {name: value}}`, to be stored in Postgres."""
+    EVENTS_DROPPED = "events-dropped"
+    """Events were dropped (`EventCursor.dropped`): `{count, total}`, since the last report and since the beginning."""
     # Written by the orchestrator, never by a runtime:
     PHASE_CHANGE = "phase-change"
     CONTAINER_START = "container-start"
@@ -53,4 +55,4 @@ class EventPage(Wire, frozen=True):
     spool_id: str
     items: list[Event]
     next: int
-    """The `after` of the next request: the last `seq` in `items`, or the `after` of this request."""
+    """The `after` of the next request: the last `seq` in `items`; without items, the last number that there was."""

@@ -25,6 +25,8 @@ class ConnectionState(StrEnum):
     OUTDATED = "outdated"
     """WhatsApp refuses this version of the client library."""
     RECONNECT_FAILED = "reconnect-failed"
+    SPOOL_FULL = "spool-full"
+    """Too many events wait for the orchestrator: the bot is disconnected until it has fetched them."""
     CLOSING = "closing"
 
 
@@ -39,14 +41,15 @@ class Fault(Wire, frozen=True):
 class EventCursor(Wire, frozen=True):
     """The position of a bot's spool of events.
 
-    A spool numbers its events from 1 without gaps as long as the volume exists; a new volume has a new `spool_id`.
+    A spool numbers its events from 1 as long as the volume exists; a new volume has a new `spool_id`. The numbers of
+    dropped events are missing.
     """
 
     spool_id: str
     last_seq: int
     acked_seq: int
     dropped: int = 0
-    """Events that were dropped because the spool was full (they were not fetched for a long time)."""
+    """Events that were dropped because too many were unfetched. Never messages or receipts, see `storage/spool.py`."""
 
 
 class Versions(Wire, frozen=True):

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable
 
 from bot_runtime.contract import EventType
-from bot_runtime.storage.journal import Journal, Record, set_position
+from bot_runtime.storage.journal import Journal, Position, Record, set_position
 from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import get_meta, set_meta, transaction
 from bot_runtime.whatsapp.inbox import read
@@ -45,6 +45,11 @@ class Arrivals:
         self._take = take
         self._starting = True
         self._closed = False
+
+    @property
+    def position(self) -> Position:
+        """The position in the journal up to which arrivals are recorded."""
+        return self._position
 
     def take_in(self) -> None:
         """Record all arrivals in the journal: the first now, the rest in later turns of the event loop."""

@@ -1,5 +1,9 @@
 """The spool: numbered events of the bot, stored on the volume until the orchestrator has acknowledged them.
 
+Events that carry content or an outcome are never dropped: when too many of them wait, the bot disconnects (`room.py`).
+Events that only describe the present have a bound of their own. Beyond it the oldest of them are dropped, counted, and
+reported by an event as soon as the orchestrator reads again.
+
 All methods must be called on the thread of the event loop.
 """
 
@@ -15,39 +19,45 @@ from typing import Any
 import msgspec
 
 from bot_runtime.contract import MAX_EVENTS_PER_PAGE, Event, EventCursor, EventPage, EventType
-from bot_runtime.storage.sqlite import get_meta, set_meta, transaction
+from bot_runtime.storage.sqlite import EVENT_BYTES, get_meta, release_pages, set_meta, transaction
 
 log = logging.getLogger(__name__)
 
 HISTORY = 100
-CAPACITY = 10_000
+TRANSIENT_BYTES = 1 << 20
+TRANSIENT = frozenset({EventType.PRESENCE_UPDATE, EventType.QR, EventType.CREDS_UPDATE, EventType.HEALTH_CHECK_FAILED})
+"""Events that lose their value with time, and whose number nothing limits."""
 
+_OLDEST_TRANSIENT = (
+    "FROM events INDEXED BY events_other WHERE type <> 'message-upsert'"
+    f" AND type IN ({', '.join(repr(kind.value) for kind in sorted(TRANSIENT))})"
+)
 _Row = tuple[int, str, bytes, str]
 
 
 class Spool:
     """Numbered events with a cursor: `append` writes, `page` reads and acknowledges.
 
-    Numbers start at 1 and continue as long as the store exists. Beyond `capacity` unacknowledged events the oldest are
-    dropped and counted.
+    Numbers start at 1 and continue as long as the store exists; those of dropped events are missing. At most
+    `transient_bytes` of the `TRANSIENT` events are stored.
     """
 
     def __init__(
         self,
         store: sqlite3.Connection,
         *,
-        capacity: int = CAPACITY,
+        transient_bytes: int = TRANSIENT_BYTES,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
-        self._capacity = capacity
+        self._max_transient_bytes = transient_bytes
         self._now = now
         self._changed = asyncio.Event()
         self.spool_id = str(get_meta(store, "spool_id") or os.urandom(8).hex())
         set_meta(store, "spool_id", self.spool_id)
-        self._acked = int(get_meta(store, "acked") or 0)
-        self._dropped = int(get_meta(store, "dropped") or 0)
-        self._first, self._last, self.history = self._load()
+        self._last = self._dropped = 0
+        self.history: deque[Event] = deque(maxlen=HISTORY)
+        self._load()
 
     def append(self, event_type: EventType, data: dict[str, Any]) -> None:
         """Record one event durably and wake all waiters.
@@ -55,11 +65,14 @@ class Spool:
         On a full disk the event is dropped and counted, because the connection must be kept running nevertheless.
         """
         now = self._now()
-        row = (event_type.value, msgspec.json.encode(data), now.isoformat())
+        encoded = msgspec.json.encode(data)
+        row = (event_type.value, encoded, now.isoformat())
         try:
             seq = self._store.execute("INSERT INTO events (type, data, timestamp) VALUES (?, ?, ?)", row).lastrowid
             self._last = seq or self._last
-            self._drop_oldest()
+            self._grow(event_type.value, EVENT_BYTES + len(encoded))
+            if self._transient_bytes > self._max_transient_bytes:
+                self._drop_transient()
         except sqlite3.OperationalError as exc:
             log.error("an event (%s) was dropped: %s", event_type, exc)  # noqa: TRY400 - the traceback has no more information
             self._dropped += 1
@@ -69,13 +82,18 @@ class Spool:
 
     def rolled_back(self) -> None:
         """Count the events of a transaction that was rolled back as dropped."""
-        before = self._last
-        self._first, self._last, self.history = self._load()
-        self._dropped += before - self._last
+        before, dropped = self._last, self._dropped
+        self._load()
+        self._dropped = dropped + before - self._last
 
     def cursor(self) -> EventCursor:
         """The cursor of the spool."""
         return EventCursor(spool_id=self.spool_id, last_seq=self._last, acked_seq=self._acked, dropped=self._dropped)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """The approximate size of the events that have not been acknowledged."""
+        return self._bytes
 
     async def page(self, *, spool_id: str, after: int, limit: int, wait_seconds: float) -> EventPage:
         """Events after the cursor, see `EventPage`; waits up to `wait_seconds` while there are none."""
@@ -92,45 +110,89 @@ class Spool:
             except TimeoutError:
                 break
         items = self._select(after, limit)
-        return EventPage(spool_id=self.spool_id, items=items, next=items[-1].seq if items else after)
-
-    def _load(self) -> tuple[int, int, deque[Event]]:
-        first, newest = self._store.execute("SELECT min(seq), max(seq) FROM events").fetchone()
-        numbered = self._store.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
-        last: int = numbered[0] if numbered else 0
-        return first or last + 1, last, deque(self._select((newest or 0) - HISTORY, HISTORY), maxlen=HISTORY)
+        # Without items, everything up to the last number has been dropped: the reader must not wait for it.
+        return EventPage(spool_id=self.spool_id, items=items, next=items[-1].seq if items else max(after, self._last))
 
     def after(self, seq: int, event_type: EventType) -> list[Event]:
-        """Events of one type after a number, oldest first: unacknowledged ones, and those in the history."""
+        """Events of one type other than messages after a number, oldest first: unacknowledged, or in the history."""
         rows = self._store.execute(
-            "SELECT seq, type, data, timestamp FROM events WHERE type = ? AND seq > ?", (event_type.value, seq)
+            "SELECT seq, type, data, timestamp FROM events WHERE type <> 'message-upsert' AND type = ? AND seq > ?",
+            (event_type.value, seq),
         )
         found = {event.seq: event for event in map(_event, rows)}
         found |= {event.seq: event for event in self.history if event.type is event_type and event.seq > seq}
         return [found[number] for number in sorted(found)]
 
+    def shrink(self) -> None:
+        """Return some of the space of acknowledged events to the volume."""
+        try:
+            release_pages(self._store)
+        except sqlite3.OperationalError as exc:  # a full disk: later
+            log.debug("the store could not be made smaller: %s", exc)
+
+    def _load(self) -> None:
+        self._bytes = self._transient_bytes = 0
+        for kind, size in self._store.execute(
+            f"SELECT type, count(*) * {EVENT_BYTES} + sum(length(data)) FROM events GROUP BY type"  # noqa: S608 - constant
+        ):
+            self._grow(kind, size)
+        numbered = self._store.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+        self._last = int(numbered[0]) if numbered else 0
+        newest = self._store.execute(
+            "SELECT seq, type, data, timestamp FROM events ORDER BY seq DESC LIMIT ?", (HISTORY,)
+        ).fetchall()
+        self.history = deque(map(_event, reversed(newest)), maxlen=HISTORY)
+        self._acked = int(get_meta(self._store, "acked") or 0)
+        self._dropped = int(get_meta(self._store, "dropped") or 0)
+        self._reported = int(get_meta(self._store, "dropped_reported") or 0)
+
+    def _grow(self, kind: str, size: int) -> None:
+        self._bytes += size
+        if kind in TRANSIENT:
+            self._transient_bytes += size
+
     def _acknowledge(self, seq: int) -> None:
-        if seq > self._last:
-            # The orchestrator has seen numbers that this file lost in a power cut: never reuse them.
-            self._store.execute("INSERT INTO events (seq, type, data, timestamp) VALUES (?, '', '', '')", (seq,))
-            self._last = seq
         if seq <= self._acked:
             return
         with transaction(self._store):
-            self._store.execute("DELETE FROM events WHERE seq <= ?", (seq,))
+            if seq > self._last:
+                # The orchestrator has seen numbers that this file lost in a power cut: never reuse them.
+                self._store.execute("INSERT INTO events (seq, type, data, timestamp) VALUES (?, '', '', '')", (seq,))
+            deleted = self._store.execute(
+                "DELETE FROM events WHERE seq <= ? RETURNING type, length(data)", (seq,)
+            ).fetchall()
             set_meta(self._store, "acked", seq)
-        self._acked = seq
-        self._first = max(self._first, seq + 1)
+        self._acked, self._last = seq, max(self._last, seq)
+        for kind, size in deleted:
+            if kind:
+                self._grow(kind, -EVENT_BYTES - size)
+        self._report_dropped()
 
-    def _drop_oldest(self) -> None:
-        surplus = self._last - self._first + 1 - self._capacity
-        if surplus <= 0:
-            return
+    def _drop_transient(self) -> None:
+        """Drop the oldest, an eighth of what is allowed at once."""
+        surplus = self._transient_bytes - self._max_transient_bytes * 7 // 8
+        dropped = freed = last = 0
+        for seq, size in self._store.execute(
+            f"SELECT seq, length(data) {_OLDEST_TRANSIENT} AND seq < ? ORDER BY seq", (self._last,)
+        ):
+            dropped, freed, last = dropped + 1, freed + EVENT_BYTES + size, seq
+            if freed >= surplus:
+                break
         with transaction(self._store):
-            self._store.execute("DELETE FROM events WHERE seq < ?", (self._first + surplus,))
-            set_meta(self._store, "dropped", self._dropped + surplus)
-        self._dropped += surplus
-        self._first += surplus
+            self._store.execute(f"DELETE {_OLDEST_TRANSIENT} AND seq <= ?", (last,))
+            set_meta(self._store, "dropped", self._dropped + dropped)
+        self._dropped += dropped
+        self._grow(EventType.PRESENCE_UPDATE, -freed)
+
+    def _report_dropped(self) -> None:
+        """Report what has been dropped since the last report; only while the orchestrator reads, to report it once."""
+        if (count := self._dropped - self._reported) <= 0:
+            return
+        self.append(EventType.EVENTS_DROPPED, {"count": count, "total": self._dropped})
+        with transaction(self._store):
+            set_meta(self._store, "dropped", self._dropped)
+            set_meta(self._store, "dropped_reported", self._dropped)
+        self._reported = self._dropped
 
     def _select(self, after: int, limit: int) -> list[Event]:
         rows: list[_Row] = self._store.execute(

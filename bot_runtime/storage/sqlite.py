@@ -24,9 +24,16 @@ CREATE INDEX IF NOT EXISTS media_kept ON media (kept);
 """
 _ADDED = {"sends": ("recipient TEXT", "secret BLOB", "state BLOB", "unconfirmed INTEGER DEFAULT 0")}
 """Columns that are missing in files of earlier versions."""
+_INCREMENTAL = 2
+SPARE_PAGES = 1024
+"""Free pages (of 4 KiB) that the file keeps, so that it need not grow again for every message."""
+RELEASED_PAGES = 256
+EVENT_BYTES = 100
+"""What an event takes beside its data, approximately."""
 _INDEXES = """
 CREATE INDEX IF NOT EXISTS sends_recipient ON sends (recipient, started);
 CREATE INDEX IF NOT EXISTS sends_started ON sends (started);
+CREATE INDEX IF NOT EXISTS events_other ON events (type) WHERE type <> 'message-upsert';
 CREATE INDEX IF NOT EXISTS sends_open ON sends (client_id) WHERE message_id IS NULL;
 """
 
@@ -50,7 +57,9 @@ def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=32)
     try:
         connection.executescript(
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
+            # `auto_vacuum` before the journal mode, which creates the file.
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL;"
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
             "PRAGMA cache_size = -256; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 1000000;" + _SCHEMA
         )
         for table, columns in _ADDED.items():
@@ -59,10 +68,32 @@ def _open(path: Path) -> sqlite3.Connection:
                 if column.partition(" ")[0] not in present:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
         connection.executescript(_INDEXES)
+        _allow_release(connection)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _allow_release(connection: sqlite3.Connection) -> None:
+    """Convert a file of an earlier version, which would never become smaller."""
+    if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+        try:
+            connection.executescript("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")
+        except sqlite3.OperationalError as exc:  # a full disk: at the next start
+            log.warning("the store cannot become smaller for now: %s", exc)
+
+
+def release_pages(store: sqlite3.Connection) -> None:
+    """Return at most `RELEASED_PAGES` free pages to the volume, when there are many. Raises OperationalError."""
+    if store.execute("PRAGMA freelist_count").fetchone()[0] > SPARE_PAGES:
+        store.executescript(f"PRAGMA incremental_vacuum({RELEASED_PAGES})")  # a single `execute` frees one page
+
+
+def waiting_bytes(store: sqlite3.Connection) -> int:
+    """The approximate size of the events in the spool."""
+    (size,) = store.execute(f"SELECT count(*) * {EVENT_BYTES} + total(length(data)) FROM events").fetchone()  # noqa: S608
+    return int(size)
 
 
 @contextmanager

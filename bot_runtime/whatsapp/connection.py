@@ -28,7 +28,7 @@ from bot_runtime.whatsapp.messages import (
     is_session_error,
 )
 from bot_runtime.whatsapp.sockets import OutgoingSockets
-from bot_runtime.whatsapp.state import ConnectionAction, ConnectionStatus, Signal, advance, backoff
+from bot_runtime.whatsapp.state import HELD, HELD_STATES, ConnectionAction, ConnectionStatus, Signal, advance, backoff
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class WhatsAppConnection:
         self._uniform = uniform
         self._timer: asyncio.TimerHandle | None = None
         self._reconnecting: asyncio.Task[None] | None = None
+        self._hanging_up: asyncio.Task[None] | None = None
         self._codes = 0
         self._dials = 1
         self.status = ConnectionStatus(attempts=attempts)
@@ -119,6 +120,15 @@ class WhatsAppConnection:
     def reset(self) -> None:
         """Open a new connection now, or show a new QR code while not paired."""
         self._signal(ConnectionReport(Signal.RESET))
+
+    def hold(self, state: ConnectionState, message: str) -> None:
+        """Disconnect until `resume`, in a state of `HELD`; `message` explains it."""
+        signal = next(signal for signal, held in HELD.items() if held is state)
+        self._signal(ConnectionReport(signal, state.value, message))
+
+    def resume(self) -> None:
+        """Connect again."""
+        self._signal(ConnectionReport(Signal.ROOM))
 
     def logged_out(self) -> None:
         """This device has been removed from the account on request."""
@@ -171,6 +181,8 @@ class WhatsAppConnection:
             self._signal(status)
 
     def _show_qr(self, code: str) -> None:
+        if self.status.state in HELD_STATES:
+            return
         now = datetime.now(UTC)
         if self._codes == 0:
             self.pairing_until = now + timedelta(seconds=FIRST_QR_SECONDS + (QR_CODES - 1) * NEXT_QR_SECONDS)
@@ -201,7 +213,7 @@ class WhatsAppConnection:
                 log.warning("pairing ended with an unknown result: %s", how)
 
     def _ended(self, error: str) -> None:
-        if self._reconnecting is not None:
+        if self._reconnecting is not None or self.status.state in HELD_STATES:
             return  # stopped by this runtime
         if is_session_error(error):
             self._listener.session_unreadable(error)
@@ -242,6 +254,10 @@ class WhatsAppConnection:
                 self._reconnect(0)
             case ConnectionAction.RECONNECT_LATER:
                 self._reconnect(backoff(self.status.attempts, base_seconds, self._uniform))
+            case ConnectionAction.HANG_UP:
+                self._hanging_up = asyncio.create_task(self._stop_core())
+            case ConnectionAction.DIAL:
+                self._reconnecting = asyncio.create_task(self._dial_after(self._hanging_up))
             case ConnectionAction.DROP_SOCKET:
                 if OutgoingSockets(self._own_port).drop() == 0:
                     self._signal(
@@ -267,6 +283,14 @@ class WhatsAppConnection:
     async def _reconnect_after(self, delay_seconds: float) -> None:
         log.info("reconnecting in %.1f s (%d failed attempts)", delay_seconds, self.status.attempts)
         await asyncio.gather(self._stop_core(), asyncio.sleep(delay_seconds))
+        self._dial_again()
+
+    async def _dial_after(self, hanging_up: asyncio.Task[None] | None) -> None:
+        if hanging_up is not None:
+            await asyncio.wait([hanging_up])
+        self._dial_again()
+
+    def _dial_again(self) -> None:
         self._reconnecting = self.next_attempt_at = None
         if self._core.connecting or self._dials >= MAX_DIALS:  # neonize is stuck, as it is after a QR phase
             self._listener.restart_needed(self.status.attempts)

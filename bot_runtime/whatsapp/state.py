@@ -4,7 +4,7 @@
                       │                                 │  ▲            │
                       ▼                                 ▼  │            ▼
                pairing-expired                          deaf     reconnect-failed
-    from anywhere: conflict, logged-out, banned, outdated, closing
+    from anywhere: conflict, logged-out, banned, outdated, closing; spool-full, and back to connecting
 
 whatsmeow reconnects by itself: immediately, then with delays that grow by a few seconds, without end. Its first attempt
 is used, because most drops last a second. If it does not succeed within the base delay, the client is stopped and the
@@ -38,6 +38,9 @@ class Signal(Enum):
     LOGGED_OUT = auto()
     BANNED = auto()
     OUTDATED = auto()
+    SPOOL_FULL = auto()
+    ROOM = auto()
+    """There is room again for what arrives."""
     RESET = auto()
     """A new connection, or a new QR code, was requested."""
     STOP = auto()
@@ -55,6 +58,10 @@ class ConnectionAction(Enum):
     """Stop the client and connect again after `backoff`."""
     DROP_SOCKET = auto()
     """Cut the TCP connection: the client reconnects at once."""
+    HANG_UP = auto()
+    """Stop the client."""
+    DIAL = auto()
+    """Connect again after HANG_UP."""
     RESTART = auto()
     """Restart the process in place: neonize cannot pair twice in one process."""
     FAIL = auto()
@@ -78,6 +85,9 @@ PARKED = {
     Signal.OUTDATED: ConnectionState.OUTDATED,
 }
 """States that a connection leaves only on request: retrying automatically would make matters worse."""
+HELD = {Signal.SPOOL_FULL: ConnectionState.SPOOL_FULL}
+"""States without a connection: there is no room for what arrives. They end with Signal.ROOM."""
+HELD_STATES = frozenset(HELD.values())
 _PARKED_STATES = frozenset(PARKED.values())
 _UP = frozenset({ConnectionState.ONLINE, ConnectionState.DEAF})
 
@@ -90,7 +100,7 @@ def advance(
         return status, None
     if signal is Signal.STOP:
         return ConnectionStatus(ConnectionState.CLOSING), None
-    if signal is Signal.RESET:
+    if signal is Signal.RESET and status.state not in HELD_STATES:
         if status.state in _UP:
             return status, ConnectionAction.DROP_SOCKET
         return ConnectionStatus(), ConnectionAction.RESTART
@@ -98,6 +108,11 @@ def advance(
         return (status, None) if signal not in PARKED else (ConnectionStatus(PARKED[signal]), None)
     if signal in PARKED:
         return ConnectionStatus(PARKED[signal]), None
+    if signal in HELD:
+        held = status.state in HELD_STATES
+        return ConnectionStatus(HELD[signal]), None if held else ConnectionAction.HANG_UP
+    if status.state in HELD_STATES:
+        return (ConnectionStatus(), ConnectionAction.DIAL) if signal is Signal.ROOM else (status, None)
     return _transition(status, signal, max_attempts)
 
 

@@ -1,6 +1,10 @@
 """Prometheus metrics of the controller."""
 
+from collections.abc import Sequence
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from bot_runtime.contract import Event, EventType
 
 
 class Metrics:
@@ -14,6 +18,11 @@ class Metrics:
         self.queue_depth = Gauge("botdock_workqueue_depth", "Bots waiting for a worker.", registry=self.registry)
         self.probes = Counter("botdock_probes", "Probes of bots.", ["result"], registry=self.registry)
         self.events = Counter("botdock_events_ingested", "Events ingested from bots.", registry=self.registry)
+        self.events_dropped = Counter(
+            "botdock_events_dropped",
+            "Events that bots dropped because too many were not fetched; never messages.",
+            registry=self.registry,
+        )
         self.messages = Counter(
             "botdock_messages", "Attempts to send a message, by result.", ["result"], registry=self.registry
         )
@@ -29,6 +38,14 @@ class Metrics:
             "1 while this controller manages no bots because its server is bound to another engine.",
             registry=self.registry,
         )
+
+    def count_events(self, events: Sequence[Event]) -> None:
+        """Events of a bot were ingested."""
+        self.events.inc(len(events))
+        for event in events:
+            count = event.data.get("count") if event.type == EventType.EVENTS_DROPPED else None
+            if isinstance(count, int) and count > 0:  # a bot is not trusted to send what the contract says
+                self.events_dropped.inc(count)
 
     def count_message(self, result: str) -> None:
         """An attempt to send a message ended."""

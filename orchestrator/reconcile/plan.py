@@ -153,6 +153,11 @@ _CONNECTION_PHASES: dict[str, tuple[Phase, str, str]] = {
         "WhatsApp refuses this client version; update the bot image",
     ),
     ConnectionState.RECONNECT_FAILED: (Phase.DEGRADED, "reconnect-failed", "WhatsApp is unreachable"),
+    ConnectionState.SPOOL_FULL: (
+        Phase.DEGRADED,
+        "spool-full",
+        "disconnected because too many events wait for the controller; WhatsApp keeps new messages",
+    ),
     ConnectionState.CLOSING: (Phase.STOPPING, "closing", "the bot is closing its connection"),
 }
 

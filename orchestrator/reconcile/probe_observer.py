@@ -137,4 +137,4 @@ class ProbeObserver:
         async with state.writing:
             await self._store.ingest(bot_id, page)
         state.spool_id, state.spool_seq = page.spool_id, page.next
-        self._metrics.events.inc(len(page.items))
+        self._metrics.count_events(page.items)

@@ -245,3 +245,34 @@ def test_a_heartbeat_comes_as_often_as_configured_and_reports_activity(bot: Live
     bot.ask(bot.contact(), ".ping")
     assert bot.runtime("/health")["lastActivity"] > before
     bot.configure(heartbeatIntervalSeconds=None)
+
+
+def test_typing_notices_evict_no_message_while_no_controller_runs(bot: LiveBot) -> None:
+    fleet, ada = bot.fleet, bot.contact()
+    fleet.controllers[-1].stop()
+    before = bot.runtime("/health")["events"]["lastSeq"]
+    written = [bot.write(ada, f"kept {number}") for number in range(5)]
+    fleet.phones.act(ada, "typing", to=bot.phone, times=11_000)
+    spool = eventually(
+        lambda: bot.runtime("/health")["events"],
+        lambda events: events["lastSeq"] >= before + 11_005,
+        what="all of the notices",
+    )
+    assert spool["dropped"] > 0
+    controller = fleet.start_controller()
+
+    def stored() -> list[str]:
+        query = (
+            "SELECT array_agg(data->'messages'->0->>'id' ORDER BY id) FROM bot_events"
+            " WHERE bot_id = %s AND type = 'message-upsert' AND data->'messages'->0->>'text' LIKE 'kept %%'"
+        )
+        return bot.row(query)[0] or []
+
+    assert eventually(stored, lambda ids: len(ids) == 5, what="the texts in Postgres") == written
+
+    def reported() -> float:
+        text = fleet.request("GET", f"{controller.url}/metrics").text
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("botdock_events_dropped_t"))
+
+    assert eventually(reported, lambda count: count >= spool["dropped"], what="the metric")
+    assert bot.row("SELECT sum((data->>'count')::int) FROM bot_events WHERE bot_id = %s AND type = 'events-dropped'")[0]

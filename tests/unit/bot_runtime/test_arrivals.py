@@ -19,9 +19,11 @@ import pytest
 from bot_runtime.contract import EventType
 from bot_runtime.inbound import arrivals as module
 from bot_runtime.inbound.arrivals import AT_ONCE, TRIES, Arrivals
+from bot_runtime.inbound.event_data import message_data
 from bot_runtime.inbound.receiver import Receiver
 from bot_runtime.inbound.recent import Recent
-from bot_runtime.storage.journal import Journal, open_journal
+from bot_runtime.room import hold
+from bot_runtime.storage.journal import FILE_BYTES, Journal, open_journal
 from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import open_store
 from bot_runtime.whatsapp.event_codes import MESSAGE
@@ -29,6 +31,7 @@ from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Arrival, Content, Incoming, Kind
 
 ADA = Address("1", "s.whatsapp.net")
+NOW = datetime.now(UTC)
 SMALL = 100
 """Bytes of a journal file: a few arrivals, so that the files change during a test."""
 
@@ -39,29 +42,33 @@ def plain_arrivals(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def read(code: int, payload: bytes) -> Arrival | None:
         assert code == MESSAGE
-        content = Content(kind=Kind.TEXT, text=payload.decode())
-        return Incoming(
-            id=payload.decode(),
-            chat=ADA,
-            sender=ADA,
-            sender_number="1",
-            from_me=False,
-            is_group=False,
-            timestamp=datetime.now(UTC),
-            push_name="Ada",
-            content=content,
-        )
+        return incoming(payload.decode())
 
     monkeypatch.setattr(module, "read", read)
+
+
+def incoming(message_id: str) -> Incoming:
+    """A text whose content is its id."""
+    return Incoming(
+        id=message_id,
+        chat=ADA,
+        sender=ADA,
+        sender_number="1",
+        from_me=False,
+        is_group=False,
+        timestamp=NOW,
+        push_name="Ada",
+        content=Content(kind=Kind.TEXT, text=message_id),
+    )
 
 
 class Process:
     """The part of a runtime that records arrivals."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, file_bytes: int = SMALL) -> None:
         self.store = open_store(directory / "runtime.db")
         found = open_journal(directory / "arrivals", self.store)
-        self.journal = Journal(directory / "arrivals", found.start, file_bytes=SMALL)
+        self.journal = Journal(directory / "arrivals", found.start, file_bytes=file_bytes)
         self.spool = Spool(self.store)
         self.receiver = Receiver(
             self.spool,
@@ -79,6 +86,12 @@ class Process:
     def append(self, *ids: str) -> None:
         for message in ids:
             self.journal.append(MESSAGE, message.encode())
+
+    async def drain_all(self) -> None:
+        """Record everything that is in the journal, however much."""
+        self.arrivals.take_in()
+        while self.journal.read(self.arrivals.position, 1)[0]:  # noqa: ASYNC110 - the loop has to turn
+            await asyncio.sleep(0)
 
     async def drain(self) -> None:
         """Record everything, as the event loop does."""
@@ -101,8 +114,8 @@ class Process:
 
 
 @contextmanager
-def process(directory: Path) -> Iterator[Process]:
-    running = Process(directory)
+def process(directory: Path, *, file_bytes: int = SMALL) -> Iterator[Process]:
+    running = Process(directory, file_bytes=file_bytes)
     try:
         yield running
     finally:
@@ -279,3 +292,32 @@ async def test_arrivals_after_close_are_left_to_the_next_process(tmp_path: Path)
     with process(tmp_path) as again:
         await again.drain()
         assert again.recorded() == ["one"]
+
+
+async def test_two_hours_of_messages_without_the_orchestrator_are_all_stored(tmp_path: Path) -> None:
+    sent = [f"{number}" for number in range(2 * 60 * 60 * 10)]
+    template = message_data(incoming("template"))["messages"][0]
+
+    def take(arrival: Arrival) -> None:  # the rest of the receiver would take most of the time
+        assert isinstance(arrival, Incoming)
+        data = {"messages": [{**template, "id": arrival.id, "text": "x" * 100}], "type": "notify"}
+        running.spool.append(EventType.MESSAGE_UPSERT, data)
+
+    with process(tmp_path, file_bytes=FILE_BYTES) as running:
+        running.take = take
+        for first in range(0, len(sent), 3600):
+            running.append(*sent[first : first + 3600])
+            for number in range(550):
+                running.spool.append(EventType.PRESENCE_UPDATE, {"id": f"{number}@lid", "presence": "composing"})
+            await running.drain_all()
+        assert hold(None, spool_bytes=running.spool.waiting_bytes) is None, "the bot stays connected"
+        received: list[str] = []
+        after = 0
+        spool_id = running.spool.spool_id
+        while (page := await running.spool.page(spool_id=spool_id, after=after, limit=500, wait_seconds=0)).items:
+            received += [
+                event.data["messages"][0]["id"] for event in page.items if event.type is EventType.MESSAGE_UPSERT
+            ]
+            after = page.next
+        assert received == sent
+        assert running.spool.cursor().dropped > 0

@@ -250,3 +250,35 @@ async def test_before_a_restart_in_place_the_client_is_disconnected_and_no_state
     setup.library.report(DISCONNECTED)
     assert (setup.library.disconnects, setup.library.stops) == (1, 0)
     assert setup.watcher.states == states
+
+
+async def test_a_held_connection_is_stopped_and_resumes() -> None:
+    setup = Setup()
+    setup.library.report(CONNECTED)
+    setup.connection.hold(ConnectionState.SPOOL_FULL, "no room")
+    setup.library.report(End(""))
+    setup.library.report(DISCONNECTED)
+    setup.library.report(QrCode("late"))
+    snapshot = setup.connection.snapshot()
+    assert snapshot.status == ConnectionStatus(ConnectionState.SPOOL_FULL)
+    assert snapshot.fault is not None
+    assert (snapshot.fault.code, snapshot.fault.message) == ("spool-full", "no room")
+    assert setup.connection.qr is None
+    setup.connection.resume()
+    await setup.dialled()
+    assert (setup.library.stops, setup.library.dials) == (1, 2)
+    setup.library.report(CONNECTED)
+    assert setup.watcher.states == ["connecting", "online", "spool-full", "connecting", "online"]
+
+
+async def test_a_connection_that_is_held_again_while_it_resumes_is_not_dialled() -> None:
+    setup = Setup()
+    for _ in range(3):
+        setup.connection.hold(ConnectionState.SPOOL_FULL, "no room")
+        setup.connection.resume()
+    setup.connection.hold(ConnectionState.SPOOL_FULL, "no room")
+    async with asyncio.timeout(10):
+        while setup.library.stops < 4:  # noqa: ASYNC110 - it stops on other threads
+            await asyncio.sleep(0)
+    assert setup.library.dials == 1
+    await setup.connection.close()

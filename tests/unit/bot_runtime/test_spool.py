@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from bot_runtime.contract import EventType
-from bot_runtime.storage.spool import HISTORY, Spool
-from bot_runtime.storage.sqlite import open_store
+from bot_runtime.contract import ConnectionState, Event, EventType
+from bot_runtime.room import SPOOL_BYTES, hold
+from bot_runtime.storage.spool import HISTORY, TRANSIENT, TRANSIENT_BYTES, Spool
+from bot_runtime.storage.sqlite import open_store, waiting_bytes
 
 
 @contextmanager
-def spool_at(path: Path, capacity: int = 10_000) -> Iterator[Spool]:
+def spool_at(path: Path, transient_bytes: int = TRANSIENT_BYTES) -> Iterator[Spool]:
     store = open_store(path / "runtime.db")
     try:
-        yield Spool(store, capacity=capacity)
+        yield Spool(store, transient_bytes=transient_bytes)
     finally:
         store.close()
 
@@ -87,17 +88,106 @@ async def test_a_number_that_the_orchestrator_knows_is_never_reused(spool: Spool
     assert await numbers(spool, after=7) == [8]
 
 
-async def test_a_full_spool_drops_the_oldest_events_and_counts_them(tmp_path: Path) -> None:
-    with spool_at(tmp_path, capacity=3) as spool:
-        record(spool, 5)
-        assert await numbers(spool) == [3, 4, 5]
-        assert spool.cursor().dropped == 2
-    with spool_at(tmp_path, capacity=3) as again:
-        assert again.cursor().dropped == 2
-        await numbers(again, after=4)
-        record(again, 2)
-        assert await numbers(again, after=4) == [5, 6, 7]
-        assert again.cursor().dropped == 2
+def typing(spool: Spool, times: int) -> None:
+    for number in range(times):
+        spool.append(EventType.PRESENCE_UPDATE, {"id": f"{number:05}@lid", "presence": "composing"})
+
+
+async def everything(spool: Spool) -> list[Event]:
+    """Read and acknowledge until nothing is left, as the orchestrator does; the events."""
+    events: list[Event] = []
+    after = 0
+    while items := (page := await spool.page(spool_id=spool.spool_id, after=after, limit=500, wait_seconds=0)).items:
+        events += items
+        assert page.next == items[-1].seq
+        after = page.next
+    return events
+
+
+async def test_messages_are_never_dropped_in_favour_of_typing_notices(tmp_path: Path) -> None:
+    with spool_at(tmp_path) as spool:
+        for number in range(5):
+            spool.append(EventType.MESSAGE_UPSERT, {"messages": [{"id": str(number)}]})
+        typing(spool, 11_000)
+        dropped = spool.cursor().dropped
+        assert 0 < dropped < 11_000
+        assert spool.waiting_bytes < 1.01 * TRANSIENT_BYTES
+        events = await everything(spool)
+    texts = [event.data["messages"][0]["id"] for event in events if event.type is EventType.MESSAGE_UPSERT]
+    assert texts == ["0", "1", "2", "3", "4"]
+    notices = [event.data["id"] for event in events if event.type is EventType.PRESENCE_UPDATE]
+    assert notices == [f"{number:05}@lid" for number in range(dropped, 11_000)], "the newest, in order"
+
+
+@pytest.mark.parametrize("kind", sorted(set(EventType) - TRANSIENT))
+async def test_only_events_that_describe_the_present_are_dropped(tmp_path: Path, kind: EventType) -> None:
+    with spool_at(tmp_path, transient_bytes=2000) as spool:
+        spool.append(kind, {"this": "stays"})
+        typing(spool, 100)
+        assert (await everything(spool))[0].data == {"this": "stays"}
+
+
+async def test_drops_are_counted_and_reported_once_when_the_orchestrator_reads_again(tmp_path: Path) -> None:
+    with spool_at(tmp_path, transient_bytes=2000) as spool:
+        typing(spool, 100)
+        dropped = spool.cursor().dropped
+    with spool_at(tmp_path, transient_bytes=2000) as again:
+        assert again.cursor().dropped == dropped > 0
+        reports = [event.data for event in await everything(again) if event.type is EventType.EVENTS_DROPPED]
+        assert reports == [{"count": dropped, "total": dropped}]
+        typing(again, 100)
+        more = again.cursor().dropped - dropped
+    with spool_at(tmp_path, transient_bytes=2000) as third:
+        reports = [event.data for event in await everything(third) if event.type is EventType.EVENTS_DROPPED]
+        assert reports == [{"count": more, "total": dropped + more}]
+
+
+async def test_a_reader_passes_over_numbers_that_were_dropped(tmp_path: Path) -> None:
+    with spool_at(tmp_path, transient_bytes=2000) as spool:
+        typing(spool, 3)
+        assert await numbers(spool, limit=2) == [1, 2]
+        typing(spool, 100)
+        after_gap = await numbers(spool, after=2)
+        assert after_gap[0] > 3
+        assert after_gap[-1] == spool.cursor().last_seq == 104, "the report of the drops"
+        assert await numbers(spool, after=104) == []
+
+
+async def test_a_reader_that_lost_its_cursor_waits_instead_of_asking_again_at_once(spool: Spool) -> None:
+    record(spool, 3)
+    await numbers(spool, after=3)
+    page = await spool.page(spool_id="", after=0, limit=10, wait_seconds=0)
+    assert (page.items, page.next) == ([], 3)
+
+
+def test_the_size_of_what_waits_is_the_same_after_a_restart(tmp_path: Path) -> None:
+    with spool_at(tmp_path, transient_bytes=2000) as spool:
+        record(spool, 50)
+        typing(spool, 100)
+        size = spool.waiting_bytes
+    store = open_store(tmp_path / "runtime.db")
+    assert (waiting_bytes(store), Spool(store, transient_bytes=2000).waiting_bytes) == (size, size)
+    store.close()
+
+
+async def test_acknowledged_events_free_their_space(tmp_path: Path) -> None:
+    with spool_at(tmp_path) as spool:
+        for _ in range(300):
+            spool.append(EventType.MESSAGE_UPSERT, {"text": "x" * 60_000})
+        assert spool.waiting_bytes > 300 * 60_000
+        await numbers(spool, after=300)
+        assert spool.waiting_bytes == 0
+        for _ in range(30):
+            spool.shrink()
+    assert (tmp_path / "runtime.db").stat().st_size < 8 << 20
+
+
+def test_a_bot_holds_off_when_its_spool_is_full_until_there_is_ample_room() -> None:
+    assert hold(None, spool_bytes=SPOOL_BYTES - 1) is None
+    held = hold(None, spool_bytes=SPOOL_BYTES)
+    assert held is ConnectionState.SPOOL_FULL
+    assert hold(held, spool_bytes=SPOOL_BYTES - 1) is held
+    assert hold(held, spool_bytes=SPOOL_BYTES // 2) is None
 
 
 async def test_a_waiting_request_returns_with_the_next_event(spool: Spool) -> None:

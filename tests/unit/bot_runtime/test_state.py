@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot_runtime.contract import ConnectionState as State
-from bot_runtime.whatsapp.state import PARKED, ConnectionAction, ConnectionStatus, Signal, advance, backoff
+from bot_runtime.whatsapp.state import HELD, PARKED, ConnectionAction, ConnectionStatus, Signal, advance, backoff
 
 MAX = 4
 
@@ -105,3 +105,21 @@ def test_the_backoff_has_a_jitter_of_25_percent() -> None:
     assert backoff(1, 4.0, lambda low, _: low) == 3.0
     assert backoff(1, 4.0, lambda _, high: high) == 5.0
     assert all(a <= b for a, b in itertools.pairwise(backoff(n, 1.0, lambda low, _: low) for n in range(1, 99)))
+
+
+@pytest.mark.parametrize("start", [State.CONNECTING, State.PAIRING, State.ONLINE, State.DEAF, State.RECONNECTING])
+@pytest.mark.parametrize(("signal", "state"), HELD.items())
+def test_a_bot_without_room_disconnects_and_connects_when_there_is_room(
+    start: State, signal: Signal, state: State
+) -> None:
+    held, actions = after(signal, start=start)
+    assert (held, actions) == (ConnectionStatus(state), [ConnectionAction.HANG_UP])
+    for other in (Signal.DISCONNECTED, Signal.ATTEMPT_FAILED, Signal.CONNECTED, Signal.QR_SHOWN, Signal.RESET, signal):
+        assert advance(held, other, max_attempts=MAX) == (held, None)
+    assert advance(held, Signal.ROOM, max_attempts=MAX) == (ConnectionStatus(), ConnectionAction.DIAL)
+
+
+@pytest.mark.parametrize("parked", PARKED.values())
+@pytest.mark.parametrize("signal", [*HELD, Signal.ROOM])
+def test_a_state_that_needs_a_person_does_not_depend_on_room(parked: State, signal: Signal) -> None:
+    assert after(signal, start=parked) == (ConnectionStatus(parked), [])

@@ -70,7 +70,8 @@ def router(simulator: Simulator) -> APIRouter:
     @routes.post("/contacts/{phone}/typing", status_code=204)
     async def typing(phone: str, body: models.NewTyping) -> None:
         """Show the contact as typing, recording or paused."""
-        presence.set_typing(network, find.person(phone), find.chat(body.to), body.state)
+        for _ in range(body.times):
+            presence.set_typing(network, find.person(phone), find.chat(body.to), body.state)
 
     @routes.post("/contacts/{phone}/presence", status_code=204)
     async def set_presence(phone: str, body: models.NewPresence) -> None:

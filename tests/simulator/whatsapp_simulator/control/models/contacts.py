@@ -80,10 +80,11 @@ class TypingState(StrEnum):
 
 
 class NewTyping(Model):
-    """The new typing state of the contact. to: a phone number or a group."""
+    """The new typing state of the contact. to: a phone number or a group; times: how many notices of it are sent."""
 
     to: str
     state: TypingState = TypingState.COMPOSING
+    times: int = Field(default=1, ge=1, le=100_000)
 
 
 class ChatStateItem(Model):
