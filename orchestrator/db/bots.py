@@ -89,11 +89,6 @@ async def page(
     return [BotRow(*row) for row in (await session.execute(query)).all()]
 
 
-async def all_of(session: AsyncSession, scope: Scope) -> list[BotRow]:
-    """Every bot in the scope, in the order of their ids."""
-    return [BotRow(*row) for row in (await session.execute(_rows(scope).order_by(col(Bot.id)))).all()]
-
-
 async def create(session: AsyncSession, *, server_name: str, bot_id: str | None, values: dict[str, Any]) -> BotRow:
     """Create a bot on a server and commit; without an id, one is generated.
 

@@ -2,14 +2,16 @@
 
 from datetime import datetime
 
-from fastapi import APIRouter
-from pydantic import Field
+from fastapi import APIRouter, Response
+from pydantic import Field, TypeAdapter
+from sqlmodel import col
 
 from orchestrator.api.bots.schemas import PhaseText
 from orchestrator.api.context import Session, Visible
 from orchestrator.api.schemas import ResponseBody
-from orchestrator.db import bots
-from orchestrator.db.phases import shown_phase
+from orchestrator.db import fleet
+from orchestrator.db.models import Bot, BotStatus
+from orchestrator.db.phases import SHOWN_PHASE
 
 router = APIRouter(prefix="/api/bots/containers", tags=["bots"])
 
@@ -29,19 +31,49 @@ class ContainerHealth(ResponseBody):
     event_history_size: int
 
 
-@router.get("/health", summary="Read the health of all containers")
-async def health(session: Session, scope: Visible) -> dict[str, ContainerHealth]:
+_COLUMNS = (
+    col(Bot.id),
+    col(Bot.server_name),
+    SHOWN_PHASE,
+    col(BotStatus.container_state),
+    col(BotStatus.healthy),
+    col(BotStatus.last_heartbeat),
+    col(BotStatus.connection_attempts),
+    col(BotStatus.creds_updated_at),
+    col(BotStatus.event_history_size),
+)
+_BY_BOT = TypeAdapter(dict[str, ContainerHealth])
+
+
+@router.get("/health", summary="Read the health of all containers", response_model=dict[str, ContainerHealth])
+async def health(session: Session, scope: Visible) -> Response:
     """Keyed by bot id, for every bot that the key has access to."""
-    return {
-        bot.id: ContainerHealth(
-            container_id=f"{bot.server_name}:{bot.id}",
-            bot_status=shown_phase(bot, status),
-            container_state=status.container_state,
-            is_healthy=status.healthy,
-            last_heartbeat=status.last_heartbeat,
-            connection_attempts=status.connection_attempts,
-            creds_last_updated=status.creds_updated_at,
-            event_history_size=status.event_history_size,
-        )
-        for bot, status in await bots.all_of(session, scope)
-    }
+    # Encoded in chunks: other requests are handled between them.
+    parts = []
+    async for rows in fleet.chunks(session, scope, *_COLUMNS):
+        by_bot = {
+            bot_id: ContainerHealth(
+                container_id=f"{server_name}:{bot_id}",
+                bot_status=phase,
+                container_state=container_state,
+                is_healthy=healthy,
+                last_heartbeat=last_heartbeat,
+                connection_attempts=connection_attempts,
+                creds_last_updated=creds_updated_at,
+                event_history_size=event_history_size,
+            )
+            for (
+                bot_id,
+                server_name,
+                phase,
+                container_state,
+                healthy,
+                last_heartbeat,
+                connection_attempts,
+                creds_updated_at,
+                event_history_size,
+            ) in rows
+        }
+        parts.append(_BY_BOT.dump_json(by_bot, by_alias=True)[1:-1])
+    await session.close()  # a slow client must not hold the connection
+    return Response(b"{" + b",".join(parts) + b"}", media_type="application/json")

@@ -11,13 +11,11 @@ from sqlalchemy import text
 
 from orchestrator import __version__
 from orchestrator.api.context import Parts, Session, Visible
-from orchestrator.api.operations.fleet_metrics import fleet_registry
+from orchestrator.api.operations.fleet_metrics import MAX_SERVERS, fleet_metrics
 from orchestrator.api.schemas import ResponseBody, problems
-from orchestrator.db import bots, servers
+from orchestrator.db import servers
 from orchestrator.db.schema import present_revision
 from orchestrator.errors import UnavailableError
-
-MAX_SERVERS = 1000
 
 router = APIRouter(tags=["operations"])
 
@@ -100,8 +98,8 @@ async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
 )
 async def metrics(request: Request, session: Session, scope: Visible) -> Response:
     """For Prometheus (`authorization: {credentials: <key>}`). Request metrics are visible to admins only."""
-    fleet = fleet_registry(await servers.page(session, scope, limit=MAX_SERVERS), await bots.all_of(session, scope))
-    body = generate_latest(fleet)
+    body = await fleet_metrics(session, scope)
+    await session.close()  # a slow client must not hold the connection
     if scope.server is None:
         body += generate_latest(request.app.state.http_metrics.registry)
     return Response(body, media_type=CONTENT_TYPE_LATEST)

@@ -6,7 +6,10 @@ reported as not found.
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from pydantic import TypeAdapter
+from sqlalchemy import func
+from sqlmodel import col
 
 from orchestrator.api.bots import qr_image
 from orchestrator.api.bots.pairing_wait import pair
@@ -29,8 +32,9 @@ from orchestrator.api.pool.schemas import (
 )
 from orchestrator.api.schemas import BotId, problems
 from orchestrator.auth import Identity
-from orchestrator.db import bots
+from orchestrator.db import bots, fleet
 from orchestrator.db.bots import BotRow
+from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.scope import Scope
 from orchestrator.errors import (
     BotdockError,
@@ -49,18 +53,34 @@ OFFLINE_WAIT_SECONDS = 0.0
 
 router = APIRouter(prefix="/api/whatsapp", tags=["pool"])
 
+_SESSION_COLUMNS = (
+    col(Bot.id),
+    col(BotStatus.phase),
+    col(BotStatus.message),
+    col(BotStatus.connected_at),
+    func.coalesce(col(BotStatus.paired_number), col(Bot.phone_number)),
+)
+_SESSIONS = TypeAdapter(list[PoolSession])
 
-@router.get("/sessions", summary="List sessions")
-async def list_sessions(session: Session, scope: Visible) -> PoolSessionsView:
+
+@router.get("/sessions", summary="List sessions", response_model=PoolSessionsView)
+async def list_sessions(session: Session, scope: Visible) -> Response:
     """All sessions that the key has access to, with the metrics of the pool."""
-    rows = await _all(session, scope)
-    return PoolSessionsView(count=len(rows), sessions=[PoolSession.of(row) for row in rows], metrics=_metrics(rows))
+    # Encoded in chunks: other requests are handled between them.
+    count, parts = 0, []
+    async for rows in fleet.chunks(session, scope, *_SESSION_COLUMNS, present_only=True):
+        parts.append(_SESSIONS.dump_json([PoolSession.made_of(*row) for row in rows], by_alias=True)[1:-1])
+        count += len(rows)
+    totals = _metrics(await fleet.totals(session, scope)).model_dump_json(by_alias=True).encode()
+    await session.close()  # a slow client must not hold the connection
+    body = b'{"success":true,"count":%d,"sessions":[%b],"metrics":%b}' % (count, b",".join(parts), totals)
+    return Response(body, media_type="application/json")
 
 
 @router.get("/metrics", summary="Read the pool's metrics")
 async def metrics(session: Session, scope: Visible) -> PoolMetricsView:
     """Totals of all sessions that the key has access to."""
-    return PoolMetricsView(metrics=_metrics(await _all(session, scope)))
+    return PoolMetricsView(metrics=_metrics(await fleet.totals(session, scope)))
 
 
 @router.post(
@@ -146,10 +166,6 @@ async def send(company_id: BotId, new: PoolMessage, scope: Visible, parts: Parts
     )
 
 
-async def _all(session: Session, scope: Scope) -> list[BotRow]:
-    return [row for row in await bots.all_of(session, scope) if not row.bot.deleting]
-
-
 async def _find(session: Session, scope: Scope, company_id: str) -> BotRow:
     not_found = NotFoundError(f"Session not found for company {company_id}")
     try:
@@ -164,7 +180,7 @@ async def _find(session: Session, scope: Scope, company_id: str) -> BotRow:
 def _needs_pairing(row: BotRow) -> bool:
     """Whether a QR code must be scanned before anything can be sent."""
     never_paired = row.status.paired_number is None and row.status.phase in {Phase.STARTING, Phase.PENDING}
-    return never_paired or session_status(row) in {SessionStatus.QR, SessionStatus.LOGGED_OUT}
+    return never_paired or session_status(row.status.phase) in {SessionStatus.QR, SessionStatus.LOGGED_OUT}
 
 
 async def _ensure(parts: Context, caller: Identity, scope: Scope, company_id: str) -> BotRow:
@@ -204,12 +220,12 @@ async def _unauthenticated(parts: Context, scope: Scope, company_id: str) -> Con
     return error
 
 
-def _metrics(rows: list[BotRow]) -> PoolMetrics:
+def _metrics(totals: fleet.Totals) -> PoolMetrics:
     return PoolMetrics(
-        total_sessions=len(rows),
-        active_connections=sum(row.status.phase == Phase.ONLINE for row in rows),
-        messages_sent=sum(row.status.messages_sent for row in rows),
-        messages_received=sum(row.status.messages_received for row in rows),
-        errors=sum(row.status.errors for row in rows),
-        reconnections=sum(row.status.reconnections for row in rows),
+        total_sessions=totals.bots,
+        active_connections=totals.online,
+        messages_sent=totals.messages_sent,
+        messages_received=totals.messages_received,
+        errors=totals.errors,
+        reconnections=totals.reconnections,
     )

@@ -81,20 +81,25 @@ class PoolSession(BaseModel):
         """The session of a bot."""
         bot, status = row
         number = status.paired_number or bot.phone_number
-        session_state = session_status(row)
+        return cls.made_of(bot.id, status.phase, status.message, status.connected_at, number)
+
+    @classmethod
+    def made_of(cls, bot_id: str, phase: str, message: str, connected_at: datetime | None, number: str | None) -> Self:
+        """The session of a bot of which only this was read."""
+        status = session_status(phase)
         return cls(
-            company_id=bot.id,
-            status=session_state,
-            connected_at=status.connected_at,
+            company_id=bot_id,
+            status=status,
+            connected_at=connected_at,
             phone_number=f"+{number}" if number else None,
-            last_error=None if session_state in _HEALTHY else status.message or None,
+            last_error=None if status in _HEALTHY else message or None,
         )
 
 
-def session_status(row: BotRow) -> SessionStatus:
-    """The session status of a bot."""
+def session_status(phase: str) -> SessionStatus:
+    """The session status of a bot in this phase."""
     try:
-        return _STATUS.get(Phase(row.status.phase), SessionStatus.DISCONNECTED)
+        return _STATUS.get(Phase(phase), SessionStatus.DISCONNECTED)
     except ValueError:  # a phase of a newer controller
         return SessionStatus.DISCONNECTED
 
