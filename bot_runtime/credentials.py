@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import sqlite3
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +25,16 @@ GONE_SECONDS = 2.0
 class Credentials:
     """The account of the session file, and the `creds-update` events. `account` is None before pairing."""
 
-    def __init__(self, database: Path, store: sqlite3.Connection, spool: Spool, account: Account | None) -> None:
+    def __init__(
+        self,
+        database: Path,
+        store: sqlite3.Connection,
+        spool: Spool,
+        account: Account | None,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._now = now
         self._database = database
         self._store = store
         self._spool = spool
@@ -87,11 +98,12 @@ class Credentials:
     def notice_change(self) -> None:
         """Record an event when the session's keys have changed, at most one in five minutes."""
         changed = self.updated_at()
+        self._reported_at = min(self._reported_at, self._now())  # the clock may have been set back
         if changed is not None and changed.timestamp() - self._reported_at >= EVENT_SECONDS:
             self._report()
 
     def _report(self) -> None:
-        self._reported_at = datetime.now(UTC).timestamp()
+        self._reported_at = self._now()
         self._spool.append(EventType.CREDS_UPDATE, {"timestamp": int(self._reported_at * 1000)})
         try:
             set_meta(self._store, "creds_told", str(self._reported_at))

@@ -7,7 +7,7 @@ Recording happens immediately and in order of arrival. Commands and hooks run af
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,8 +16,9 @@ from bot_runtime.inbound.event_data import call_data, message_data, presence_dat
 from bot_runtime.inbound.queues import ChatQueues
 from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.seen import Seen
+from bot_runtime.inbound.server_clock import ServerClock
 from bot_runtime.storage.spool import Spool
-from bot_runtime.whatsapp.messages import Arrival, Call, GroupChange, Incoming, Presence, ReceiptUpdate
+from bot_runtime.whatsapp.messages import Arrival, BacklogUpdate, Call, GroupChange, Incoming, Presence, ReceiptUpdate
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Receiver:
         paired_at: Callable[[], datetime | None],
         seen: Seen | None = None,
         queues: ChatQueues | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: ServerClock | None = None,
     ) -> None:
         self._spool = spool
         self._recent = recent
@@ -73,7 +74,9 @@ class Receiver:
         self._keep_files = keep_files
         self._paired_at = paired_at
         self._queues = queues or ChatQueues()
-        self._now = now
+        self.clock = clock or ServerClock()
+        self._live = False
+        """Whether messages are delivered when they are sent; before, WhatsApp delivers what it has stored."""
         self.seen = seen or Seen()
         self.received = 0
 
@@ -90,6 +93,8 @@ class Receiver:
                 self._spool.append(EventType.CALL, call_data(arrival))
             case GroupChange():
                 self._group_changed(arrival)
+            case BacklogUpdate():
+                self._live = arrival.delivered
 
     def connected(self) -> None:
         """Start the handlers: before the first connection none of them could send."""
@@ -141,10 +146,15 @@ class Receiver:
             )
 
     def _is_fresh(self, message: Incoming) -> bool:
+        """Whether somebody waits for an answer. The wall clock decides at most about what waited for the bot."""
+        at, now, known = message.timestamp, self.clock.now(), self.clock.known
+        in_time = now - at <= MAX_AGE
+        if self._live:
+            self.clock.heard(at)
+            return in_time or not known
         paired_at = self._paired_at()
-        if paired_at is not None and message.timestamp < paired_at - _CLOCK_SLACK:
-            return False
-        return self._now() - message.timestamp <= MAX_AGE
+        before_pairing = paired_at is not None and at < paired_at - _CLOCK_SLACK and paired_at <= now
+        return in_time and not before_pairing
 
     async def _handle(self, message: Incoming, handlers: Sequence[Handler]) -> None:
         for handler in handlers:

@@ -105,7 +105,7 @@ class Responder:
 
     def paired(self) -> None:
         """A phone has just been paired: messages sent before are not for this bot."""
-        self._paired_at = datetime.now(UTC)
+        self._paired_at = self.receiver.clock.now()
         try:
             set_meta(self._store, _PAIRED_AT, str(self._paired_at.timestamp()))
         except sqlite3.OperationalError as exc:  # a full disk: old messages arrive only right after pairing

@@ -25,7 +25,8 @@ from datetime import UTC, datetime
 
 from bot_runtime.contract import SendResult
 
-RETENTION_SECONDS = 7 * 86400.0
+RETENTION_SECONDS = 8 * 86400.0
+"""A week, as long as the orchestrator repeats requests (`outbox/delivery_policy.py`), and a day for a wrong clock."""
 _TIDY_EVERY = 1000
 REPEATABLE = b""
 """The secret of messages that may safely be sent twice: a reaction replaces the one before."""

@@ -91,6 +91,7 @@ class WhatsAppConnection:
         self._reconnecting: asyncio.Task[None] | None = None
         self._hanging_up: asyncio.Task[None] | None = None
         self._codes = 0
+        self._qr_expires = 0.0
         self._dials = 1
         self.status = ConnectionStatus(attempts=attempts)
         self.since = datetime.now(UTC)
@@ -188,6 +189,7 @@ class WhatsAppConnection:
             self.pairing_until = now + timedelta(seconds=FIRST_QR_SECONDS + (QR_CODES - 1) * NEXT_QR_SECONDS)
         seconds = NEXT_QR_SECONDS if self._codes else FIRST_QR_SECONDS
         self._codes += 1
+        self._qr_expires = asyncio.get_running_loop().time() + seconds
         self.qr = Qr(code=code, expires_at=now + timedelta(seconds=seconds))
         self._signal(ConnectionReport(Signal.QR_SHOWN))
         self._listener.qr_shown(self.qr)
@@ -197,14 +199,12 @@ class WhatsAppConnection:
             case "success":
                 self._codes = 0
                 self._signal(ConnectionReport(Signal.PAIRED))
-            case "timeout" if self.qr is not None and datetime.now(UTC) < self.qr.expires_at - timedelta(seconds=2):
-                self._signal(
-                    ConnectionReport(Signal.ATTEMPT_FAILED, "disconnected", "the connection was lost during pairing")
-                )
+            case "timeout" if self.qr is not None and asyncio.get_running_loop().time() < self._qr_expires - 2:
+                lost = "the connection was lost during pairing"
+                self._signal(ConnectionReport(Signal.ATTEMPT_FAILED, "disconnected", lost))
             case "timeout":
-                self._signal(
-                    ConnectionReport(Signal.QR_EXPIRED, "pairing-expired", "the QR code was not scanned in time")
-                )
+                late = "the QR code was not scanned in time"
+                self._signal(ConnectionReport(Signal.QR_EXPIRED, "pairing-expired", late))
             case "err-client-outdated":
                 self._signal(OUTDATED)
             case "error":
@@ -260,9 +260,8 @@ class WhatsAppConnection:
                 self._reconnecting = asyncio.create_task(self._dial_after(self._hanging_up))
             case ConnectionAction.DROP_SOCKET:
                 if OutgoingSockets(self._own_port).drop() == 0:
-                    self._signal(
-                        ConnectionReport(Signal.DISCONNECTED, "disconnected", "there was no connection to reset")
-                    )
+                    nothing = "there was no connection to reset"
+                    self._signal(ConnectionReport(Signal.DISCONNECTED, "disconnected", nothing))
             case ConnectionAction.RESTART:
                 self._listener.restart_needed(self.status.attempts)
             case ConnectionAction.FAIL:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bot_runtime.whatsapp import core, event_codes
-from bot_runtime.whatsapp.messages import WITHOUT_CONTENT, Account, Arrival, ConnectionReport
+from bot_runtime.whatsapp.messages import BACKLOG, WITHOUT_CONTENT, Account, Arrival, ConnectionReport
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,9 +30,10 @@ JOURNALED = frozenset(
     {
         event_codes.MESSAGE, event_codes.RECEIPT, event_codes.JOINED_GROUP, event_codes.GROUP_INFO,
         event_codes.CALL_OFFER, event_codes.CALL_ACCEPT, event_codes.CALL_OFFER_NOTICE, event_codes.CALL_TERMINATE,
+        event_codes.OFFLINE_SYNC_PREVIEW, event_codes.OFFLINE_SYNC_COMPLETED,
     }
 )  # fmt: skip
-"""Events that nobody sends again, and that are therefore journaled. The others are transient."""
+"""Events that nobody sends again are journaled, and so is what their order matters to. The others are transient."""
 _LISTENING = 0
 """neonize's own event: it has a client, and everything else arrives through the callback."""
 
@@ -152,6 +153,8 @@ class Inbox:
 
 def read(code: int, data: bytes) -> ConnectionReport | Account | Arrival | None:
     """Decode an event of the library; None for events that the bot ignores or that cannot be decoded."""
+    if code in BACKLOG:  # avoids the import
+        return BACKLOG[code]
     from bot_runtime.whatsapp import decode
 
     try:

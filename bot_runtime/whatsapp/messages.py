@@ -135,7 +135,14 @@ class GroupChange:
     deleted: bool = False
 
 
-Arrival = Incoming | ReceiptUpdate | Presence | Call | GroupChange
+@dataclass(frozen=True, slots=True)
+class BacklogUpdate:
+    """WhatsApp begins to deliver what it stored while the bot was offline, or has `delivered` it."""
+
+    delivered: bool
+
+
+Arrival = Incoming | ReceiptUpdate | Presence | Call | GroupChange | BacklogUpdate
 """What others do, as opposed to events of the connection or the account."""
 
 
@@ -182,6 +189,11 @@ WITHOUT_CONTENT = {
 }
 """Events that consist of their number alone."""
 ENDED_SILENTLY = ConnectionReport(Signal.DISCONNECTED, "ended-silently", "the connection ended without an event")
+BACKLOG = {
+    event_codes.OFFLINE_SYNC_PREVIEW: BacklogUpdate(delivered=False),
+    event_codes.OFFLINE_SYNC_COMPLETED: BacklogUpdate(delivered=True),
+}
+"""Events of which only the number counts, in the order of the messages."""
 UNHEALTHY = frozenset({WITHOUT_CONTENT[event_codes.KEEPALIVE_TIMEOUT].code, ENDED_SILENTLY.code})
 """Codes of faults that checks of the connection detect, as opposed to those that WhatsApp reports."""
 

@@ -202,11 +202,13 @@ async def test_a_pairing_timeout_before_the_code_expires_is_a_lost_connection() 
     await setup.connection.close()
 
 
-async def test_a_pairing_timeout_when_the_code_expires_waits_for_a_person() -> None:
+async def test_a_pairing_timeout_when_the_code_expires_waits_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = Setup()
     setup.library.report(QrCode("code"))
     assert setup.connection.qr is not None
-    setup.connection.qr = Qr(code="code", expires_at=datetime.now(UTC) + timedelta(seconds=1))
+    loop = asyncio.get_running_loop()
+    nearly_expired = loop.time() + 59
+    monkeypatch.setattr(loop, "time", lambda: nearly_expired)
     setup.library.report(PairingEnd("timeout"))
     assert setup.watcher.states[-1] == "pairing-expired"
     assert setup.connection.qr is None

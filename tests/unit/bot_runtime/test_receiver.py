@@ -7,16 +7,29 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from bot_runtime.contract import EventType
 from bot_runtime.inbound.queues import ChatQueues
 from bot_runtime.inbound.receiver import MAX_AGE, Receiver
 from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.seen import Seen
+from bot_runtime.inbound.server_clock import ServerClock
 from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.jid import Address
-from bot_runtime.whatsapp.messages import Call, Content, GroupChange, Incoming, Kind, Presence, ReceiptUpdate
+from bot_runtime.whatsapp.messages import (
+    BacklogUpdate,
+    Call,
+    Content,
+    GroupChange,
+    Incoming,
+    Kind,
+    Presence,
+    ReceiptUpdate,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 def message(message_id: str = "A", chat: str = "1", text: str = "hello", **more: Any) -> Incoming:
@@ -60,9 +73,10 @@ class Noting:
 
 
 class Setup:
-    """A receiver whose clock is stopped at `NOW`."""
+    """A receiver whose clocks are stopped: `now` is the wall clock, `elapsed` the one that nobody sets."""
 
     def __init__(self, store: sqlite3.Connection, *handlers: Noting, paired_at: datetime | None = None, **more: Any):
+        self.now, self.elapsed = NOW, 0.0
         self.spool = Spool(store)
         self.groups: list[GroupChange] = []
         self.files: list[str] = []
@@ -75,7 +89,7 @@ class Setup:
             keep_media=lambda message_id, *_, **__: self.files.append(message_id),
             keep_files=lambda: False,
             paired_at=lambda: paired_at,
-            now=lambda: NOW,
+            clock=ServerClock(now=lambda: self.now, elapsed_seconds=lambda: self.elapsed),
             **more,
         )
 
@@ -244,3 +258,44 @@ def test_the_text_of_a_message_is_found_in_its_own_chat_only(store: sqlite3.Conn
     ]  # fmt: skip
     for stranger in (Address("14", "lid"), Address("493", "s.whatsapp.net"), Address("491", "g.us")):
         assert recent.text_of("SAME", stranger) == ""
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+async def test_a_message_that_is_delivered_when_it_is_sent_is_fresh_whatever_the_clock(
+    store: sqlite3.Connection, jump: timedelta
+) -> None:
+    handler = Noting()
+    setup = Setup(store, handler, paired_at=NOW + HOUR)  # paired when the clock was an hour fast
+    setup.now = NOW + jump
+    setup.receiver.take(BacklogUpdate(delivered=True))
+    setup.receiver.take(message("A"))
+    setup.elapsed += 3 * 3600
+    setup.receiver.take(message("B", timestamp=NOW + 3 * HOUR))
+    assert handler.fresh == [True, True]
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+async def test_after_the_first_message_the_wall_clock_decides_nothing(
+    store: sqlite3.Connection, jump: timedelta
+) -> None:
+    handler = Noting()
+    setup = Setup(store, handler)
+    setup.receiver.take(BacklogUpdate(delivered=True))
+    setup.receiver.take(message("A"))
+    setup.now += jump
+    setup.elapsed += 1200
+    setup.receiver.take(BacklogUpdate(delivered=False))  # a new connection
+    setup.receiver.take(message("B", timestamp=NOW))
+    setup.receiver.take(message("C", timestamp=NOW + timedelta(minutes=15)))
+    setup.receiver.take(BacklogUpdate(delivered=True))
+    setup.receiver.take(message("D", timestamp=NOW))  # delayed on its way: its sender had to encrypt it again
+    assert handler.fresh == [True, False, True, False]
+
+
+async def test_what_waited_for_a_new_process_is_fresh_by_the_wall_clock(store: sqlite3.Connection) -> None:
+    handler = Noting()
+    setup = Setup(store, handler, paired_at=NOW + HOUR)  # in the future: no reason to ignore anything
+    setup.receiver.take(BacklogUpdate(delivered=False))
+    setup.receiver.take(message("A", timestamp=NOW - HOUR))
+    setup.receiver.take(message("B", timestamp=NOW - timedelta(minutes=1)))
+    assert handler.fresh == [False, True]
