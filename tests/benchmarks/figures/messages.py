@@ -25,7 +25,7 @@ def measure(run: Run) -> Iterator[Row]:
     numbers = [str(run.times(number)) for number in (ROUNDS, BURST, MANY)]
     command = [sys.executable, "-m", "tests.benchmarks.scripts.messages", *numbers]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests/simulator")))}
-    answer = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    answer = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(answer.stdout.splitlines()[-1])
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         ours, floor = (_sample(quantile(found[side], share)) for side in ("ours", "bare"))

@@ -31,6 +31,7 @@ DEADLINE = 120.0
 POLL_SECONDS = 0.01
 IMAGE = {"MALLOC_ARENA_MAX": "1", "GOGC": "30"}
 """As in the bot image, for both."""
+UNLIMITED = {"answersPerChat": 100_000, "answersPerBot": 100_000}
 
 
 async def eventually(look: Callable[[], Awaitable[_T | None]]) -> _T:
@@ -55,6 +56,7 @@ class Runtime:
             "BOTDOCK_TOKEN": TOKEN,
             "BOTDOCK_AUTH_ROOT": str(folder),
             "BOTDOCK_PORT": "0",
+            "BOTDOCK_CONFIG": json.dumps(UNLIMITED),
         }
 
     async def start(self) -> None:
