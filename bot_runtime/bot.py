@@ -17,6 +17,7 @@ from bot_runtime.inbound.group_events import GroupEvents
 from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.responder import Responder
 from bot_runtime.inbound.settings_host import SettingsHost
+from bot_runtime.lifecycle import Restart
 from bot_runtime.logs import set_level
 from bot_runtime.outbound.recipients import Recipients
 from bot_runtime.outbound.send_log import SendLog
@@ -38,7 +39,7 @@ from bot_runtime.whatsapp.votes import open_vote
 class BotRuntime:
     """The parts of one bot, wired together. Everything runs on the event loop.
 
-    `leave` ends the process with an exit code; `restart` restarts it in place, with the number of failed attempts.
+    `leave` ends the process with an exit code; `restart` restarts it in place.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class BotRuntime:
         *,
         own_port: int,
         leave: Callable[[ExitCode], None],
-        restart: Callable[[int], None],
+        restart: Callable[[Restart], None],
     ) -> None:
         directory, store, core = session.directory, session.store, session.inbox.core
         self.identity = identity
@@ -105,7 +106,7 @@ class BotRuntime:
             ),
             config=lambda: self.config.current,
             own_port=own_port,
-            attempts=session.resume.attempts if session.resume else 0,
+            attempts=session.resume.restart.attempts if session.resume else 0,
         )
         self._storage_guard = StorageGuard(self.spool, self.connection, held=session.held)
         self.heartbeat = Heartbeat(

@@ -68,13 +68,23 @@ class StopSignal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restart:
+    """A request to restart the process in place."""
+
+    attempts: int
+    """Consecutive failed attempts to connect so far; the new process continues the count."""
+    forget_session: bool = False
+    """Whether the session has ended and the bot pairs again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Resume:
     """What a process passes on in a restart in place: open descriptors, and values that continue."""
 
     lock: int
     listener: int
     started_at: str
-    attempts: int
+    restart: Restart
 
 
 def restart_in_place(resume: Resume) -> NoReturn:

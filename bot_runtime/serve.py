@@ -6,13 +6,14 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 
 from bot_runtime.bot import BotRuntime
 from bot_runtime.contract import ExitCode
 from bot_runtime.endpoint.calls import EndpointCalls
-from bot_runtime.endpoint.routes import make_application, rejection
+from bot_runtime.endpoint.routes import make_application, make_authorization, rejection
 from bot_runtime.endpoint.server import HttpServer, listen
-from bot_runtime.lifecycle import Resume, StopSignal
+from bot_runtime.lifecycle import Restart, Resume, StopSignal
 from bot_runtime.reports import BotIdentity
 from bot_runtime.startup import OpenSession
 
@@ -25,12 +26,12 @@ async def serve(session: OpenSession, stop: StopSignal) -> tuple[ExitCode, Resum
     """Run the bot until it ends: the exit code, and what a restart in place continues with if one is needed."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(_BLOCKING_THREADS, thread_name_prefix="blocking"))
-    ending: asyncio.Future[tuple[ExitCode, int | None]] = loop.create_future()
+    ending: asyncio.Future[tuple[ExitCode, Restart | None]] = loop.create_future()
 
-    def leave(code: ExitCode, restart_attempts: int | None = None) -> None:
+    def leave(code: ExitCode, restart: Restart | None = None) -> None:
         if not ending.done():
             server.announce_end()
-            ending.set_result((code, restart_attempts))
+            ending.set_result((code, restart))
 
     def heartbeat_ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled():
@@ -51,18 +52,20 @@ async def serve(session: OpenSession, stop: StopSignal) -> tuple[ExitCode, Resum
         identity,
         own_port=port,
         leave=leave,
-        restart=lambda attempts: leave(ExitCode.STOPPED, attempts),
+        restart=partial(leave, ExitCode.STOPPED),
     )
-    server = HttpServer(make_application(EndpointCalls(bot), environment.token), reject=rejection)
+    server = HttpServer(
+        make_application(EndpointCalls(bot)), authorize=make_authorization(environment.token), reject=rejection
+    )
     await server.start(listener)
     log.info("bot %s of server %s serves on port %d", identity.bot_id, identity.server_name, port)
     bot.start()
     heartbeat = asyncio.create_task(bot.heartbeat.run())
     heartbeat.add_done_callback(heartbeat_ended)
     stop.notify(lambda: loop.call_soon_threadsafe(leave, ExitCode.STOPPED))
-    code, restart_attempts = await ending
+    code, restart = await ending
     heartbeat.cancel()
-    if restart_attempts is None:
+    if restart is None:
         await bot.close()
         server.close()
         listener.close()
@@ -73,5 +76,5 @@ async def serve(session: OpenSession, stop: StopSignal) -> tuple[ExitCode, Resum
         lock=session.lock,
         listener=listener.detach(),
         started_at=identity.started_at.isoformat(),
-        attempts=restart_attempts,
+        restart=restart,
     )

@@ -14,7 +14,13 @@ from bot_runtime.lifecycle import Resume
 from bot_runtime.outbound.send_log import SendLog, Unsettled
 from bot_runtime.room import hold
 from bot_runtime.storage.journal import open_journal
-from bot_runtime.storage.session import SessionDirectory, SessionInUseError, acquire_lock, prepare_directory
+from bot_runtime.storage.session import (
+    SessionDirectory,
+    SessionInUseError,
+    acquire_lock,
+    forget_session,
+    prepare_directory,
+)
 from bot_runtime.storage.sqlite import open_store, waiting_bytes
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.core import Dial
@@ -62,7 +68,11 @@ def open_session(environment: Environment, resume: Resume | None) -> OpenSession
     except OSError as exc:
         raise StartupError(ExitCode.INTERNAL_ERROR, f"the volume cannot be used: {exc}") from exc
     try:
+        if resume is not None and resume.restart.forget_session:
+            forget_session(directory)
         account = read_account(directory.database, check=True)
+    except OSError as exc:
+        raise StartupError(ExitCode.INTERNAL_ERROR, f"the session that has ended cannot be removed: {exc}") from exc
     except SessionUnreadableError as exc:
         raise StartupError(ExitCode.SESSION_UNREADABLE, f"the session is damaged: {exc}") from exc
     store = open_store(directory.store)

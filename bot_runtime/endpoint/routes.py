@@ -45,9 +45,14 @@ def rejection(status: int) -> bytes:
     return msgspec.json.encode(Error(code=code, message=message))
 
 
-def make_application(calls: EndpointCalls, token: str) -> Application:
-    """The application of the endpoint. All calls except `GET /livez` require `token`."""
+def make_authorization(token: str) -> Callable[[bytes], bool]:
+    """Whether an `Authorization` header carries `token`."""
     expected = b"Bearer " + token.encode()
+    return lambda header: hmac.compare_digest(header, expected)
+
+
+def make_application(calls: EndpointCalls) -> Application:
+    """The application of the endpoint. All calls except `GET /livez` must be authorized."""
 
     async def health(_: HttpRequest) -> Wire:
         return calls.health()
@@ -129,7 +134,7 @@ def make_application(calls: EndpointCalls, token: str) -> Application:
         if (request.method, request.path) == ("GET", "/livez"):
             return HttpResponse(204)
         try:
-            if not hmac.compare_digest(request.authorization, expected):
+            if not request.authorized:
                 raise ApiError(401, "unauthorized", "a valid bearer token is required")
             return _response(await answer(request))
         except ApiError as exc:

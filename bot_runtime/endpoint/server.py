@@ -14,15 +14,19 @@ from urllib.parse import parse_qsl
 
 import h11
 
+from bot_runtime.endpoint.admission import Admission
+
 log = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
 """The time limit of a body that is read as a whole, and of each piece of a body that is read in pieces."""
 BODY_SECONDS = 300.0
 IDLE_SECONDS = 120.0
+"""How long a connection may wait between two requests once a request on it was authorized."""
+STRANGER_SECONDS = 5.0
+"""How long any other connection may take to send the head of a request."""
 SEND_SECONDS = 30.0
 """The time limit of a client for receiving one piece of a response."""
-MAX_CONNECTIONS = 64
 _READ_BYTES = 65536
 _LINGER_SECONDS = 2.0
 
@@ -64,7 +68,8 @@ class HttpRequest:
     method: str
     path: str
     query: Mapping[str, str]
-    authorization: bytes
+    authorized: bool
+    """Whether it carries the token."""
     size: int | None
     """The `Content-Length`, if there is one."""
     body: Body
@@ -87,14 +92,19 @@ class HttpServer:
     """Serves an application on a listening socket until `close`.
 
     The socket itself stays open: after a restart in place its backlog still holds the clients that connected meanwhile.
-    `reject` returns the body of the response to a request that could not be read.
+    `authorize` decides about the `Authorization` header of a request; `reject` returns the body of the response to a
+    request that could not be read.
     """
 
-    def __init__(self, application: Application, *, reject: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, application: Application, *, authorize: Callable[[bytes], bool], reject: Callable[[int], bytes]
+    ) -> None:
         self._application = application
+        self._authorize = authorize
         self._reject = reject
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._admission: Admission[asyncio.Task[None]] = Admission()
         self._last_responses = False
 
     async def start(self, listener: socket.socket) -> None:
@@ -114,23 +124,29 @@ class HttpServer:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        if task is None or len(self._connections) >= MAX_CONNECTIONS:
-            writer.close()
-            return
+        assert task is not None  # noqa: S101 - asyncio runs this in a task
         self._connections.add(task)
+        evicted = self._admission.open(task, _peer(writer))
+        if evicted is not None:
+            evicted.cancel()
         try:
-            await self._serve(_HttpConnection(reader, writer))
+            await self._serve(_HttpConnection(reader, writer), task)
         except (TimeoutError, ConnectionError, asyncio.CancelledError):
-            pass  # the client is gone or silent, or the server is closing: the connection ends in any case
+            pass  # the client is gone, silent or evicted, or the server is closing: the connection ends in any case
         finally:
+            self._admission.close(task)
             self._connections.discard(task)
             writer.close()
 
-    async def _serve(self, connection: "_HttpConnection") -> None:
+    async def _serve(self, connection: "_HttpConnection", task: asyncio.Task[None]) -> None:
         while True:
             try:
-                request = await connection.next_request()
+                trusted = self._admission.is_trusted(task)
+                seconds = IDLE_SECONDS if trusted else STRANGER_SECONDS
+                request = await connection.next_request(seconds, self._authorize)
                 if request is None:
+                    return
+                if request.authorized and not self._admission.trust(task):
                     return
                 response = await self._application(request)
                 close = self._last_responses or not connection.body_read
@@ -155,9 +171,12 @@ class _HttpConnection:
         """Whether the request has arrived completely."""
         return self._h11.their_state is not h11.SEND_BODY
 
-    async def next_request(self) -> HttpRequest | None:
-        """The head of the next request; None when the client has closed. Raises `RejectedError`."""
-        async with asyncio.timeout(IDLE_SECONDS):
+    async def next_request(self, seconds: float, authorize: Callable[[bytes], bool]) -> HttpRequest | None:
+        """The next request, whose head must arrive within `seconds`; None when the client has closed.
+
+        Raises `RejectedError`, and TimeoutError after `seconds`.
+        """
+        async with asyncio.timeout(seconds):
             head = await self._next_event()
         if not isinstance(head, h11.Request):
             return None
@@ -170,7 +189,7 @@ class _HttpConnection:
             method=head.method.decode("ascii"),
             path=path,
             query=dict(parse_qsl(query)),
-            authorization=headers.get(b"authorization", b""),
+            authorized=authorize(headers.get(b"authorization", b"")),
             size=int(size) if size is not None else None,
             body=self,
         )
@@ -268,6 +287,11 @@ class _HttpConnection:
             self._writer.write(data)
             async with asyncio.timeout(SEND_SECONDS):
                 await self._writer.drain()
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    address = writer.get_extra_info("peername")
+    return str(address[0]) if address else ""
 
 
 def listen(port: int) -> socket.socket:

@@ -9,6 +9,7 @@ from bot_runtime.inbound.arrivals import Arrivals
 from bot_runtime.inbound.connection_events import EventData, qr_events, state_events
 from bot_runtime.inbound.group_events import GroupEvents
 from bot_runtime.inbound.responder import Responder
+from bot_runtime.lifecycle import Restart
 from bot_runtime.outbound.send_log import SendLog
 from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.messages import Account, Arrival
@@ -31,7 +32,7 @@ class ConnectionListener:
         send_log: SendLog,
         *,
         leave: Callable[[ExitCode], None],
-        restart: Callable[[int], None],
+        restart: Callable[[Restart], None],
     ) -> None:
         self._spool = spool
         self._credentials = credentials
@@ -80,9 +81,9 @@ class ConnectionListener:
         self._spool.append(EventType.RECONNECT_FAILED, {"attempts": attempts})
         self._leave(ExitCode.RECONNECT_FAILED)
 
-    def restart_needed(self, attempts: int) -> None:
+    def restart_needed(self, restart: Restart) -> None:
         """The library needs a new process."""
-        self._restart(attempts)
+        self._restart(restart)
 
     def _went_online(self) -> None:
         self._credentials.refresh()

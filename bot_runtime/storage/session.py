@@ -76,3 +76,12 @@ def acquire_lock(directory: SessionDirectory, inherited: int | None = None) -> i
         os.close(descriptor)
         raise SessionInUseError(f"{directory.lock} is held by another process") from None
     return descriptor
+
+
+def forget_session(directory: SessionDirectory) -> None:
+    """Remove a session that has ended, so that the bot pairs again. Raises OSError.
+
+    Only while nothing has the file open.
+    """
+    for suffix in ("-wal", "-shm", "-journal", ""):
+        directory.database.with_name(directory.database.name + suffix).unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
+from bot_runtime.lifecycle import Restart
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.event_codes import DISCONNECTED, KEEPALIVE_TIMEOUT
 from bot_runtime.whatsapp.inbox import End, Inbox, Item, PairingEnd, QrCode, Raw, read
@@ -52,7 +53,7 @@ class Listener(Protocol):
     def journal_grew(self) -> None: ...
     def session_unreadable(self, error: str) -> None: ...
     def reconnect_failed(self, attempts: int) -> None: ...
-    def restart_needed(self, attempts: int) -> None: ...
+    def restart_needed(self, restart: Restart) -> None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +264,10 @@ class WhatsAppConnection:
                     nothing = "there was no connection to reset"
                     self._signal(ConnectionReport(Signal.DISCONNECTED, "disconnected", nothing))
             case ConnectionAction.RESTART:
-                self._listener.restart_needed(self.status.attempts)
+                self._listener.restart_needed(Restart(attempts=self.status.attempts))
+            case ConnectionAction.PAIR_AGAIN:
+                # whatsmeow reports the end before it deletes the session, and keeps a session whose file is busy.
+                self._listener.restart_needed(Restart(attempts=self.status.attempts, forget_session=True))
             case ConnectionAction.FAIL:
                 self._cancel()
                 self._listener.reconnect_failed(self.status.attempts)
@@ -292,7 +296,7 @@ class WhatsAppConnection:
     def _dial_again(self) -> None:
         self._reconnecting = self.next_attempt_at = None
         if self._core.connecting or self._dials >= MAX_DIALS:  # neonize is stuck, as it is after a QR phase
-            self._listener.restart_needed(self.status.attempts)
+            self._listener.restart_needed(Restart(attempts=self.status.attempts))
             return
         self._dials += 1
         self._core.connect(self._dial)

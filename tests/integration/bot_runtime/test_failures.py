@@ -1,5 +1,8 @@
 """Faults between the bot and WhatsApp, and how the bot handles them."""
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.integration.bot_runtime.harness import Network, RuntimeProcess, Start, eventually, new_phone
@@ -34,7 +37,8 @@ def test_an_event_that_neonize_cannot_deliver_only_costs_a_reconnect(start: Star
     boot, pid = bot.health()["bootId"], bot.process.pid
     network.receipt(contact, sent, "server-error")
     eventually(lambda: states(bot)[-2:], lambda last: last == ["reconnecting", "online"])
-    assert [event["data"]["code"] for event in bot.events("error")] == ["event-unreadable"]
+    # More than one when the connection ends before whatsmeow has confirmed the event: WhatsApp then sends it again.
+    assert {event["data"]["code"] for event in bot.events("error")} == {"event-unreadable"}
 
     network.write(contact, phone, ".ping")
     assert eventually(lambda: network.inbox(contact), lambda texts: len(texts) > 1) == ["hello", "pong"]
@@ -73,6 +77,19 @@ def test_a_logout_is_an_event_and_a_reset_shows_a_new_qr_code(start: Start, netw
     assert health["bootId"] != boot
     seqs = [event["seq"] for event in bot.events()]
     assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_a_session_that_could_not_be_deleted_at_the_logout_is_not_used_after_a_reset(
+    start: Start, network: Network
+) -> None:
+    bot, phone = online(start, network)
+    with closing(sqlite3.connect(bot.directory / "session.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN IMMEDIATE")
+        network.fail(phone, "logged-out")
+        bot.wait_for("logged-out")
+        assert bot.client.post("/connection/reset").status_code == 200
+        network.scan(phone, bot.qr())
+        bot.wait_for("online")
 
 
 def test_a_session_in_conflict_can_be_reclaimed(start: Start, network: Network) -> None:

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
+from bot_runtime.lifecycle import Restart
 from bot_runtime.whatsapp import event_codes
 from bot_runtime.whatsapp.connection import MAX_DIALS, WhatsAppConnection
 from bot_runtime.whatsapp.core import Dial
@@ -61,7 +62,7 @@ class Watcher:
 
     def __init__(self) -> None:
         self.states: list[str] = []
-        self.restarts: list[int] = []
+        self.restarts: list[Restart] = []
         self.gave_up_after: list[int] = []
         self.unreadable: list[str] = []
         self.told = asyncio.Event()
@@ -70,8 +71,8 @@ class Watcher:
         self.states.append(status.state.value)
         self.told.set()
 
-    def restart_needed(self, attempts: int) -> None:
-        self.restarts.append(attempts)
+    def restart_needed(self, restart: Restart) -> None:
+        self.restarts.append(restart)
         self.told.set()
 
     def reconnect_failed(self, attempts: int) -> None:
@@ -178,7 +179,14 @@ async def test_a_stuck_library_restarts_the_process(monkeypatch: pytest.MonkeyPa
     setup.library.report(QrCode("code"))
     setup.library.report(PairingEnd("timeout"))
     await until(lambda: bool(setup.watcher.restarts), setup.watcher.told)
-    assert setup.watcher.restarts == [1]
+    assert setup.watcher.restarts == [Restart(attempts=1)]
+
+
+async def test_a_reset_after_a_logout_does_not_use_the_ended_session_again() -> None:
+    setup = Setup()
+    setup.connection.logged_out()
+    setup.connection.reset()
+    assert setup.watcher.restarts == [Restart(attempts=0, forget_session=True)]
 
 
 async def test_after_many_clients_the_process_restarts_because_each_leaks() -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from bot_runtime.endpoint.admission import MAX_STRANGERS, MAX_STRANGERS_PER_PEER, MAX_TRUSTED
 from bot_runtime.endpoint.server import HttpRequest, HttpResponse, HttpServer, listen
 
 MAX_BODY = 1000
@@ -58,7 +59,9 @@ def application() -> Application:
 
 @pytest.fixture
 async def port(application: Application) -> AsyncIterator[int]:
-    server = HttpServer(application, reject=lambda status: b"rejected %d" % status)
+    server = HttpServer(
+        application, authorize=lambda header: header == b"token", reject=lambda status: b"rejected %d" % status
+    )
     listener = listen(0)
     await server.start(listener)
     yield listener.getsockname()[1]
@@ -174,3 +177,35 @@ async def test_a_client_can_expect_a_100_continue(port: int) -> None:
 async def test_a_refused_client_gets_no_100_continue(port: int) -> None:
     request = b"PUT /refused HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 99\r\n\r\n"
     assert (await raw(port, request)).startswith(b"HTTP/1.1 401")
+
+
+AUTHORIZED = b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: token\r\n\r\n"
+
+
+async def test_idle_connections_never_keep_an_authorized_client_out(port: int) -> None:
+    idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_TRUSTED + MAX_STRANGERS)]
+    assert await raw(port, AUTHORIZED.replace(b"Host", b"Connection: close\r\nHost")) != b""
+    closed = idle[:-MAX_STRANGERS_PER_PEER]
+    for reader, _ in closed:
+        assert await asyncio.wait_for(reader.read(), 10) == b"", "gave way to a newer connection"
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_connections_of_an_authorized_client_stay_open_whatever_others_do(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(AUTHORIZED)
+        assert b"200" in await asyncio.wait_for(reader.readline(), 10)
+        await asyncio.wait_for(reader.readuntil(b"GET / 0"), 10)
+        idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2 * MAX_STRANGERS)]
+        for _, other in idle:
+            other.close()
+    writer.close()
+
+
+async def test_a_client_that_is_not_authorized_must_send_its_request_soon(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_runtime.endpoint.server.STRANGER_SECONDS", 0.05)
+    assert await raw(port, b"GET / HTTP/1.1\r\nHost:") == b""
