@@ -187,28 +187,40 @@ async def test_strangers_are_not_answered_without_limit_and_owners_are(store: Co
     assert len(setup.answers) == 4
 
 
-async def test_a_command_that_hangs_is_ended_and_delays_no_other(
-    store: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    began, ended = asyncio.Event(), asyncio.Event()
+class Hanging:
+    """A command that never returns."""
 
-    async def hang(_: Invocation) -> str:
-        began.set()
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.began, self.ended = asyncio.Event(), asyncio.Event()
+        monkeypatch.setitem(built_in(), "hanging", Command(name="hanging", summary="", run=self._run))
+
+    async def _run(self, _: Invocation) -> str:
+        self.began.set()
         try:
             await asyncio.Event().wait()
         finally:
-            ended.set()
+            self.ended.set()
         return "never"
 
-    monkeypatch.setitem(built_in(), "hanging", Command(name="hanging", summary="", run=hang))
-    setup = Setup(store, seconds=0.2)
-    first, second = (asyncio.create_task(setup.runner.handle(message(".hanging"))) for _ in range(2))
-    await began.wait()
+
+async def test_a_command_that_hangs_delays_no_other(store: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging, setup = Hanging(monkeypatch), Setup(store)
+    task = asyncio.create_task(setup.runner.handle(message(".hanging")))
+    await hanging.began.wait()
     await setup.runner.handle(message(".ping"))
     assert setup.answers == ["pong"]
-    await asyncio.wait_for(asyncio.gather(first, second), 20)
-    assert ended.is_set()
-    assert setup.answers[1:] == ["Sorry, .hanging took too long."] * 2
+    assert not task.done()
+    task.cancel()
+
+
+async def test_a_command_that_hangs_is_ended_and_the_next_one_has_its_turn(
+    store: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, setup = Hanging(monkeypatch), Setup(store, seconds=0.01)
+    both = [setup.runner.handle(message(".hanging")) for _ in range(2)]
+    await asyncio.wait_for(asyncio.gather(*both), 20)
+    assert hanging.ended.is_set()
+    assert setup.answers == ["Sorry, .hanging took too long."] * 2
     assert len(setup.runner.locks) == 0
 
 
