@@ -140,7 +140,8 @@ async def _serve(loaded: Settings, *, api: bool, controller: bool) -> None:
     if api:
         from orchestrator.api.app import create_app
 
-        parts.append(asyncio.create_task(serve(create_app(loaded), host=loaded.api_host, port=loaded.api_port)))
+        api_app, pool = create_app(loaded), loaded.bot_network_pool
+        parts.append(asyncio.create_task(serve(api_app, host=loaded.api_host, port=loaded.api_port, closed_to=pool)))
     done, running = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
     for part in running:
         part.cancel()

@@ -5,9 +5,11 @@ import gc
 import socket
 from collections.abc import Generator
 from contextlib import contextmanager
+from ipaddress import IPv4Network, ip_address
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from orchestrator.errors import BotdockError
 
@@ -43,10 +45,26 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: Any, *, host: str, port: int) -> None:
-    """Serve until cancelled; running requests get a few seconds. Raises BotdockError if the port is unavailable."""
+def _protocol(closed_to: IPv4Network) -> type[asyncio.Protocol]:
+    """HTTP that closes connections to this machine's addresses in a network as soon as they are made."""
+
+    class Protocol(H11Protocol):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if self.server is not None and ip_address(self.server[0]) in closed_to:
+                transport.abort()
+
+    return Protocol
+
+
+async def serve(app: Any, *, host: str, port: int, closed_to: str) -> None:
+    """Serve until cancelled; running requests get a few seconds. Raises BotdockError if the port is unavailable.
+
+    Clients that come through the IPv4 network `closed_to` are not served.
+    """
     config = uvicorn.Config(
         app,
+        http=_protocol(IPv4Network(closed_to)),
         host=host,
         port=port,
         log_config=None,

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from ipaddress import IPv4Address, IPv4Network
 from random import Random
 from typing import Any
 
@@ -251,9 +252,14 @@ async def _until_lost(lease: Lease) -> None:
 
 
 def _own_address(settings: Settings) -> str:
-    """The host under which the api reaches this controller: its own, unless it listens on loopback alone."""
+    """The host under which the api reaches this controller: its own, unless it listens on loopback alone.
+
+    Not one in the bots' networks, where the controller does not answer.
+    """
     if settings.controller_host not in {"0.0.0.0", "::"}:
         return settings.controller_host
+    addresses: list[str] = []
     with suppress(OSError):
-        return socket.gethostbyname(socket.gethostname())
-    return "127.0.0.1"
+        addresses = socket.gethostbyname_ex(socket.gethostname())[2]
+    pool = IPv4Network(settings.bot_network_pool)
+    return next((address for address in addresses if IPv4Address(address) not in pool), "127.0.0.1")

@@ -27,7 +27,12 @@ async def run_controller(settings: Settings) -> None:
             app = create_app(controller=controller, engine=engine, verifier=KeyVerifier.on(database), metrics=metrics)
             running = asyncio.create_task(controller.run(), name="controller")
             try:
-                await serve(app, host=settings.controller_host, port=settings.controller_port)
+                await serve(
+                    app,
+                    host=settings.controller_host,
+                    port=settings.controller_port,
+                    closed_to=settings.bot_network_pool,
+                )
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
