@@ -11,6 +11,7 @@
     ├── TooManyMessagesError     429  the rate limit of the recipient is reached
     ├── WhatsAppRefusedError     502  the bot passed the call on and WhatsApp refused it
     ├── UnavailableError         503  Postgres or a bot is unavailable
+    ├── QuotaError               507  a bot or server has too much waiting
     ├── NoAnswerError            504  a bot or WhatsApp did not answer in time
     └── SettingsError            the process cannot start with these settings
 
@@ -102,6 +103,13 @@ class UnavailableError(BotdockError):
 
     status = 503
     code = "unavailable"
+
+
+class QuotaError(BotdockError):
+    """So much of a bot or a server waits already that nothing more is accepted."""
+
+    status = 507
+    code = "queue-full"
 
 
 class WhatsAppRefusedError(BotdockError):

@@ -6,7 +6,7 @@ prevents the start with one clear line (`load`).
 
 import re
 from functools import cached_property
-from ipaddress import ip_network
+from ipaddress import IPv4Network, ip_network
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -105,6 +105,13 @@ class Settings(BaseSettings):
         default=72, ge=1, le=144, description="Hours after which an unsent message fails."
     )
 
+    queued_messages_per_bot: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Unsent messages of a bot beyond which no more are accepted."
+    )
+    queued_files_mb: int = Field(
+        default=1024, ge=16, le=1_048_576, description="MiB of files in a server's unsent messages, likewise."
+    )
+
     whatsapp_health_check_interval: int = Field(
         default=30_000, ge=1_000, description="Milliseconds between two heartbeats of a bot's WhatsApp connection."
     )
@@ -146,6 +153,15 @@ class Settings(BaseSettings):
         for entry in _entries(value):
             if not _HOST_NAME.fullmatch(entry):
                 _check_network(entry)
+        return value
+
+    @field_validator("bot_network_pool")
+    @classmethod
+    def _is_ipv4_network(cls, value: str) -> str:
+        try:
+            IPv4Network(value)
+        except ValueError:
+            raise ValueError("must be an IPv4 network without host bits, such as 10.213.0.0/16") from None
         return value
 
     @field_validator("max_unavailable")

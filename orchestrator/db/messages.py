@@ -18,8 +18,8 @@ from sqlmodel import col
 from orchestrator.db.message_models import Message, MessageFile
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
-from orchestrator.errors import ConflictError, InvalidInputError, NotFoundError, TooManyMessagesError
-from orchestrator.states import MessageState
+from orchestrator.errors import ConflictError, InvalidInputError, NotFoundError, QuotaError, TooManyMessagesError
+from orchestrator.states import PENDING, MessageState
 
 CANCELLED = "cancelled"
 
@@ -44,6 +44,14 @@ class RateLimit:
     window: timedelta
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How much may wait to be sent, so that one tenant fills neither Postgres' disk nor another's time."""
+
+    messages_per_bot: int
+    file_bytes_per_server: int
+
+
 async def earlier(session: AsyncSession, bot_id: str, new: NewMessage) -> Message | None:
     """The message that was accepted first with this idempotency key, if any.
 
@@ -60,13 +68,17 @@ async def earlier(session: AsyncSession, bot_id: str, new: NewMessage) -> Messag
     return row
 
 
-async def submit(session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLimit, *, queue: bool) -> Message:
+async def submit(
+    session: AsyncSession, bot: Bot, new: NewMessage, limit: RateLimit, quota: Quota, *, queue: bool
+) -> Message:
     """Accept a message and commit; for a known idempotency key, return the message that was accepted first.
 
     `queue`: a message beyond the rate limit waits for its slot instead of being refused. Raises InvalidInputError for
-    a key that was used for something else, and TooManyMessagesError.
+    a key that was used for something else, TooManyMessagesError, and QuotaError. Callers for several chats may exceed
+    the quota by one message each.
     """
     bot_id, server_name = bot.id, bot.server_name  # a rollback expires the row
+    await _check_quota(session, bot, new, quota)
     await _take_turn(session, f"{bot_id}/{new.to_chat}")
     now, slot = await _slot(session, bot_id, new.to_chat, limit)
     if slot > now and not queue:
@@ -161,6 +173,30 @@ async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: s
             f"message {message_id!r} is {row.state}: only a queued message can be cancelled", code="not-queued"
         )
     return row
+
+
+async def _check_quota(session: AsyncSession, bot: Bot, new: NewMessage, quota: Quota) -> None:
+    """Raise QuotaError if the message does not fit in."""
+    waiting = select(col(Message.id)).where(col(Message.bot_id) == bot.id, col(Message.state).in_(PENDING))
+    beyond = await session.scalar(waiting.offset(quota.messages_per_bot - 1).limit(1))
+    if beyond is not None:
+        raise QuotaError(
+            f"{quota.messages_per_bot} messages of bot {bot.id!r} wait to be sent; "
+            "retry when some have been sent, or cancel some"
+        )
+    if new.file is None:
+        return
+    query = (
+        select(func.coalesce(func.sum(col(MessageFile.size)), 0))
+        .join(Message, col(Message.id) == col(MessageFile.message_id))
+        .where(col(Message.server_name) == bot.server_name)
+    )
+    if int(await session.scalar(query) or 0) + len(new.file) > quota.file_bytes_per_server:
+        raise QuotaError(
+            f"files of {quota.file_bytes_per_server >> 20} MiB wait to be sent by the bots of this server; "
+            "retry when some have been sent, or cancel some",
+            code="files-full",
+        )
 
 
 async def _take_turn(session: AsyncSession, chat: str) -> None:

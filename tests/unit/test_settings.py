@@ -63,6 +63,8 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
         ("BOT_ALLOWED_HOSTS", "n8n.internal, 10.0.0.1/8"),
         ("BOT_ALLOWED_HOSTS", "https://n8n.internal"),
         ("BOT_ALLOWED_HOSTS", "10.0.0.999"),
+        ("BOT_NETWORK_POOL", "10.213.0.1/16"),
+        ("BOT_NETWORK_POOL", "fd00::/64"),
         ("MAX_UNAVAILABLE", "0"),
         ("MAX_UNAVAILABLE", "101%"),
         ("PROBE_INTERVAL", "0"),

@@ -83,6 +83,7 @@ def _message_id(value: Annotated[str, Path(alias="messageId", description="Botdo
                 413: "The file is larger than 16 MiB",
                 429: "The recipient's rate limit is reached; `retryAfter` is the time to wait in milliseconds",
                 503: "Too many concurrent uploads (`busy`), or Postgres is unavailable; see `Retry-After`",
+                507: "Too many unsent messages of the bot (`queue-full`), or files of its server (`files-full`)",
             }
         ),
     },
@@ -174,7 +175,7 @@ async def accept(
 ) -> Message:
     """Store a message of a bot that can send.
 
-    Raises NotFoundError, ConflictError, InvalidInputError, TooManyMessagesError.
+    Raises NotFoundError, ConflictError, InvalidInputError, TooManyMessagesError, QuotaError.
     """
     new = messages.NewMessage(
         to_chat=message.to_chat,
@@ -190,7 +191,11 @@ async def accept(
             return earlier  # whatever the bot's state is by now
         refuse(row)
         limit = rate_limit(row.bot.settings, parts.settings)
-        return await messages.submit(session, row.bot, new, limit, queue=message.queue)
+        quota = messages.Quota(
+            messages_per_bot=parts.settings.queued_messages_per_bot,
+            file_bytes_per_server=parts.settings.queued_files_mb << 20,
+        )
+        return await messages.submit(session, row.bot, new, limit, quota, queue=message.queue)
 
 
 async def settled(parts: Context, scope: Scope, row: Message, *, wait: float) -> Message:

@@ -137,6 +137,7 @@ async def delete(company_id: BotId, session: Session, scope: Visible) -> Deleted
             404: "Session not found",
             409: "The session must be paired first (`qrCode`), or is stopped",
             429: "The recipient's rate limit is reached (`retryAfter`)",
+            507: "Too many unsent messages of the session",
             502: "WhatsApp rejected the message",
         }
     ),

@@ -135,3 +135,16 @@ async def test_concurrent_uploads_wait_or_are_rejected(operator: httpx.AsyncClie
     may_end.set()
     assert (await slow).status_code == 202
     assert (await operator.post(sender, content=body, headers=headers)).status_code == 202
+
+
+async def test_files_beyond_the_quota_of_a_server_are_refused(
+    operator: httpx.AsyncClient, sender: str, app: FastAPI
+) -> None:
+    context = app.state.context
+    settings = context.settings.model_copy(update={"queued_files_mb": 1})
+    app.state.context = dataclasses.replace(context, settings=settings)
+    half = base64.b64encode(bytes(600 << 10)).decode()
+    message = {"to": CHAT, "content": {"type": "video", "mimetype": "video/mp4", "data": half}}
+    assert (await operator.post(sender, json=message)).status_code == 202
+    problem(await operator.post(sender, json=message), 507, "files-full")
+    assert (await operator.post(sender, json=HELLO)).status_code == 202, "a text needs no such space"

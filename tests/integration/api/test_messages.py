@@ -1,11 +1,13 @@
 """Accepting, reading, cancelling and awaiting messages."""
 
 import asyncio
+import dataclasses
 import json
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from tests.integration.api.conftest import CHAT, HELLO, Fleet, problem
 from tests.integration.reconcile.conftest import eventually
@@ -215,6 +217,26 @@ async def test_a_message_to_an_offline_bot_is_queued(
     operator: httpx.AsyncClient, sender: str, fleet: Fleet, phase: str
 ) -> None:
     await fleet.observe("bot-1", phase=phase)
+    assert (await operator.post(sender, json=HELLO)).status_code == 202
+
+
+def use_settings(app: FastAPI, **changes: int) -> None:
+    context = app.state.context
+    app.state.context = dataclasses.replace(context, settings=context.settings.model_copy(update=changes))
+
+
+async def test_more_than_the_quota_of_unsent_messages_is_refused_until_one_is_done(
+    operator: httpx.AsyncClient, sender: str, app: FastAPI
+) -> None:
+    use_settings(app, queued_messages_per_bot=2)
+    first = await operator.post(sender, json=HELLO, headers={"Idempotency-Key": "first"})
+    assert (await operator.post(sender, json={**HELLO, "to": "491700000002"})).status_code == 202
+    refused = await operator.post(sender, json={**HELLO, "to": "491700000003"})
+    assert "2 messages of bot 'bot-1' wait" in problem(refused, 507, "queue-full")
+
+    repeated = await operator.post(sender, json=HELLO, headers={"Idempotency-Key": "first"})
+    assert (repeated.status_code, repeated.json()["id"]) == (202, first.json()["id"]), "already accepted"
+    assert (await operator.delete(first.headers["Location"])).status_code == 200
     assert (await operator.post(sender, json=HELLO)).status_code == 202
 
 
