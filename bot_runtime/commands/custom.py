@@ -65,7 +65,6 @@ async def ask_webhook(url: str, invocation: Invocation, bot_id: str, web: WebThr
             url,
             call,
             allowed=allowed,
-            timeout_seconds=WEBHOOK_SECONDS,
             limit=MAX_ANSWER_BYTES,
         )
     except TimeoutError:

@@ -158,4 +158,4 @@ class LanguageModel:
         else:
             post = partial(post_directly, allowed=AllowedHosts(access.allowed_hosts))
         url = f"{base_url}/chat/completions"
-        return (await self._web.run(seconds, post, url, body, timeout_seconds=seconds, limit=MAX_ANSWER_BYTES)).body
+        return (await self._web.run(seconds, post, url, body, limit=MAX_ANSWER_BYTES)).body

@@ -3,7 +3,9 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from bot_runtime.web.time_limit import TimeLimit
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -15,13 +17,23 @@ class WebThreads:
     def __init__(self, size: int) -> None:
         self._free = asyncio.Semaphore(size)
 
-    async def run(self, seconds: float, call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """The result of a blocking call. Raises what it raises, and TimeoutError after `seconds`, in total."""
-        async with asyncio.timeout(seconds):
-            await self._free.acquire()
-            return await self._in_thread(lambda: call(*args, **kwargs))
+    async def run(
+        self, seconds: float, call: Callable[Concatenate[TimeLimit, _P], _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        """The result of a blocking call, which gets its time limit.
 
-    async def _in_thread(self, call: Callable[[], _T]) -> _T:
+        Raises what it raises, and TimeoutError after `seconds`, in total. Then, and when the wait is cancelled, the
+        limit ends the call.
+        """
+        time_limit = TimeLimit(seconds)
+        try:
+            async with asyncio.timeout(seconds):
+                await self._free.acquire()
+                return await self._in_thread(lambda: call(time_limit, *args, **kwargs), time_limit)
+        finally:
+            time_limit.expire()
+
+    async def _in_thread(self, call: Callable[[], _T], time_limit: TimeLimit) -> _T:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[_T] = loop.create_future()
 
@@ -40,6 +52,7 @@ class WebThreads:
                 value = call()
             except BaseException as exc:
                 failure = exc
+            time_limit.close()
             if not loop.is_closed():
                 loop.call_soon_threadsafe(finish, value, failure)
 

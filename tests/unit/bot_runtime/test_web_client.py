@@ -2,6 +2,7 @@
 
 import contextlib
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from typing import ClassVar
@@ -10,6 +11,7 @@ import pytest
 
 from bot_runtime.web.addresses import AllowedHosts
 from bot_runtime.web.client import Resolve, WebError, WebResponse, post_directly, post_with_key, resolve
+from bot_runtime.web.time_limit import TimeLimit
 
 KEY = "sk-very-secret"
 
@@ -89,12 +91,27 @@ def test_only_valid_http_urls_are_called(url: str) -> None:
         ask(url)
 
 
-def post(url: str, *, resolve: Resolve = resolve, seconds: float = 5) -> WebResponse:
-    return post_directly(url, {"a": 1}, allowed=AllowedHosts(), timeout_seconds=seconds, limit=1000, resolve=resolve)
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[TimeLimit]:
+    """A limit that expires like that of `WebThreads`."""
+    limit = TimeLimit(seconds)
+    timer = threading.Timer(seconds, limit.expire)
+    timer.start()
+    try:
+        yield limit
+    finally:
+        timer.cancel()
+        limit.close()
 
 
-def ask(url: str, *, seconds: float = 5) -> WebResponse:
-    return post_with_key(url, {}, key=KEY, timeout_seconds=seconds, limit=1000)
+def post(url: str, body: object = None, *, resolve: Resolve = resolve, seconds: float = 5) -> WebResponse:
+    with time_limit(seconds) as limit:
+        return post_directly(limit, url, body or {"a": 1}, allowed=AllowedHosts(), limit=1000, resolve=resolve)
+
+
+def ask(url: str, body: object = None, *, seconds: float = 5) -> WebResponse:
+    with time_limit(seconds) as limit:
+        return post_with_key(limit, url, body or {}, key=KEY, limit=1000)
 
 
 def test_a_response_has_its_content_type(service: str) -> None:
@@ -126,6 +143,79 @@ def test_an_unreachable_service_and_a_bad_key_are_reported_without_the_key() -> 
     with pytest.raises(WebError, match="could not be reached"):
         ask("http://127.0.0.1:1/")
     with pytest.raises(WebError) as failed:
-        post_with_key("http://127.0.0.1:1/", {}, key=f"{KEY}\n", timeout_seconds=1, limit=10)
+        post_with_key(TimeLimit(1), "http://127.0.0.1:1/", {}, key=f"{KEY}\n", limit=10)
     assert KEY not in str(failed.value)
     assert failed.value.__cause__ is None
+
+
+class Stubborn:
+    """A server that never lets a client finish: it reads nothing, and sends `head`, then `trickle` now and then."""
+
+    def __init__(self, head: bytes, trickle: bytes) -> None:
+        self._head = head
+        self._trickle = trickle
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(0.02)
+        self.closing = threading.Event()
+        self.port = self._listener.getsockname()[1]
+
+    def serve(self) -> None:
+        with contextlib.ExitStack() as sockets:
+            listener = sockets.enter_context(self._listener)
+            accepted: list[socket.socket] = []
+            while not self.closing.is_set():
+                with contextlib.suppress(TimeoutError):
+                    accepted.append(sockets.enter_context(listener.accept()[0]))
+                    accepted[-1].send(self._head)
+                for connection in accepted:
+                    with contextlib.suppress(OSError):
+                        connection.send(self._trickle)
+
+
+@pytest.fixture
+def stubborn(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Stubborn]:
+    monkeypatch.setattr(AllowedHosts, "permits", lambda *_: True)
+    server = Stubborn(*request.param)
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    yield server
+    server.closing.set()
+    thread.join()
+
+
+SILENT = (b"", b"")
+HANDSHAKE = (b"\x16\x03\x03\x3f\xff", b"\x02")
+"""The start of a TLS record of the maximum length."""
+LATE = r"^the service did not answer in time$"
+
+
+@pytest.mark.parametrize("stubborn", [SILENT, HANDSHAKE], indirect=True)
+def test_the_time_limit_includes_the_handshake(stubborn: Stubborn) -> None:
+    with pytest.raises(WebError, match=LATE):
+        post(f"https://127.0.0.1:{stubborn.port}/", seconds=0.2)
+
+
+@pytest.mark.parametrize("stubborn", [SILENT], indirect=True)
+def test_the_time_limit_includes_a_service_that_does_not_read(stubborn: Stubborn) -> None:
+    for call in (post, ask):
+        with pytest.raises(WebError, match=LATE):
+            call(f"http://127.0.0.1:{stubborn.port}/", "x" * 20_000_000, seconds=0.2)
+
+
+@pytest.mark.parametrize("stubborn", [SILENT, (b"", b"x")], indirect=True)
+def test_the_time_limit_includes_the_proxy(stubborn: Stubborn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{stubborn.port}")
+    with pytest.raises(WebError, match=LATE):
+        ask("https://model.example/", seconds=0.2)
+
+
+def test_the_time_limit_includes_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AllowedHosts, "permits", lambda *_: True)
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(2):  # the kernel ignores further ones
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        with pytest.raises(WebError, match=LATE):
+            post(f"http://127.0.0.1:{full.getsockname()[1]}/", seconds=0.2)
