@@ -4,6 +4,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 
+_EPOCH = text("SELECT epoch FROM leases WHERE server_name = :server FOR KEY SHARE")
+
+
 class LeadershipLostError(Exception):
     """This controller is no longer the leader of its server."""
 
@@ -14,8 +17,5 @@ async def hold(session: AsyncSession, *, server: str, epoch: int) -> None:
     FOR KEY SHARE: a takeover, which raises the epoch, waits for this transaction, so the check holds until the commit.
     A renewal of the lease does not wait for it.
     """
-    current = await session.scalar(
-        text("SELECT epoch FROM leases WHERE server_name = :name FOR KEY SHARE").bindparams(name=server)
-    )
-    if current != epoch:
+    if await session.scalar(_EPOCH, {"server": server}) != epoch:
         raise LeadershipLostError(f"epoch {epoch} of server {server} has ended")

@@ -29,6 +29,13 @@ _EVENTS = SQLModel.metadata.tables["bot_events"]
 _INSERT_NEW_EVENTS = insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.c.seq)
 """Compiled once, because its rows are passed on execution; with the rows in it, it would be compiled for every page."""
 
+_INSERT_OWN_EVENTS = insert(_EVENTS).on_conflict_do_nothing()
+_BOT = (
+    select(Bot, BotStatus)
+    .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+    .where(col(Bot.server_name) == bindparam("server"), col(Bot.id) == bindparam("bot"))
+)
+
 _LOCK_AVAILABLE = text(
     "SELECT bot_status.bot_id FROM bot_status JOIN bots ON bots.id = bot_status.bot_id "
     "WHERE bot_status.bot_id = ANY(:ids) "
@@ -60,6 +67,12 @@ class StatusStore:
         self._database = database
         self._server = server
         self._epoch = epoch
+        # Built once: building it takes longer than Postgres needs for it.
+        self._set_status = (
+            update(_STATUS)
+            .where(_STATUS.c.bot_id == bindparam("changed_bot"))
+            .values(epoch=epoch, updated_at=func.now())
+        )
         self._writer = f"controller-{secrets.token_hex(6)}"
         """Makes the numbers of this leader's own events unique."""
 
@@ -86,12 +99,7 @@ class StatusStore:
     async def bot(self, bot_id: str) -> tuple[Bot, BotStatus] | None:
         """One bot with its status; None when it does not exist or belongs to another server."""
         async with self._database.session() as session:
-            rows = await session.execute(
-                select(Bot, BotStatus)
-                .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
-                .where(col(Bot.server_name) == self._server, col(Bot.id) == bot_id)
-            )
-            row = rows.first()
+            row = (await session.execute(_BOT, {"server": self._server, "bot": bot_id})).first()
             return None if row is None else (row[0], row[1])
 
     async def config(self, bot_id: str) -> tuple[Bot, list[CustomCommand], TakenOver | None] | None:
@@ -102,12 +110,7 @@ class StatusStore:
         async with self._database.session() as session:
             # One snapshot: newer commands must not be sent under an older generation.
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            query = (
-                select(Bot, BotStatus)
-                .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
-                .where(col(Bot.server_name) == self._server, col(Bot.id) == bot_id)
-            )
-            row = (await session.execute(query)).first()
+            row = (await session.execute(_BOT, {"server": self._server, "bot": bot_id})).first()
             if row is None:
                 return None
             bot, status = row
@@ -190,13 +193,8 @@ class StatusStore:
         alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for bot_id, values in changes.items():
             alike.setdefault(tuple(sorted(values)), []).append({"changed_bot": bot_id, **storable(values)})
-        statement = (
-            update(_STATUS)
-            .where(_STATUS.c.bot_id == bindparam("changed_bot"))
-            .values(epoch=self._epoch, updated_at=func.now())
-        )
         for rows in alike.values():
-            await session.execute(statement, rows)
+            await session.execute(self._set_status, rows)
 
     async def ingest(self, bot_id: str, page: EventPage) -> None:
         """Store a page of a bot's events, apply their effects, and advance its cursor, all in one transaction.
@@ -293,7 +291,7 @@ class StatusStore:
         rows = [event for event in events if event["bot_id"] in known]
         if rows:
             # Some may be stored already, by a commit whose answer was lost.
-            await session.execute(insert(_EVENTS).on_conflict_do_nothing(), rows)
+            await session.execute(_INSERT_OWN_EVENTS, rows)
 
     def _row(self, bot_id: str, event: PendingEvent) -> dict[str, Any]:
         return {

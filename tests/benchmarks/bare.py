@@ -5,7 +5,6 @@ are slower.
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -26,7 +25,6 @@ from tests.support.eventually import eventually
 T = TypeVar("T")
 
 THREADS = 8
-LOOK_SECONDS = 0.5
 OWNER = "benchmark-floor"
 """Not the installation's id: the controller must consider these containers foreign."""
 
@@ -100,17 +98,23 @@ class Bare:
 
         return dict(self.each(one, containers))
 
-    def wait_running(self, names: Iterable[str], *, deadline: float = 120) -> float:
-        """Wait until containers of these names run; the Unix time at which the last one was started."""
+    def wait_started(self, names: Iterable[str], *, since: float, deadline: float = 120) -> float:
+        """Wait until containers of these names were started after the Unix time `since`; when the last one was.
+
+        By the engine's events: listing fifty containers again and again would slow the engine down.
+        """
         wanted = set(names)
-        filters = {"label": f"{Label.SERVER}={self._settings.server_name}", "status": "running"}
-        end = time.monotonic() + deadline
-        # At a long interval: the engine reports the exact times afterwards, and polling slows it down.
-        while wanted - {item["Names"][0].removeprefix("/") for item in self.client.containers(filters=filters)}:
-            if time.monotonic() > end:
-                raise TimeoutError(f"{len(wanted)} containers did not run within {deadline:g} s")
-            time.sleep(LOOK_SECONDS)
-        return max(self.started_at(wanted).values())
+        missing = set(wanted)
+        filters = {"type": "container", "event": "start", "label": f"{Label.SERVER}={self._settings.server_name}"}
+        events = self.client.events(since=int(since), until=int(since + deadline), filters=filters, decode=True)
+        try:
+            for event in events:
+                missing.discard(event["Actor"]["Attributes"]["name"])
+                if not missing:
+                    return max(self.started_at(wanted).values())
+        finally:
+            events.close()
+        raise TimeoutError(f"{len(missing)} of {len(wanted)} containers were not started within {deadline:g} s")
 
     def pid(self, container: str) -> int:
         """The host's process id of a running container's first process."""

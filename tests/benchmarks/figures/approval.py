@@ -39,7 +39,7 @@ def _ours(world: World, bot: str) -> float:
     world.add([bot])
     began = time.time()
     world.fleet.call("POST", f"/api/bots/{bot}/approve")
-    started = world.bare.wait_running([resource_name(world.server, bot)])
+    started = world.bare.wait_started([resource_name(world.server, bot)], since=began)
     world.delete([bot])
     return started - began
 

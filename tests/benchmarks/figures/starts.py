@@ -41,7 +41,7 @@ def _ours(world: World, bots: list[str]) -> float:
     world.add(bots)
     began = time.time()
     world.approve(bots)
-    last = world.bare.wait_running([resource_name(world.server, bot) for bot in bots])
+    last = world.bare.wait_started([resource_name(world.server, bot) for bot in bots], since=began)
     world.delete(bots)
     return last - began
 
