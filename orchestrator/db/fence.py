@@ -3,7 +3,6 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-
 _EPOCH = text("SELECT epoch FROM leases WHERE server_name = :server FOR KEY SHARE")
 
 

@@ -174,14 +174,16 @@ async def test_a_controller_stops_even_if_its_cleanup_fails(site: Site, monkeypa
         await process.stop()
 
 
-async def test_a_slow_name_server_does_not_block_the_event_loop(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_its_address_is_outside_the_bots_network_and_looking_it_up_does_not_block_the_event_loop(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     threads = []
 
-    def look_up(_: str) -> str:
+    def look_up(_: str) -> tuple[str, list[str], list[str]]:
         threads.append(threading.current_thread())
-        return "192.0.2.1"
+        return "controller", [], ["10.213.0.5", "192.0.2.1"]
 
-    monkeypatch.setattr("socket.gethostbyname", look_up)
+    monkeypatch.setattr("socket.gethostbyname_ex", look_up)
     await site.start(controller_host="0.0.0.0")
     await eventually(
         lambda: site.sql("SELECT controller FROM servers"), lambda rows: str(rows[0]).startswith("192.0.2.1:")
