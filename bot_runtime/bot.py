@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from functools import partial
 
-from bot_runtime.contract import ExitCode, Health, Stats
+from bot_runtime.contract import ConnectionState, ExitCode, Health, Stats
 from bot_runtime.credentials import Credentials
 from bot_runtime.files.downloads import MediaDownloads
 from bot_runtime.files.transfers import Transfers
@@ -15,6 +15,7 @@ from bot_runtime.inbound.arrivals import Arrivals
 from bot_runtime.inbound.connection_listener import ConnectionListener
 from bot_runtime.inbound.group_events import GroupEvents
 from bot_runtime.inbound.recent import Recent
+from bot_runtime.inbound.reported_groups import ReportedGroups
 from bot_runtime.inbound.responder import Responder
 from bot_runtime.inbound.settings_host import SettingsHost
 from bot_runtime.lifecycle import Restart
@@ -66,7 +67,12 @@ class BotRuntime:
         self.uploads = UploadStore(directory.files)
         self.media = MediaDownloads(store, directory.files, transport, transfers)
         self.groups = Groups(transport)
-        self._group_events = GroupEvents(self.groups, self.spool, own_addresses=self.credentials.own_addresses)
+        self.group_events = GroupEvents(
+            self.groups,
+            ReportedGroups(store, self.spool),
+            own_addresses=self.credentials.own_addresses,
+            online=lambda: self.connection.status.state is ConnectionState.ONLINE,
+        )
         self.sender = Sender(
             send_log,
             self.uploads,
@@ -88,7 +94,7 @@ class BotRuntime:
             forward=self.sender.forward,
             keep_media=self.media.keep,
             account=lambda: self.credentials.account,
-            group_changed=self._group_events.changed,
+            group_changed=self.group_events.changed,
         )
         self._arrivals = Arrivals(session.inbox.journal, store, self.spool, self.responder.receiver.take)
         self.connection = WhatsAppConnection(
@@ -99,7 +105,7 @@ class BotRuntime:
                 self.credentials,
                 self.responder,
                 self._arrivals,
-                self._group_events,
+                self.group_events,
                 send_log,
                 leave=leave,
                 restart=restart,
@@ -126,7 +132,7 @@ class BotRuntime:
         """Disconnect and close the files. A restart in place does not count as the end of the connection."""
         self._storage_guard.close()
         self.responder.close()
-        self._group_events.close()
+        self.group_events.close()
         await self.connection.close(restarting=restarting)
         self._arrivals.close()
         self._store.close()

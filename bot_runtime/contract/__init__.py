@@ -14,7 +14,6 @@ timestamps are RFC 3339 in UTC. msgspec encodes and validates; it takes about 1 
     POST /messages           SendRequest          SendResult             409 when the bot is not online, 429 limited
     PUT  /uploads/{clientId} raw bytes            204                    the file of a media message, before sending it
     GET  /media/{messageId}                       raw bytes              404 unknown, 410 deleted by WhatsApp
-    GET  /groups                                  list[Group]            409 when the bot is not online
     GET  /groups/{id}                             Group                  404 when the account is not a member
     POST /connection/reset                        Health                 a new connection, or a new QR code
     POST /logout                                  Health                 409 when there is no session
@@ -37,6 +36,7 @@ from bot_runtime.contract.config import (
     WebhookCall,
 )
 from bot_runtime.contract.events import Event, EventPage, EventType
+from bot_runtime.contract.groups import Group, GroupInfo, GroupMember, GroupUpdate, MemberRange
 from bot_runtime.contract.health import (
     ConnectionState,
     EventCursor,
@@ -54,8 +54,6 @@ from bot_runtime.contract.messages import (
     Contact,
     Content,
     Document,
-    Group,
-    GroupMember,
     Image,
     Location,
     Media,
@@ -111,12 +109,15 @@ __all__ = [
     "ExitCode",
     "Fault",
     "Group",
+    "GroupInfo",
     "GroupMember",
+    "GroupUpdate",
     "Health",
     "Image",
     "Location",
     "LogLevel",
     "Media",
+    "MemberRange",
     "PairCode",
     "PairCodeRequest",
     "Poll",

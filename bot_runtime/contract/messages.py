@@ -1,4 +1,4 @@
-"""Messages to send, and groups."""
+"""Messages to send."""
 
 from datetime import datetime
 from typing import Annotated
@@ -118,23 +118,3 @@ class SendResult(Wire, frozen=True):
     unconfirmed: bool = False
     """True when the bot stopped, or lost the connection, after sending and before WhatsApp's answer: the message was
     most probably sent with this id, and a `message-ack` for it proves that. It is never sent again."""
-
-
-class GroupMember(Wire, frozen=True):
-    """A member of a group."""
-
-    id: str
-    """Chat id (`…@lid` or `…@s.whatsapp.net`)."""
-    phone_number: str | None
-    admin: bool
-
-
-class Group(Wire, frozen=True):
-    """A group of the account. `group-update` events have it as `{group: Group}`, or `{left: id}` after leaving."""
-
-    id: str
-    subject: str
-    description: str
-    owner: str | None
-    created_at: datetime | None
-    members: list[GroupMember]

@@ -45,6 +45,7 @@ class EndpointCalls:
         return self._bot.stats()
 
     async def events(self, *, spool_id: str, after: int, limit: int, wait_seconds: float) -> EventPage:
+        self._bot.group_events.events_requested(spool_id, after)
         return await self._bot.spool.page(spool_id=spool_id, after=after, limit=limit, wait_seconds=wait_seconds)
 
     def qr(self) -> Qr:
@@ -90,10 +91,6 @@ class EndpointCalls:
         self._bot.media.reference(message_id)  # an unknown file is a 404 in any state
         self._check_online()
         return await self._bot.media.open(message_id)
-
-    async def list_groups(self) -> list[Group]:
-        self._check_online()
-        return await self._bot.groups.snapshot()
 
     async def group(self, group_id: str) -> Group:
         try:

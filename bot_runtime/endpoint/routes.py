@@ -14,7 +14,6 @@ from bot_runtime.contract import (
     MAX_EVENTS_PER_PAGE,
     MAX_WAIT_SECONDS,
     Error,
-    Group,
     PairCodeRequest,
     RuntimeConfig,
     Secrets,
@@ -29,7 +28,7 @@ from bot_runtime.files.downloads import DownloadedFile
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T", bound=Wire)
-_Result = Wire | list[Group] | DownloadedFile | None
+_Result = Wire | DownloadedFile | None
 _Handler = Callable[[HttpRequest], Awaitable[_Result]]
 _HandlerOfOne = Callable[[HttpRequest, str], Awaitable[_Result]]
 
@@ -86,9 +85,6 @@ def make_application(calls: EndpointCalls) -> Application:
     async def media(_: HttpRequest, message_id: str) -> DownloadedFile:
         return await calls.open_media(message_id)
 
-    async def groups(_: HttpRequest) -> list[Group]:
-        return await calls.list_groups()
-
     async def group(_: HttpRequest, group_id: str) -> Wire:
         return await calls.group(group_id)
 
@@ -112,7 +108,6 @@ def make_application(calls: EndpointCalls) -> Application:
         ("POST", "/connection/reset"): reset,
         ("POST", "/logout"): logout,
         ("GET", "/stats"): stats,
-        ("GET", "/groups"): groups,
     }
     routes_of_one: dict[tuple[str, str], _HandlerOfOne] = {
         ("PUT", "/uploads"): upload,

@@ -96,6 +96,7 @@ class ConnectionListener:
         self._arrivals.take_all()
         self._send_log.lose_evidence()
         self._credentials.forget()
+        self._group_events.logged_out()
         self._spool.append(EventType.LOGOUT, {"reason": fault.message if fault else ""})
 
     def _record(self, events: EventData) -> None:

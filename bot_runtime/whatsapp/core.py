@@ -13,13 +13,15 @@ being imported. Methods that block say so and must run on a thread.
 import ctypes
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bot_runtime.whatsapp.event_codes import SUBSCRIBED
 from bot_runtime.whatsapp.library import Bytes, LibraryError, OnEvent, OnLog, OnText, load
+from bot_runtime.whatsapp.protobuf_fields import fields, tag_of
 
 if TYPE_CHECKING:
     import mmap
@@ -32,8 +34,8 @@ QUIET_SECONDS = 0.1
 HANDOVER_SECONDS = 1.0
 """How long a stop waits for that at most."""
 
-_BINARY, _ERROR = 0x0A, 0x12
-"""Tags of the two fields of a DownloadReturnFunction."""
+_BINARY, _ERROR = tag_of(1), tag_of(2)
+"""The fields of a DownloadReturnFunction, `{bytes Binary = 1; string Error = 2}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,17 +166,23 @@ class Core:
 
         The file is not copied: the view is valid only while `write` runs.
         """
-        pointer = self.library().DownloadAny(UUID, message, len(message))
-        try:
-            answer = pointer.contents
-            with memoryview((ctypes.c_char * answer.size).from_address(answer.data or 0)).cast("B") as view:
-                return _read_download(view, write)
-        finally:
-            self.library().FreeBytesStruct(pointer)
+        with self._in_place(self.library().DownloadAny(UUID, message, len(message))) as answer:
+            error = ""
+            for tag, value in fields(answer):
+                if tag == _BINARY:
+                    write(value)
+                elif tag == _ERROR:
+                    error = bytes(value).decode(errors="replace")
+            return error
 
-    def joined_groups(self) -> bytes:
-        """A serialised GetJoinedGroupsReturnFunction. Blocks up to 75 s."""
-        return self._bytes(self.library().GetJoinedGroups(UUID))
+    @contextmanager
+    def joined_groups(self) -> Iterator[memoryview]:
+        """A serialised GetJoinedGroupsReturnFunction, while the context is open. Blocks up to 75 s.
+
+        It has all members of all groups, so it is not copied.
+        """
+        with self._in_place(self.library().GetJoinedGroups(UUID)) as answer:
+            yield answer
 
     def group_info(self, jid: bytes) -> bytes:
         """A serialised GetGroupInfoReturnFunction for a serialised JID. Blocks up to 75 s."""
@@ -226,24 +234,14 @@ class Core:
         finally:
             self.library().FreeBytesStruct(pointer)
 
-
-def _read_download(answer: memoryview, write: Callable[[memoryview], object]) -> str:
-    """Parse a DownloadReturnFunction, `{bytes Binary = 1; string Error = 2}`, in place.
-
-    Python's protobuf would copy the file twice.
-    """
-    error, at = "", 0
-    while at < len(answer):
-        tag, size, shift = answer[at], 0, 0
-        while True:
-            at += 1
-            size |= (answer[at] & 0x7F) << shift
-            shift += 7
-            if answer[at] < 0x80:
-                break
-        start, at = at + 1, at + 1 + size
-        if tag == _BINARY:
-            write(answer[start:at])
-        elif tag == _ERROR:
-            error = bytes(answer[start:at]).decode(errors="replace")
-    return error
+    @contextmanager
+    def _in_place(self, pointer: "ctypes._Pointer[Bytes]") -> Iterator[memoryview]:
+        if not pointer:
+            yield memoryview(b"")
+            return
+        try:
+            answer = pointer.contents
+            with memoryview((ctypes.c_char * answer.size).from_address(answer.data or 0)).cast("B") as view:
+                yield view
+        finally:
+            self.library().FreeBytesStruct(pointer)

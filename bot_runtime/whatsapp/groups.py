@@ -3,23 +3,29 @@
 Importing this costs as much as importing `decode.py`.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from bot_runtime.contract import Group, GroupMember
 from bot_runtime.whatsapp.imports import defer_package
 from bot_runtime.whatsapp.messages import WhatsAppError
+from bot_runtime.whatsapp.protobuf_fields import fields, tag_of
 
 defer_package("neonize")
 from neonize.proto import Neonize_pb2 as neonize  # noqa: E402
 
+_GROUP, _ERROR = tag_of(1), tag_of(2)
+"""The fields of a GetJoinedGroupsReturnFunction, `{repeated GroupInfo Group = 1; string Error = 2}`."""
 
-def joined_groups(data: bytes) -> list[Group]:
-    """The groups of a GetJoinedGroupsReturnFunction. Raises `WhatsAppError`."""
-    answer = neonize.GetJoinedGroupsReturnFunction.FromString(data)
-    if answer.Error:
-        raise WhatsAppError(answer.Error)
-    return [_group(group) for group in answer.Group]
+
+def joined_groups(data: memoryview) -> Iterator[Group]:
+    """The groups of a GetJoinedGroupsReturnFunction, decoded one by one. Raises `WhatsAppError`."""
+    for tag, value in fields(data):
+        if tag == _GROUP:
+            yield _group(neonize.GroupInfo.FromString(bytes(value)))
+        elif tag == _ERROR:
+            raise WhatsAppError(bytes(value).decode(errors="replace"))
 
 
 def one_group(data: bytes) -> Group:
@@ -31,6 +37,13 @@ def one_group(data: bytes) -> Group:
 
 
 def _group(info: Any) -> Group:
+    members = {
+        member.id: member
+        for member in (
+            GroupMember(id=_text(found.JID), phone_number=_number(found), admin=found.IsAdmin or found.IsSuperAdmin)
+            for found in info.Participants
+        )
+    }
     return Group(
         id=_text(info.JID),
         subject=info.GroupName.Name,
@@ -38,10 +51,7 @@ def _group(info: Any) -> Group:
         owner=_text(info.OwnerJID) or None,
         # neonize passes a 32-bit float: accurate to about a minute
         created_at=datetime.fromtimestamp(info.GroupCreated, UTC) if info.GroupCreated > 0 else None,
-        members=[
-            GroupMember(id=_text(member.JID), phone_number=_number(member), admin=member.IsAdmin or member.IsSuperAdmin)
-            for member in info.Participants
-        ],
+        members=[members[member_id] for member_id in sorted(members)],
     )
 
 

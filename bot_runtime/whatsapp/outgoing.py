@@ -1,5 +1,6 @@
 """What is sent to WhatsApp, as plain data, and the interface of the transport."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -82,8 +83,8 @@ class Transport(Protocol):
     def download(self, reference: bytes, into: int) -> None:
         """Fetch the file of a received message, and write it to a descriptor."""
 
-    def groups(self) -> list[Group]:
-        """All groups the account is in, with their members."""
+    def groups(self) -> Iterator[Group]:
+        """All groups the account is in, with their members. Decoded one by one, as they are requested."""
 
     def group(self, address: Address) -> Group:
         """One group."""

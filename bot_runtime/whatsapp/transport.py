@@ -5,6 +5,7 @@ The protobuf messages are imported by the first call, not before: they take 8 Mi
 
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from bot_runtime.contract import Audio, Content, Document, Group, Image, Sticker, Video
@@ -67,13 +68,13 @@ class LibraryTransport:
         if error := self._core.download(reference, write):
             raise WhatsAppError(error)
 
-    def groups(self) -> list[Group]:
-        answer = self._core.joined_groups()
-        if not answer:  # no groups: avoids the import
-            return []
-        from bot_runtime.whatsapp.groups import joined_groups
+    def groups(self) -> Iterator[Group]:
+        with self._core.joined_groups() as answer:
+            if not answer:  # no groups: avoids the import
+                return
+            from bot_runtime.whatsapp.groups import joined_groups
 
-        return joined_groups(answer)
+            yield from joined_groups(answer)
 
     def group(self, address: Address) -> Group:
         from bot_runtime.whatsapp import encode

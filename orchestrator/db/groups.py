@@ -1,28 +1,168 @@
-"""Rows of `groups`: what bots reported about their groups."""
+"""Rows of `groups` and `group_members`: what bots reported about their groups.
 
-from sqlalchemy import select
+A bot reports changes (`contract.GroupUpdate`). Applying one again, or one that changes nothing, writes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, or_, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
+from sqlmodel import SQLModel, col
 
-from orchestrator.db.message_models import StoredGroup
+from bot_runtime.contract import GroupInfo, GroupUpdate, MemberRange
+from orchestrator.db.message_models import StoredGroup, StoredMember
 from orchestrator.db.scope import Scope
 from orchestrator.errors import NotFoundError
 
+MEMBERS_PER_PAGE = 2_000
+"""A page with more members has fewer groups, but at least one."""
 
-async def page(session: AsyncSession, scope: Scope, bot_id: str, *, limit: int, after: str | None) -> list[StoredGroup]:
-    """At most `limit` groups of a bot in the order of their ids, starting after `after`."""
-    query = select(StoredGroup).where(scope.covers(col(StoredGroup.server_name)), col(StoredGroup.bot_id) == bot_id)
+_GROUPS = SQLModel.metadata.tables["groups"]
+_KEEP_ONLY = text("DELETE FROM groups WHERE bot_id = :bot_id AND id <> ALL(CAST(:ids AS text[]))")
+_CHANGE_MEMBERS = text(
+    """
+    WITH gone AS (
+        DELETE FROM group_members
+        WHERE bot_id = :bot_id AND group_id = :group_id AND (
+            id = ANY(CAST(:gone AS text[]))
+            OR :complete AND id > :after AND (CAST(:until AS text) IS NULL OR id <= :until)
+                AND id <> ALL(CAST(:ids AS text[]))
+        )
+        RETURNING id
+    ), changed AS (
+        INSERT INTO group_members AS old (bot_id, group_id, id, phone_number, admin)
+        SELECT CAST(:bot_id AS text), CAST(:group_id AS text), member.id, member.phone_number, member.admin
+        FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS text[]), CAST(:admins AS boolean[]))
+            AS member (id, phone_number, admin)
+        ON CONFLICT (bot_id, group_id, id) DO UPDATE
+            SET phone_number = excluded.phone_number, admin = excluded.admin
+            WHERE (old.phone_number, old.admin) IS DISTINCT FROM (excluded.phone_number, excluded.admin)
+        RETURNING old.id
+    )
+    UPDATE groups SET updated_at = :updated_at
+    WHERE bot_id = :bot_id AND id = :group_id AND (EXISTS (SELECT FROM gone) OR EXISTS (SELECT FROM changed))
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMemberRow:
+    """A member of a group."""
+
+    id: str
+    phone_number: str | None
+    admin: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """A group with its members, in the order of their ids."""
+
+    group: StoredGroup
+    members: list[GroupMemberRow]
+
+
+async def page(
+    session: AsyncSession, scope: Scope, bot_id: str, *, limit: int, after: str | None
+) -> tuple[list[GroupRow], str | None]:
+    """Groups of a bot in the order of their ids, starting after `after`; and the `after` of the next page, if any.
+
+    At most `limit` groups, fewer if they have more than MEMBERS_PER_PAGE members in total.
+    """
+    query = _rows(scope, bot_id).order_by(col(StoredGroup.id)).limit(limit + 1)
     if after is not None:
         query = query.where(col(StoredGroup.id) > after)
-    return list((await session.execute(query.order_by(col(StoredGroup.id)).limit(limit))).scalars())
+    found = list((await session.execute(query)).scalars())
+    groups = found[:limit]
+    members = await _members(session, bot_id, groups, limit=MEMBERS_PER_PAGE + 1)
+    number = sum(map(len, members.values()))
+    while number > MEMBERS_PER_PAGE and len(groups) > 1:
+        number -= len(members[groups.pop().id])
+    if number > MEMBERS_PER_PAGE:  # the first group alone
+        members = await _members(session, bot_id, groups)
+    rows = [GroupRow(group, members[group.id]) for group in groups]
+    return rows, groups[-1].id if len(groups) < len(found) else None
 
 
-async def find(session: AsyncSession, scope: Scope, bot_id: str, group_id: str) -> StoredGroup:
+async def find(session: AsyncSession, scope: Scope, bot_id: str, group_id: str) -> GroupRow:
     """One group of a bot. Raises NotFoundError, also for a group outside the scope."""
-    query = select(StoredGroup).where(
-        scope.covers(col(StoredGroup.server_name)), col(StoredGroup.bot_id) == bot_id, col(StoredGroup.id) == group_id
-    )
-    row = (await session.execute(query)).scalar_one_or_none()
-    if row is None:
+    group = (await session.execute(_rows(scope, bot_id).where(col(StoredGroup.id) == group_id))).scalar_one_or_none()
+    if group is None:
         raise NotFoundError(f"bot {bot_id!r} is not in a group {group_id!r}")
-    return row
+    return GroupRow(group, (await _members(session, bot_id, [group]))[group_id])
+
+
+async def apply(session: AsyncSession, *, server: str, bot_id: str, update: GroupUpdate, at: datetime) -> None:
+    """Apply an update of a bot's groups; `at` is when the bot reported it."""
+    if update.left is not None:
+        await session.execute(
+            delete(StoredGroup).where(col(StoredGroup.bot_id) == bot_id, col(StoredGroup.id) == update.left)
+        )
+    if update.groups is not None:
+        await session.execute(_KEEP_ONLY, {"bot_id": bot_id, "ids": update.groups})
+    if update.group is not None:
+        await _apply_info(session, server, bot_id, update.group, at)
+        await _apply_members(session, bot_id, update, update.group.id, at)
+
+
+async def _apply_info(session: AsyncSession, server: str, bot_id: str, group: GroupInfo, at: datetime) -> None:
+    values = {
+        "subject": group.subject,
+        "description": group.description,
+        "owner": group.owner,
+        "created_at": group.created_at,
+    }
+    statement = insert(_GROUPS).values(bot_id=bot_id, id=group.id, server_name=server, updated_at=at, **values)
+    differs = [_GROUPS.c[name].is_distinct_from(statement.excluded[name]) for name in values]
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["bot_id", "id"], set_={**values, "updated_at": at}, where=or_(*differs)
+        )
+    )
+
+
+async def _apply_members(session: AsyncSession, bot_id: str, update: GroupUpdate, group_id: str, at: datetime) -> None:
+    if not update.members and not update.gone and update.complete is None:
+        return
+    members = {member.id: member for member in update.members}  # a statement may change a row only once
+    covered = update.complete or MemberRange()
+    values: dict[str, Any] = {
+        "bot_id": bot_id,
+        "group_id": group_id,
+        "gone": [member_id for member_id in update.gone if member_id not in members],
+        "complete": update.complete is not None,
+        "after": covered.after or "",
+        "until": covered.until,
+        "ids": list(members),
+        "numbers": [member.phone_number for member in members.values()],
+        "admins": [member.admin for member in members.values()],
+        "updated_at": at,
+    }
+    await session.execute(_CHANGE_MEMBERS, values)
+
+
+async def _members(
+    session: AsyncSession, bot_id: str, groups: Iterable[StoredGroup], *, limit: int | None = None
+) -> dict[str, list[GroupMemberRow]]:
+    """The members of a bot's groups, by group; at most `limit` in total, those of the first groups."""
+    query = (
+        select(
+            col(StoredMember.group_id), col(StoredMember.id), col(StoredMember.phone_number), col(StoredMember.admin)
+        )
+        .where(col(StoredMember.bot_id) == bot_id, col(StoredMember.group_id).in_([group.id for group in groups]))
+        .order_by(col(StoredMember.group_id), col(StoredMember.id))
+        .limit(limit)
+    )
+    members: dict[str, list[GroupMemberRow]] = defaultdict(list)
+    for group_id, member_id, phone_number, admin in await session.execute(query):
+        members[group_id].append(GroupMemberRow(member_id, phone_number, admin))
+    return members
+
+
+def _rows(scope: Scope, bot_id: str) -> Select[StoredGroup]:
+    return select(StoredGroup).where(scope.covers(col(StoredGroup.server_name)), col(StoredGroup.bot_id) == bot_id)

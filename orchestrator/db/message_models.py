@@ -15,6 +15,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     LargeBinary,
@@ -146,7 +147,7 @@ class StoredCommand(SQLModel, table=True):
 
 
 class StoredGroup(SQLModel, table=True):
-    """A group that a bot's account is in, as the bot last reported it."""
+    """A group that a bot's account is in, as the bot reported it."""
 
     __tablename__ = "groups"
     __table_args__ = (PrimaryKeyConstraint("bot_id", "id"), Index("groups_server", "server_name"))
@@ -158,8 +159,24 @@ class StoredGroup(SQLModel, table=True):
     subject: str
     description: str
     owner: str | None = None
-    members: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
-    """`[{id, phoneNumber, admin}]`"""
     created_at: datetime | None = timestamp()
     """When it was created in WhatsApp."""
     updated_at: datetime = created()
+    """When the bot reported the last change of the group or its members."""
+
+
+class StoredMember(SQLModel, table=True):
+    """A member of a bot's group."""
+
+    __tablename__ = "group_members"
+    __table_args__ = (
+        PrimaryKeyConstraint("bot_id", "group_id", "id"),
+        ForeignKeyConstraint(["bot_id", "group_id"], ["groups.bot_id", "groups.id"], ondelete="CASCADE"),
+    )
+
+    bot_id: str
+    group_id: str
+    id: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
+    """`…@lid` or `…@s.whatsapp.net`, in the order of its bytes, which the ranges of the bot's reports refer to."""
+    phone_number: str | None = None
+    admin: bool

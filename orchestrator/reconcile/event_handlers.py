@@ -10,16 +10,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from bot_runtime import contract
-from bot_runtime.contract import ConnectionState, Event, EventType, RuntimeConfig
-from orchestrator.db import receipts
+from bot_runtime.contract import (
+    ConnectionState,
+    Event,
+    EventType,
+    Group,
+    GroupUpdate,
+    MemberRange,
+    RuntimeConfig,
+)
+from orchestrator.db import groups, receipts
 from orchestrator.db.bot_settings import merge
-from orchestrator.db.message_models import StoredGroup
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.storable import storable
 from orchestrator.states import MessageState
@@ -41,13 +46,6 @@ class AckData(msgspec.Struct, frozen=True, rename="camel"):
     state: str
 
 
-class GroupUpdate(msgspec.Struct, frozen=True, rename="camel"):
-    """Data of `group-update`: a group, or the id of a group that the account has left."""
-
-    group: contract.Group | None = None
-    left: str | None = None
-
-
 class SettingsUpdate(msgspec.Struct, frozen=True, rename="camel"):
     """Data of `settings-update`."""
 
@@ -62,7 +60,7 @@ async def apply(session: AsyncSession, *, server: str, bot_id: str, events: Sequ
                 case EventType.MESSAGE_ACK:
                     await _ack(session, bot_id, event)
                 case EventType.GROUP_UPDATE:
-                    await _group(session, server, bot_id, event)
+                    await _groups(session, server, bot_id, event)
                 case EventType.SETTINGS_UPDATE:
                     await _settings(session, bot_id, event)
         except msgspec.ValidationError as exc:
@@ -95,29 +93,18 @@ async def _ack(session: AsyncSession, bot_id: str, event: Event) -> None:
         await receipts.take(session, bot_id, ack.message_ids, state, at=event.timestamp)
 
 
-async def _group(session: AsyncSession, server: str, bot_id: str, event: Event) -> None:
-    change = msgspec.convert(storable(event.data), GroupUpdate)
-    if change.left is not None:
-        await session.execute(
-            delete(StoredGroup).where(col(StoredGroup.bot_id) == bot_id, col(StoredGroup.id) == change.left)
-        )
-    if change.group is None:
-        return
-    group = change.group
-    values = {
-        "server_name": server,
-        "subject": group.subject,
-        "description": group.description,
-        "owner": group.owner,
-        "members": msgspec.to_builtins(group.members),
-        "created_at": group.created_at,
-        "updated_at": event.timestamp,
-    }
-    await session.execute(
-        insert(StoredGroup)
-        .values(bot_id=bot_id, id=group.id, **values)
-        .on_conflict_do_update(index_elements=["bot_id", "id"], set_=values)
-    )
+async def _groups(session: AsyncSession, server: str, bot_id: str, event: Event) -> None:
+    change = _group_change(storable(event.data))
+    await groups.apply(session, server=server, bot_id=bot_id, update=change, at=event.timestamp)
+
+
+def _group_change(data: dict[str, Any]) -> GroupUpdate:
+    """The data of `group-update`. Runtimes of earlier versions report a whole group, with its members inside."""
+    change = msgspec.convert(data, GroupUpdate)
+    if change.group is None or "members" not in data["group"]:
+        return change
+    members = msgspec.convert(data["group"], Group).members
+    return GroupUpdate(group=change.group, members=members, complete=MemberRange())
 
 
 async def _settings(session: AsyncSession, bot_id: str, event: Event) -> None:

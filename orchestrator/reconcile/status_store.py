@@ -10,14 +10,14 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, select, text, update
+from sqlalchemy import Delete, Select, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
 from orchestrator.db import commands, fence
-from orchestrator.db.message_models import Message
+from orchestrator.db.message_models import Message, StoredGroup
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
@@ -57,6 +57,8 @@ _OUTGROW = text(
 
 PRUNE_BATCH = 5_000
 """Rows deleted in one statement: few enough for its timeout."""
+GROUP_BATCH = 20
+"""Groups deleted in one statement, with up to about a thousand members each."""
 _IN_PLACE = {"synchronize_session": False}
 
 
@@ -229,7 +231,8 @@ class StatusStore:
     async def forget(self, bot_id: str) -> None:
         """Delete the row of a bot whose container and volume are gone, if it is still marked as deleting.
 
-        Its events and messages go first, in short transactions: with all of them, the row would be locked for long.
+        Its events, messages and groups go first, in short transactions: with all of them, the row would be locked for
+        long.
         """
         condemned = (
             select(col(Bot.id))
@@ -238,6 +241,9 @@ class StatusStore:
         )
         for table in (BotEvent, Message):
             await self._delete_batches(select(col(table.id)).where(col(table.bot_id) == condemned), table)
+        of_bot = col(StoredGroup.bot_id) == condemned
+        some = select(col(StoredGroup.id)).where(of_bot).limit(GROUP_BATCH)
+        await self._repeat(delete(StoredGroup).where(of_bot, col(StoredGroup.id).in_(some)), GROUP_BATCH)
         async with self._database.session() as session:
             await self._fence(session)
             await session.execute(delete(Bot).where(col(Bot.id) == condemned), execution_options=_IN_PLACE)
@@ -245,7 +251,10 @@ class StatusStore:
 
     async def _delete_batches(self, doomed: Select[Any], table: type[BotEvent | Message]) -> int:
         """Delete the rows with these ids, PRUNE_BATCH in a transaction; returns how many."""
-        batch = delete(table).where(col(table.id).in_(doomed.limit(PRUNE_BATCH)))
+        return await self._repeat(delete(table).where(col(table.id).in_(doomed.limit(PRUNE_BATCH))), PRUNE_BATCH)
+
+    async def _repeat(self, batch: Delete, size: int) -> int:
+        """Repeat a statement that deletes up to `size` rows until none are left; returns how many there were."""
         deleted = 0
         while True:
             async with self._database.session() as session:
@@ -254,7 +263,7 @@ class StatusStore:
                 await session.commit()
             number = int(getattr(result, "rowcount", 0))
             deleted += number
-            if number < PRUNE_BATCH:
+            if number < size:
                 return deleted
 
     async def prune_events(self, *, days: int) -> int:

@@ -33,10 +33,13 @@ def cpu_seconds(pid: int) -> float:
 
 def resident_bytes(pid: int) -> int:
     """A process's resident set, shared pages included."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) << 10
-    raise ProcessLookupError(f"process {pid} has no memory")
+    return _status(pid, "VmRSS")
+
+
+def peak_bytes(pid: int) -> int:
+    """The peak of the resident sets of a container's first process and of its children, each on its own."""
+    family = [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+    return sum(_status(member, "VmHWM") for member in family)
 
 
 def cgroup_bytes(pid: int) -> int:
@@ -58,6 +61,13 @@ def cgroup_cpu_seconds(pid: int) -> float:
             return int(Path(f"/sys/fs/cgroup/cpuacct{path}/cpuacct.usage").read_text()) / 1e9
     usage = Path(f"/sys/fs/cgroup{path}/cpu.stat").read_text().splitlines()[0]
     return int(usage.removeprefix("usage_usec ")) / 1e6
+
+
+def _status(pid: int, name: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) << 10
+    raise ProcessLookupError(f"process {pid} has no memory")
 
 
 def _stat(folder: Path, name: str) -> int:

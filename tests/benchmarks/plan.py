@@ -13,6 +13,7 @@ from tests.benchmarks.figures import (
     approval,
     connecting,
     engine_restart,
+    groups,
     memory,
     messages,
     probing,
@@ -39,6 +40,7 @@ _ONCE = {
     "messages": messages.measure,
     "visible": visible.measure,
     "traffic": traffic.measure,
+    "groups": groups.measure,
     "engine-restart": engine_restart.measure,
 }
 NAMES = (*_BEFORE_PAIRING, "approval", *_EACH_SIZE, *_ONCE)

@@ -202,7 +202,7 @@ def test_every_type_of_event_is_recorded(bot: LiveBot) -> None:
         "message-ack": lambda data: data["messageIds"] == [sent["messageId"]] and data["state"] == "delivered",
         "presence-update": lambda data: data["presence"] == "composing" and data["id"],
         "call": lambda data: (data["id"], data["status"]) == (call, "offer"),
-        "group-update": lambda data: data["group"]["id"] == group,
+        "group-update": lambda data: data.get("group", {}).get("id") == group,
         "connection-update": lambda data: data["state"] == "online",
         "creds-update": lambda data: data["timestamp"],
         "connected": lambda data: data["phoneNumber"] == bot.phone,

@@ -10,7 +10,7 @@ from pydantic import Field
 from orchestrator.api.context import Session, Visible
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, ResponseBody, problems
 from orchestrator.db import bots, groups
-from orchestrator.db.message_models import StoredGroup
+from orchestrator.db.groups import GroupMemberRow, GroupRow
 from orchestrator.errors import NotFoundError
 
 GROUP_ID_PATTERN = r"^[0-9]{5,32}(-[0-9]{5,32})?@g\.us$"
@@ -25,6 +25,11 @@ class GroupMemberView(ResponseBody):
     phone_number: str | None
     admin: bool
 
+    @classmethod
+    def of(cls, row: GroupMemberRow) -> Self:
+        """The view of a database row."""
+        return cls(id=row.id, phone_number=row.phone_number, admin=row.admin)
+
 
 class GroupView(ResponseBody):
     """A group that a bot is a member of."""
@@ -34,20 +39,21 @@ class GroupView(ResponseBody):
     description: str
     owner: str | None
     created_at: datetime | None = Field(description="When the group was created in WhatsApp.")
-    updated_at: datetime = Field(description="When the bot last reported the group.")
+    updated_at: datetime = Field(description="When the bot reported the last change of the group or its members.")
     members: list[GroupMemberView]
 
     @classmethod
-    def of(cls, row: StoredGroup) -> Self:
-        """The view of a database row."""
+    def of(cls, row: GroupRow) -> Self:
+        """The view of database rows."""
+        group = row.group
         return cls(
-            id=row.id,
-            subject=row.subject,
-            description=row.description,
-            owner=row.owner,
-            created_at=row.created_at,
-            updated_at=row.updated_at,
-            members=[GroupMemberView.model_validate(member) for member in row.members],
+            id=group.id,
+            subject=group.subject,
+            description=group.description,
+            owner=group.owner,
+            created_at=group.created_at,
+            updated_at=group.updated_at,
+            members=[GroupMemberView.of(member) for member in row.members],
         )
 
 
@@ -67,12 +73,13 @@ async def list_groups(
         str | None, Query(alias="next", pattern=GROUP_ID_PATTERN, description="`next` of the previous page")
     ] = None,
 ) -> Page[GroupView]:
-    """Ordered by id. Read from Postgres, so available while the bot is offline."""
+    """Ordered by id, with all members. Read from Postgres, so available while the bot is offline.
+
+    A page ends early when its groups have 2,000 members; `next` continues it.
+    """
     await bots.find(session, scope, bot_id)
-    rows = await groups.page(session, scope, bot_id, limit=limit + 1, after=after)
-    return Page(
-        items=[GroupView.of(row) for row in rows[:limit]], next=rows[limit - 1].id if len(rows) > limit else None
-    )
+    rows, following = await groups.page(session, scope, bot_id, limit=limit, after=after)
+    return Page(items=[GroupView.of(row) for row in rows], next=following)
 
 
 @router.get("/{groupId}", summary="Read a group")

@@ -152,9 +152,12 @@ async def _first_seen(fleet: Fleet, fake: FakeRuntime) -> None:
     fake.token = (await fleet.bot_row("bot-1"))["runtime_token"]
     await fleet.event("bot-1", "phase-change", dict.fromkeys(("from", "to", "reason", "message"), ""))
     await fleet.sql(
-        "INSERT INTO groups (id, bot_id, server_name, subject, description, members) "
-        "VALUES ('120363041234567890@g.us', 'bot-1', 'server1', 'Team', '', %(members)s)",
-        members=json.dumps([{"id": "1@lid", "phoneNumber": "4917", "admin": True}]),
+        "INSERT INTO groups (id, bot_id, server_name, subject, description) "
+        "VALUES ('120363041234567890@g.us', 'bot-1', 'server1', 'Team', '')"
+    )
+    await fleet.sql(
+        "INSERT INTO group_members (bot_id, group_id, id, phone_number, admin) "
+        "VALUES ('bot-1', '120363041234567890@g.us', '1@lid', '4917', true)"
     )
 
 

@@ -1,7 +1,5 @@
 """Groups, read from Postgres, and files of messages, downloaded by the bot."""
 
-import json
-
 import httpx
 import pytest
 
@@ -20,10 +18,12 @@ async def groups(bot: str, fleet: Fleet) -> str:
     """The path of the groups of a bot that has some."""
     for group in GROUPS:
         await fleet.sql(
-            "INSERT INTO groups (id, bot_id, server_name, subject, description, members) "
-            "VALUES (%(id)s, 'bot-1', 'server1', 'Team', '', %(members)s)",
+            "INSERT INTO groups (id, bot_id, server_name, subject, description) "
+            "VALUES (%(id)s, 'bot-1', 'server1', 'Team', '')",
             id=group,
-            members=json.dumps([{"id": "1@lid", "phoneNumber": None, "admin": True}]),
+        )
+        await fleet.sql(
+            "INSERT INTO group_members (bot_id, group_id, id, admin) VALUES ('bot-1', %(id)s, '1@lid', true)", id=group
         )
     return f"/api/bots/{bot}/groups"
 
@@ -38,6 +38,25 @@ class TestGroups:
     async def test_a_group(self, viewer: httpx.AsyncClient, groups: str) -> None:
         group = (await viewer.get(f"{groups}/{GROUPS[0]}")).json()
         assert (group["subject"], group["members"]) == ("Team", [{"id": "1@lid", "phoneNumber": None, "admin": True}])
+
+    async def test_a_page_ends_early_when_its_groups_have_many_members(
+        self, operator: httpx.AsyncClient, groups: str, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("orchestrator.db.groups.MEMBERS_PER_PAGE", 5)
+        for group, number in zip(GROUPS, (3, 1, 9), strict=True):
+            await fleet.sql(
+                "INSERT INTO group_members (bot_id, group_id, id, admin) "
+                "SELECT 'bot-1', %(id)s, n || '@lid', false FROM generate_series(2, %(number)s) n",
+                id=group,
+                number=number,
+            )
+        pages: list[list[tuple[str, int]]] = []
+        cursor: dict[str, str] = {}
+        while not pages or cursor:
+            page = (await operator.get(groups, params=cursor)).json()
+            pages.append([(item["id"], len(item["members"])) for item in page["items"]])
+            cursor = {"next": page["next"]} if page["next"] else {}
+        assert pages == [[(GROUPS[0], 3), (GROUPS[1], 1)], [(GROUPS[2], 9)]]
 
     async def test_groups_of_another_server(self, stranger: httpx.AsyncClient, groups: str) -> None:
         problem(await stranger.get(groups), 404, "not-found")

@@ -64,10 +64,14 @@ async def _examples_exist(admin: httpx.AsyncClient, fleet: Fleet, fake: FakeRunt
     await fleet.observe(BOT, phase="pairing", address=ADDRESS, healthy=True)
     await fleet.event(BOT, "connection-update", {"connection": "open"})
     await fleet.sql(
-        "INSERT INTO groups (id, bot_id, server_name, subject, description, members) "
-        "VALUES ('120363041234567890@g.us', %(bot)s, 'server1', 'Team', '', %(members)s)",
+        "INSERT INTO groups (id, bot_id, server_name, subject, description) "
+        "VALUES ('120363041234567890@g.us', %(bot)s, 'server1', 'Team', '')",
         bot=BOT,
-        members=json.dumps([{"id": "12345678901234@lid", "phoneNumber": None, "admin": True}]),
+    )
+    await fleet.sql(
+        "INSERT INTO group_members (bot_id, group_id, id, admin) "
+        "VALUES (%(bot)s, '120363041234567890@g.us', '12345678901234@lid', true)",
+        bot=BOT,
     )
     assert (await admin.post(f"/api/bots/{BOT}/messages", json={"to": CHAT, "message": "Hello"})).status_code == 202
     assert (await admin.post("/api/commands", json={"name": "hours", "response": "9 to 17"})).status_code == 201

@@ -246,6 +246,15 @@ class RuntimeProcess:
     def wait_for_event(self, event_type: str) -> dict[str, Any]:
         return eventually(lambda: self.events(event_type), bool)[0]
 
+    def group_reports(self, group: str) -> list[dict[str, Any]]:
+        """What the bot has reported of a group."""
+        reports = [event["data"] for event in self.events("group-update")]
+        return [report for report in reports if report.get("group", {}).get("id") == group]
+
+    def wait_for_group(self, group: str) -> dict[str, Any]:
+        """The first report of a group; waits for it."""
+        return eventually(lambda: self.group_reports(group), bool)[0]
+
     def pair(self, network: Network, phone: str) -> None:
         """Scan the QR code and wait until the bot is online."""
         network.scan(phone, self.qr())

@@ -196,7 +196,7 @@ def test_queued_messages_are_not_answered_once_the_language_model_is_switched_of
 def test_in_groups_the_language_model_answers_only_when_mentioned(chat: Chat, model: str) -> None:
     chat.configure(**language_model(model))
     group = chat.network.group(chat.contact, chat.phone)
-    chat.bot.wait_for_event("group-update")
+    chat.bot.wait_for_group(group)
     chat.network.post(f"/contacts/{chat.contact}/messages", to=group, text="nobody asked")
     chat.network.post(f"/contacts/{chat.contact}/messages", to=group, text="bot", mentions=[chat.phone])
     assert eventually(lambda: chat.network.inbox(chat.contact), bool) == ["bot? yes"]

@@ -42,7 +42,7 @@ def test_members_vote_in_a_group_in_polls_of_the_bot_and_of_others(
     other = new_phone()
     network.post("/contacts", phone=other, name="Bob")
     group = network.group(contact, bot.health()["phoneNumber"], other)
-    bot.wait_for_event("group-update")
+    bot.wait_for_group(group)
     ours = bot.send("a", group, {"type": "poll", **QUESTION})["messageId"]
     network.arrived(other)
     theirs = network.post(f"/contacts/{contact}/polls", to=group, **QUESTION)["id"]
@@ -75,7 +75,7 @@ def test_a_vote_in_an_unknown_poll_has_no_choice(bot: RuntimeProcess, network: N
     poll = network.post(f"/contacts/{contact}/polls", to=group, **QUESTION)["id"]
     network.arrived(other)
     network.post(f"/groups/{group}/members", phones=[phone])
-    bot.wait_for_event("group-update")
+    bot.wait_for_group(group)
     vote(network, other, poll, "Soup")
     assert votes(bot, 1) == [{"messageId": poll, "options": None}]
     assert "Soup" not in json.dumps(bot.events())

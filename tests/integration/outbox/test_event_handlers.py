@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bot_runtime.contract import Event, EventPage, EventType
+from orchestrator.reconcile import status_store
 from orchestrator.reconcile.status_store import StatusStore
 from tests.integration.api.fake_runtime import NOW
 from tests.integration.outbox.conftest import BOT, SERVER, Post
@@ -79,28 +80,145 @@ class TestReceipts:
             await post.becomes(f"m-{number:02}", "delivered")
 
 
-GROUP = {
+INFO = {
     "id": "120363041234567890@g.us",
     "subject": "Team\x00",
     "description": "",
     "owner": None,
     "createdAt": "2026-01-01T00:00:00Z",
-    "members": [{"id": "1@lid", "phoneNumber": "4917", "admin": True}],
 }
+GROUP = {**INFO, "members": [{"id": "1@lid", "phoneNumber": "4917", "admin": True}]}
+"""As earlier runtimes report it."""
+
+
+def members(*numbers: int, admin: int | None = None) -> list[dict[str, Any]]:
+    return [{"id": f"{number}@lid", "phoneNumber": f"49{number}", "admin": number == admin} for number in numbers]
 
 
 class TestGroups:
-    async def test_groups_are_stored_updated_and_deleted(self, post: Post) -> None:
+    async def update(self, post: Post, **data: Any) -> None:
+        await post.tell(EventType.GROUP_UPDATE, data)
+
+    async def stored(self, post: Post) -> dict[str, bool]:
+        """The members of the group: who, and whether they are an admin."""
+        return dict(await post.sql("SELECT split_part(id, '@', 1), admin FROM group_members ORDER BY id"))
+
+    async def written(self, post: Post) -> list[tuple[Any, ...]]:
+        """The transactions that wrote the rows."""
+        rows = "SELECT xmin::text, id FROM groups UNION ALL SELECT xmin::text, id FROM group_members ORDER BY 2"
+        return await post.sql(rows)
+
+    async def test_groups_are_stored_changed_and_deleted(self, post: Post) -> None:
         await post.start()
-        await post.tell(EventType.GROUP_UPDATE, {"group": GROUP})
-        await post.tell(EventType.GROUP_UPDATE, {"group": {**GROUP, "subject": "New"}})
-        [row] = await post.sql("SELECT server_name, bot_id, subject, members FROM groups")
-        assert row == (SERVER, BOT, "New", GROUP["members"])
-        await post.tell(EventType.GROUP_UPDATE, {"left": GROUP["id"]})
+        await self.update(post, group=INFO, members=members(1, 2, admin=1), complete={})
+        await self.update(post, group={**INFO, "subject": "New"})
+        [row] = await post.sql("SELECT server_name, bot_id, id, subject FROM groups")
+        assert row == (SERVER, BOT, INFO["id"], "New")
+        assert await self.stored(post) == {"1": True, "2": False}
+        [number] = await post.sql("SELECT phone_number FROM group_members WHERE id = '1@lid'")
+        assert number == ("491",)
+        await self.update(post, group=INFO, members=members(2, 3, admin=2))
+        await self.update(post, group=INFO, gone=["1@lid", "9@lid"])
+        assert await self.stored(post) == {"2": True, "3": False}
+        await self.update(post, left=INFO["id"])
         assert await post.sql("SELECT 1 FROM groups") == []
+        assert await self.stored(post) == {}
+
+    async def test_the_members_of_a_range_replace_those_in_it(self, post: Post) -> None:
+        await post.start()
+        await self.update(post, group=INFO, members=members(*range(1, 10)), complete={})
+        await self.update(post, group=INFO, members=members(4), complete={"after": "3@lid", "until": "6@lid"})
+        assert list(await self.stored(post)) == ["1", "2", "3", "4", "7", "8", "9"]
+        await self.update(post, group=INFO, members=members(1), complete={"until": "2@lid"})
+        await self.update(post, group=INFO, complete={"after": "7@lid"})
+        assert list(await self.stored(post)) == ["1", "3", "4", "7"]
+        await self.update(post, group=INFO, complete={})
+        assert await self.stored(post) == {}
 
     @pytest.mark.parametrize(
-        "data", [{}, {"group": {}}, {"group": None}, {"left": 5}, {"group": {**GROUP, "members": 1}}]
+        "data",
+        [
+            {"group": INFO, "members": members(1, 2), "complete": {}},
+            {"group": INFO, "members": members(2)},
+            {"group": INFO, "gone": ["3@lid"]},
+            {"groups": [INFO["id"]]},
+            {"group": {**INFO, "members": members(2, 1)}},
+        ],
+    )
+    async def test_what_is_known_already_writes_no_row(self, post: Post, data: dict[str, Any]) -> None:
+        await post.start()
+        await self.update(post, group=INFO, members=members(1, 2), complete={})
+        before = await self.written(post)
+        assert len(before) == 3
+        await self.update(post, **data)
+        assert await self.written(post) == before
+
+    async def test_a_change_writes_only_the_rows_of_the_changed_members(self, post: Post) -> None:
+        await post.start()
+        await self.update(post, group=INFO, members=members(1, 2, 3), complete={})
+        before = await self.written(post)
+        await self.update(post, group=INFO, members=members(1, 2, 3, admin=2), complete={})
+        after = await self.written(post)
+        changed = [now[1] for now, then in zip(after, before, strict=True) if now != then]
+        assert changed == [INFO["id"], "2@lid"]
+
+    async def test_updated_at_is_when_the_bot_reported_the_last_change(self, post: Post) -> None:
+        await post.start()
+        await self.update(post, group=INFO, members=members(1), complete={})
+        await post.sql("UPDATE groups SET updated_at = '2000-01-01'")
+        old = await post.sql("SELECT updated_at FROM groups")
+        await self.update(post, group=INFO, members=members(1), complete={})
+        assert await post.sql("SELECT updated_at FROM groups") == old
+        await self.update(post, group=INFO, gone=["1@lid"])
+        assert await post.sql("SELECT updated_at FROM groups") == [(NOW,)]
+
+    async def test_a_list_of_all_groups_deletes_the_others_of_the_bot(self, post: Post) -> None:
+        await post.create("bot-2")
+        await post.start()
+        for number in range(3):
+            await self.update(post, group={**INFO, "id": f"{number}@g.us"}, members=members(1))
+        await post.sql(
+            "INSERT INTO groups (id, bot_id, server_name, subject, description) VALUES ('0@g.us', 'bot-2', %s, '', '')",
+            SERVER,
+        )
+        await self.update(post, groups=["1@g.us", "7@g.us"])
+        assert await post.sql("SELECT bot_id, id FROM groups ORDER BY 1") == [(BOT, "1@g.us"), ("bot-2", "0@g.us")]
+        await self.update(post, groups=[])
+        assert await post.sql("SELECT bot_id FROM groups") == [("bot-2",)]
+
+    async def test_a_member_may_be_listed_twice(self, post: Post) -> None:
+        await post.start()
+        await self.update(post, group=INFO, members=[*members(1), *members(1, admin=1)], gone=["1@lid"])
+        assert await self.stored(post) == {"1": True}
+
+    async def test_reports_of_earlier_runtimes_replace_all_members(self, post: Post) -> None:
+        await post.start()
+        await self.update(post, group=INFO, members=members(1, 2), complete={})
+        await self.update(post, group=GROUP)
+        assert await self.stored(post) == {"1": True}
+
+    async def test_groups_of_a_deleted_bot_are_deleted_in_batches(
+        self, post: Post, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await post.start()
+        monkeypatch.setattr(status_store, "GROUP_BATCH", 2)
+        for number in range(5):
+            await self.update(post, group={**INFO, "id": f"{number}@g.us"}, members=members(1, 2))
+        await post.sql("UPDATE bots SET deleting = true")
+        await StatusStore(post.database, server=SERVER, epoch=post.epoch).forget(BOT)
+        assert await post.sql("SELECT 1 FROM bots UNION ALL SELECT 1 FROM group_members") == []
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            {},
+            {"group": {}},
+            {"group": None},
+            {"left": 5},
+            {"group": {**GROUP, "members": 1}},
+            {"group": {**INFO, "id": "1" * 10_000}},
+            {"group": INFO, "members": [{"id": "1" * 10_000, "phoneNumber": None, "admin": False}]},
+        ],
     )
     async def test_a_malformed_update_is_stored_as_an_event_and_has_no_effect(
         self, post: Post, data: dict[str, Any]

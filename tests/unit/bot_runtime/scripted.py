@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,9 +78,9 @@ class ScriptedTransport:
         self._fail()
         os.write(into, self.files[reference])
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> Iterator[Group]:
         self._fail()
-        return self.all_groups
+        yield from self.all_groups
 
     def group(self, address: Address) -> Group:
         self._fail()

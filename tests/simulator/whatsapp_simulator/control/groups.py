@@ -32,7 +32,7 @@ def router(simulator: Simulator) -> APIRouter:
     async def create_group(body: models.NewGroup) -> models.Group:
         """Create a group and notify the bots among its members."""
         creator, members = find.person(body.creator), find.people(body.members)
-        return views.group(groups.create(creator, body.subject, members, body.description))
+        return views.group(groups.create(creator, body.subject, members, body.description, body.crowd))
 
     @routes.get("/groups")
     async def list_groups() -> models.Groups:

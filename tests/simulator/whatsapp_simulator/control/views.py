@@ -130,6 +130,7 @@ def group(found: Group) -> models.Group:
         locked=found.locked,
         ephemeral_seconds=found.ephemeral,
         members=[models.Member(phone=phone, role=role) for phone, role in found.members.items()],
+        crowd=found.crowd,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from whatsapp_simulator.network import Network
 from whatsapp_simulator.protocol.binary import Attrs, Node
+from whatsapp_simulator.protocol.jid import LID, USER, Jid
 from whatsapp_simulator.world.groups import Group, GroupError, Role
-from whatsapp_simulator.world.model import Person
+from whatsapp_simulator.world.model import Person, lid_of
 from whatsapp_simulator.world.world import World
 
 
@@ -36,7 +38,9 @@ class Groups:
 
     network: Network
 
-    def create(self, creator: Person, subject: str, people: list[Person], description: str = "") -> Group:
+    def create(
+        self, creator: Person, subject: str, people: list[Person], description: str = "", crowd: int = 0
+    ) -> Group:
         """Create a group, owned by its creator."""
         world = self.network.world
         group = Group(
@@ -51,6 +55,7 @@ class Groups:
             },
             subject_by=creator.phone,
             subject_at=world.now(),
+            crowd=crowd,
         )
         if description:
             _describe(world, group, creator, description, "")
@@ -179,7 +184,7 @@ def to_node(world: World, group: Group) -> Node:
         "subject": group.subject,
         "creation": str(group.created),
         "s_t": str(group.subject_at),
-        "size": str(len(group.members)),
+        "size": str(len(group.members) + group.crowd),
         "addressing_mode": "lid",
     }
     if creator is not None:
@@ -187,6 +192,7 @@ def to_node(world: World, group: Group) -> Node:
     if renamer is not None:
         attrs |= {"s_o": renamer.lid_jid(), "s_o_pn": renamer.phone_jid()}
     content = [_member(person, role) for phone, role in group.members.items() if (person := world.get(phone))]
+    content += _crowd(group)
     content += [Node("announcement")] if group.announce else []
     content += [Node("locked")] if group.locked else []
     content += [Node("ephemeral", {"expiration": str(group.ephemeral)})] if group.ephemeral else []
@@ -201,6 +207,14 @@ def to_node(world: World, group: Group) -> Node:
 def _describe(world: World, group: Group, actor: Person, text: str, description_id: str) -> None:
     group.description, group.description_by, group.description_at = text, actor.phone, world.now()
     group.description_id = description_id or world.message_id()
+
+
+def _crowd(group: Group) -> Iterator[Node]:
+    """Members of whom nothing exists but their addresses, which differ from those in other groups."""
+    first = int(group.id) * 10**4 % 10**11
+    for number in range(first, first + group.crowd):
+        phone = f"9999{number:011}"
+        yield Node("participant", {"jid": Jid(lid_of(phone), LID), "phone_number": Jid(phone, USER)})
 
 
 def _participant(person: Person) -> Attrs:

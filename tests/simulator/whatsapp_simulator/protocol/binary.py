@@ -21,6 +21,7 @@ _JID_PAIR, _HEX = 250, 251
 _BINARY8, _BINARY20, _BINARY32 = 252, 253, 254
 _NIBBLE: Final = 255
 _COMPRESSED: Final = 2
+_LARGE: Final = 1 << 20
 _NIBBLES: Final = "0123456789-.???\0"
 _HEX_DIGITS: Final = "0123456789ABCDEF"
 _DOMAINS: Final = {0: USER, 1: LID, 128: "hosted", 129: "hosted.lid"}
@@ -84,10 +85,12 @@ class Node:
 
 
 def encode(node: Node) -> bytes:
-    """Serialize a stanza, uncompressed."""
+    """Serialize a stanza; a large one is compressed, because a frame has less than 16 MiB."""
     out = bytearray(b"\0")
     _write_node(out, node)
-    return bytes(out)
+    if len(out) < _LARGE:
+        return bytes(out)
+    return bytes((_COMPRESSED,)) + zlib.compress(memoryview(out)[1:], 1)
 
 
 def decode(data: bytes, tokens: Tokens) -> Node:

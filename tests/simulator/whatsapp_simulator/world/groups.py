@@ -31,7 +31,7 @@ class Group:
     """A group. members: phone number → role; people are phone numbers, times are Unix seconds.
 
     announce: only admins may write; locked: only admins may change subject and description; ephemeral: seconds until
-    messages disappear, 0 for never.
+    messages disappear, 0 for never; crowd: how many further members there are, who neither send nor receive.
     """
 
     id: str
@@ -49,6 +49,7 @@ class Group:
     announce: bool = False
     locked: bool = False
     ephemeral: int = 0
+    crowd: int = 0
 
     @property
     def jid(self) -> Jid:

@@ -9,12 +9,16 @@ from whatsapp_simulator.world.groups import Role
 
 
 class NewGroup(Model):
-    """A group to create. creator: its owner, who becomes a member without being listed."""
+    """A group to create. creator: its owner, who becomes a member without being listed.
+
+    crowd: how many further members to list, who neither send nor receive.
+    """
 
     creator: Phone
     subject: str = Field(min_length=1, max_length=100)
     members: list[Phone] = Field(default_factory=list)
     description: str = ""
+    crowd: int = Field(default=0, ge=0, le=10_000)
 
 
 class Member(Model):
@@ -25,7 +29,10 @@ class Member(Model):
 
 
 class Group(Model):
-    """A group. invite: the invite link; ephemeralSeconds: when messages disappear, 0 for never."""
+    """A group. invite: the invite link; ephemeralSeconds: when messages disappear, 0 for never.
+
+    crowd: the number of members that are not listed here.
+    """
 
     id: str
     subject: str
@@ -37,6 +44,7 @@ class Group(Model):
     locked: bool
     ephemeral_seconds: int
     members: list[Member]
+    crowd: int
 
 
 class Groups(Model):
