@@ -16,13 +16,15 @@ BROKEN = f'FROM {BOT_IMAGE}\nENTRYPOINT ["/usr/bin/python3.13", "-c", "raise Sys
 
 
 @pytest.fixture
-def images(bare_fleet: Fleet) -> Iterator[tuple[str, str]]:
-    """The names of an image that exits immediately and of one that works."""
+def images(bare_fleet: Fleet) -> Iterator[list[str]]:
+    """The names of two images that exit immediately and of one that works."""
     docker, name = bare_fleet.docker, f"botdock-test-{bare_fleet.server}"
-    docker.images.build(fileobj=io.BytesIO(BROKEN.encode()), tag=f"{name}:broken")
+    tags = ["broken", "still-broken", "works"]
+    broken, _ = docker.images.build(fileobj=io.BytesIO(BROKEN.encode()), tag=f"{name}:broken")
+    broken.tag(name, "still-broken")
     docker.images.get(BOT_IMAGE).tag(name, "works")
-    yield f"{name}:broken", f"{name}:works"
-    for tag in ("broken", "works"):
+    yield [f"{name}:{tag}" for tag in tags]
+    for tag in tags:
         docker.images.remove(f"{name}:{tag}", force=True)
 
 
@@ -36,15 +38,20 @@ def absences(fleet: Fleet, bot: str) -> list[tuple[str, str]]:
     return list(zip(left, back, strict=True))
 
 
+def is_skipped_elsewhere(container: str | None, status: dict[str, Any]) -> bool:
+    """Whether the bot has failed to start in another container than this one."""
+    return bool(status["phase"] == "skipped" and status["containerId"] != container)
+
+
 def is_online_elsewhere(container: str | None, status: dict[str, Any]) -> bool:
     """Whether the bot is online in another container than this one."""
     return bool(status["phase"] == "online" and status["containerId"] != container)
 
 
-def test_a_bad_image_takes_one_bot_down_and_a_good_one_replaces_one_at_a_time(
-    bare_fleet: Fleet, images: tuple[str, str]
+def test_bad_images_take_one_bot_down_and_a_good_one_replaces_one_at_a_time(
+    bare_fleet: Fleet, images: list[str]
 ) -> None:
-    fleet, (broken, works) = bare_fleet, images
+    fleet, (broken, still_broken, works) = bare_fleet, images
     controller = fleet.start_controller()
     for bot, phone in BOTS.items():
         fleet.online(bot, phone)
@@ -57,13 +64,21 @@ def test_a_bad_image_takes_one_bot_down_and_a_good_one_replaces_one_at_a_time(
     controller.stop()
     fleet.start_controller(BOT_IMAGE=broken)
     victim = next(bot for bot, status in zip(BOTS, stopped, strict=True) if status["reason"] == "crashed")
-    fleet.wait_phase(victim, "skipped")
+    failed = fleet.wait_phase(victim, "skipped")
     others = [bot for bot in BOTS if bot != victim]
     for bot in others:
         status = fleet.status(bot)
         assert (status["phase"], status["reason"]) == ("online", "rollout-stopped")
         assert f"bot {victim}: the bot crashed" in status["message"]
         assert fleet.container(bot).id == before[bot], "not even a new leader replaces it"
+        assert absences(fleet, bot) == []
+
+    fleet.controllers[-1].stop()
+    fleet.start_controller(BOT_IMAGE=still_broken)
+    fleet.wait_status(victim, partial(is_skipped_elsewhere, failed["containerId"]))
+    for bot in others:
+        fleet.wait_status(bot, lambda seen: seen["reason"] == "rollout-stopped")
+        assert fleet.container(bot).id == before[bot], "the next attempt takes no other bot down"
         assert absences(fleet, bot) == []
 
     fleet.controllers[-1].stop()
