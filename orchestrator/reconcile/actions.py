@@ -164,7 +164,13 @@ class Actions:
             await self._store.forget(bot.id)
             return
         state.paired_number = None
-        state.remembered = replace(state.remembered, session_generation=bot.session_generation, run_open=False)
+        replacement = state.remembered.replacement
+        if replacement is not None:
+            # It cannot be online again before a person pairs it, which other bots must not wait for.
+            replacement = replace(replacement, was_online=False)
+        state.remembered = replace(
+            state.remembered, session_generation=bot.session_generation, run_open=False, replacement=replacement
+        )
 
     async def _kill(self, state: BotState, decision: Decision) -> None:
         # Before the reason is set: a kill that Postgres' outage prevents is not why the bot ends later.

@@ -108,3 +108,16 @@ async def test_an_image_that_arrives_between_two_looks_is_rolled_out_like_any_ot
     [new] = replaced(world, before)
     others = [world.controller.container(bot_id) for bot_id in BOTS if bot_id != new]
     assert [container.starts for container in others if container is not None] == [1, 1], "never stopped"
+
+
+async def test_a_bot_that_gets_a_new_session_is_not_waited_for_until_it_is_paired(world: World) -> None:
+    before = await begin(world)
+    world.rows.update("bot-1", restart_generation=1, session_generation=1)
+    await sweep(world, answering=False)
+    world.controller.answers("bot-1", ConnectionState.PAIRING)
+    await sweep(world, answering=False)
+    world.clock.now += SETTLE_SECONDS
+    await world.run("bot-1", answering=False)
+    assert world.phase("bot-1")[0] == "pairing"
+    assert world.controller.woken == ["bot-2"]
+    assert replaced(world, before) == ["bot-1"]
