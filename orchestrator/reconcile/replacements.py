@@ -55,7 +55,7 @@ class Replacements:
         """Why the container of a bot that this concerns must not be replaced now; None if it may be."""
         if not self._complete():
             return Hold("", "")
-        begun = state.remembered.replacement is not None
+        begun = rollout.is_open(state.remembered.replacement)
         return rollout.hold(self._current(target.settings_hash), _fitness(state), begun=begun)
 
     def begin(self, state: BotState, target: Desired) -> Replacement:
@@ -76,7 +76,11 @@ class Replacements:
         replacement = state.remembered.replacement
         if replacement is None or not target.settings_hash:
             return
-        if replacement.settings_hash != target.settings_hash and _settings(state) in {None, target.settings_hash}:
+        changed = replacement.settings_hash != target.settings_hash
+        if changed and not rollout.is_open(replacement):
+            self._store(state, None)
+            return
+        if changed and _settings(state) in {None, target.settings_hash}:
             # The settings were changed again, and the bot's container has the new ones already, or the next one will.
             replacement = self.begin(state, target)
         available = _settings(state) == replacement.settings_hash and _is_available(state, replacement)
@@ -87,7 +91,7 @@ class Replacements:
         replacement = state.remembered.replacement
         if replacement is None or replacement.available_since is None:
             return None
-        return max(0.0, replacement.available_since + rollout.SETTLE_SECONDS - self._clock())
+        return max(0.0, replacement.available_since + rollout.settle_seconds(replacement) - self._clock())
 
     def ended(self, state: BotState, *, answered: bool, message: str) -> None:
         """The container that is there ended, or could not be started. `answered`: whether it ever did."""
@@ -103,9 +107,9 @@ class Replacements:
             return
         state.remembered = replace(state.remembered, replacement=after)
         self._progress = None
-        if after is None:
+        if rollout.is_open(before) and not rollout.is_open(after):
             self._wake_waiting(before.settings_hash, self._current(before.settings_hash).slots)
-        elif after.failure and not before.failure:
+        elif after is not None and after.failure and not before.failure:
             self._wake_waiting(before.settings_hash, len(self._states.by_id))
 
     def _wake_waiting(self, settings_hash: str, number: int) -> None:

@@ -15,6 +15,12 @@ from enum import IntEnum
 SETTLE_SECONDS = 5.0
 """How long a bot must be available in its new container until the next one is replaced."""
 
+SETTLE_AFTER_FAILURE_SECONDS = 60.0
+"""The same once the new container has failed: one that works only for a while must not continue the rollout."""
+
+PROBATION_SECONDS = 120.0
+"""How long after that a failure of the new container still counts as one of the replacement."""
+
 STALL_SECONDS = 120.0
 """How long a replacement takes at most until the bots that wait for it report that."""
 
@@ -33,7 +39,7 @@ class Fitness(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A bot's replacement in progress, or failed. Ends when the bot has been available for SETTLE_SECONDS."""
+    """A bot's replacement in progress, failed, or settled: the bot is available, and on probation."""
 
     settings_hash: str
     """The settings of the new container."""
@@ -44,6 +50,8 @@ class Replacement:
     available_since: float | None = None
     failure: str = ""
     """Why the bot is worse in the new container; empty: it is not."""
+    settled_at: float | None = None
+    """When the bot had been available for long enough; None before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +102,8 @@ def max_unavailable(setting: str, bots: int) -> int:
 def progress(fleet: Iterable[RolloutBot], *, settings_hash: str, setting: str, now: float) -> Progress:
     """How far the rollout of the settings with this hash is; `setting` is MAX_UNAVAILABLE."""
     bots = list(fleet)
-    begun = [(bot, bot.replacement) for bot in bots if bot.replacement]
-    proven = any(bot.works_with == settings_hash and bot.replacement is None for bot in bots)
+    begun = [(bot, bot.replacement) for bot in bots if bot.replacement and is_open(bot.replacement)]
+    proven = any(bot.works_with == settings_hash and not is_open(bot.replacement) for bot in bots)
     in_progress = [
         (bot, replacement)
         for bot, replacement in begun
@@ -114,6 +122,11 @@ def progress(fleet: Iterable[RolloutBot], *, settings_hash: str, setting: str, n
         failure=failures[0] if failures else "",
         stalled=stalled[0] if stalled else "",
     )
+
+
+def is_open(replacement: Replacement | None) -> bool:
+    """Whether a replacement is in progress or has failed, so that its bot counts as one that is not available."""
+    return replacement is not None and replacement.settled_at is None
 
 
 def hold(rollout: Progress, fitness: Fitness, *, begun: bool = False) -> Hold | None:
@@ -148,21 +161,30 @@ def begin(
     `earlier`: one that has not ended, because the settings were changed again. The bot is to become as good as it was
     before that one.
     """
-    if earlier is None:
+    if earlier is None or not is_open(earlier):
         return Replacement(settings_hash, now, before=fitness, was_online=online)
     return Replacement(settings_hash, now, before=earlier.before, was_online=online or earlier.was_online)
 
 
 def observe(replacement: Replacement, *, available: bool, now: float) -> Replacement | None:
     """The replacement after the bot was looked at; None once it has ended. `available`: in its new container."""
+    if replacement.settled_at is not None:
+        return replacement if 0 <= now - replacement.settled_at < PROBATION_SECONDS else None
     if not available:
         return replace(replacement, available_since=None)
     since = now if replacement.available_since is None else min(replacement.available_since, now)
-    return None if now - since >= SETTLE_SECONDS else replace(replacement, available_since=since)
+    if now - since < settle_seconds(replacement):
+        return replace(replacement, available_since=since)
+    return replace(replacement, available_since=None, failure="", settled_at=now)
+
+
+def settle_seconds(replacement: Replacement) -> float:
+    """How long the bot must be available until the next one is replaced."""
+    return SETTLE_AFTER_FAILURE_SECONDS if replacement.failure else SETTLE_SECONDS
 
 
 def record_exit(replacement: Replacement, *, after: Fitness, message: str) -> Replacement | None:
     """The replacement after the new container ended; None if the bot works no worse than before."""
     if after >= replacement.before:
         return None
-    return replace(replacement, available_since=None, failure=message)
+    return replace(replacement, available_since=None, failure=message, settled_at=None)

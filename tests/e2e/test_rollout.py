@@ -20,7 +20,7 @@ def images(bare_fleet: Fleet) -> Iterator[list[str]]:
     """The names of two images that exit immediately and of one that works."""
     docker, name = bare_fleet.docker, f"botdock-test-{bare_fleet.server}"
     tags = ["broken", "still-broken", "works"]
-    broken, _ = docker.images.build(fileobj=io.BytesIO(BROKEN.encode()), tag=f"{name}:broken")
+    broken, _ = docker.images.build(fileobj=io.BytesIO(BROKEN.encode()), tag=f"{name}:broken", rm=True)
     broken.tag(name, "still-broken")
     docker.images.get(BOT_IMAGE).tag(name, "works")
     yield [f"{name}:{tag}" for tag in tags]

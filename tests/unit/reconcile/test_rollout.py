@@ -8,6 +8,8 @@ from bot_runtime.contract import ConnectionState
 from orchestrator.engine.base import ContainerState, EngineError
 from orchestrator.reconcile import rollout
 from orchestrator.reconcile.rollout import (
+    PROBATION_SECONDS,
+    SETTLE_AFTER_FAILURE_SECONDS,
     SETTLE_SECONDS,
     STALL_SECONDS,
     STOPPED,
@@ -72,8 +74,30 @@ class TestPolicy:
         first = rollout.observe(STARTED, available=True, now=100.0)
         assert first is not None
         assert rollout.observe(first, available=True, now=100.0 + SETTLE_SECONDS - 1) == first
-        assert rollout.observe(first, available=True, now=100.0 + SETTLE_SECONDS) is None
         assert rollout.observe(first, available=False, now=101.0) == STARTED
+        settled = rollout.observe(first, available=True, now=100.0 + SETTLE_SECONDS)
+        assert not rollout.is_open(settled)
+
+    @pytest.mark.parametrize("available", [True, False])
+    def test_a_bot_is_on_probation_after_its_replacement(self, available: bool) -> None:
+        settled = replace(STARTED, settled_at=200.0)
+        assert rollout.observe(settled, available=available, now=200.0 + PROBATION_SECONDS - 1) == settled
+        assert rollout.observe(settled, available=available, now=200.0 + PROBATION_SECONDS) is None
+        assert rollout.observe(settled, available=available, now=100.0) is None, "the clock was set back"
+        failed = rollout.record_exit(settled, after=Fitness.UNSTABLE, message="crashed")
+        assert rollout.is_open(failed)
+
+    def test_a_bot_that_failed_must_be_available_for_longer(self) -> None:
+        first = replace(STARTED, failure="crashed", available_since=100.0)
+        assert rollout.observe(first, available=True, now=100.0 + SETTLE_AFTER_FAILURE_SECONDS - 1) == first
+        settled = rollout.observe(first, available=True, now=100.0 + SETTLE_AFTER_FAILURE_SECONDS)
+        assert settled is not None
+        assert (settled.failure, rollout.is_open(settled)) == ("", False)
+
+    def test_a_bot_on_probation_works_with_the_settings(self) -> None:
+        settled = bot(1, works_with="new", replacement=replace(STARTED, settled_at=105.0))
+        found = rollout.progress([settled, bot(2)], settings_hash="new", setting="1", now=110.0)
+        assert found == Progress(slots=1, in_progress=0, proven=True, failure="")
 
     @pytest.mark.parametrize("before", Fitness)
     @pytest.mark.parametrize("after", [Fitness.FAILS_TO_START, Fitness.UNSTABLE])
@@ -247,9 +271,28 @@ class TestWorker:
         world.host.crash("botdock-server1-bot-1", 1)
         await sweep(world)
         assert world.phase("bot-2") == ("online", STOPPED)
-        await settle(world, "bot-1")
+        world.clock.now += SETTLE_AFTER_FAILURE_SECONDS - 1
+        await sweep(world)
+        assert replaced(world, before) == ["bot-1"]
+        world.clock.now += 1
+        await sweep(world)
         await sweep(world)
         assert replaced(world, before) == ["bot-1", "bot-2"]
+
+    async def test_settings_with_which_bots_work_only_for_a_while_stop_the_rollout(self, world: World) -> None:
+        before = await running(world)
+        world.new_controller(bot_image="botdock/bot:2")
+        await sweep(world)
+        for _ in range(3):
+            await settle(world, "bot-1")
+            world.clock.now += SETTLE_SECONDS
+            world.new_controller(bot_image="botdock/bot:2")
+            await sweep(world)
+            world.host.crash("botdock-server1-bot-1", 1)
+            await sweep(world)
+        assert replaced(world, before) == ["bot-1", "bot-2"]
+        assert world.phase("bot-3") == ("online", STOPPED)
+        assert "bot bot-1: the bot crashed" in world.rows.status["bot-3"].message
 
     async def test_a_container_that_cannot_be_started_stops_the_rollout(self, world: World) -> None:
         before = await running(world)
