@@ -139,18 +139,37 @@ def test_in_a_group_a_language_model_answers_only_mentions_of_the_bot(bot: LiveB
     assert [call.body["messages"][-1]["content"] for call in model.service.asked] == ["who?"]
 
 
+def asks_with_key(bot: LiveBot, contact: str, model: Model) -> bool:
+    """Whether the bot has its key: it is online shortly before it receives it again."""
+    bot.ask(contact, "after")
+    return model.service.asked[-1].authorization == f"Bearer {KEY}"
+
+
+def test_the_key_is_sent_again_after_a_restart_in_place_which_is_no_restart_of_the_bot(
+    bot: LiveBot, model: Model
+) -> None:
+    ada, boot = bot.contact(), bot.runtime("/health")["bootId"]
+    started, restarts = bot.fleet.started_at(bot.id), bot.fleet.status(bot.id)["restarts"]
+    bot.fleet.phones.fail(bot.phone, "replaced")
+    eventually(lambda: bot.runtime("/health")["connection"] == "conflict", what="the conflict")
+    bot.runtime("/connection/reset", method="POST")
+
+    def back() -> bool:
+        health = bot.runtime("/health")
+        return bool(health["connection"] == "online" and health["bootId"] != boot)
+
+    eventually(back, what="the new process")
+    eventually(lambda: asks_with_key(bot, ada, model), what="the key")
+    assert (bot.fleet.started_at(bot.id), bot.fleet.status(bot.id)["restarts"]) == (started, restarts)
+
+
 def test_the_key_is_only_in_the_bots_memory_and_is_sent_again_after_a_crash(bot: LiveBot, model: Model) -> None:
     ada, container = bot.contact(), bot.fleet.container(bot.id)
     assert bot.ask(ada, "before") == "before? yes"
     container.kill("KILL")
     bot.fleet.wait_status(bot.id, lambda status: status["restarts"] == 1 and status["phase"] == "online")
 
-    def answered() -> bool:
-        """The bot is online shortly before it receives the key again."""
-        bot.ask(ada, "after")
-        return model.service.asked[-1].authorization == f"Bearer {KEY}"
-
-    eventually(answered, what="the key")
+    eventually(lambda: asks_with_key(bot, ada, model), what="the key")
     container.reload()
     stream, _ = container.get_archive("/auth")
     volume = b"".join(stream)

@@ -118,14 +118,14 @@ class LiveBot:
         assert found is not None, query
         return found
 
-    def runtime(self, path: str) -> Any:
+    def runtime(self, path: str, method: str = "GET") -> Any:
         """A call to the endpoint in its container."""
         address, token = self.row(
             "SELECT address, runtime_token FROM bots JOIN bot_status ON bot_id = id WHERE id = %s"
         )
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(timeout=10, trust_env=False) as http:
-            return http.get(f"http://{address}:{PORT}{path}", headers=headers).raise_for_status().json()
+            return http.request(method, f"http://{address}:{PORT}{path}", headers=headers).raise_for_status().json()
 
     def host_address(self) -> str:
         """This machine's address in the network of the bots."""
