@@ -14,6 +14,9 @@ from bot_runtime.whatsapp.outgoing import OutgoingMessage, Transport
 
 log = logging.getLogger(__name__)
 
+STUCK_SECONDS = 400.0
+"""More than the library's time limits of a send together, 75 s for each of its requests. A resend has none."""
+
 
 class NotSentError(WhatsAppError):
     """Nothing was sent, as proven by evidence."""
@@ -30,8 +33,9 @@ class MaybeSentError(WhatsAppError):
 class Delivery:
     """Sends in the order of the calls, through `transport`."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, *, stuck_seconds: float = STUCK_SECONDS) -> None:
         self._transport = transport
+        self._stuck_seconds = stuck_seconds
         # The library sends one by one, too. With a lock here, nothing is encrypted between reading the state of the
         # chat and sending the message, and the order is that of the calls.
         self._one_by_one = asyncio.Lock()
@@ -46,7 +50,7 @@ class Delivery:
             before = await asyncio.to_thread(self._transport.chat_state, message.chat)
             note_state(before)
             try:
-                return await asyncio.to_thread(self._transport.send, message)
+                return await self._send(message)
             except Exception as exc:
                 if isinstance(exc, WhatsAppError) and exc.excludes_sending:
                     raise NotSentError(str(exc)) from exc
@@ -57,3 +61,11 @@ class Delivery:
                 if trace is not None and trace.unsent:
                     raise NotSentError(reason) from exc
                 raise MaybeSentError(reason, None if trace is None else trace.message_id) from exc
+
+    async def _send(self, message: OutgoingMessage) -> SentMessage:
+        """A send that hangs would block all others: after a while it loses its connection, and fails."""
+        sending = asyncio.create_task(asyncio.to_thread(self._transport.send, message))
+        while not (await asyncio.wait((sending,), timeout=self._stuck_seconds))[0]:
+            log.warning("a send has not ended within %g s: cutting the connection", self._stuck_seconds)
+            await asyncio.to_thread(self._transport.cut_connections)
+        return await sending

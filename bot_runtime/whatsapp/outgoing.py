@@ -74,6 +74,9 @@ class Transport(Protocol):
         `before` is the `chat_state` right before.
         """
 
+    def cut_connections(self) -> None:
+        """Make calls that hang fail."""
+
     def chat_state(self, chat: Address) -> bytes | None:
         """The encryption state of a chat, see `evidence.py`; None when it cannot be read now."""
 

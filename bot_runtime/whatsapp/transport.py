@@ -16,6 +16,7 @@ from bot_runtime.whatsapp.files import Facts, read_facts
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import SentMessage, WhatsAppError
 from bot_runtime.whatsapp.outgoing import OutgoingMessage, UploadedFile
+from bot_runtime.whatsapp.sockets import OutgoingSockets
 
 _MEDIA_TYPES: dict[type, int] = {Image: 0, Sticker: 0, Video: 1, Audio: 2, Document: 3}
 """neonize's numbers."""
@@ -24,8 +25,9 @@ _MEDIA_TYPES: dict[type, int] = {Image: 0, Sticker: 0, Video: 1, Audio: 2, Docum
 class LibraryTransport:
     """The `Transport` of a bot that is online. A call while the library has no client would end the process."""
 
-    def __init__(self, core: Core, database: Path) -> None:
+    def __init__(self, core: Core, database: Path, sockets: OutgoingSockets) -> None:
         self._core = core
+        self._sockets = sockets
         self._database = database
 
     def upload(self, path: Path, content: Content) -> UploadedFile:
@@ -47,6 +49,9 @@ class LibraryTransport:
             return trace(self._database, message.secret, message.chat, before)
         except SessionUnreadableError:
             return None
+
+    def cut_connections(self) -> None:
+        self._sockets.drop()
 
     def chat_state(self, chat: Address) -> bytes | None:
         try:

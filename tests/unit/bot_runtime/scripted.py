@@ -32,6 +32,7 @@ class ScriptedTransport:
     def __init__(self, error: str = "") -> None:
         self.error = error
         self.before_send: Callable[[], object] = lambda: None
+        self.cut = threading.Event()
         self.taken: list[OutgoingMessage] = []
         self.uploaded: list[bytes] = []
         self.found: Trace | None = None
@@ -65,6 +66,9 @@ class ScriptedTransport:
 
     def trace(self, message: OutgoingMessage, before: bytes | None) -> Trace | None:
         return self.found
+
+    def cut_connections(self) -> None:
+        self.cut.set()
 
     def chat_state(self, chat: Address) -> bytes | None:
         return str(chat).encode()
