@@ -57,7 +57,7 @@ class BotRuntime:
         self._store: sqlite3.Connection = store
         self.config = ConfigFile(directory.config, session.environment.config)
         set_level(self.config.current.log_level)
-        self.spool = Spool(store)
+        self.spool = Spool(store, failed=self._write_failed)
         self.host = SettingsHost(self.config, self.spool, health=self.health)
         self.credentials = Credentials(directory.database, store, self.spool, session.account)
         self.device = LinkedDevice(core)
@@ -96,7 +96,9 @@ class BotRuntime:
             account=lambda: self.credentials.account,
             group_changed=self.group_events.changed,
         )
-        self._arrivals = Arrivals(session.inbox.journal, store, self.spool, self.responder.receiver.take)
+        self._arrivals = Arrivals(
+            session.inbox.journal, store, self.spool, self.responder.receiver, failed=self._write_failed
+        )
         self.connection = WhatsAppConnection(
             session.inbox,
             session.dial,
@@ -114,7 +116,14 @@ class BotRuntime:
             own_port=own_port,
             attempts=session.resume.restart.attempts if session.resume else 0,
         )
-        self._storage_guard = StorageGuard(self.spool, self.connection, held=session.held)
+        self._storage_guard = StorageGuard(
+            directory.path,
+            self.spool,
+            session.inbox.journal,
+            self.connection,
+            held=session.held,
+            take_in=self._arrivals.take_in,
+        )
         self.heartbeat = Heartbeat(
             self.connection,
             self.config,
@@ -165,6 +174,9 @@ class BotRuntime:
             statuses_viewed=self.responder.auto_view.viewed,
             rate_window=self.sender.rate_window(),
         )
+
+    def _write_failed(self, error: Exception) -> None:
+        self._storage_guard.write_failed(error)
 
     def _is_busy(self) -> bool:
         """Whether a new connection would interrupt something."""

@@ -1,6 +1,7 @@
-"""Errors that the HTTP endpoint returns to its caller."""
+"""Errors that the HTTP endpoint returns to its caller, and what errors of the volume mean."""
 
 import errno
+import sqlite3
 
 
 class ApiError(Exception):
@@ -19,6 +20,26 @@ def wrong_state(message: str) -> ApiError:
     return ApiError(409, "wrong-state", message)
 
 
-def is_full(error: OSError) -> bool:
-    """Whether a file could not be written because the disk or the quota is full."""
-    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+def is_full(error: BaseException) -> bool:
+    """Whether something could not be written because the disk or the quota is full."""
+    if isinstance(error, sqlite3.Error):
+        return _code(error) == sqlite3.SQLITE_FULL
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def is_unavailable(error: sqlite3.Error) -> bool:
+    """Whether a file could not be read or written just now, which does not mean that its content is damaged."""
+    return _code(error) in _UNAVAILABLE
+
+
+_UNAVAILABLE = frozenset(
+    {
+        sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_PERM, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
+    }
+)  # fmt: skip
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; 0 for errors that are not SQLite's own."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from bot_runtime.contract import ExitCode
 from bot_runtime.environment import InvalidEnvironmentError, read_environment
+from bot_runtime.errors import is_full
 from bot_runtime.lifecycle import StopSignal, restart_in_place, take_resume
 from bot_runtime.logs import restore_stdout, set_up_logging
 from bot_runtime.startup import OpenSession, StartupError, open_session
@@ -45,7 +46,10 @@ def _run_loop(session: OpenSession, stop: StopSignal, stream: TextIO) -> int:
 
     try:
         code, resume = asyncio.new_event_loop().run_until_complete(serve(session, stop))
-    except Exception:
+    except Exception as exc:
+        if is_full(exc):
+            log.critical("the volume of the bot is full: %s", exc)
+            return ExitCode.DISK_FULL
         log.exception("the runtime failed")
         return ExitCode.INTERNAL_ERROR
     if resume is not None and not stop.withdraw():

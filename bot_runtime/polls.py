@@ -31,7 +31,11 @@ class Polls:
         (self._count,) = store.execute("SELECT count(*) FROM polls").fetchone()
 
     def remember(self, message_id: str, options: Sequence[str]) -> None:
-        """Store the options of a poll; the first poll of an id counts. A full disk is logged and otherwise ignored."""
+        """Store the options of a poll; the first poll of an id counts.
+
+        A full disk makes the transaction fail that this is part of; otherwise it is logged and ignored.
+        """
+        in_transaction = self._store.in_transaction
         try:
             self._count += self._store.execute(
                 "INSERT OR IGNORE INTO polls (id, options) VALUES (?, ?)", (message_id, msgspec.json.encode(options))
@@ -44,6 +48,8 @@ class Polls:
                 )
                 self._count = self._capacity
         except sqlite3.OperationalError as exc:
+            if in_transaction:
+                raise
             log.warning("the options of poll %s could not be stored: %s", message_id, exc)
 
     def names(self, message_id: str, digests: Sequence[bytes]) -> list[str] | None:

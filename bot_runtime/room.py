@@ -5,13 +5,22 @@ from bot_runtime.contract import ConnectionState
 SPOOL_BYTES = 256 << 20
 """About half a million messages of ordinary length. A bot with that many unfetched events disconnects."""
 SPOOL_RESUME_BYTES = SPOOL_BYTES * 3 // 4
+MIN_FREE_BYTES = 32 << 20
+MIN_FREE_SHARE = 16
+"""A volume is full when less than `MIN_FREE_BYTES` is free, or less than this part of a small one. What is on its way
+must still be stored, also by the library, which loses what it cannot store."""
 
 
-def hold(before: ConnectionState | None, *, spool_bytes: int) -> ConnectionState | None:
+def hold(
+    before: ConnectionState | None, *, spool_bytes: int, free_bytes: int, total_bytes: int
+) -> ConnectionState | None:
     """The state in which the bot has to stay disconnected; None when it may connect.
 
     `before` is the last result: a bot that was disconnected waits for more room than one that is connected needs.
     """
+    needed = min(MIN_FREE_BYTES, total_bytes // MIN_FREE_SHARE)
+    if free_bytes < (2 * needed if before is ConnectionState.DISK_FULL else needed):
+        return ConnectionState.DISK_FULL
     if spool_bytes >= (SPOOL_RESUME_BYTES if before is ConnectionState.SPOOL_FULL else SPOOL_BYTES):
         return ConnectionState.SPOOL_FULL
     return None
@@ -23,6 +32,10 @@ def explain(held: ConnectionState) -> str:
 
 
 _MESSAGES = {
+    ConnectionState.DISK_FULL: "the disk of the bot's volume is full; WhatsApp keeps new messages until there is room",
+    ConnectionState.DISK_ERROR: (
+        "the bot's volume cannot be written; check the disk. WhatsApp keeps new messages until it can"
+    ),
     ConnectionState.SPOOL_FULL: (
         f"{SPOOL_BYTES >> 20} MiB of events wait for the controller; WhatsApp keeps new messages until they are stored"
     ),

@@ -5,15 +5,19 @@ Imports little: connecting takes a while, and the rest of the runtime is importe
 
 import logging
 import sqlite3
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from bot_runtime.contract import ConnectionState, ExitCode
 from bot_runtime.environment import Environment
+from bot_runtime.errors import is_full
 from bot_runtime.lifecycle import Resume
 from bot_runtime.outbound.send_log import SendLog, Unsettled
 from bot_runtime.room import hold
-from bot_runtime.storage.journal import open_journal
+from bot_runtime.storage.journal import Journal, open_journal
 from bot_runtime.storage.session import (
     SessionDirectory,
     SessionInUseError,
@@ -22,6 +26,7 @@ from bot_runtime.storage.session import (
     prepare_directory,
 )
 from bot_runtime.storage.sqlite import open_store, waiting_bytes
+from bot_runtime.storage.volume import measure
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.inbox import Inbox
@@ -29,6 +34,12 @@ from bot_runtime.whatsapp.jid import parse_address
 from bot_runtime.whatsapp.messages import Account
 
 log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+ROOM_SECONDS = 5.0
+"""How long a start waits for room on a full volume: well below the time in which a container has to become healthy."""
+ROOM_POLL_SECONDS = 0.2
 
 
 class StartupError(Exception):
@@ -60,26 +71,13 @@ class OpenSession:
 
 def open_session(environment: Environment, resume: Resume | None) -> OpenSession:
     """Open the bot's files and start connecting. Raises `StartupError`."""
-    try:
-        directory = prepare_directory(environment.auth_root, environment.server_name, environment.bot_id)
-        lock = acquire_lock(directory, resume.lock if resume else None)
-    except SessionInUseError as exc:
-        raise StartupError(ExitCode.SESSION_IN_USE, str(exc)) from exc
-    except OSError as exc:
-        raise StartupError(ExitCode.INTERNAL_ERROR, f"the volume cannot be used: {exc}") from exc
-    try:
-        if resume is not None and resume.restart.forget_session:
-            forget_session(directory)
-        account = read_account(directory.database, check=True)
-    except OSError as exc:
-        raise StartupError(ExitCode.INTERNAL_ERROR, f"the session that has ended cannot be removed: {exc}") from exc
-    except SessionUnreadableError as exc:
-        raise StartupError(ExitCode.SESSION_UNREADABLE, f"the session is damaged: {exc}") from exc
-    store = open_store(directory.store)
-    settle_sends(SendLog(store), directory.database, account)
-    inbox = Inbox(open_journal(directory.arrivals, store))
+    forgotten = resume is not None and resume.restart.forget_session
+    directory, lock = _when_there_is_room(lambda: _lock(environment, resume))
+    account, store, journal = _when_there_is_room(lambda: _open_files(directory, forgotten=forgotten))
+    inbox = Inbox(journal)
     dial = _dial(environment, directory, account)
-    held = hold(None, spool_bytes=waiting_bytes(store))
+    space = measure(directory.path)
+    held = hold(None, spool_bytes=waiting_bytes(store), free_bytes=space.free_bytes, total_bytes=space.total_bytes)
     if held is None:
         inbox.core.connect(dial)
     return OpenSession(
@@ -93,6 +91,44 @@ def open_session(environment: Environment, resume: Resume | None) -> OpenSession
         resume=resume,
         held=held,
     )
+
+
+def _when_there_is_room(step: Callable[[], _T]) -> _T:
+    """The result of `step`, repeated for up to `ROOM_SECONDS` while the disk is full. Raises `StartupError`."""
+    deadline = time.monotonic() + ROOM_SECONDS
+    while True:
+        try:
+            return step()
+        except (OSError, sqlite3.Error) as exc:
+            if not is_full(exc):
+                raise StartupError(ExitCode.INTERNAL_ERROR, f"the volume cannot be used: {exc}") from exc
+            if time.monotonic() >= deadline:
+                raise StartupError(ExitCode.DISK_FULL, "the bot's volume is full") from exc
+        time.sleep(ROOM_POLL_SECONDS)
+
+
+def _lock(environment: Environment, resume: Resume | None) -> tuple[SessionDirectory, int]:
+    directory = prepare_directory(environment.auth_root, environment.server_name, environment.bot_id)
+    try:
+        return directory, acquire_lock(directory, resume.lock if resume else None)
+    except SessionInUseError as exc:
+        raise StartupError(ExitCode.SESSION_IN_USE, str(exc)) from exc
+
+
+def _open_files(directory: SessionDirectory, *, forgotten: bool) -> tuple[Account | None, sqlite3.Connection, Journal]:
+    try:
+        if forgotten:
+            forget_session(directory)
+        account = read_account(directory.database, check=True)
+    except SessionUnreadableError as exc:
+        raise StartupError(ExitCode.SESSION_UNREADABLE, f"the session is damaged: {exc}") from exc
+    store = open_store(directory.store)
+    try:
+        settle_sends(SendLog(store), directory.database, account)
+        return account, store, open_journal(directory.arrivals, store)
+    except BaseException:
+        store.close()
+        raise
 
 
 def settle_sends(send_log: SendLog, database: Path, account: Account | None) -> None:

@@ -38,6 +38,8 @@ class ExitCode(IntEnum):
     INTERNAL_ERROR = 70
     SESSION_IN_USE = 73
     """Another process holds `session.lock` on this volume."""
+    DISK_FULL = 74
+    """The volume is so full that the bot cannot start."""
     RECONNECT_FAILED = 75
     """WhatsApp could not be reached in `max_reconnect_attempts` attempts."""
     SESSION_UNREADABLE = 78

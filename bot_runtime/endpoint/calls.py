@@ -19,7 +19,7 @@ from bot_runtime.contract import (
     SendResult,
     Stats,
 )
-from bot_runtime.errors import ApiError, wrong_state
+from bot_runtime.errors import ApiError, is_full, wrong_state
 from bot_runtime.files.downloads import DownloadedFile
 from bot_runtime.logs import set_level
 from bot_runtime.storage.config import StaleConfigError
@@ -73,6 +73,10 @@ class EndpointCalls:
             configured = self._bot.host.configure(config)
         except StaleConfigError as exc:
             raise ApiError(409, "stale-generation", str(exc)) from exc
+        except OSError as exc:
+            if is_full(exc):
+                raise ApiError(507, "disk-full", "the volume of the bot is full") from exc
+            raise
         set_level(configured.log_level)
         return configured
 

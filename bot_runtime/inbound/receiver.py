@@ -5,7 +5,6 @@ Recording happens immediately and in order of arrival. Commands and hooks run af
 """
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -48,7 +47,7 @@ class Handler(Protocol):
 
 
 class Receiver:
-    """Records arrivals and dispatches messages to `handlers`; `received` counts messages."""
+    """Records arrivals, and dispatches messages to `handlers` once they are stored; `received` counts messages."""
 
     def __init__(
         self,
@@ -79,9 +78,15 @@ class Receiver:
         """Whether messages are delivered when they are sent; before, WhatsApp delivers what it has stored."""
         self.seen = seen or Seen()
         self.received = 0
+        self._uncommitted: list[str] = []
+        """The keys in `seen` of the current transaction."""
+        self._recorded: list[tuple[Incoming, bool]] = []
+        """The messages of the current transaction, and whether they are fresh."""
+        self._was_live = False
+        """`_live` at the end of the last transaction."""
 
     def take(self, arrival: Arrival) -> None:
-        """Record an arrival, and queue its handlers."""
+        """Record an arrival. The handlers of a message are queued by `finish`."""
         match arrival:
             case Incoming():
                 self._message(arrival)
@@ -95,6 +100,22 @@ class Receiver:
                 self._group_changed(arrival)
             case BacklogUpdate():
                 self._live = arrival.delivered
+
+    def finish(self, *, committed: bool) -> None:
+        """The transaction has ended in which arrivals were recorded; if not `committed`, they will be taken again."""
+        keys, self._uncommitted = self._uncommitted, []
+        messages, self._recorded = self._recorded, []
+        if not committed:
+            self._live = self._was_live
+            for key in keys:
+                self.seen.withdraw(key)
+            return
+        self._was_live = self._live
+        for message, fresh in messages:
+            try:
+                self._dispatch(message, fresh=fresh)
+            except Exception:  # one message that cannot be handled must not block the others
+                log.exception("message %s could not be handled", message.id)
 
     def connected(self) -> None:
         """Start the handlers: before the first connection none of them could send."""
@@ -110,13 +131,16 @@ class Receiver:
         self._queues.close()
 
     def _message(self, message: Incoming) -> None:
-        if not self.seen.first(f"{message.chat}/{message.id}") or not self._remember(message):
+        key = f"{message.chat}/{message.id}"
+        if not self.seen.first(key) or not self._remember(key, message):
             log.info("Skipping duplicate message %s (already processed in this container)", message.id)
             return
+        self._spool.append(EventType.MESSAGE_UPSERT, message_data(message, **self._details(message)))
+        self._recorded.append((message, self._is_fresh(message)))
+
+    def _dispatch(self, message: Incoming, *, fresh: bool) -> None:
         log.info("Processing message %s (first time in container)", message.id)
         self.received += 1
-        self._spool.append(EventType.MESSAGE_UPSERT, message_data(message, **self._details(message)))
-        fresh = self._is_fresh(message)
         handlers = [handler for handler in self._handlers if handler.wants(message, fresh=fresh)]
         if handlers and not self._queues.put(str(message.chat), partial(self._handle, message, handlers)):
             log.warning("message %s is recorded but not handled: the queues are full", message.id)
@@ -125,13 +149,10 @@ class Receiver:
                 {"code": "overloaded", "message": f"message {message.id} was not handled: the queues are full"},
             )
 
-    def _remember(self, message: Incoming) -> bool:
-        try:
-            self._keep_file(message)
-            return self._recent.remember(message, with_file=self._keep_files())
-        except sqlite3.OperationalError as exc:  # a full disk: the message is recorded and handled nevertheless
-            log.warning("message %s could not be stored: %s", message.id, exc)
-            return True
+    def _remember(self, key: str, message: Incoming) -> bool:
+        self._uncommitted.append(key)
+        self._keep_file(message)
+        return self._recent.remember(message, with_file=self._keep_files())
 
     def _keep_file(self, message: Incoming) -> None:
         content = message.content

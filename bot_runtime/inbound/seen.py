@@ -30,6 +30,10 @@ class Seen:
             self._keys.popitem(last=False)
         return True
 
+    def withdraw(self, key: str) -> None:
+        """Forget a key that was stored by mistake."""
+        self._keys.pop(key, None)
+
     def __len__(self) -> int:
         self._forget(self._clock())
         return len(self._keys)

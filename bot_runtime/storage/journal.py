@@ -15,6 +15,7 @@ import os
 import sqlite3
 import struct
 import threading
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -60,21 +61,33 @@ class Journal:
         """The current or next file to write to. Files before it no longer change."""
         self._writing: int | None = None
         self._size = 0
+        self._unwritten: deque[bytes] = deque()
+        self.failure: OSError | None = None
+        """Why there are arrivals in memory that could not be written."""
         self._reading: tuple[int, int] | None = None
         self.forget(start)
 
     def append(self, code: int, payload: bytes) -> None:
-        """Append one arrival. Raises OSError when the disk is full: then nothing is appended."""
+        """Append one arrival. One that cannot be written is held in memory until `flush`, with those after it."""
         record = _HEADER.pack(len(payload), code) + payload
         with self._lock:
-            descriptor = self._writing
-            if descriptor is None or self._size >= self._file_bytes:
-                descriptor = self._begin()
-            written = os.write(descriptor, record)
-            if written < len(record):
-                os.ftruncate(descriptor, self._size)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._size += written
+            if not self._unwritten:
+                try:
+                    self._write(record)
+                except OSError as exc:
+                    log.error("an arrival cannot be written to the journal, and is lost in a crash: %s", exc)  # noqa: TRY400
+                    self.failure = exc
+                else:
+                    return
+            self._unwritten.append(record)
+
+    def flush(self) -> None:
+        """Write what could not be written before. Raises OSError when that is still not possible."""
+        with self._lock:
+            while self._unwritten:
+                self._write(self._unwritten[0])
+                self._unwritten.popleft()
+            self.failure = None
 
     def read(self, after: Position, limit: int) -> tuple[list[Record], Position]:
         """At most `limit` records, and the position to continue reading from."""
@@ -102,6 +115,17 @@ class Journal:
                 self._writing = None
                 self._number += 1
             return Position(self._number, 0)
+
+    def _write(self, record: bytes) -> None:
+        """Append a record. Raises OSError: then nothing is appended."""
+        descriptor = self._writing
+        if descriptor is None or self._size >= self._file_bytes:
+            descriptor = self._begin()
+        written = os.write(descriptor, record)
+        if written < len(record):
+            os.ftruncate(descriptor, self._size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._size += written
 
     def _begin(self) -> int:
         self._directory.mkdir(0o700, exist_ok=True)

@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 HISTORY = 100
 TRANSIENT_BYTES = 1 << 20
+UNWRITTEN = 1000
+"""Events that are held in memory while nothing can be written; only the connection causes any then."""
 TRANSIENT = frozenset({EventType.PRESENCE_UPDATE, EventType.QR, EventType.CREDS_UPDATE, EventType.HEALTH_CHECK_FAILED})
 """Events that lose their value with time, and whose number nothing limits."""
 
@@ -33,13 +35,14 @@ _OLDEST_TRANSIENT = (
     f" AND type IN ({', '.join(repr(kind.value) for kind in sorted(TRANSIENT))})"
 )
 _Row = tuple[int, str, bytes, str]
+_NewEvent = tuple[EventType, dict[str, Any], datetime]
 
 
 class Spool:
     """Numbered events with a cursor: `append` writes, `page` reads and acknowledges.
 
     Numbers start at 1 and continue as long as the store exists; those of dropped events are missing. At most
-    `transient_bytes` of the `TRANSIENT` events are stored.
+    `transient_bytes` of the `TRANSIENT` events are stored. `failed` is called when an event could not be written.
     """
 
     def __init__(
@@ -47,44 +50,66 @@ class Spool:
         store: sqlite3.Connection,
         *,
         transient_bytes: int = TRANSIENT_BYTES,
+        failed: Callable[[Exception], None] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._max_transient_bytes = transient_bytes
+        self._failed = failed
         self._now = now
+        self._unwritten: deque[_NewEvent] = deque()
+        """Events that could not be written, and are not `TRANSIENT`."""
         self._changed = asyncio.Event()
-        self.spool_id = str(get_meta(store, "spool_id") or os.urandom(8).hex())
-        set_meta(store, "spool_id", self.spool_id)
-        self._last = self._dropped = 0
-        self.history: deque[Event] = deque(maxlen=HISTORY)
-        self._load()
+        spool_id = get_meta(store, "spool_id")
+        self.spool_id = str(spool_id or os.urandom(8).hex())
+        if spool_id is None:
+            set_meta(store, "spool_id", self.spool_id)
+        self._acked = int(get_meta(store, "acked") or 0)
+        self._dropped = int(get_meta(store, "dropped") or 0)
+        self._reported = int(get_meta(store, "dropped_reported") or 0)
+        self._last = self._bytes = self._transient_bytes = 0
+        self._count()
+        newest = store.execute(
+            "SELECT seq, type, data, timestamp FROM events ORDER BY seq DESC LIMIT ?", (HISTORY,)
+        ).fetchall()
+        self.history = deque(map(_event, reversed(newest)), maxlen=HISTORY)
 
     def append(self, event_type: EventType, data: dict[str, Any]) -> None:
         """Record one event durably and wake all waiters.
 
-        On a full disk the event is dropped and counted, because the connection must be kept running nevertheless.
+        As part of a transaction it fails with it. Otherwise, an event that cannot be written is written by `flush`
+        later, or dropped and counted if it is a `TRANSIENT` one.
         """
-        now = self._now()
-        encoded = msgspec.json.encode(data)
-        row = (event_type.value, encoded, now.isoformat())
-        try:
-            seq = self._store.execute("INSERT INTO events (type, data, timestamp) VALUES (?, ?, ?)", row).lastrowid
-            self._last = seq or self._last
-            self._grow(event_type.value, EVENT_BYTES + len(encoded))
-            if self._transient_bytes > self._max_transient_bytes:
-                self._drop_transient()
-        except sqlite3.OperationalError as exc:
-            log.error("an event (%s) was dropped: %s", event_type, exc)  # noqa: TRY400 - the traceback has no more information
-            self._dropped += 1
+        event = (event_type, data, self._now())
+        if self._store.in_transaction:
+            self._write([event])
             return
-        self.history.append(Event(seq=self._last, type=event_type, data=data, timestamp=now))
-        self._changed.set()
+        try:
+            with transaction(self._store):
+                self._write([*self._unwritten, event])
+        except sqlite3.OperationalError as exc:
+            self.rolled_back()
+            self._postpone(event)
+            self._failed(exc)
+        else:
+            self._unwritten.clear()
+
+    def flush(self) -> None:
+        """Write what could not be written before. Raises `sqlite3.OperationalError` when nothing can be written."""
+        try:
+            with transaction(self._store):
+                self._write(self._unwritten)
+                set_meta(self._store, "dropped", self._dropped)  # writes in any case: that is what the caller tests
+        except sqlite3.OperationalError:
+            self.rolled_back()
+            raise
+        self._unwritten.clear()
 
     def rolled_back(self) -> None:
-        """Count the events of a transaction that was rolled back as dropped."""
-        before, dropped = self._last, self._dropped
-        self._load()
-        self._dropped = dropped + before - self._last
+        """A transaction in which events were appended was rolled back."""
+        self._count()
+        while self.history and self.history[-1].seq > self._last:
+            self.history.pop()
 
     def cursor(self) -> EventCursor:
         """The cursor of the spool."""
@@ -130,7 +155,29 @@ class Spool:
         except sqlite3.OperationalError as exc:  # a full disk: later
             log.debug("the store could not be made smaller: %s", exc)
 
-    def _load(self) -> None:
+    def _write(self, events: Iterable[_NewEvent]) -> None:
+        for event_type, data, timestamp in events:
+            encoded = msgspec.json.encode(data)
+            row = (event_type.value, encoded, timestamp.isoformat())
+            seq = self._store.execute("INSERT INTO events (type, data, timestamp) VALUES (?, ?, ?)", row).lastrowid
+            assert seq is not None  # noqa: S101 - a row was inserted
+            self._last = seq
+            self._grow(event_type.value, EVENT_BYTES + len(encoded))
+            self.history.append(Event(seq=seq, type=event_type, data=data, timestamp=timestamp))
+        if self._transient_bytes > self._max_transient_bytes:
+            self._drop_transient()
+        self._changed.set()
+
+    def _postpone(self, event: _NewEvent) -> None:
+        if event[0] not in TRANSIENT:
+            self._unwritten.append(event)
+            if len(self._unwritten) <= UNWRITTEN:
+                return
+            event = self._unwritten.popleft()
+        log.error("an event (%s) was dropped, because it cannot be written", event[0])
+        self._dropped += 1
+
+    def _count(self) -> None:
         self._bytes = self._transient_bytes = 0
         for kind, size in self._store.execute(
             f"SELECT type, count(*) * {EVENT_BYTES} + sum(length(data)) FROM events GROUP BY type"  # noqa: S608 - constant
@@ -138,13 +185,6 @@ class Spool:
             self._grow(kind, size)
         numbered = self._store.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
         self._last = int(numbered[0]) if numbered else 0
-        newest = self._store.execute(
-            "SELECT seq, type, data, timestamp FROM events ORDER BY seq DESC LIMIT ?", (HISTORY,)
-        ).fetchall()
-        self.history = deque(map(_event, reversed(newest)), maxlen=HISTORY)
-        self._acked = int(get_meta(self._store, "acked") or 0)
-        self._dropped = int(get_meta(self._store, "dropped") or 0)
-        self._reported = int(get_meta(self._store, "dropped_reported") or 0)
 
     def _grow(self, kind: str, size: int) -> None:
         self._bytes += size
@@ -154,14 +194,19 @@ class Spool:
     def _acknowledge(self, seq: int) -> None:
         if seq <= self._acked:
             return
-        with transaction(self._store):
-            if seq > self._last:
-                # The orchestrator has seen numbers that this file lost in a power cut: never reuse them.
-                self._store.execute("INSERT INTO events (seq, type, data, timestamp) VALUES (?, '', '', '')", (seq,))
-            deleted = self._store.execute(
-                "DELETE FROM events WHERE seq <= ? RETURNING type, length(data)", (seq,)
-            ).fetchall()
-            set_meta(self._store, "acked", seq)
+        try:
+            with transaction(self._store):
+                if seq > self._last:
+                    # The orchestrator has seen numbers that this file lost in a power cut: never reuse them.
+                    row = (seq, "", "", "")
+                    self._store.execute("INSERT INTO events (seq, type, data, timestamp) VALUES (?, ?, ?, ?)", row)
+                deleted = self._store.execute(
+                    "DELETE FROM events WHERE seq <= ? RETURNING type, length(data)", (seq,)
+                ).fetchall()
+                set_meta(self._store, "acked", seq)
+        except sqlite3.OperationalError as exc:  # they can be read nevertheless, and are deleted later
+            self._failed(exc)
+            return
         self._acked, self._last = seq, max(self._last, seq)
         for kind, size in deleted:
             if kind:
@@ -178,9 +223,8 @@ class Spool:
             dropped, freed, last = dropped + 1, freed + EVENT_BYTES + size, seq
             if freed >= surplus:
                 break
-        with transaction(self._store):
-            self._store.execute(f"DELETE {_OLDEST_TRANSIENT} AND seq <= ?", (last,))
-            set_meta(self._store, "dropped", self._dropped + dropped)
+        self._store.execute(f"DELETE {_OLDEST_TRANSIENT} AND seq <= ?", (last,))
+        set_meta(self._store, "dropped", self._dropped + dropped)
         self._dropped += dropped
         self._grow(EventType.PRESENCE_UPDATE, -freed)
 
@@ -188,11 +232,16 @@ class Spool:
         """Report what has been dropped since the last report; only while the orchestrator reads, to report it once."""
         if (count := self._dropped - self._reported) <= 0:
             return
-        self.append(EventType.EVENTS_DROPPED, {"count": count, "total": self._dropped})
-        with transaction(self._store):
-            set_meta(self._store, "dropped", self._dropped)
-            set_meta(self._store, "dropped_reported", self._dropped)
-        self._reported = self._dropped
+        try:
+            with transaction(self._store):
+                self.append(EventType.EVENTS_DROPPED, {"count": count, "total": self._dropped})
+                set_meta(self._store, "dropped", self._dropped)
+                set_meta(self._store, "dropped_reported", self._dropped)
+        except sqlite3.OperationalError as exc:
+            self.rolled_back()
+            self._failed(exc)
+        else:
+            self._reported = self._dropped
 
     def _select(self, after: int, limit: int) -> list[Event]:
         rows: list[_Row] = self._store.execute(

@@ -8,8 +8,10 @@ cut may lose the last commits but never corrupts the file.
 import logging
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+
+from bot_runtime.errors import is_unavailable
 
 log = logging.getLogger(__name__)
 
@@ -38,27 +40,43 @@ CREATE INDEX IF NOT EXISTS sends_open ON sends (client_id) WHERE message_id IS N
 """
 
 
+class _DamagedError(Exception):
+    """The file was damaged, and has been set aside."""
+
+
 def open_store(path: Path) -> sqlite3.Connection:
     """Open the file, creating it if necessary.
 
-    An unreadable file is renamed to `*.damaged`: its events are lost, but the bot continues with a new spool.
+    A damaged file is set aside as `*.damaged`: its events are lost, but the bot continues with a new spool. Raises
+    `sqlite3.Error` when the file cannot be read or written just now, for example because the disk is full.
     """
     try:
         return _open(path)
-    except sqlite3.DatabaseError as exc:
-        damaged = path.with_suffix(".damaged")
-        log.warning("%s is unreadable (%s): renamed to %s, starting a new one", path.name, exc, damaged.name)
-        path.replace(damaged)
-        path.with_name(path.name + "-wal").unlink(missing_ok=True)
+    except _DamagedError as exc:
+        log.warning("%s is damaged (%s): set aside as %s, starting a new one", path.name, exc, _damaged(path).name)
         return _open(path)
+
+
+def _damaged(path: Path) -> Path:
+    return path.with_suffix(".damaged")
+
+
+def _set_aside(path: Path) -> None:
+    """Rename the file with all that belongs to it. The file first: SQLite ignores the others without it."""
+    damaged = _damaged(path)
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        try:
+            path.with_name(path.name + suffix).replace(damaged.with_name(damaged.name + suffix))
+        except FileNotFoundError:
+            damaged.with_name(damaged.name + suffix).unlink(missing_ok=True)
 
 
 def _open(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=32)
     try:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        _allow_release(connection)
         connection.executescript(
-            # `auto_vacuum` before the journal mode, which creates the file.
-            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA auto_vacuum = INCREMENTAL;"
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"
             "PRAGMA cache_size = -256; PRAGMA wal_autocheckpoint = 1000; PRAGMA journal_size_limit = 1000000;" + _SCHEMA
         )
@@ -68,18 +86,23 @@ def _open(path: Path) -> sqlite3.Connection:
                 if column.partition(" ")[0] not in present:
                     connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
         connection.executescript(_INDEXES)
-        _allow_release(connection)
-    except sqlite3.Error:
-        connection.close()
-        raise
+    except sqlite3.Error as exc:
+        with closing(connection):
+            if is_unavailable(exc):
+                raise
+            _set_aside(path)  # before it is closed, which would remove its WAL
+        raise _DamagedError(str(exc)) from exc
     return connection
 
 
 def _allow_release(connection: sqlite3.Connection) -> None:
-    """Convert a file of an earlier version, which would never become smaller."""
-    if connection.execute("PRAGMA auto_vacuum").fetchone()[0] != _INCREMENTAL:
+    """Make it possible to return pages to the volume: in a new file, or by converting one of an earlier version."""
+    if connection.execute("PRAGMA auto_vacuum").fetchone()[0] == _INCREMENTAL:
+        return  # setting it would write to the file, and fail on a full disk
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    if connection.execute("PRAGMA page_count").fetchone()[0]:
         try:
-            connection.executescript("PRAGMA auto_vacuum = INCREMENTAL; VACUUM;")
+            connection.execute("VACUUM")
         except sqlite3.OperationalError as exc:  # a full disk: at the next start
             log.warning("the store cannot become smaller for now: %s", exc)
 

@@ -4,6 +4,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from bot_runtime.errors import is_unavailable
 from bot_runtime.whatsapp.messages import Account
 
 
@@ -15,7 +16,8 @@ def read_account(database: Path, *, check: bool = False) -> Account | None:
     """The account of a session, None before pairing.
 
     `check` checks the whole file for damage and rolls back what a crash left incomplete; only before neonize has opened
-    it. Raises `SessionUnreadableError`, without `check` also while the file is being written.
+    it. Raises `SessionUnreadableError`, without `check` also while the file is being written; with `check`,
+    `sqlite3.Error` when it cannot be read just now.
     """
     if not database.exists():
         return None
@@ -30,6 +32,8 @@ def read_account(database: Path, *, check: bool = False) -> Account | None:
                 return None
             row = session.execute("SELECT jid, push_name, lid FROM whatsmeow_device").fetchone()
     except sqlite3.DatabaseError as exc:
+        if check and is_unavailable(exc):
+            raise
         raise SessionUnreadableError(str(exc)) from exc
     if row is None:
         return None

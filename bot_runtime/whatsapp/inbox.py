@@ -114,22 +114,14 @@ class Inbox:
 
     def _event(self, code: int, data: bytes) -> None:
         if code in JOURNALED:
-            self._append(code, data)
+            self.journal.append(code, data)
+            self._notify_soon()
         elif code == _LISTENING:
             self._notify_soon()
         elif (status := WITHOUT_CONTENT.get(code)) is not None:
             self._put(status)
         elif code in event_codes.WITH_CONTENT:
             self._put(Raw(code, data))
-
-    def _append(self, code: int, data: bytes) -> None:
-        try:
-            self.journal.append(code, data)
-        except OSError as exc:  # a full disk: it is handled nevertheless
-            log.error("an arrival could not be written to the journal and is lost in a crash: %s", exc)  # noqa: TRY400
-            self._put(Raw(code, data))
-        else:
-            self._notify_soon()
 
     def _notify_soon(self) -> None:
         with self._lock:

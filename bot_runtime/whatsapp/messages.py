@@ -209,6 +209,12 @@ def failure_of(error: str) -> ConnectionReport:
     return ConnectionReport(Signal.ATTEMPT_FAILED, "connect-failed", error or "the connection ended")
 
 
+_VOLUME_ERRORS = ("disk is full", "disk I/O error", "unable to open database file", "no space left")
+"""Errors of SQLite and Go about a volume."""
+
+
 def is_session_error(error: str) -> bool:
-    """Whether connecting failed because of the session file, not of the network."""
+    """Whether connecting failed because the session file is damaged; not when it cannot be written just now."""
+    if any(words in error for words in _VOLUME_ERRORS):
+        return False
     return "upgrade database" in error or "file is not a database" in error or "malformed" in error

@@ -4,7 +4,8 @@
                       │                                 │  ▲            │
                       ▼                                 ▼  │            ▼
                pairing-expired                          deaf     reconnect-failed
-    from anywhere: conflict, logged-out, banned, outdated, closing; spool-full, and back to connecting
+    from anywhere: conflict, logged-out, banned, outdated, closing; disk-full,
+    disk-error, spool-full and back to connecting
 
 whatsmeow reconnects by itself: immediately, then with delays that grow by a few seconds, without end. Its first attempt
 is used, because most drops last a second. If it does not succeed within the base delay, the client is stopped and the
@@ -38,6 +39,8 @@ class Signal(Enum):
     LOGGED_OUT = auto()
     BANNED = auto()
     OUTDATED = auto()
+    DISK_FULL = auto()
+    DISK_ERROR = auto()
     SPOOL_FULL = auto()
     ROOM = auto()
     """There is room again for what arrives."""
@@ -87,7 +90,11 @@ PARKED = {
     Signal.OUTDATED: ConnectionState.OUTDATED,
 }
 """States that a connection leaves only on request: retrying automatically would make matters worse."""
-HELD = {Signal.SPOOL_FULL: ConnectionState.SPOOL_FULL}
+HELD = {
+    Signal.DISK_FULL: ConnectionState.DISK_FULL,
+    Signal.DISK_ERROR: ConnectionState.DISK_ERROR,
+    Signal.SPOOL_FULL: ConnectionState.SPOOL_FULL,
+}
 """States without a connection: there is no room for what arrives. They end with Signal.ROOM."""
 HELD_STATES = frozenset(HELD.values())
 _PARKED_STATES = frozenset(PARKED.values())

@@ -30,6 +30,10 @@ async def record_exit(state: BotState, engine: Engine, policy: RestartPolicy, *,
     if container is None and state.just_loaded:
         # Removed while there was no leader (`make down`): an operator did that, and it says nothing about the bot.
         restart = RestartDecision(Verdict.RESTART, now, "starting again")
+    elif ended.retry_seconds is not None:
+        restart = RestartDecision(
+            Verdict.RESTART, now + ended.retry_seconds, f"trying again in {ended.retry_seconds:g} s"
+        )
     else:
         history = record_failure(
             policy,

@@ -7,6 +7,7 @@ from orchestrator.engine.base import ObservedContainer
 from orchestrator.reconcile.connection_message import CHECK_NETWORK
 
 SIGKILL_EXIT = 137
+DISK_FULL_RETRY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +18,15 @@ class Exit:
     message: str
     terminal: bool = False
     """Starting it again unchanged would fail again."""
+    retry_seconds: float | None = None
+    """Not a fault of the bot: it does not count as a failure, and is started again after this time."""
 
 
 _BY_CODE: dict[int, Exit] = {
     ExitCode.STOPPED: Exit("exited", "the bot exited by itself"),
     ExitCode.INVALID_CONFIG: Exit("invalid-config", "the bot rejected its configuration", terminal=True),
     ExitCode.SESSION_IN_USE: Exit("session-in-use", "another process uses this bot's session"),
+    ExitCode.DISK_FULL: Exit("disk-full", "the disk of its volume is full", retry_seconds=DISK_FULL_RETRY_SECONDS),
     ExitCode.RECONNECT_FAILED: Exit("reconnect-failed", f"WhatsApp is unreachable; {CHECK_NETWORK}"),
     ExitCode.SESSION_UNREADABLE: Exit(
         "session-unreadable", "the session file is corrupt; restart with fresh to pair again"

@@ -153,6 +153,12 @@ _CONNECTION_PHASES: dict[str, tuple[Phase, str, str]] = {
         "WhatsApp refuses this client version; update the bot image",
     ),
     ConnectionState.RECONNECT_FAILED: (Phase.DEGRADED, "reconnect-failed", "WhatsApp is unreachable"),
+    ConnectionState.DISK_FULL: (
+        Phase.DEGRADED,
+        "disk-full",
+        "disconnected because the disk is full; WhatsApp keeps new messages until there is room",
+    ),
+    ConnectionState.DISK_ERROR: (Phase.DEGRADED, "disk-error", "disconnected because the volume cannot be written"),
     ConnectionState.SPOOL_FULL: (
         Phase.DEGRADED,
         "spool-full",

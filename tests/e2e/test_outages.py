@@ -79,7 +79,7 @@ def test_the_fleet_recovers_from_a_restart_of_the_engine(engine: OwnEngine, engi
     assert engine.volumes() == [], "no bot is started with an empty session"
 
 
-def test_a_full_disk_is_reported_and_others_keep_running(
+def test_a_full_disk_is_reported_and_running_bots_wait_for_room(
     postgres_url: str, postgres_template: Template, tmp_path: Path
 ) -> None:
     with (
@@ -90,13 +90,22 @@ def test_a_full_disk_is_reported_and_others_keep_running(
         with Fleet(database_url=url, admin_key=postgres_template.admin_key, logs=tmp_path, engine=engine) as fleet:
             fleet.start()
             fleet.online("disk-old", "491700000511")
+            started = fleet.started_at("disk-old")
             ballast = engine.fill_up()
             fleet.create("disk-new")
             status = fleet.wait_status("disk-new", lambda status: status["reason"] == "disk-full")
             assert status["phase"] == "backing-off"
-            assert fleet.status("disk-old")["phase"] == "online"
+            status = fleet.wait_status("disk-old", lambda status: status["reason"] == "disk-full")
+            assert (status["phase"], status["restarts"]) == ("degraded", 0)
+            fleet.phones.write("491511110510", "491700000511", "meanwhile")
             ballast.unlink()
             fleet.wait_phase("disk-new", "pairing")
+            fleet.wait_phase("disk-old", "online")
+            eventually(
+                lambda: [event for event in fleet.events("disk-old", "message-upsert") if "meanwhile" in str(event)],
+                what="the message that WhatsApp kept",
+            )
+            assert fleet.started_at("disk-old") == started
 
 
 @pytest.fixture

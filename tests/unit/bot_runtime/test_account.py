@@ -67,3 +67,14 @@ def test_a_file_that_is_not_a_database_is_unreadable(tmp_path: Path) -> None:
     database.write_bytes(b"not a database" * 100)
     with pytest.raises(SessionUnreadableError):
         read_account(database, check=True)
+
+
+def test_a_session_that_cannot_be_read_just_now_is_not_damaged(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr("bot_runtime.whatsapp.account._check", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        read_account(session, check=True)

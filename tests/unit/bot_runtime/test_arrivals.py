@@ -5,6 +5,7 @@ SIGKILL leaves, and the next process starts with the copy.
 """
 
 import asyncio
+import errno
 import os
 import random
 import shutil
@@ -22,9 +23,9 @@ from bot_runtime.inbound.arrivals import AT_ONCE, TRIES, Arrivals
 from bot_runtime.inbound.event_data import message_data
 from bot_runtime.inbound.receiver import Receiver
 from bot_runtime.inbound.recent import Recent
-from bot_runtime.room import hold
+from bot_runtime.room import SPOOL_BYTES
 from bot_runtime.storage.journal import FILE_BYTES, Journal, open_journal
-from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.spool import HISTORY, Spool
 from bot_runtime.storage.sqlite import open_store
 from bot_runtime.whatsapp.event_codes import MESSAGE
 from bot_runtime.whatsapp.jid import Address
@@ -81,7 +82,9 @@ class Process:
             paired_at=lambda: None,
         )
         self.take: Callable[[Arrival], None] = self.receiver.take
-        self.arrivals = Arrivals(self.journal, self.store, self.spool, lambda arrival: self.take(arrival))
+        self.finish = self.receiver.finish
+        self.failures: list[Exception] = []
+        self.arrivals = Arrivals(self.journal, self.store, self.spool, self, failed=self.failures.append)
 
     def append(self, *ids: str) -> None:
         for message in ids:
@@ -251,25 +254,89 @@ async def test_a_poison_message_is_finally_skipped_and_no_other_arrival_with_it(
     assert deaths == TRIES + 1  # once after the arrivals before it
 
 
-async def test_on_a_full_disk_messages_are_handled_and_their_events_counted_as_dropped(tmp_path: Path) -> None:
+def fill(running: Process) -> None:
+    """From now on the store cannot grow."""
+    (pages,) = running.store.execute("PRAGMA page_count").fetchone()
+    running.store.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def make_room(running: Process) -> None:
+    running.store.execute("PRAGMA max_page_count = 1000000")
+
+
+async def test_on_a_full_disk_arrivals_stay_in_the_journal_until_there_is_room(tmp_path: Path) -> None:
     with process(tmp_path) as running:
         running.append("one")
         await running.drain()
-        (pages,) = running.store.execute("PRAGMA page_count").fetchone()
-        running.store.execute(f"PRAGMA max_page_count = {pages}")
-        lost = [f"{number}-{'x' * 200}" for number in range(100)]
-        running.append(*lost)
+        fill(running)
+        waiting = [f"{number}-{'x' * 200}" for number in range(100)]
+        running.append(*waiting)
         await running.drain()
-        assert running.receiver.received == 101
-        cursor = running.spool.cursor()
-        assert cursor.last_seq - 1 + cursor.dropped == 100
-        assert cursor.dropped > 0
-        running.store.execute("PRAGMA max_page_count = 100000")
-        running.append("two")
+        assert running.failures
+        stored = running.recorded()
+        assert stored == ["one", *waiting][: len(stored)]
+        assert len(stored) == running.receiver.received < 101, "none is handled before it is stored"
+        make_room(running)
         await running.drain()
-        assert running.recorded()[-1] == "two"
-        (kept,) = running.store.execute("SELECT count(*) FROM events").fetchone()
-        assert kept == running.spool.cursor().last_seq
+        assert len(running.recorded()) == HISTORY
+        assert running.recorded()[-1] == waiting[-1]
+        assert running.spool.cursor().last_seq == running.receiver.received == 101
+        assert running.spool.cursor().dropped == 0
+
+
+async def test_a_kill_on_a_full_disk_loses_and_duplicates_nothing(tmp_path: Path) -> None:
+    waiting = [f"{number}-{'x' * 200}" for number in range(60)]
+    with process(tmp_path) as running:
+        fill(running)
+        running.append(*waiting)
+        await running.drain()
+        assert running.failures
+    with process(tmp_path) as again:
+        await again.drain()
+        assert again.recorded() == waiting
+
+
+async def test_a_full_disk_does_not_make_an_arrival_a_poison_message(tmp_path: Path) -> None:
+    long = "x" * 5000  # more than a free page holds
+    with process(tmp_path) as running:
+        running.append(long)
+    with process(tmp_path) as again:
+        fill(again)
+        for _ in range(TRIES + 2):
+            await again.drain()
+        assert again.failures
+        make_room(again)
+        await again.drain()
+        assert (again.recorded(), again.errors()) == ([long], [])
+
+
+async def test_a_logout_on_a_full_disk_keeps_the_journal(tmp_path: Path) -> None:
+    waiting = [f"{number}-{'x' * 200}" for number in range(60)]
+    with process(tmp_path) as running:
+        fill(running)
+        running.append(*waiting)
+        running.arrivals.take_all()
+        make_room(running)
+        await running.drain()
+        assert running.recorded() == waiting
+
+
+async def test_arrivals_that_the_journal_cannot_take_are_recorded_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, "full")
+
+    with process(tmp_path) as running:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", full)
+            running.append("one", "two")
+            await running.drain()
+            assert (bool(running.failures), running.recorded()) == (True, [])
+        running.journal.flush()
+        running.append("three")
+        await running.drain()
+        assert running.recorded() == ["one", "two", "three"]
 
 
 async def test_a_logout_empties_the_journal(tmp_path: Path) -> None:
@@ -310,7 +377,7 @@ async def test_two_hours_of_messages_without_the_orchestrator_are_all_stored(tmp
             for number in range(550):
                 running.spool.append(EventType.PRESENCE_UPDATE, {"id": f"{number}@lid", "presence": "composing"})
             await running.drain_all()
-        assert hold(None, spool_bytes=running.spool.waiting_bytes) is None, "the bot stays connected"
+        assert running.spool.waiting_bytes < SPOOL_BYTES, "the bot stays connected"
         received: list[str] = []
         after = 0
         spool_id = running.spool.spool_id

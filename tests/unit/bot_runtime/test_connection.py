@@ -292,3 +292,12 @@ async def test_a_connection_that_is_held_again_while_it_resumes_is_not_dialled()
             await asyncio.sleep(0)
     assert setup.library.dials == 1
     await setup.connection.close()
+
+
+@pytest.mark.parametrize("error", ["database or disk is full", "disk I/O error", "unable to open database file"])
+async def test_a_session_that_cannot_be_written_just_now_is_retried(error: str) -> None:
+    setup = Setup(reconnect_base_delay_seconds=3600)
+    setup.library.report(End(f"failed to upgrade database: {error}"))
+    assert setup.watcher.unreadable == []
+    assert setup.connection.status.attempts == 1
+    await setup.connection.close()

@@ -1,6 +1,8 @@
 """The guard that disconnects a bot without room for what arrives."""
 
-from sqlite3 import Connection
+import errno
+import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -8,14 +10,32 @@ from bot_runtime import room
 from bot_runtime.contract import ConnectionState, EventType
 from bot_runtime.storage import guard as module
 from bot_runtime.storage.guard import StorageGuard
+from bot_runtime.storage.journal import Journal, Position
 from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.volume import Space, measure
+
+TOTAL = 16 << 30
 
 
-class HeldConnection:
-    """Records what it is asked to do."""
+class Setup:
+    """A guard, and what it depends on. `calls` are what it asks of the connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path, store: sqlite3.Connection, held: ConnectionState | None = None) -> None:
+        self.store = store
+        self.free = TOTAL // 2
         self.calls: list[str] = []
+        self.taken = 0
+        self.spool = Spool(store, failed=lambda exc: self.guard.write_failed(exc))
+        self.journal = Journal(directory / "arrivals", Position(0, 0))
+        self.guard = StorageGuard(
+            directory,
+            self.spool,
+            self.journal,
+            self,
+            held=held,
+            take_in=self.take_in,
+            measure=lambda _: Space(self.free, TOTAL),
+        )
 
     def hold(self, state: ConnectionState, message: str) -> None:
         assert message
@@ -24,51 +44,93 @@ class HeldConnection:
     def resume(self) -> None:
         self.calls.append("resume")
 
+    def take_in(self) -> None:
+        self.taken += 1
+
+    def check(self) -> None:
+        """Check twice, since a change must be reported once."""
+        self.guard.check()
+        self.guard.check()
+
+    def writable(self, possible: bool) -> None:
+        self.store.execute(f"PRAGMA query_only = {'OFF' if possible else 'ON'}")
+
 
 @pytest.fixture
-def connection() -> HeldConnection:
-    return HeldConnection()
-
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small spool, and no timer: the tests check themselves."""
+def setup(tmp_path: Path, store: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> Setup:
+    """A bot with a small spool."""
     monkeypatch.setattr(room, "SPOOL_BYTES", 4000)
     monkeypatch.setattr(room, "SPOOL_RESUME_BYTES", 3000)
-    monkeypatch.setattr(module, "CHECK_SECONDS", 3600.0)
-    monkeypatch.setattr(module, "CHECK_HELD_SECONDS", 3600.0)
+    return Setup(tmp_path, store)
 
 
-async def test_a_full_spool_holds_the_connection_until_it_is_fetched(
-    store: Connection, connection: HeldConnection
-) -> None:
-    spool = Spool(store)
-    guard = StorageGuard(spool, connection, held=None)
-    guard.start()
-    guard.check()
-    assert connection.calls == []
+async def test_a_full_spool_holds_the_connection_until_it_is_fetched(setup: Setup) -> None:
+    setup.check()
+    assert setup.calls == []
     for _ in range(10):
-        spool.append(EventType.MESSAGE_UPSERT, {"text": "x" * 300})
-    for _ in range(2):
-        guard.check()
-    assert connection.calls == ["spool-full"]
-    await spool.page(spool_id=spool.spool_id, after=1, limit=1, wait_seconds=0)
-    guard.check()
-    assert connection.calls == ["spool-full"], "not for a single event"
-    await spool.page(spool_id=spool.spool_id, after=5, limit=1, wait_seconds=0)
-    for _ in range(2):
-        guard.check()
-    assert connection.calls == ["spool-full", "resume"]
-    guard.close()
+        setup.spool.append(EventType.MESSAGE_UPSERT, {"text": "x" * 300})
+    setup.check()
+    assert setup.calls == ["spool-full"]
+    await setup.spool.page(spool_id=setup.spool.spool_id, after=1, limit=1, wait_seconds=0)
+    setup.check()
+    assert setup.calls == ["spool-full"], "not for a single event"
+    await setup.spool.page(spool_id=setup.spool.spool_id, after=5, limit=1, wait_seconds=0)
+    setup.check()
+    assert setup.calls == ["spool-full", "resume"]
+
+
+def test_a_disk_without_room_holds_the_connection(setup: Setup) -> None:
+    setup.free = 0
+    setup.check()
+    setup.free = room.MIN_FREE_BYTES
+    setup.check()
+    assert setup.calls == ["disk-full"]
+    setup.free = 2 * room.MIN_FREE_BYTES
+    setup.check()
+    assert setup.calls == ["disk-full", "resume"]
+
+
+def test_what_cannot_be_written_holds_the_connection_at_once_and_is_written_when_possible(setup: Setup) -> None:
+    setup.writable(False)
+    setup.spool.append(EventType.LOGOUT, {})
+    assert setup.calls == ["disk-error"]
+    setup.check()
+    assert (setup.calls, setup.taken) == (["disk-error"], 0)
+    setup.writable(True)
+    setup.check()
+    assert (setup.calls, setup.taken) == (["disk-error", "resume"], 1)
+    assert [event.type for event in setup.spool.history] == [EventType.LOGOUT]
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [(OSError(errno.ENOSPC, "full"), "disk-full"), (OSError(errno.EDQUOT, "quota"), "disk-full"),
+     (OSError(errno.EIO, "broken"), "disk-error")],
+)  # fmt: skip
+def test_the_error_decides_why_the_connection_is_held(setup: Setup, error: OSError, state: str) -> None:
+    setup.guard.write_failed(error)
+    assert setup.calls == [state]
+
+
+def test_nothing_is_tried_while_there_is_no_room(setup: Setup) -> None:
+    setup.free = 0
+    setup.guard.write_failed(OSError(errno.ENOSPC, "full"))
+    setup.check()
+    assert (setup.calls, setup.taken) == (["disk-full"], 0)
 
 
 async def test_a_connection_that_was_not_started_for_lack_of_room_is_started_when_there_is_room(
-    store: Connection, connection: HeldConnection
+    tmp_path: Path, store: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spool = Spool(store)
-    spool.append(EventType.CONNECTED, {})
-    guard = StorageGuard(spool, connection, held=ConnectionState.SPOOL_FULL)
-    guard.start()
-    guard.check()
-    assert connection.calls == ["spool-full", "resume"]
-    guard.close()
+    monkeypatch.setattr(module, "CHECK_HELD_SECONDS", 3600.0)
+    setup = Setup(tmp_path, store, held=ConnectionState.DISK_FULL)
+    setup.guard.start()
+    setup.check()
+    assert setup.calls == ["disk-full", "resume"]
+    setup.guard.close()
+
+
+def test_the_space_of_a_directory(tmp_path: Path) -> None:
+    found = measure(tmp_path)
+    assert 0 <= found.free_bytes <= found.total_bytes
+    assert found.total_bytes > 0

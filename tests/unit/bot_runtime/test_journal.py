@@ -106,16 +106,24 @@ def test_a_torn_record_is_skipped_and_the_following_ones_are_read(directory: Pat
     assert payloads(second) == [b"one", b"two"]
 
 
-def test_a_record_on_a_full_disk_leaves_the_others_intact(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_records_on_a_full_disk_are_written_in_order_when_there_is_room(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     journal = Journal(directory, BEGINNING)
     journal.append(17, b"one")
     write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:5]))
-    with pytest.raises(OSError, match="No space"):
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:5]))
         journal.append(17, b"two")
-    monkeypatch.undo()
+        with pytest.raises(OSError, match="No space"):
+            journal.flush()
+        assert journal.failure
     journal.append(17, b"three")
-    assert payloads(journal) == [b"one", b"three"]
+    assert payloads(journal) == [b"one"], "nothing overtakes what waits"
+    journal.flush()
+    journal.append(17, b"four")
+    assert payloads(journal) == [b"one", b"two", b"three", b"four"]
+    assert not journal.failure
 
 
 def test_skip_drops_all_records(directory: Path) -> None:

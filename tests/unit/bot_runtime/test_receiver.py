@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,8 +17,10 @@ from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.seen import Seen
 from bot_runtime.inbound.server_clock import ServerClock
 from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.sqlite import transaction
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import (
+    Arrival,
     BacklogUpdate,
     Call,
     Content,
@@ -77,6 +80,7 @@ class Setup:
 
     def __init__(self, store: sqlite3.Connection, *handlers: Noting, paired_at: datetime | None = None, **more: Any):
         self.now, self.elapsed = NOW, 0.0
+        self.store = store
         self.spool = Spool(store)
         self.groups: list[GroupChange] = []
         self.files: list[str] = []
@@ -93,6 +97,12 @@ class Setup:
             **more,
         )
 
+    def take(self, arrival: Arrival) -> None:
+        """Record an arrival in a transaction of its own."""
+        with transaction(self.store):
+            self.receiver.take(arrival)
+        self.receiver.finish(committed=True)
+
     def events(self) -> list[tuple[str, dict[str, Any]]]:
         return [(str(event.type), event.data) for event in self.spool.history]
 
@@ -103,7 +113,7 @@ class Setup:
 async def test_a_message_is_recorded_and_handled(store: sqlite3.Connection) -> None:
     handler = Noting()
     setup = Setup(store, handler)
-    setup.receiver.take(message())
+    setup.take(message())
     await setup.idle()
     ((event_type, data),) = setup.events()
     assert (event_type, data["messages"][0]["text"]) == ("message-upsert", "hello")
@@ -117,21 +127,21 @@ async def test_a_duplicate_message_counts_once_even_later_and_after_a_restart(
     setup = Setup(store, seen=Seen(clock=lambda: time[0]))
     for seconds in (0.0, 1.0, 60.0):
         time[0] = seconds
-        setup.receiver.take(message())
+        setup.take(message())
     again = Setup(store)
-    again.receiver.take(message())
-    again.receiver.take(message(chat="2"))
+    again.take(message())
+    again.take(message(chat="2"))
     assert (setup.receiver.received, again.receiver.received) == (1, 1)
 
 
 async def test_other_arrivals_are_recorded(store: sqlite3.Connection) -> None:
     setup = Setup(store)
     ada = Address("1", "lid")
-    setup.receiver.take(ReceiptUpdate(("A", "B"), ada, ada, "read"))
-    setup.receiver.take(Presence(ada, "composing", chat=ada))
-    setup.receiver.take(Presence(ada, "unavailable", last_seen=NOW))
-    setup.receiver.take(Call("C", ada, "offer"))
-    setup.receiver.take(change := GroupChange(Address("9", "g.us")))
+    setup.take(ReceiptUpdate(("A", "B"), ada, ada, "read"))
+    setup.take(Presence(ada, "composing", chat=ada))
+    setup.take(Presence(ada, "unavailable", last_seen=NOW))
+    setup.take(Call("C", ada, "offer"))
+    setup.take(change := GroupChange(Address("9", "g.us")))
     assert setup.events() == [
         ("message-ack", {"messageIds": ["A", "B"], "chat": "1@lid", "by": "1@lid", "state": "read"}),
         ("presence-update", {"id": "1@lid", "presence": "composing", "chat": "1@lid"}),
@@ -144,16 +154,16 @@ async def test_other_arrivals_are_recorded(store: sqlite3.Connection) -> None:
 async def test_old_messages_and_those_from_before_the_pairing_are_not_fresh(store: sqlite3.Connection) -> None:
     handler = Noting()
     setup = Setup(store, handler, paired_at=NOW - timedelta(minutes=1))
-    setup.receiver.take(message("A", timestamp=NOW - MAX_AGE - timedelta(seconds=1)))
-    setup.receiver.take(message("B", timestamp=NOW - timedelta(minutes=2)))
-    setup.receiver.take(message("C", timestamp=NOW - timedelta(seconds=30)))
+    setup.take(message("A", timestamp=NOW - MAX_AGE - timedelta(seconds=1)))
+    setup.take(message("B", timestamp=NOW - timedelta(minutes=2)))
+    setup.take(message("C", timestamp=NOW - timedelta(seconds=30)))
     assert handler.fresh == [False, False, True]
 
 
 async def test_the_reference_of_a_file_is_stored(store: sqlite3.Connection) -> None:
     setup = Setup(store)
     details = {"media": {"mimetype": "image/jpeg", "size": 4}}
-    setup.receiver.take(message(content=Content(kind=Kind.IMAGE, details=details, file=b"proto")))
+    setup.take(message(content=Content(kind=Kind.IMAGE, details=details, file=b"proto")))
     assert setup.files == ["A"]
 
 
@@ -165,8 +175,8 @@ async def test_an_exception_in_a_handler_affects_neither_the_next_handler_nor_th
 
     second = Noting()
     setup = Setup(store, Noting(fail), second)
-    setup.receiver.take(message("A"))
-    setup.receiver.take(message("B"))
+    setup.take(message("A"))
+    setup.take(message("B"))
     await setup.idle()
     assert second.handled == ["A", "B"]
     errors = [data for event_type, data in setup.events() if event_type == EventType.ERROR]
@@ -183,7 +193,7 @@ async def test_a_slow_handler_delays_only_its_own_chat(store: sqlite3.Connection
     handler = Noting(wait)
     setup = Setup(store, handler)
     for message_id, chat in (("slow", "1"), ("after", "1"), ("other", "2")):
-        setup.receiver.take(message(message_id, chat))
+        setup.take(message(message_id, chat))
     await until(lambda: handler.handled == ["other"])
     release.set()
     await setup.idle()
@@ -194,7 +204,7 @@ async def test_all_messages_of_a_flood_are_recorded_even_if_not_all_are_handled(
     handler = Noting()
     setup = Setup(store, handler, queues=ChatQueues(capacity=3))
     for number in range(5):
-        setup.receiver.take(message(str(number)))
+        setup.take(message(str(number)))
     await setup.idle()
     assert (setup.receiver.received, handler.handled) == (5, ["0", "1", "2"])
     assert [data["code"] for event_type, data in setup.events() if event_type == EventType.ERROR] == ["overloaded"] * 2
@@ -267,10 +277,10 @@ async def test_a_message_that_is_delivered_when_it_is_sent_is_fresh_whatever_the
     handler = Noting()
     setup = Setup(store, handler, paired_at=NOW + HOUR)  # paired when the clock was an hour fast
     setup.now = NOW + jump
-    setup.receiver.take(BacklogUpdate(delivered=True))
-    setup.receiver.take(message("A"))
+    setup.take(BacklogUpdate(delivered=True))
+    setup.take(message("A"))
     setup.elapsed += 3 * 3600
-    setup.receiver.take(message("B", timestamp=NOW + 3 * HOUR))
+    setup.take(message("B", timestamp=NOW + 3 * HOUR))
     assert handler.fresh == [True, True]
 
 
@@ -280,22 +290,62 @@ async def test_after_the_first_message_the_wall_clock_decides_nothing(
 ) -> None:
     handler = Noting()
     setup = Setup(store, handler)
-    setup.receiver.take(BacklogUpdate(delivered=True))
-    setup.receiver.take(message("A"))
+    setup.take(BacklogUpdate(delivered=True))
+    setup.take(message("A"))
     setup.now += jump
     setup.elapsed += 1200
-    setup.receiver.take(BacklogUpdate(delivered=False))  # a new connection
-    setup.receiver.take(message("B", timestamp=NOW))
-    setup.receiver.take(message("C", timestamp=NOW + timedelta(minutes=15)))
-    setup.receiver.take(BacklogUpdate(delivered=True))
-    setup.receiver.take(message("D", timestamp=NOW))  # delayed on its way: its sender had to encrypt it again
+    setup.take(BacklogUpdate(delivered=False))  # a new connection
+    setup.take(message("B", timestamp=NOW))
+    setup.take(message("C", timestamp=NOW + timedelta(minutes=15)))
+    setup.take(BacklogUpdate(delivered=True))
+    setup.take(message("D", timestamp=NOW))  # delayed on its way: its sender had to encrypt it again
     assert handler.fresh == [True, False, True, False]
 
 
 async def test_what_waited_for_a_new_process_is_fresh_by_the_wall_clock(store: sqlite3.Connection) -> None:
     handler = Noting()
     setup = Setup(store, handler, paired_at=NOW + HOUR)  # in the future: no reason to ignore anything
-    setup.receiver.take(BacklogUpdate(delivered=False))
-    setup.receiver.take(message("A", timestamp=NOW - HOUR))
-    setup.receiver.take(message("B", timestamp=NOW - timedelta(minutes=1)))
+    setup.take(BacklogUpdate(delivered=False))
+    setup.take(message("A", timestamp=NOW - HOUR))
+    setup.take(message("B", timestamp=NOW - timedelta(minutes=1)))
     assert handler.fresh == [False, True]
+
+
+async def test_a_message_that_could_not_be_stored_is_not_handled_and_taken_again(store: sqlite3.Connection) -> None:
+    handler = Noting()
+    setup = Setup(store, handler)
+    with suppress(sqlite3.OperationalError), transaction(store):
+        setup.receiver.take(message())
+        raise sqlite3.OperationalError
+    setup.spool.rolled_back()
+    setup.receiver.finish(committed=False)
+    assert (setup.events(), setup.receiver.received, setup.receiver.busy) == ([], 0, False)
+    setup.take(message())
+    await setup.idle()
+    assert (len(setup.events()), handler.handled) == (1, ["A"])
+
+
+async def test_a_message_that_cannot_be_dispatched_does_not_block_the_next(store: sqlite3.Connection) -> None:
+    handler = Noting()
+    handler.wants = lambda message, **_: message.id != "bad" or 1 / 0  # type: ignore[method-assign, assignment]
+    setup = Setup(store, handler)
+    for message_id in ("bad", "good"):
+        setup.take(message(message_id))
+    await setup.idle()
+    assert handler.handled == ["good"]
+
+
+async def test_whether_a_message_is_fresh_follows_from_what_came_before_it(store: sqlite3.Connection) -> None:
+    handler = Noting()
+    setup = Setup(store, handler)
+    old = message("A", timestamp=NOW - HOUR)
+    for committed in (False, True):
+        with suppress(sqlite3.OperationalError), transaction(store):
+            setup.receiver.take(old)
+            setup.receiver.take(BacklogUpdate(delivered=True))
+            if not committed:
+                raise sqlite3.OperationalError
+        if not committed:
+            setup.spool.rolled_back()
+        setup.receiver.finish(committed=committed)
+    assert handler.fresh == [False]

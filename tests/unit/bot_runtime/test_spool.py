@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bot_runtime.contract import ConnectionState, Event, EventType
-from bot_runtime.room import SPOOL_BYTES, hold
-from bot_runtime.storage.spool import HISTORY, TRANSIENT, TRANSIENT_BYTES, Spool
+from bot_runtime.room import MIN_FREE_BYTES, SPOOL_BYTES, hold
+from bot_runtime.storage.spool import HISTORY, TRANSIENT, TRANSIENT_BYTES, UNWRITTEN, Spool
 from bot_runtime.storage.sqlite import open_store, waiting_bytes
 
 
@@ -182,12 +182,27 @@ async def test_acknowledged_events_free_their_space(tmp_path: Path) -> None:
     assert (tmp_path / "runtime.db").stat().st_size < 8 << 20
 
 
+def room(
+    before: ConnectionState | None, *, spool_bytes: int = 0, free: int = 1 << 30, total: int = 1 << 40
+) -> str | None:
+    return hold(before, spool_bytes=spool_bytes, free_bytes=free, total_bytes=total)
+
+
 def test_a_bot_holds_off_when_its_spool_is_full_until_there_is_ample_room() -> None:
-    assert hold(None, spool_bytes=SPOOL_BYTES - 1) is None
-    held = hold(None, spool_bytes=SPOOL_BYTES)
-    assert held is ConnectionState.SPOOL_FULL
-    assert hold(held, spool_bytes=SPOOL_BYTES - 1) is held
-    assert hold(held, spool_bytes=SPOOL_BYTES // 2) is None
+    assert room(None, spool_bytes=SPOOL_BYTES - 1) is None
+    held = ConnectionState.SPOOL_FULL
+    assert room(None, spool_bytes=SPOOL_BYTES) is held
+    assert room(held, spool_bytes=SPOOL_BYTES - 1) is held
+    assert room(held, spool_bytes=SPOOL_BYTES // 2) is None
+
+
+@pytest.mark.parametrize(("total", "needed"), [(1 << 40, MIN_FREE_BYTES), (32 << 20, 2 << 20)])
+def test_a_bot_holds_off_when_its_disk_is_full_until_there_is_ample_room(total: int, needed: int) -> None:
+    assert room(None, free=needed, total=total) is None
+    held = ConnectionState.DISK_FULL
+    assert room(None, free=needed - 1, total=total, spool_bytes=SPOOL_BYTES) is held
+    assert room(held, free=2 * needed - 1, total=total) is held
+    assert room(held, free=2 * needed, total=total) is None
 
 
 async def test_a_waiting_request_returns_with_the_next_event(spool: Spool) -> None:
@@ -211,24 +226,87 @@ def test_the_history_holds_the_last_hundred_events_also_after_a_restart(tmp_path
         assert [again.history[0].seq, again.history[-1].seq, len(again.history)] == [21, 120, 100]
 
 
-def test_a_damaged_store_is_renamed(tmp_path: Path) -> None:
-    (tmp_path / "runtime.db").write_bytes(b"no database at all" * 100)
+def test_a_damaged_store_is_set_aside_with_all_that_belongs_to_it(tmp_path: Path) -> None:
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"runtime.db{suffix}").write_bytes(b"no database at all" * 100 + suffix.encode())
+    (tmp_path / "runtime.damaged-journal").write_bytes(b"of an earlier one")
     with spool_at(tmp_path) as spool:
         record(spool)
         assert spool.cursor().last_seq == 1
-    assert (tmp_path / "runtime.damaged").exists()
+    for suffix in ("", "-wal", "-shm"):
+        assert (tmp_path / f"runtime.damaged{suffix}").read_bytes().endswith(b"at all" + suffix.encode())
+    assert not (tmp_path / "runtime.damaged-journal").exists()
 
 
-def test_an_event_on_a_full_disk_is_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("code", ["SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_CANTOPEN", "SQLITE_BUSY"])
+def test_a_store_that_cannot_be_used_just_now_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    with spool_at(tmp_path) as spool:
+        record(spool, 3)
+
+    class FailingConnection(sqlite3.Connection):
+        def executescript(self, _: str) -> sqlite3.Cursor:
+            error = sqlite3.OperationalError(code)
+            error.sqlite_errorcode = getattr(sqlite3, code)
+            raise error
+
+    connect = sqlite3.connect
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", lambda *args, **more: connect(*args, **more, factory=FailingConnection))
+        with pytest.raises(sqlite3.OperationalError):
+            open_store(tmp_path / "runtime.db")
+    assert not (tmp_path / "runtime.damaged").exists()
+    with spool_at(tmp_path) as again:
+        assert again.cursor().last_seq == 3
+
+
+async def test_events_on_a_full_disk_are_written_when_there_is_room(tmp_path: Path) -> None:
     store = open_store(tmp_path / "runtime.db")
-    spool = Spool(store)
+    failures: list[Exception] = []
+    spool = Spool(store, failed=failures.append)
     (pages,) = store.execute("PRAGMA page_count").fetchone()
     store.execute(f"PRAGMA max_page_count = {pages}")
-    spool.append(EventType.ERROR, {"message": "x" * 100_000})
-    assert (spool.cursor().dropped, spool.cursor().last_seq) == (1, 0)
+    long = "x" * 100_000
+    spool.append(EventType.LOGOUT, {"reason": long})
+    spool.append(EventType.PRESENCE_UPDATE, {"id": long})
+    assert (spool.cursor().dropped, spool.cursor().last_seq, len(spool.history)) == (1, 0, 0)
+    with pytest.raises(sqlite3.OperationalError):
+        spool.flush()
+    assert len(failures) == 2
     store.execute("PRAGMA max_page_count = 100000")
+    spool.flush()
     record(spool)
-    assert spool.cursor().last_seq == 1
+    events = await everything(spool)
+    assert [event.type for event in events] == [EventType.LOGOUT, EventType.ERROR, EventType.EVENTS_DROPPED]
+    assert spool.waiting_bytes == 0
+    store.close()
+
+
+def test_not_more_than_a_thousand_events_wait_for_room_in_memory(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "runtime.db")
+    spool = Spool(store)
+    store.execute("PRAGMA query_only = ON")
+    record(spool, UNWRITTEN + 10)
+    assert spool.cursor().dropped == 10
+    store.execute("PRAGMA query_only = OFF")
+    spool.flush()
+    assert spool.cursor().last_seq == UNWRITTEN
+    store.close()
+
+
+async def test_events_can_be_read_while_nothing_can_be_written(tmp_path: Path) -> None:
+    with spool_at(tmp_path) as spool:
+        record(spool, 3)
+    store = open_store(tmp_path / "runtime.db")
+    failures: list[Exception] = []
+    again = Spool(store, failed=failures.append)
+    store.execute("PRAGMA query_only = ON")
+    assert await numbers(again, after=2) == [3]
+    assert failures
+    store.execute("PRAGMA query_only = OFF")
+    assert await numbers(again, after=2) == [3]
+    assert again.cursor().acked_seq == 2
     store.close()
 
 
@@ -239,3 +317,18 @@ def test_two_processes_cannot_write_one_store(tmp_path: Path) -> None:
         with pytest.raises(sqlite3.OperationalError, match="locked"):
             other.execute("SELECT * FROM events")
         other.close()
+
+
+def test_a_store_of_an_earlier_version_can_become_smaller_too(tmp_path: Path) -> None:
+    before = sqlite3.connect(tmp_path / "runtime.db")
+    before.executescript(
+        "PRAGMA journal_mode = WAL;"
+        "CREATE TABLE events (seq INTEGER PRIMARY KEY AUTOINCREMENT, type TEXT, data BLOB, timestamp TEXT);"
+        "INSERT INTO events (type, data, timestamp) VALUES ('error', '{}', '2026-01-01T00:00:00+00:00');"
+    )
+    before.close()
+    for _ in range(2):
+        store = open_store(tmp_path / "runtime.db")
+        assert store.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+        assert Spool(store).cursor().last_seq == 1
+        store.close()

@@ -25,6 +25,7 @@ def ended(code: int | None, *, oom: bool = False) -> ObservedContainer:
         (ended(1, oom=True), "oom-killed", False),
         (ended(ExitCode.INVALID_CONFIG), "invalid-config", True),
         (ended(ExitCode.SESSION_IN_USE), "session-in-use", False),
+        (ended(ExitCode.DISK_FULL), "disk-full", False),
         (ended(ExitCode.RECONNECT_FAILED), "reconnect-failed", False),
         (ended(ExitCode.SESSION_UNREADABLE), "session-unreadable", False),
     ],

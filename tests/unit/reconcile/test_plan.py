@@ -241,6 +241,8 @@ def test_an_adopted_bot_keeps_its_phase_until_it_answers() -> None:
         (ConnectionState.BANNED, "banned", "banned"),
         (ConnectionState.OUTDATED, "outdated", "outdated"),
         (ConnectionState.RECONNECT_FAILED, "degraded", "reconnect-failed"),
+        (ConnectionState.DISK_FULL, "degraded", "disk-full"),
+        (ConnectionState.DISK_ERROR, "degraded", "disk-error"),
         (ConnectionState.SPOOL_FULL, "degraded", "spool-full"),
         (ConnectionState.CLOSING, "stopping", "closing"),
     ],

@@ -2,7 +2,9 @@
 
 import pytest
 
+from bot_runtime.contract import ExitCode
 from orchestrator.engine.base import ContainerState, DiskFullError, EngineError, InvalidSpecError, NetworkMissingError
+from orchestrator.reconcile.exits import DISK_FULL_RETRY_SECONDS
 from orchestrator.states import Approval, DesiredState
 from tests.unit.reconcile.doubles import SERVER, World
 from tests.unit.reconcile.steps import BOT, NAME, last_exit, online, starts
@@ -266,6 +268,15 @@ class TestFailures:
         assert world.phase(BOT) == ("backing-off", "disk-full")
         # 5, 10, 20 … 300 seconds apart, whatever else wakes the bot.
         assert world.host.calls["create"] < 20
+
+    async def test_a_bot_without_room_on_its_volume_is_never_skipped(self, world: World) -> None:
+        await online(world)
+        for _ in range(20):
+            world.host.crash(NAME, ExitCode.DISK_FULL)
+            await world.run(BOT, 1)
+            assert world.phase(BOT) == ("backing-off", "disk-full")
+            await world.run(BOT, DISK_FULL_RETRY_SECONDS)
+            assert world.phase(BOT)[0] == "online"
 
     @pytest.mark.parametrize("recreated", [True, False])
     async def test_a_container_of_a_former_network_is_created_again(self, world: World, recreated: bool) -> None:
