@@ -124,7 +124,7 @@ test-fast: $(VENV) ## the tests that need no Docker engine and start no bot, in 
 	@$(PYTHON) -m pytest -q $(PARALLEL) -m "not docker and not slow" tests/unit tests/integration \
 		--ignore tests/integration/bot_runtime --ignore tests/integration/simulator
 
-chaos: lint built ## three minutes of traffic while processes are killed at random; every message is accounted for
+chaos: lint built ## three minutes of traffic while parts of a fleet fail at random; every message is accounted for
 	@$(PYTHON) -m pytest -q -s tests/chaos
 
 # BENCH="--only starts --sizes 20 --quick"   only a part, without writing the page

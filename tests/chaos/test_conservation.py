@@ -1,4 +1,4 @@
-"""Three minutes of traffic while bots, api, controller and Postgres are killed at random; then a check of all messages.
+"""Three minutes of traffic while the parts of a fleet fail at random (`faults.py`); then a check of all messages.
 
 Incoming: every text that a contact wrote is in `bot_events` exactly once. A SIGKILL can only lose a message that is
 inside neonize at that very moment (docs/decisions/0011): such losses are counted and printed, must coincide with a
@@ -22,13 +22,13 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-import docker
 import httpx
 import psycopg
 import pytest
 from docker.models.containers import Container
 
 from tests.chaos.deaths import Deaths
+from tests.chaos.faults import inject
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
 from tests.support.own_postgres import own_postgres
@@ -42,19 +42,6 @@ CONTACTS = {bot: f"4915111109{number:02d}" for number, bot in enumerate(BOTS)}
 HANDOVER_SECONDS = 2.0
 """How long before a SIGKILL a message may have been confirmed but not yet recorded; receipts have whole seconds."""
 KILLS_PER_LOSS = 20
-FAULTS = {
-    "bot killed": 6,
-    "bot removed": 2,
-    "bot hung": 1,
-    "bot stopped": 1,
-    "bot restarted by Docker": 2,
-    "bot restarted by the API": 2,
-    "connection dropped": 1,
-    "controller killed": 3,
-    "api killed": 3,
-    "postgres killed": 1,
-}
-"""The faults and their relative frequencies."""
 UNKNOWN = {("failed", "outcome-unknown"), ("sent", "unconfirmed")}
 """States and reasons of messages whose delivery is unknown."""
 PAUSE_SECONDS = 0.5
@@ -108,7 +95,7 @@ def test_no_message_is_lost_or_duplicated(fleet: Fleet, postgres: tuple[Containe
     works = [partial(work, fleet, bot, ledger, end) for bot in BOTS for work in (_contact_writes, _api_sends)]
     with ThreadPoolExecutor(len(works) + 1) as pool:
         running = [pool.submit(work) for work in (*works, partial(_keep_started, fleet, end))]
-        faults = _inject_faults(fleet, postgres[0], random.Random(SEED), end)
+        faults = inject(fleet, postgres[0], BOTS, random.Random(SEED), end)
         for work in running:
             work.result(120)
     print(f"faults: {dict(faults)}")
@@ -171,51 +158,6 @@ def _api_sends(fleet: Fleet, bot: str, ledger: Ledger, end: float) -> None:
                 pass
             time.sleep(0.2)
         time.sleep(PAUSE_SECONDS)
-
-
-def _inject_faults(fleet: Fleet, postgres: Container, chance: random.Random, end: float) -> Counter[str]:
-    """Inject faults until the end; how often each kind occurred."""
-    faults: Counter[str] = Counter()
-    while time.monotonic() < end:
-        time.sleep(chance.uniform(1.0, 4.0))
-        kind = chance.choices(list(FAULTS), list(FAULTS.values()))[0]
-        bot, seconds = chance.choice(list(BOTS)), chance.uniform(0.5, 3.0)
-        faults[kind] += 1
-        match kind:
-            case "controller killed":
-                fleet.controllers[-1].kill()
-                fleet.start_controller(wait=False)
-            case "api killed":
-                fleet.apis[-1].kill()
-                fleet.start_api_again()
-            case "postgres killed":
-                postgres.kill("KILL")
-                time.sleep(seconds)
-                postgres.start()
-            case _:
-                _inject_bot_fault(fleet, bot, kind)
-    return faults
-
-
-def _inject_bot_fault(fleet: Fleet, bot: str, kind: str) -> None:
-    try:
-        match kind:
-            case "bot killed":
-                fleet.container(bot).kill("KILL")
-            case "bot removed":
-                fleet.container(bot).remove(force=True)
-            case "bot hung":
-                fleet.container(bot).pause()  # until the controller replaces it
-            case "bot stopped":
-                fleet.container(bot).stop(timeout=10)
-            case "bot restarted by Docker":
-                fleet.container(bot).restart(timeout=10)
-            case "bot restarted by the API":
-                fleet.request("POST", f"/api/bots/{bot}/restart", timeout=10)
-            case "connection dropped":
-                fleet.phones.fail(BOTS[bot], "drop")
-    except (docker.errors.APIError, httpx.HTTPError):
-        pass  # the bot or the api is already down
 
 
 def _check_outgoing(fleet: Fleet, bot: str, accepted: dict[str, str]) -> None:

@@ -1,30 +1,15 @@
 """The controller loses the network to its bots: no bot is replaced for that, however fast the calls fail."""
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
-from bot_runtime.contract import PORT
 from orchestrator.reconcile.liveness import SHARED
 from tests.support.eventually import eventually
 from tests.support.fleet import Fleet
+from tests.support.network_cut import cut
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 BOTS = ["cut-a", "cut-b", "cut-c", "cut-d"]
-
-
-@contextmanager
-def cut(subnet: str, *target: str) -> Iterator[None]:
-    """Reject or drop what this machine sends to the bots' endpoints in one network."""
-    rule = ["OUTPUT", "--destination", subnet, "--protocol", "tcp", "--dport", str(PORT), "--jump", *target]
-    subprocess.run(["iptables", "--wait", "--insert", *rule], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["iptables", "--wait", "--delete", *rule], check=True)
 
 
 @pytest.mark.parametrize(
