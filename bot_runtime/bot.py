@@ -95,6 +95,7 @@ class BotRuntime:
             keep_media=self.media.keep,
             account=lambda: self.credentials.account,
             group_changed=self.group_events.changed,
+            group_seen=self.group_events.seen,
         )
         self._arrivals = Arrivals(
             session.inbox.journal, store, self.spool, self.responder.receiver, failed=self._write_failed

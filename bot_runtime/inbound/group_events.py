@@ -15,7 +15,7 @@ from contextlib import aclosing
 from bot_runtime.errors import ApiError
 from bot_runtime.groups import Groups
 from bot_runtime.inbound.reported_groups import ReportedGroups
-from bot_runtime.whatsapp.jid import Address
+from bot_runtime.whatsapp.jid import Address, read_address
 from bot_runtime.whatsapp.messages import GroupChange
 
 log = logging.getLogger(__name__)
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 SETTLING_SECONDS = 0.2
 """Changes come in bursts; the group is queried once."""
 COMPARISON_SECONDS = 24 * 3600.0
+LIST_MEMBERS = 100_000
+"""Beyond that, known groups are queried one by one: the list of all groups has all of their members, and the library
+may need more memory to read it than the container has."""
 
 
 class GroupEvents:
@@ -61,6 +64,12 @@ class GroupEvents:
         self._changed[change.group] = change.deleted or not self._own_addresses().isdisjoint(change.left)
         self._wake()
 
+    def seen(self, group: Address) -> None:
+        """A message is in a group: report the group if it is unknown, because its announcement was lost."""
+        if group not in self._changed and not self._reported.has(str(group)):
+            self._changed[group] = False
+            self._wake()
+
     def events_requested(self, spool_id: str, after: int) -> None:
         """The orchestrator requests the events after a number. If it has missed some, report all groups in full."""
         if self._reported.missed(spool_id, after) and self._reported.forget():
@@ -72,6 +81,7 @@ class GroupEvents:
         """The next connection may be that of another account."""
         self._compared_at = None
         self._changed.clear()
+        self._reported.forget(account=True)
 
     def close(self) -> None:
         """Stop reporting."""
@@ -99,6 +109,15 @@ class GroupEvents:
     async def _compare(self) -> bool:
         """Report the differences of all groups. False if that did not succeed: the next connection tries again."""
         reported = self._reported
+        if (reported.known and reported.members() > LIST_MEMBERS) or not reported.begin_list():
+            return await self._compare_one_by_one()
+        try:
+            return await self._compare_list()
+        finally:
+            reported.end_list()
+
+    async def _compare_list(self) -> bool:
+        reported = self._reported
         ids: set[str] = set()
         try:
             async with aclosing(self._groups.all()) as groups:
@@ -114,6 +133,16 @@ class GroupEvents:
             return False
         log.info("compared %d groups with what was reported", len(ids))
         return reported.listed or reported.report_list(ids)
+
+    async def _compare_one_by_one(self) -> bool:
+        reported = self._reported
+        ids = sorted(reported.ids())
+        for group_id in ids:
+            if not self._online() or not await self._report(read_address(group_id), left=False):
+                return False
+            await asyncio.sleep(self._settling_seconds)  # WhatsApp limits the rate of queries
+        log.info("compared %d groups with what was reported, one by one", len(ids))
+        return reported.listed or not reported.known or reported.report_list(reported.ids())
 
     async def _report(self, address: Address, *, left: bool) -> bool:
         """Report a group. False if that did not succeed: it is tried again after the next change or connection."""

@@ -17,6 +17,7 @@ from bot_runtime.inbound.recent import Recent
 from bot_runtime.inbound.seen import Seen
 from bot_runtime.inbound.server_clock import ServerClock
 from bot_runtime.storage.spool import Spool
+from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Arrival, BacklogUpdate, Call, GroupChange, Incoming, Presence, ReceiptUpdate
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Receiver:
         handlers: Sequence[Handler],
         *,
         group_changed: Callable[[GroupChange], None],
+        group_seen: Callable[[Address], None],
         details: Callable[[Incoming], dict[str, Any]],
         keep_media: KeepMedia,
         keep_files: Callable[[], bool],
@@ -68,6 +70,7 @@ class Receiver:
         self._recent = recent
         self._handlers = handlers
         self._group_changed = group_changed
+        self._group_seen = group_seen
         self._details = details
         self._keep_media = keep_media
         self._keep_files = keep_files
@@ -131,6 +134,8 @@ class Receiver:
         self._queues.close()
 
     def _message(self, message: Incoming) -> None:
+        if message.is_group:
+            self._group_seen(message.chat)
         key = f"{message.chat}/{message.id}"
         if not self.seen.first(key) or not self._remember(key, message):
             log.info("Skipping duplicate message %s (already processed in this container)", message.id)

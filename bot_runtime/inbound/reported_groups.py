@@ -17,8 +17,12 @@ from bot_runtime.storage.sqlite import get_meta, set_meta, transaction
 
 log = logging.getLogger(__name__)
 
-_TABLE = "CREATE TABLE IF NOT EXISTS reported_groups (id TEXT PRIMARY KEY, digest BLOB, content BLOB)"
-_LISTED = "groups_listed"
+CRASHES = 2
+"""After so many processes that ended while they read the list of all groups, it is not read."""
+_TABLE = "CREATE TABLE IF NOT EXISTS reported_groups (id TEXT PRIMARY KEY, members INTEGER, digest BLOB, content BLOB)"
+_LIST, _CRASHES = "groups_list", "groups_list_crashes"
+_KNOWN, _REPORTED = 1, 2
+"""The list of all groups was read from WhatsApp; it was reported as well."""
 
 
 class ReportedGroups:
@@ -33,9 +37,28 @@ class ReportedGroups:
         store.execute(_TABLE)
 
     @property
+    def known(self) -> bool:
+        """Whether these are all groups of the account, apart from later changes."""
+        return self._list >= _KNOWN
+
+    @property
     def listed(self) -> bool:
         """Whether the list of all groups was reported, so that the receiver knows which groups there are not."""
-        return bool(get_meta(self._store, _LISTED))
+        return self._list == _REPORTED
+
+    @property
+    def _list(self) -> int:
+        return int(get_meta(self._store, _LIST) or 0)
+
+    def members(self) -> int:
+        """How many members all groups have in total."""
+        (number,) = self._store.execute("SELECT coalesce(sum(members), 0) FROM reported_groups").fetchone()
+        return int(number)
+
+    def has(self, group_id: str) -> bool:
+        """Whether a group was reported and not left."""
+        row = self._store.execute("SELECT 1 FROM reported_groups WHERE id = ?", (group_id,)).fetchone()
+        return row is not None
 
     def ids(self) -> set[str]:
         """The groups that were reported and not left."""
@@ -45,24 +68,27 @@ class ReportedGroups:
         """Report what is new in a group. False if that could not be stored."""
         content = msgspec.json.encode(group)
         digest = hashlib.blake2b(content, digest_size=16).digest()
-        row = self._store.execute("SELECT digest FROM reported_groups WHERE id = ?", (group.id,)).fetchone()
-        if row is not None and row[0] == digest:
+        before = self._store.execute("SELECT digest FROM reported_groups WHERE id = ?", (group.id,)).fetchone()
+        known = before[0] if before is not None else None
+        if known == digest:
             return True
-        updates = all_of(group) if row is None else changes(self._before(group.id), group)
+        updates = all_of(group) if known is None else changes(self._before(group.id), group)
         return self._record(
-            updates, "INSERT OR REPLACE INTO reported_groups VALUES (?, ?, ?)", (group.id, digest, content)
+            updates,
+            "INSERT OR REPLACE INTO reported_groups VALUES (?, ?, ?, ?)",
+            (group.id, len(group.members), digest, content),
         )
 
     def report_left(self, group_id: str) -> bool:
         """Report that the account is no longer in a group, if it was. False if that could not be stored."""
-        if self._store.execute("SELECT 1 FROM reported_groups WHERE id = ?", (group_id,)).fetchone() is None:
+        if not self.has(group_id):
             return True
         return self._record([GroupUpdate(left=group_id)], "DELETE FROM reported_groups WHERE id = ?", (group_id,))
 
     def report_list(self, ids: Collection[str]) -> bool:
         """Report which groups there are, after each of them was reported. False if that could not be stored."""
-        listed = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, 1)"
-        return self._record([GroupUpdate(groups=sorted(ids))], listed, (_LISTED,))
+        listed = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)"
+        return self._record([GroupUpdate(groups=sorted(ids))], listed, (_LIST, _REPORTED))
 
     def missed(self, spool_id: str, after: int) -> bool:
         """Whether one who requests the events after a number lacks some that are no longer available.
@@ -73,18 +99,47 @@ class ReportedGroups:
         read = after if spool_id == cursor.spool_id else 0
         return not cursor.acked_seq <= read <= cursor.last_seq
 
-    def forget(self) -> bool:
-        """Regard everything as not reported. False if nothing was, or if that could not be stored."""
-        if not self.listed and not self.ids():
+    def forget(self, *, account: bool = False) -> bool:
+        """Regard everything as not reported; with `account`, also regard the groups as those of another account.
+
+        False if nothing was reported, or if that could not be stored.
+        """
+        stored = "SELECT 1 FROM reported_groups WHERE digest IS NOT NULL LIMIT 1"
+        if not account and not self.listed and self._store.execute(stored).fetchone() is None:
             return False
         try:
             with transaction(self._store):
-                self._store.execute("DELETE FROM reported_groups")
-                set_meta(self._store, _LISTED, "")
+                self._store.execute("UPDATE reported_groups SET digest = NULL, content = NULL")
+                set_meta(self._store, _LIST, 0 if account else min(self._list, _KNOWN))
         except sqlite3.OperationalError as exc:
             log.warning("the groups cannot be reported again: %s", exc)
             return False
         return True
+
+    def begin_list(self) -> bool:
+        """The list of all groups is going to be read. False if that has ended several processes in a row.
+
+        The library needs about 1.4 KB for each member meanwhile, which may be more than the container has.
+        """
+        crashes = int(get_meta(self._store, _CRASHES) or 0)
+        if crashes < CRASHES:
+            self._count(crashes + 1)
+            return True
+        log.error("the list of all groups is not read: that ended %d processes", crashes)
+        message = f"reading the list of all groups ended {crashes} processes: raise limits.memoryBytes of the bot"
+        self._spool.append(EventType.ERROR, {"code": "groups-not-listed", "message": message})
+        self._count(0)
+        return False
+
+    def end_list(self) -> None:
+        """Reading the list has not ended the process."""
+        self._count(0)
+
+    def _count(self, crashes: int) -> None:
+        try:
+            set_meta(self._store, _CRASHES, crashes)
+        except sqlite3.OperationalError as exc:  # a full disk
+            log.warning("an attempt to list the groups could not be counted: %s", exc)
 
     def _before(self, group_id: str) -> Group:
         row = self._store.execute("SELECT content FROM reported_groups WHERE id = ?", (group_id,)).fetchone()

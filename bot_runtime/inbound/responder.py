@@ -23,6 +23,7 @@ from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import get_meta, set_meta
 from bot_runtime.web.threads import WebThreads
 from bot_runtime.whatsapp.gestures import Gestures
+from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Account, GroupChange, Incoming
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Responder:
         keep_media: KeepMedia,
         account: Callable[[], Account | None],
         group_changed: Callable[[GroupChange], None],
+        group_seen: Callable[[Address], None],
     ) -> None:
         self._host = host
         self._store = store
@@ -92,6 +94,7 @@ class Responder:
                 ChannelReactions(self._settings, gestures),
             ),
             group_changed=group_changed,
+            group_seen=group_seen,
             details=lambda message: {**anti_delete.details(message), **votes.details(message)},
             keep_media=keep_media,
             keep_files=lambda: host.settings.anti_delete,

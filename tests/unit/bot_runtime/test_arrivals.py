@@ -76,6 +76,7 @@ class Process:
             Recent(self.store),
             (),
             group_changed=lambda _: None,
+            group_seen=lambda _: None,
             details=lambda _: {},
             keep_media=lambda *_, **__: None,
             keep_files=lambda: False,

@@ -247,7 +247,95 @@ async def test_the_groups_of_another_account_replace_those_of_the_first(bot: Bot
     await bot.connect()
     bot.events.logged_out()
     transport.all_groups = [group(5, 1)]
-    assert summary(await bot.connect()) == [("5@g.us", ["00001"], []), {"left": "1@g.us"}, {"left": "2@g.us"}]
+    assert summary(await bot.connect()) == [
+        ("5@g.us", ["00001"], []),
+        {"left": "1@g.us"},
+        {"left": "2@g.us"},
+        {"groups": ["5@g.us"]},
+    ]
+
+
+async def test_a_message_in_an_unknown_group_reports_it(bot: Bot, transport: CountingTransport) -> None:
+    await bot.connect()
+    transport.all_groups.append(group(3, 1))
+    for number in (1, 3, 3):
+        bot.events.seen(address(number))
+    assert summary(await bot.news()) == [("3@g.us", ["00001"], [])]
+    bot.events.seen(address(3))
+    assert await bot.news() == []
+    assert transport.queried == ["3@g.us"]
+
+
+class TestManyMembers:
+    @pytest.fixture(autouse=True)
+    def _few_are_many(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bot_runtime.inbound.group_events.LIST_MEMBERS", 2)
+
+    async def test_known_groups_are_compared_one_by_one(self, bot: Bot, transport: CountingTransport) -> None:
+        assert summary(await bot.connect()) == ALL
+        again = Bot(bot.reported._store, transport)
+        transport.all_groups = [group(1, 2), group(9, 1)]
+        assert summary(await again.connect()) == [("1@g.us", [], ["00001@lid"]), {"left": "2@g.us"}]
+        assert (transport.lists, transport.queried) == (1, ["1@g.us", "2@g.us"])
+
+    async def test_everything_is_reported_again_without_the_list_of_whatsapp(
+        self, bot: Bot, transport: CountingTransport
+    ) -> None:
+        await bot.connect()
+        bot.events.events_requested(bot.spool.spool_id, 0)
+        assert summary(await bot.news()) == ALL
+        assert transport.lists == 1
+
+    async def test_a_failed_query_ends_the_comparison_until_the_next_connection(
+        self, bot: Bot, transport: CountingTransport
+    ) -> None:
+        await bot.connect()
+        again = Bot(bot.reported._store, transport)
+        transport.error = "rate-overlimit"
+        assert await again.connect() == []
+        assert transport.queried == ["1@g.us"]
+        transport.error = ""
+        transport.all_groups[1] = group(2, 1, 5)
+        assert summary(await again.connect()) == [("2@g.us", ["00005"], [])]
+
+    async def test_another_account_is_listed(self, bot: Bot, transport: CountingTransport) -> None:
+        await bot.connect()
+        bot.events.logged_out()
+        await bot.connect()
+        assert transport.lists == 2
+
+
+class TestListThatEndsTheProcess:
+    async def killed(self, bot: Bot, transport: CountingTransport) -> Bot:
+        """A process that is killed while it reads the list, and the next one."""
+        assert bot.reported.begin_list()
+        return Bot(bot.reported._store, transport)
+
+    async def test_it_is_not_read_by_the_third_process(self, bot: Bot, transport: CountingTransport) -> None:
+        third = await self.killed(await self.killed(bot, transport), transport)
+        third.online = True
+        third.events.connected()
+        await third.settle()
+        assert transport.lists == 0
+        (event,) = third.spool.history
+        assert (event.type, event.data["code"]) == (EventType.ERROR, "groups-not-listed")
+        third.events.changed(GroupChange(address(1)))
+        await third.settle()
+        assert third.spool.history[-1].data["group"]["id"] == "1@g.us"
+        fourth = Bot(bot.reported._store, transport)
+        fourth.online = True
+        fourth.events.connected()
+        await fourth.settle()
+        assert (transport.lists, fourth.reported.listed) == (1, True)
+
+    async def test_other_ends_do_not_count(self, bot: Bot, transport: CountingTransport) -> None:
+        transport.error = "timed out"
+        for _ in range(3):
+            await bot.connect()
+        assert transport.lists == 3
+        again = await self.killed(bot, transport)
+        transport.error = ""
+        assert summary(await again.connect()) == ALL
 
 
 class TestMissedEvents:

@@ -83,12 +83,14 @@ class Setup:
         self.store = store
         self.spool = Spool(store)
         self.groups: list[GroupChange] = []
+        self.seen_groups: list[Address] = []
         self.files: list[str] = []
         self.receiver = Receiver(
             self.spool,
             Recent(store),
             handlers,
             group_changed=self.groups.append,
+            group_seen=self.seen_groups.append,
             details=lambda _: {},
             keep_media=lambda message_id, *_, **__: self.files.append(message_id),
             keep_files=lambda: False,
@@ -349,3 +351,10 @@ async def test_whether_a_message_is_fresh_follows_from_what_came_before_it(store
             setup.spool.rolled_back()
         setup.receiver.finish(committed=committed)
     assert handler.fresh == [False]
+
+
+def test_the_group_of_a_message_is_passed_on(store: sqlite3.Connection) -> None:
+    setup = Setup(store)
+    setup.receiver.take(message("A"))
+    setup.receiver.take(message("B", "9", is_group=True))
+    assert setup.seen_groups == [message(chat="9").chat]
