@@ -26,8 +26,9 @@ _T = TypeVar("_T")
 
 _BATCH = 500
 """SQLite takes at least 999 parameters."""
-_ATTEMPTS = 10
-_RETRY_SECONDS = 0.005
+_ATTEMPTS = 100
+_RETRY_SECONDS = 0.0005
+"""A transaction takes some milliseconds, and a reply waits for it."""
 _WAL = 2
 
 
