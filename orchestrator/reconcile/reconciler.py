@@ -161,7 +161,12 @@ class Reconciler:
             self.request_sweep()
             return
         state = self._states.by_id.get(event.bot_id or "")
-        if state is None or state.is_own_start(event):
+        if state is None:
+            if not self.swept.is_set():
+                # The sweep that is adopting the containers may have listed this one before the event.
+                self.request_sweep()
+            return
+        if state.is_own_start(event):
             return
         state.observed_dirty = True
         self._wake(state.bot_id)

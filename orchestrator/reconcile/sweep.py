@@ -53,6 +53,8 @@ class Sweeper:
         self._suspected_volumes: dict[str, float] = {}
         self._reported_volumes: set[str] = set()
         self._network_failure = ""
+        self._swept = False
+        """A sweep was completed: all bots are known, unless a notification was missed."""
 
     async def sweep(self) -> int:
         """Read all rows, list all containers, mark what differs and remove orphans; the number of running containers.
@@ -72,6 +74,7 @@ class Sweeper:
         self._states.stale.update(self._states.by_id.keys() - existing)
         self._report_volumes(orphaned(volumes, {bot.id: bot.uid for bot, _ in rows}))
         await self._remove_orphans(containers, existing, by_bot)
+        self._swept = True
         return sum(1 for bot_id in existing if (found := by_bot.get(bot_id)) is not None and found.up)
 
     async def _ensure_network(self) -> None:
@@ -102,6 +105,9 @@ class Sweeper:
         if state is None:
             state = self._states.by_id[bot.id] = BotState.from_rows(bot, status)
             state.container, state.observed_dirty = container, False
+            if self._swept:
+                # Perhaps it was deleted, and forgotten by its worker, since the rows were read.
+                self._states.stale.add(bot.id)
             return
         if not _same(state.bot, bot):
             # Not taken from here: a worker may have read a newer row meanwhile, or may be in the middle of a round.

@@ -195,6 +195,24 @@ class TestSweeps:
         assert running.bot.desired_state == DesiredState.STOPPED
         assert BOT in reconciler._states.stale
 
+    async def test_a_bot_that_was_deleted_since_a_sweep_read_it_is_not_started(
+        self, reconciler: Reconciler, running: BotState, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        older = await reconciler._store.bots()
+        world.rows.delete(BOT)
+        world.host.remove_by_hand(f"botdock-{SERVER}-{BOT}")
+        reconciler.on_change(BOT)
+        await reconciler._worker.reconcile(BOT)
+
+        async def read_before_the_deletion() -> list[tuple[Bot, BotStatus]]:
+            return older
+
+        monkeypatch.setattr(reconciler._store, "bots", read_before_the_deletion)
+        await reconciler.sweep()
+        await reconciler._worker.reconcile(BOT)
+        assert reconciler.state(BOT) is None
+        assert not world.host.containers
+
     async def test_a_change_without_a_notification_is_found(
         self, reconciler: Reconciler, running: BotState, world: World
     ) -> None:
@@ -255,6 +273,15 @@ class TestHints:
         running.observed_dirty = False
         reconciler._on_engine_event(EngineEvent(EngineEventKind.START, BOT, running.container.id))
         assert running.observed_dirty
+
+    async def test_an_exit_while_the_first_sweep_still_reads_calls_for_another(self, reconciler: Reconciler) -> None:
+        died = EngineEvent(EngineEventKind.DIE, BOT, "listed as running")
+        reconciler._on_engine_event(died)
+        assert reconciler._sweep_now.is_set()
+        await reconciler.sweep()
+        reconciler._sweep_now.clear()
+        reconciler._on_engine_event(died)
+        assert not reconciler._sweep_now.is_set()
 
     async def test_an_unavailable_engine_is_logged_once_for_all_bots(
         self, reconciler: Reconciler, running: BotState, caplog: pytest.LogCaptureFixture
