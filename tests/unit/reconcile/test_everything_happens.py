@@ -26,6 +26,7 @@ from orchestrator.engine.base import (
     NetworkMissingError,
 )
 from orchestrator.engine.memory.host import MemoryContainer
+from orchestrator.reconcile.rollout import SETTLE_AFTER_FAILURE_SECONDS
 from orchestrator.states import Approval, DesiredState
 from tests.unit.reconcile.doubles import OWNER, SERVER, Crashed, Driver, World
 
@@ -41,6 +42,9 @@ ERRORS = [
     InvalidSpecError,
     DiskFullError,
 ]
+IMAGES = ["botdock/bot:1", "botdock/bot:2"]
+ROUNDS_UNTIL_REPLACED = 5
+"""How often every bot is looked at until each was replaced in its turn."""
 ROUNDS_UNTIL_CALM = 200
 """More rounds than any bot needs to come to rest: every wait is at most about six minutes."""
 
@@ -64,6 +68,8 @@ class Everything(RuleBasedStateMachine):
         """The last session generation for which each bot's volume was taken."""
         self.stormy = False
         """Containers do not become healthy."""
+        self.image = IMAGES[0]
+        self._succeed()
 
     def teardown(self) -> None:
         self.runner.close()
@@ -73,7 +79,7 @@ class Everything(RuleBasedStateMachine):
         try:
             return self.runner.run(work)
         except Crashed:
-            self.world.new_controller()
+            self._succeed()
         except EngineUnavailableError:
             pass
         return None
@@ -209,8 +215,9 @@ class Everything(RuleBasedStateMachine):
     def probes_fail(self, bot: str) -> None:
         self.world.controller.hangs(bot)
 
-    @rule(seconds=st.sampled_from([0.5, 10, 60, 400]))
+    @rule(seconds=st.sampled_from([0.5, 10, 60, 400, -3600]))
     def time_passes(self, seconds: float) -> None:
+        """Or the clock is set back."""
         self.world.clock.now += seconds
 
     @rule(bot=bots, step=st.integers(0, 8), after=st.booleans())
@@ -220,10 +227,14 @@ class Everything(RuleBasedStateMachine):
         self.do(self.world.controller.work(bot))
         self.world.controller.crashes.countdown = None
 
-    @rule()
-    def succeed(self) -> None:
+    @rule(image=st.sampled_from(IMAGES))
+    def succeed(self, image: str) -> None:
         self.predecessors.append(self.world.controller)
-        self.world.new_controller()
+        self.image = image
+        self._succeed()
+
+    def _succeed(self) -> None:
+        self.world.new_controller(bot_image=self.image)
 
     @precondition(lambda self: self.predecessors)
     @rule(bot=bots)
@@ -280,8 +291,13 @@ class Everything(RuleBasedStateMachine):
         self.world.host.set_unavailable(False)
         self.world.host._failures.clear()
         self.stormy = False
+        for _ in range(ROUNDS_UNTIL_REPLACED):
+            for bot in BOTS:
+                self.runner.run(self._settle(bot))
+            if not any(item.spec and item.spec.image != self.image for item in self.world.host.containers.values()):
+                break
+            self.world.clock.now += SETTLE_AFTER_FAILURE_SECONDS
         for bot in BOTS:
-            self.runner.run(self._settle(bot))
             self._check(bot)
         assert self.world.host.networks
 
@@ -317,6 +333,8 @@ class Everything(RuleBasedStateMachine):
             assert container is not None
             assert container.state is ContainerState.RUNNING
             assert container.labels["botdock.owner"] == OWNER
+            assert container.spec is not None
+            assert container.spec.image == self.image, "no rollout waits for ever"
             assert (row.restart_generation, row.session_generation) == (
                 self.world.controller.state(bot).remembered.restart_generation,
                 self.world.controller.state(bot).remembered.session_generation,
