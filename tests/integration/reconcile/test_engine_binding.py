@@ -78,7 +78,9 @@ async def test_a_server_is_not_rebound_while_a_controller_takes_its_expired_leas
     site.acting.remove(first)
 
     async def waiting() -> list[int]:
-        return await site.sql("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return await site.sql(
+            "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
 
     async with await psycopg.AsyncConnection.connect(site.url, autocommit=True) as connection:
         async with connection.transaction():

@@ -123,7 +123,10 @@ async def test_the_leader_is_reported_while_the_deletion_of_old_events_takes_lon
     )
 
     async def waiting() -> list[str]:
-        return await site.sql("SELECT xact_start::text FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return await site.sql(
+            "SELECT xact_start::text FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
 
     async def seen() -> list[str]:
         return await site.sql("SELECT controller_seen_at::text FROM servers WHERE controller_seen_at IS NOT NULL")
