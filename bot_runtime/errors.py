@@ -32,6 +32,11 @@ def is_unavailable(error: sqlite3.Error) -> bool:
     return _code(error) in _UNAVAILABLE
 
 
+def is_damaged(error: BaseException | None) -> bool:
+    """Whether the content of a file is damaged."""
+    return isinstance(error, sqlite3.Error) and _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 _UNAVAILABLE = frozenset(
     {
         sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY,

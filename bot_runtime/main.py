@@ -7,10 +7,11 @@ from typing import TextIO
 
 from bot_runtime.contract import ExitCode
 from bot_runtime.environment import InvalidEnvironmentError, read_environment
-from bot_runtime.errors import is_full
+from bot_runtime.errors import is_damaged, is_full
 from bot_runtime.lifecycle import StopSignal, restart_in_place, take_resume
 from bot_runtime.logs import restore_stdout, set_up_logging
 from bot_runtime.startup import OpenSession, StartupError, open_session
+from bot_runtime.storage.sqlite import mark_damaged
 
 log = logging.getLogger("bot_runtime")
 
@@ -50,6 +51,8 @@ def _run_loop(session: OpenSession, stop: StopSignal, stream: TextIO) -> int:
         if is_full(exc):
             log.critical("the volume of the bot is full: %s", exc)
             return ExitCode.DISK_FULL
+        if is_damaged(exc):
+            mark_damaged(session.directory.store)
         log.exception("the runtime failed")
         return ExitCode.INTERNAL_ERROR
     if resume is not None and not stop.withdraw():

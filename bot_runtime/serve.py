@@ -7,15 +7,18 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from bot_runtime.bot import BotRuntime
 from bot_runtime.contract import ExitCode
 from bot_runtime.endpoint.calls import EndpointCalls
 from bot_runtime.endpoint.routes import make_application, make_authorization, rejection
 from bot_runtime.endpoint.server import HttpServer, listen
+from bot_runtime.errors import is_damaged
 from bot_runtime.lifecycle import Restart, Resume, StopSignal
 from bot_runtime.reports import BotIdentity
 from bot_runtime.startup import OpenSession
+from bot_runtime.storage.sqlite import mark_damaged
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,15 @@ async def serve(session: OpenSession, stop: StopSignal) -> tuple[ExitCode, Resum
             log.critical("the heartbeat failed", exc_info=task.exception())
             leave(ExitCode.INTERNAL_ERROR)
 
+    def callback_failed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not is_damaged(context.get("exception")):
+            loop.default_exception_handler(context)
+            return
+        log.critical("the store is damaged: %s", context["exception"])
+        mark_damaged(session.directory.store)
+        leave(ExitCode.INTERNAL_ERROR)
+
+    loop.set_exception_handler(callback_failed)
     environment, resume = session.environment, session.resume
     listener = socket.socket(fileno=resume.listener) if resume else listen(environment.port)
     port = listener.getsockname()[1]

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from bot_runtime.contract import ConnectionState, ExitCode
 from bot_runtime.environment import Environment
-from bot_runtime.errors import is_full
+from bot_runtime.errors import is_damaged, is_full
 from bot_runtime.lifecycle import Resume
 from bot_runtime.outbound.send_log import SendLog, Unsettled
 from bot_runtime.room import hold
@@ -25,7 +25,7 @@ from bot_runtime.storage.session import (
     forget_session,
     prepare_directory,
 )
-from bot_runtime.storage.sqlite import open_store, waiting_bytes
+from bot_runtime.storage.sqlite import mark_damaged, open_store, waiting_bytes
 from bot_runtime.storage.volume import measure
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
 from bot_runtime.whatsapp.core import Dial
@@ -125,10 +125,14 @@ def _open_files(directory: SessionDirectory, *, forgotten: bool) -> tuple[Accoun
     store = open_store(directory.store)
     try:
         settle_sends(SendLog(store), directory.database, account)
+        waiting_bytes(store)  # reads what the spool will read
         return account, store, open_journal(directory.arrivals, store)
-    except BaseException:
+    except BaseException as exc:
         store.close()
-        raise
+        if not is_damaged(exc):
+            raise
+        mark_damaged(directory.store)
+        return _open_files(directory, forgotten=False)
 
 
 def settle_sends(send_log: SendLog, database: Path, account: Account | None) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from bot_runtime.contract import EventType
-from bot_runtime.errors import is_unavailable
+from bot_runtime.errors import is_damaged, is_unavailable
 from bot_runtime.storage.journal import Journal, Record, set_position
 from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import get_meta, set_meta, transaction
@@ -123,7 +123,7 @@ class Arrivals:
         try:
             self._taker.take(arrival)
         except Exception as exc:  # one arrival that cannot be handled must not block the others
-            if isinstance(exc, sqlite3.Error) and is_unavailable(exc):
+            if is_damaged(exc) or (isinstance(exc, sqlite3.Error) and is_unavailable(exc)):
                 raise
             log.exception("an arrival (%s) could not be recorded", type(arrival).__name__)
 

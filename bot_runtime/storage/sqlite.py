@@ -30,6 +30,8 @@ _INCREMENTAL = 2
 SPARE_PAGES = 1024
 """Free pages (of 4 KiB) that the file keeps, so that it need not grow again for every message."""
 RELEASED_PAGES = 256
+CONTINUED = ("arrivals", "paired_at")
+"""Values that a new file continues with: up to where the journal is recorded, and when a phone was paired."""
 EVENT_BYTES = 100
 """What an event takes beside its data, approximately."""
 _INDEXES = """
@@ -50,11 +52,40 @@ def open_store(path: Path) -> sqlite3.Connection:
     A damaged file is set aside as `*.damaged`: its events are lost, but the bot continues with a new spool. Raises
     `sqlite3.Error` when the file cannot be read or written just now, for example because the disk is full.
     """
+    rescued = _rescue(path) if _mark(path).exists() else None
+    if rescued is None:
+        try:
+            return _open(path)
+        except _DamagedError as exc:
+            log.warning("%s is damaged (%s): set aside as %s, starting a new one", path.name, exc, _damaged(path).name)
+            return _open(path)
+    log.warning("%s was found damaged: set aside as %s, starting a new one", path.name, _damaged(path).name)
+    _set_aside(path)
+    store = _open(path)
+    store.executemany("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", rescued)
+    _mark(path).unlink()
+    return store
+
+
+def mark_damaged(path: Path) -> None:
+    """The file turned out to be damaged while it was in use: the next process sets it aside."""
+    _mark(path).touch()
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(path.name + "-damaged")
+
+
+def _rescue(path: Path) -> list[tuple[str, str | int]]:
+    """What can still be read of the `CONTINUED` values."""
     try:
-        return _open(path)
-    except _DamagedError as exc:
-        log.warning("%s is damaged (%s): set aside as %s, starting a new one", path.name, exc, _damaged(path).name)
-        return _open(path)
+        with closing(sqlite3.connect(path)) as damaged:
+            damaged.execute("PRAGMA locking_mode = EXCLUSIVE")
+            keys = ", ".join("?" * len(CONTINUED))
+            return damaged.execute(f"SELECT key, value FROM meta WHERE key IN ({keys})", CONTINUED).fetchall()  # noqa: S608
+    except sqlite3.Error as exc:
+        log.warning("%s cannot be read at all: %s", path.name, exc)
+        return []
 
 
 def _damaged(path: Path) -> Path:

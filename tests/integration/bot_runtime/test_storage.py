@@ -151,3 +151,24 @@ def test_a_bot_with_a_full_spool_stays_disconnected_until_it_is_fetched(
     assert texts(again, after=last) == [], "fetched, so there is room"
     again.wait_for("online")
     eventually(lambda: texts(again, after=last), lambda found: found == ["later"])
+
+
+def test_a_store_that_becomes_damaged_is_replaced_by_the_next_process(
+    start: Start, network: Network, phone: str, contact: str
+) -> None:
+    bot = start()
+    bot.pair(network, phone)
+    bot.stop()
+    with closing(sqlite3.connect(bot.directory / "runtime.db")) as store:
+        (page,) = store.execute("SELECT rootpage FROM sqlite_master WHERE name = 'recent'").fetchone()
+        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with (bot.directory / "runtime.db").open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    network.write(contact, phone, "one")
+    damaged = start()
+    assert damaged.process.wait(60) == ExitCode.INTERNAL_ERROR
+    again = start()
+    eventually(lambda: texts(again), lambda found: found == ["one"])
+    assert again.health()["phoneNumber"] == phone
+    assert (again.directory / "runtime.damaged").exists()

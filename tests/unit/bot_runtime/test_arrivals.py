@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from bot_runtime.contract import EventType
+from bot_runtime.errors import is_damaged
 from bot_runtime.inbound import arrivals as module
 from bot_runtime.inbound.arrivals import AT_ONCE, TRIES, Arrivals
 from bot_runtime.inbound.event_data import message_data
@@ -26,7 +27,7 @@ from bot_runtime.inbound.recent import Recent
 from bot_runtime.room import SPOOL_BYTES
 from bot_runtime.storage.journal import FILE_BYTES, Journal, open_journal
 from bot_runtime.storage.spool import HISTORY, Spool
-from bot_runtime.storage.sqlite import open_store
+from bot_runtime.storage.sqlite import mark_damaged, open_store
 from bot_runtime.whatsapp.event_codes import MESSAGE
 from bot_runtime.whatsapp.jid import Address
 from bot_runtime.whatsapp.messages import Arrival, Content, Incoming, Kind
@@ -389,3 +390,39 @@ async def test_two_hours_of_messages_without_the_orchestrator_are_all_stored(tmp
             after = page.next
         assert received == sent
         assert running.spool.cursor().dropped > 0
+
+
+async def test_what_a_damaged_store_cannot_record_is_recorded_in_the_next_one(tmp_path: Path) -> None:
+    raised: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context["exception"]))
+    with process(tmp_path) as running:
+        running.append("one")
+        await running.drain()
+        page = running.store.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()[0]
+    with (tmp_path / "runtime.db").open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    store = open_store(tmp_path / "runtime.db")
+    journal = open_journal(tmp_path / "arrivals", store)
+
+    class FailingTaker:
+        def take(self, _: Arrival) -> None:
+            store.execute("SELECT * FROM events").fetchall()
+
+        def finish(self, *, committed: bool) -> None:
+            raise AssertionError(committed)
+
+    spool = cast("Spool", None)  # what needs the table cannot even be opened
+    arrivals = Arrivals(journal, store, spool, FailingTaker(), failed=raised.append)
+    journal.append(MESSAGE, b"two")
+    asyncio.get_running_loop().call_soon(arrivals.take_in)
+    await asyncio.sleep(0)
+    assert is_damaged(raised[0])
+    store.close()
+
+    mark_damaged(tmp_path / "runtime.db")
+    for _ in range(2):
+        with process(tmp_path) as again:
+            await again.drain()
+            assert again.recorded() == ["two"]
+    assert (tmp_path / "runtime.damaged").exists()

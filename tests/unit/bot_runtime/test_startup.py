@@ -1,6 +1,7 @@
 """The start on a volume that cannot be used."""
 
 import errno
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from bot_runtime import startup
-from bot_runtime.contract import ExitCode, RuntimeConfig
+from bot_runtime.contract import EventType, ExitCode, RuntimeConfig
 from bot_runtime.environment import Environment
 from bot_runtime.startup import StartupError, open_session
+from bot_runtime.storage.session import prepare_directory
+from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.sqlite import get_meta, open_store, set_meta
 
 
 @pytest.fixture
@@ -65,3 +69,24 @@ def test_a_start_waits_for_room(monkeypatch: pytest.MonkeyPatch) -> None:
         return "opened"
 
     assert startup._when_there_is_room(step) == "opened"
+
+
+def test_a_store_whose_events_cannot_be_read_is_set_aside(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot_runtime.whatsapp.core.Core.connect", lambda *_: None)
+    directory = prepare_directory(environment.auth_root, "server1", "bot-1")
+    store = open_store(directory.store)
+    Spool(store).append(EventType.CONNECTED, {})
+    set_meta(store, "paired_at", "77")
+    (page,) = store.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+    store.close()
+    with directory.store.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    session = open_session(environment, None)
+    assert Spool(session.store).cursor().last_seq == 0
+    assert get_meta(session.store, "paired_at") == "77"
+    assert [path.name for path in directory.path.glob("*damaged*")] == ["runtime.damaged"]
+    session.store.close()
+    os.close(session.lock)
