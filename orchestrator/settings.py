@@ -94,7 +94,9 @@ class Settings(BaseSettings):
         default=60.0, ge=1, le=600, description="Seconds within which a container must become healthy."
     )
     stop_timeout: float = Field(default=10.0, ge=1, le=300, description="Seconds between SIGTERM and SIGKILL.")
-    event_retention_days: int = Field(default=7, ge=1, le=3650, description="Days that events are stored in Postgres.")
+    event_retention_days: int = Field(
+        default=7, ge=1, le=3650, description="Days that events are stored in Postgres, at least."
+    )
     message_retention_days: int = Field(
         default=30,
         ge=1,

@@ -48,6 +48,8 @@ class Server(SQLModel, table=True):
     """Digests of the leader's settings by name (`controller/settings_summary.py`)."""
     engine_id: str | None = None
     """The engine that holds the sessions of its bots: only a controller on that engine becomes the leader."""
+    event_retention_days: int | None = None
+    """How long its leader stores events; None before the first one has reported it (`db/event_partitions.py`)."""
     refused_engine_id: str | None = None
     """The engine of the last controller that did not become the leader because the server is bound to another one."""
     refused_at: datetime | None = timestamp()
@@ -168,12 +170,17 @@ class BotStatus(SQLModel, table=True):
 
 
 class BotEvent(SQLModel, table=True):
-    """One entry of a bot's history, stored exactly once."""
+    """One entry of a bot's history, stored exactly once. Partitioned by time (`db/event_partitions.py`).
+
+    Keys of a partitioned table have to include the timestamp, which is as much a part of an event as its number: it is
+    set when the event happens, and is the same whenever the event is sent.
+    """
 
     __tablename__ = "bot_events"
     __table_args__ = (
-        UniqueConstraint("bot_id", "spool_id", "seq"),
+        UniqueConstraint("bot_id", "spool_id", "seq", "timestamp"),
         Index("bot_events_bot_id_id", "bot_id", "id"),
+        {"postgresql_partition_by": "RANGE (timestamp)"},
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
@@ -184,7 +191,7 @@ class BotEvent(SQLModel, table=True):
     seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     type: str
     data: dict[str, Any] = json_object()
-    timestamp: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False, index=True))
+    timestamp: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True, index=True))
 
 
 class ApiKey(SQLModel, table=True):

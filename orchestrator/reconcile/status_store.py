@@ -5,18 +5,18 @@ another controller has taken over, nothing is written and LeadershipLostError is
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Delete, Select, bindparam, delete, func, select, text, update
+from sqlalchemy import Delete, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
-from orchestrator.db import commands, fence
+from orchestrator.db import commands, event_partitions, fence
 from orchestrator.db.message_models import Message, StoredGroup
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
@@ -240,7 +240,10 @@ class StatusStore:
             .scalar_subquery()
         )
         for table in (BotEvent, Message):
-            await self._delete_batches(select(col(table.id)).where(col(table.bot_id) == condemned), table)
+            of_bot = col(table.bot_id) == condemned
+            some = select(col(table.id)).where(of_bot).limit(PRUNE_BATCH)
+            # With the condition on both, each partition of the events is searched by its index of the bots' events.
+            await self._repeat(delete(table).where(of_bot, col(table.id).in_(some)), PRUNE_BATCH)
         of_bot = col(StoredGroup.bot_id) == condemned
         some = select(col(StoredGroup.id)).where(of_bot).limit(GROUP_BATCH)
         await self._repeat(delete(StoredGroup).where(of_bot, col(StoredGroup.id).in_(some)), GROUP_BATCH)
@@ -249,29 +252,39 @@ class StatusStore:
             await session.execute(delete(Bot).where(col(Bot.id) == condemned), execution_options=_IN_PLACE)
             await session.commit()
 
-    async def _delete_batches(self, doomed: Select[Any], table: type[BotEvent | Message]) -> int:
-        """Delete the rows with these ids, PRUNE_BATCH in a transaction; returns how many."""
-        return await self._repeat(delete(table).where(col(table.id).in_(doomed.limit(PRUNE_BATCH))), PRUNE_BATCH)
-
     async def _repeat(self, batch: Delete, size: int) -> int:
         """Repeat a statement that deletes up to `size` rows until none are left; returns how many there were."""
         deleted = 0
         while True:
-            async with self._database.session() as session:
-                await self._fence(session)
+            async with self._transaction() as session:
                 result = await session.execute(batch, execution_options=_IN_PLACE)
-                await session.commit()
             number = int(getattr(result, "rowcount", 0))
             deleted += number
             if number < size:
                 return deleted
 
     async def prune_events(self, *, days: int) -> int:
-        """Delete events older than the retention, in short transactions; returns how many."""
-        old = select(col(BotEvent.id)).where(
-            col(BotEvent.server_name) == self._server, col(BotEvent.timestamp) < func.now() - timedelta(days=days)
-        )
-        return await self._delete_batches(old, BotEvent)
+        """Remove expired events, and create the partitions of the days ahead.
+
+        Whole partitions are dropped. What has expired in others, such as the default one, is deleted in short
+        transactions; returns how many.
+        """
+        async with self._transaction() as session:
+            await session.execute(
+                update(Server).where(col(Server.name) == self._server).values(event_retention_days=days)
+            )
+        await event_partitions.maintain(self._transaction, retention_days=days)
+        async with self._transaction() as session:
+            partitions = await event_partitions.existing(session)
+            cutoff = (await session.execute(select(func.now() - timedelta(days=days)))).scalar_one()
+        deleted = 0
+        for partition in partitions:
+            if partition.may_have_expired_rows(cutoff, retention_days=days):
+                rows = partition.rows
+                old = select(rows.c.id).where(rows.c.server_name == self._server, rows.c.timestamp < cutoff)
+                batch = delete(rows).where(rows.c.id.in_(old.limit(PRUNE_BATCH)))
+                deleted += await self._repeat(batch, PRUNE_BATCH)
+        return deleted
 
     async def seen(self, address: str, settings: Mapping[str, str]) -> None:
         """Record that this controller is the server's leader, where it listens (`host:port`), and its settings."""
@@ -288,6 +301,14 @@ class StatusStore:
         """Raise LeadershipLostError when another controller has taken over."""
         async with self._database.session() as session:
             await self._fence(session)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncSession]:
+        """A fenced transaction, committed at the end of the block."""
+        async with self._database.session() as session:
+            await self._fence(session)
+            yield session
+            await session.commit()
 
     async def _fence(self, session: AsyncSession) -> None:
         await fence.hold(session, server=self._server, epoch=self._epoch)
