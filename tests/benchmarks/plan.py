@@ -13,6 +13,7 @@ from tests.benchmarks.figures import (
     approval,
     connecting,
     engine_restart,
+    faults,
     groups,
     memory,
     messages,
@@ -40,6 +41,7 @@ _ONCE = {
     "messages": messages.measure,
     "visible": visible.measure,
     "traffic": traffic.measure,
+    "faults": faults.measure,
     "groups": groups.measure,
     "engine-restart": engine_restart.measure,
 }
