@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
+MAX_NUMBER = (1 << 63) - 1
+"""Of an event, in Postgres."""
 _LIMITS = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive_expiry=90)
 """Connections stay open between probes (httpx's default is 5 s), but not as long as the runtime keeps them open."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -234,30 +236,35 @@ class _RawPage(contract.Wire, frozen=True):
 
 
 class _Number(contract.Wire, frozen=True):
-    seq: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+    """What is needed of an event to store it: a number that Postgres takes, and perhaps a type."""
+
+    seq: Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
+    type: Any = None
 
 
 def _event(raw: msgspec.Raw) -> contract.Event | None:
-    """An event of a page, as far as this version can read it: what it cannot is stored as `unreadable` in its data.
+    """An event of a page. One that this version cannot read has what was sent as `unreadable` in its data.
 
     None if it has no number, without which it could not be stored exactly once.
     """
+    reason = "its number is out of range"
     try:
-        return msgspec.json.decode(raw, type=contract.Event)
-    except msgspec.ValidationError as exc:
+        event = msgspec.json.decode(raw, type=contract.Event)
+    except msgspec.MsgspecError as exc:
         reason = str(exc)
+    else:
+        if 0 <= event.seq <= MAX_NUMBER:
+            return event
     try:
-        seq = msgspec.json.decode(raw, type=_Number).seq
-    except msgspec.ValidationError as exc:
+        number = msgspec.json.decode(raw, type=_Number)
+    except msgspec.MsgspecError as exc:
         log.warning("dropping an event without a valid number, update the controller: %s", exc)
         return None
-    log.warning("event %d cannot be read and is stored as it is, update the controller: %s", seq, reason)
-    value = msgspec.json.decode(raw, type=dict[str, Any])
-    kind = value.get("type")
+    log.warning("event %d cannot be read and is stored as it is, update the controller: %s", number.seq, reason)
     return contract.Event(
-        seq=seq,
-        type=kind if isinstance(kind, str) else "unreadable",
-        data={"unreadable": value},
+        seq=number.seq,
+        type=number.type if isinstance(number.type, str) else "unreadable",
+        data={"unreadable": bytes(raw).decode(errors="replace")},
         timestamp=datetime.now(UTC),
     )
 

@@ -219,7 +219,7 @@ class StatusStore:
                 "bot_id": bot_id,
                 "spool_id": page.spool_id,
                 "seq": event.seq,
-                "type": str(event.type),
+                "type": storable(str(event.type)),
                 "data": storable(event.data),
                 "timestamp": event.timestamp,
             }
