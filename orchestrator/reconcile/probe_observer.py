@@ -114,6 +114,8 @@ class ProbeObserver:
         found = await self._store.config(bot_id)
         if found is None:
             return None
+        # The bot takes any of this generation: a former leader that was frozen would replace that of its successor.
+        await self._store.check_leadership()
         bot, commands, taken_over = found
         try:
             config = runtime_config(bot, self._settings, commands)

@@ -156,6 +156,18 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
     await database.close()
 
 
+async def test_a_former_leader_configures_no_bot(site: Site) -> None:
+    leader = await site.start()
+    await site.create("bot-1")
+    await site.phase("bot-1", "online")
+    reconciler = leader.controller.reconciler
+    assert reconciler is not None
+    assert await reconciler.observer.desired_config("bot-1") is not None
+    await take_over(site.url, SERVER)
+    with pytest.raises(LeadershipLostError):
+        await reconciler.observer.desired_config("bot-1")
+
+
 async def test_confirming_detects_a_changed_or_recreated_row(site: Site) -> None:
     await site.create("bot-1")
     database = Database(site.settings())
