@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MAX_NUMBER = (1 << 63) - 1
 """Of an event, in Postgres."""
+UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
+"""The timestamp of an event whose own cannot be read."""
 _LIMITS = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive_expiry=90)
 """Connections stay open between probes (httpx's default is 5 s), but not as long as the runtime keeps them open."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -236,10 +238,11 @@ class _RawPage(contract.Wire, frozen=True):
 
 
 class _Number(contract.Wire, frozen=True):
-    """What is needed of an event to store it: a number that Postgres takes, and perhaps a type."""
+    """What is needed of an event to store it: a number that Postgres takes, and perhaps a type and a timestamp."""
 
     seq: Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
     type: Any = None
+    timestamp: Any = None
 
 
 def _event(raw: msgspec.Raw) -> contract.Event | None:
@@ -265,8 +268,15 @@ def _event(raw: msgspec.Raw) -> contract.Event | None:
         seq=number.seq,
         type=number.type if isinstance(number.type, str) else "unreadable",
         data={"unreadable": bytes(raw).decode(errors="replace")},
-        timestamp=datetime.now(UTC),
+        timestamp=_timestamp(number.timestamp),
     )
+
+
+def _timestamp(sent: Any) -> datetime:
+    try:
+        return msgspec.convert(sent, datetime)
+    except msgspec.ValidationError:
+        return UNKNOWN_TIME
 
 
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:

@@ -7,7 +7,7 @@ another controller has taken over, nothing is written and LeadershipLostError is
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Delete, bindparam, delete, func, select, text, update
@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
+from orchestrator.clients.bot import UNKNOWN_TIME
 from orchestrator.db import commands, event_partitions, fence
 from orchestrator.db.message_models import Message, StoredGroup
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
@@ -213,6 +214,11 @@ class StatusStore:
 
     async def _insert_events(self, session: AsyncSession, bot_id: str, page: EventPage) -> list[Event]:
         """Insert the events that are not stored yet; returns those, oldest first."""
+        stored: set[int] = set()
+        if untimed := [event.seq for event in page.items if event.timestamp == UNKNOWN_TIME]:
+            # They get the time of storing, so the unique key would not recognize them when they are sent again.
+            of_spool = (_EVENTS.c.bot_id == bot_id, _EVENTS.c.spool_id == page.spool_id)
+            stored = set(await session.scalars(select(_EVENTS.c.seq).where(*of_spool, _EVENTS.c.seq.in_(untimed))))
         rows = [
             {
                 "server_name": self._server,
@@ -221,11 +227,12 @@ class StatusStore:
                 "seq": event.seq,
                 "type": storable(str(event.type)),
                 "data": storable(event.data),
-                "timestamp": event.timestamp,
+                "timestamp": datetime.now(UTC) if event.timestamp == UNKNOWN_TIME else event.timestamp,
             }
             for event in page.items
+            if event.seq not in stored
         ]
-        added = set((await session.execute(_INSERT_NEW_EVENTS, rows)).scalars())
+        added = set((await session.execute(_INSERT_NEW_EVENTS, rows)).scalars()) if rows else set()
         return [event for event in page.items if event.seq in added]
 
     async def forget(self, bot_id: str) -> None:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from bot_runtime.contract import Event, EventPage
+from orchestrator.clients.bot import UNKNOWN_TIME
 from orchestrator.db import event_partitions, events
 from orchestrator.db.migrate import migrate
 from orchestrator.db.scope import Scope
@@ -179,6 +180,18 @@ async def test_a_page_is_stored_once_in_whichever_partition_its_events_are(store
         await stored.store.prune_events(days=3650)
     assert await stored.sql("SELECT seq FROM bot_events ORDER BY id") == [1, 2, 3, 4, 5]
     assert await stored.sql(f"SELECT count(*) FROM {last}") == [1]
+
+
+async def test_an_event_whose_time_cannot_be_read_is_stored_once(stored: Events) -> None:
+    unreadable = Event(seq=1, type="error", data={}, timestamp=UNKNOWN_TIME)
+    readable = Event(seq=2, type="error", data={}, timestamp=stored.now)
+    await stored.store.ingest("bot-1", EventPage(spool_id="spool", items=[unreadable], next=1))
+    for _ in range(2):
+        await stored.store.ingest("bot-1", EventPage(spool_id="spool", items=[unreadable, readable], next=2))
+    assert await stored.sql("SELECT seq FROM bot_events WHERE timestamp > now() - interval '1 hour' ORDER BY id") == [
+        1,
+        2,
+    ]
 
 
 async def test_pages_are_read_in_the_order_of_ids_across_partitions(stored: Events) -> None:

@@ -59,13 +59,22 @@ async def test_events_that_cannot_be_read_are_stored_and_hold_up_none_after_them
     spool = site.runtime("bot-1").spool
     last = len(spool.events)
     newer = {"seq": last + 1, "type": "hologram-received", "data": [1, 2], "timestamp": "2030-01-01T00:00:00Z"}
-    spool.as_sent = {last + 1: newer, last + 2: {"seq": "two"}, last + 3: 3, last + 4: {**newer, "seq": 1 << 70}}
-    for kind in ("hologram-received", "error", "error", "error", "connected"):
+    spool.as_sent = {
+        last + 1: newer,
+        last + 2: {"seq": "two"},
+        last + 3: 3,
+        last + 4: {**newer, "seq": 1 << 70},
+        last + 5: {"seq": last + 5, "type": "call", "timestamp": "at noon"},
+    }
+    for kind in ("hologram-received", "error", "error", "error", "call", "connected"):
         spool.put(kind, {})
     assert await eventually(lambda: site.events("bot-1", "connected")) == [{}]
     [stored] = await site.events("bot-1", "hologram-received")
     assert json.loads(stored["unreadable"]) == newer
     assert await site.events("bot-1", "error") == []
+    kinds = "SELECT type FROM bot_events WHERE data ? 'unreadable' AND timestamp {} ORDER BY 1"
+    assert await site.sql(kinds.format("= '2030-01-01 00:00+00'")) == ["hologram-received"]
+    assert await site.sql(kinds.format("BETWEEN now() - interval '1 hour' AND now()")) == ["call"]
 
 
 async def test_unknown_types_of_events_and_unknown_data_are_stored_as_they_are(site: Site) -> None:
