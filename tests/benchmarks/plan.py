@@ -42,8 +42,8 @@ _ONCE = {
     "visible": visible.measure,
     "traffic": traffic.measure,
     "faults": faults.measure,
-    "groups": groups.measure,
     "engine-restart": engine_restart.measure,
+    "groups": groups.measure,
 }
 NAMES = (*_BEFORE_PAIRING, "approval", *_EACH_SIZE, *_ONCE)
 

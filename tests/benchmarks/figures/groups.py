@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import LiteralString
 
-from docker.errors import NotFound
+from docker.errors import APIError
 
 from tests.benchmarks import machine
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
@@ -73,7 +73,7 @@ def _restarted(world: World, groups: int) -> float:
     def log() -> str:
         try:
             return str(world.fleet.container(bot).logs(since=since).decode())
-        except NotFound:  # while it is being replaced
+        except APIError:  # while it is being replaced
             return ""
 
     eventually(log, lambda text: compared in text, deadline=DEADLINE_SECONDS, what=repr(compared))
