@@ -43,7 +43,9 @@ async def chunks(
     query = query.where(scope.covers(col(Bot.server_name))).order_by(col(Bot.id))
     if present_only:
         query = query.where(col(Bot.deleting).is_(False))
-    rows = await session.stream(query, execution_options={"yield_per": ROWS_PER_CHUNK})
+    # On the connection, because a session would wrap the rows at the cost of reading them once more.
+    connection = await session.connection()
+    rows = await connection.stream(query, execution_options={"yield_per": ROWS_PER_CHUNK})
     async for chunk in rows.partitions():
         yield chunk
         await asyncio.sleep(0)  # lets other requests proceed, also when the next rows have arrived already

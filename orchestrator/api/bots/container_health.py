@@ -1,9 +1,11 @@
 """The health of all containers in one response, in the format of the system that Botdock replaces."""
 
 from datetime import datetime
+from typing import Any
 
+import msgspec
 from fastapi import APIRouter, Response
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 from sqlmodel import col
 
 from orchestrator.api.bots.schemas import PhaseText
@@ -42,38 +44,30 @@ _COLUMNS = (
     col(BotStatus.creds_updated_at),
     col(BotStatus.event_history_size),
 )
-_BY_BOT = TypeAdapter(dict[str, ContainerHealth])
 
 
 @router.get("/health", summary="Read the health of all containers", response_model=dict[str, ContainerHealth])
 async def health(session: Session, scope: Visible) -> Response:
     """Keyed by bot id, for every bot that the key has access to."""
-    # Encoded in chunks: other requests are handled between them.
-    parts = []
-    async for rows in fleet.chunks(session, scope, *_COLUMNS):
-        by_bot = {
-            bot_id: ContainerHealth(
-                container_id=f"{server_name}:{bot_id}",
-                bot_status=phase,
-                container_state=container_state,
-                is_healthy=healthy,
-                last_heartbeat=last_heartbeat,
-                connection_attempts=connection_attempts,
-                creds_last_updated=creds_updated_at,
-                event_history_size=event_history_size,
-            )
-            for (
-                bot_id,
-                server_name,
-                phase,
-                container_state,
-                healthy,
-                last_heartbeat,
-                connection_attempts,
-                creds_updated_at,
-                event_history_size,
-            ) in rows
-        }
-        parts.append(_BY_BOT.dump_json(by_bot, by_alias=True)[1:-1])
+    # Encoded in chunks, so that other requests are handled between them, and without a model for each bot, which would
+    # take half of the time.
+    parts = [
+        msgspec.json.encode(dict(map(_entry, rows)))[1:-1] async for rows in fleet.chunks(session, scope, *_COLUMNS)
+    ]
     await session.close()  # a slow client must not hold the connection
     return Response(b"{" + b",".join(parts) + b"}", media_type="application/json")
+
+
+def _entry(row: Any) -> tuple[str, dict[str, Any]]:
+    """A bot's id and its `ContainerHealth` by the names in the response."""
+    bot_id, server_name, phase, container_state, healthy, last_heartbeat, attempts, creds_updated_at, history = row
+    return bot_id, {
+        "containerId": f"{server_name}:{bot_id}",
+        "botStatus": phase,
+        "containerState": container_state,
+        "isHealthy": healthy,
+        "lastHeartbeat": last_heartbeat,
+        "connectionAttempts": attempts,
+        "credsLastUpdated": creds_updated_at,
+        "eventHistorySize": history,
+    }

@@ -73,7 +73,8 @@ async def _of_bots(chunks: AsyncIterator[Sequence[Any]]) -> bytes:
     # All samples of a family have to follow its head, so the families are collected side by side.
     families = [[f"# HELP {name} {text}\n# TYPE {name} {kind}\n"] for name, kind, text in BOT_FAMILIES]
     async for rows in chunks:
-        labels = [f'{{bot="{_escaped(row[0])}",server="{_escaped(row[1])}"}}' for row in rows]
+        escaped = {name: _escaped(name) for name in {row[1] for row in rows}}
+        labels = [f'{{bot="{row[0]}",server="{escaped[row[1]]}"}}' for row in rows]  # ids consist of safe characters
         for position, (name, _, _) in enumerate(BOT_FAMILIES):
             values = (row[position + 2] for row in rows)
             families[position].append("".join(_lines(name, labels, values)))
@@ -85,5 +86,5 @@ def _lines(name: str, labels: Iterable[str], values: Iterable[object]) -> Iterat
     return (f"{name}{of_bot} {value}\n" for of_bot, value in zip(labels, values, strict=True) if value is not None)
 
 
-def _escaped(value: object) -> str:
-    return str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -6,8 +6,8 @@ reported as not found.
 
 import asyncio
 
+import msgspec
 from fastapi import APIRouter, Response
-from pydantic import TypeAdapter
 from sqlalchemy import func
 from sqlmodel import col
 
@@ -28,6 +28,7 @@ from orchestrator.api.pool.schemas import (
     PoolSessionsView,
     PoolSessionView,
     SessionStatus,
+    session_fields,
     session_status,
 )
 from orchestrator.api.schemas import BotId, problems
@@ -60,16 +61,15 @@ _SESSION_COLUMNS = (
     col(BotStatus.connected_at),
     func.coalesce(col(BotStatus.paired_number), col(Bot.phone_number)),
 )
-_SESSIONS = TypeAdapter(list[PoolSession])
 
 
 @router.get("/sessions", summary="List sessions", response_model=PoolSessionsView)
 async def list_sessions(session: Session, scope: Visible) -> Response:
     """All sessions that the key has access to, with the metrics of the pool."""
-    # Encoded in chunks: other requests are handled between them.
+    # Encoded in chunks, so that other requests are handled between them.
     count, parts = 0, []
     async for rows in fleet.chunks(session, scope, *_SESSION_COLUMNS, present_only=True):
-        parts.append(_SESSIONS.dump_json([PoolSession.made_of(*row) for row in rows], by_alias=True)[1:-1])
+        parts.append(msgspec.json.encode([session_fields(*row) for row in rows])[1:-1])
         count += len(rows)
     totals = _metrics(await fleet.totals(session, scope)).model_dump_json(by_alias=True).encode()
     await session.close()  # a slow client must not hold the connection

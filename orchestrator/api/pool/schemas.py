@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -81,19 +81,21 @@ class PoolSession(BaseModel):
         """The session of a bot."""
         bot, status = row
         number = status.paired_number or bot.phone_number
-        return cls.made_of(bot.id, status.phase, status.message, status.connected_at, number)
+        return cls.model_validate(session_fields(bot.id, status.phase, status.message, status.connected_at, number))
 
-    @classmethod
-    def made_of(cls, bot_id: str, phase: str, message: str, connected_at: datetime | None, number: str | None) -> Self:
-        """The session of a bot of which only this was read."""
-        status = session_status(phase)
-        return cls(
-            company_id=bot_id,
-            status=status,
-            connected_at=connected_at,
-            phone_number=f"+{number}" if number else None,
-            last_error=None if status in _HEALTHY else message or None,
-        )
+
+def session_fields(
+    bot_id: str, phase: str, message: str, connected_at: datetime | None, number: str | None
+) -> dict[str, Any]:
+    """A `PoolSession` by the names in a response: for lists, in which models for all sessions would take too long."""
+    status = session_status(phase)
+    return {
+        "companyId": bot_id,
+        "status": status,
+        "connectedAt": connected_at,
+        "phoneNumber": f"+{number}" if number else None,
+        "lastError": None if status in _HEALTHY else message or None,
+    }
 
 
 def session_status(phase: str) -> SessionStatus:
