@@ -45,7 +45,7 @@ class Event(Wire, frozen=True):
 
 
 class EventPage(Wire, frozen=True):
-    """`GET /events`: events after the cursor, oldest first.
+    """`GET /events`: events after the cursor, oldest first; fewer than requested if they exceed PAGE_BYTES.
 
     A request with `after=N` and the id of the spool acknowledges all events up to N, which are then deleted. Another
     spool id acknowledges nothing and starts at the oldest event. With `wait` the response is delayed up to that many

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from bot_runtime.contract import MAX_EVENTS_PER_PAGE, Event, EventCursor, EventPage, EventType
+from bot_runtime.contract import MAX_EVENTS_PER_PAGE, PAGE_BYTES, Event, EventCursor, EventPage, EventType
 from bot_runtime.storage.sqlite import EVENT_BYTES, get_meta, release_pages, set_meta, transaction
 
 log = logging.getLogger(__name__)
@@ -244,10 +244,17 @@ class Spool:
             self._reported = self._dropped
 
     def _select(self, after: int, limit: int) -> list[Event]:
-        rows: list[_Row] = self._store.execute(
+        """At most `limit` events, fewer if they are large: strangers decide how long messages are."""
+        rows: Iterable[_Row] = self._store.execute(
             "SELECT seq, type, data, timestamp FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
-        ).fetchall()
-        return [_event(row) for row in rows]
+        )
+        found, size = [], 0
+        for row in rows:
+            found.append(_event(row))
+            size += EVENT_BYTES + len(row[2])
+            if size > PAGE_BYTES:
+                break
+        return found
 
 
 def _event(row: _Row) -> Event:

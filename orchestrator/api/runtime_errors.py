@@ -18,7 +18,7 @@ from orchestrator.errors import (
 def from_runtime_error(exc: RuntimeCallError | RuntimeUnreachableError, bot_id: str) -> BotdockError:
     """The API error for a failed call of a bot's endpoint."""
     if isinstance(exc, RuntimeUnreachableError):
-        if isinstance(exc.__cause__, httpx.ReadTimeout):
+        if isinstance(exc.__cause__, httpx.ReadTimeout | TimeoutError):
             return NoAnswerError(f"bot {bot_id!r} did not respond in time: retry later")
         return UnavailableError(
             f"bot {bot_id!r} is unreachable; it may be starting: retry later", code="bot-unreachable"

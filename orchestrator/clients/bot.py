@@ -6,13 +6,16 @@ bots takes tens of milliseconds of CPU per call, one per bot about one. Raises o
     RuntimeCallError             the bot answered with an error; `status`, the contract's `code` and `retry_after_ms`
     RuntimeUnreachableError      no answer: refused, reset, timed out, or not from a Botdock runtime
     └── UnreadableResponseError  it succeeded, but the body is not as expected: the runtime is of another version
+
+A bot is not trusted: the size of a response and the time that it takes as a whole are limited, because one api serves
+the bots of all tenants.
 """
 
 import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +39,16 @@ _LIMITS = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive
 """Connections stay open between probes (httpx's default is 5 s), but not as long as the runtime keeps them open."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Bots use plain HTTP in their own network; an empty context saves every client from loading a CA bundle."""
+
+MAX_RESPONSE_BYTES = 1 << 20
+MAX_PAGE_BYTES = 8 * contract.PAGE_BYTES
+"""Of a page of events, which ends with the event that exceeds PAGE_BYTES."""
+_UPLOAD_SECONDS = 300.0
+"""How long an upload may take as a whole."""
+_HTTPX_FIRST_SECONDS = 0.5
+"""A call may take this much longer than httpx waits for a single answer, so that httpx reports what it waited for."""
+_INVALID = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the expected JSON."""
 
 
 class RuntimeUnreachableError(Exception):
@@ -84,7 +97,7 @@ class RuntimeClient:
     def __init__(self, address: str, token: str, *, timeout_seconds: float, port: int = contract.PORT) -> None:
         self._http = httpx.AsyncClient(
             base_url=f"http://{address}:{port}",
-            headers={"Authorization": f"Bearer {token}"},
+            headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
             timeout=timeout_seconds,
             limits=_LIMITS,
             verify=_NO_TLS,
@@ -109,38 +122,39 @@ class RuntimeClient:
 
     async def health(self) -> contract.Health:
         """The state of the process and of its connection."""
-        return await self._call(contract.Health, lambda: self._http.send(self._health))
+        return await self._call(contract.Health, self._health)
 
     async def events(self, *, spool: str | None, after: int, limit: int, wait_seconds: float) -> contract.EventPage:
         """Events after a cursor; acknowledges those up to it. Waits up to `wait_seconds` for the first one."""
         query: dict[str, str] = {"after": str(after), "limit": str(limit), "wait": f"{wait_seconds:g}"}
         if spool is not None:
             query["spool"] = spool
-        timeout_seconds = self._timeout_seconds + wait_seconds
-        page = await self._call(_RawPage, lambda: self._http.get("/events", params=query, timeout=timeout_seconds))
+        request = self._request("GET", "/events", params=query, timeout_seconds=self._timeout_seconds + wait_seconds)
+        page = await self._call(_RawPage, request, max_bytes=MAX_PAGE_BYTES)
         items = [event for event in map(_event, page.items) if event is not None]
         return contract.EventPage(spool_id=page.spool_id, items=items, next=page.next)
 
     async def qr(self) -> contract.Qr:
         """The current QR code; RuntimeCallError 409 if there is none."""
-        return await self._call(contract.Qr, lambda: self._http.get("/qr"))
+        return await self._call(contract.Qr, self._request("GET", "/qr"))
 
     async def pair_code(self, phone_number: str) -> contract.PairCode:
         """A pairing code to enter on the phone with that number."""
         body = msgspec.json.encode(contract.PairCodeRequest(phone_number=phone_number))
-        return await self._call(contract.PairCode, lambda: self._http.post("/pair-code", content=body, timeout=30))
+        return await self._call(
+            contract.PairCode, self._request("POST", "/pair-code", content=body, timeout_seconds=30)
+        )
 
     async def configure(self, config: contract.RuntimeConfig) -> None:
         """Apply a configuration live."""
         body = msgspec.json.encode(config)
-        await self._call(object, lambda: self._http.put("/config", content=body))
+        await self._call(object, self._request("PUT", "/config", content=body))
 
     async def send(self, request: contract.SendRequest, *, timeout_seconds: float) -> contract.SendResult:
         """Send a message; idempotent for the same client id."""
         body = msgspec.json.encode(request)
-        return await self._call(
-            contract.SendResult, lambda: self._http.post("/messages", content=body, timeout=timeout_seconds)
-        )
+        call = self._request("POST", "/messages", content=body, timeout_seconds=timeout_seconds)
+        return await self._call(contract.SendResult, call)
 
     async def upload(self, client_id: str, chunks: AsyncIterable[bytes], *, size: int, timeout_seconds: float) -> None:
         """Upload the file of a media message, `size` bytes; call `send` with the same client id next.
@@ -150,9 +164,8 @@ class RuntimeClient:
         """
         headers = {"Content-Length": str(size)}
         path = f"/uploads/{quote(client_id, safe='')}"
-        await self._call(
-            type(None), lambda: self._http.put(path, content=chunks, headers=headers, timeout=timeout_seconds)
-        )
+        request = self._request("PUT", path, content=chunks, headers=headers, timeout_seconds=timeout_seconds)
+        await self._call(type(None), request, seconds=_UPLOAD_SECONDS)
 
     @asynccontextmanager
     async def media(self, message_id: str, *, timeout_seconds: float) -> AsyncIterator[MediaFile]:
@@ -161,18 +174,27 @@ class RuntimeClient:
         RuntimeCallError 404 if the bot has no such message with a file (any more), 410 if WhatsApp has deleted the
         file, 413 if it is larger than MAX_MEDIA_BYTES, 502 and 504 if WhatsApp fails.
         """
-        request = self._http.build_request("GET", f"/media/{quote(message_id, safe='')}", timeout=timeout_seconds)
+        request = self._request("GET", f"/media/{quote(message_id, safe='')}", timeout_seconds=timeout_seconds)
         try:
-            response = await self._http.send(request, stream=True)
+            async with asyncio.timeout(timeout_seconds + _HTTPX_FIRST_SECONDS):
+                response = await self._http.send(request, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
             raise _unreachable(exc) from exc
         try:
             if not response.is_success:
-                await response.aread()
-                raise self._error(response)
+                try:
+                    async with asyncio.timeout(timeout_seconds):
+                        content = await _content(response, MAX_RESPONSE_BYTES)
+                except (httpx.HTTPError, OSError) as exc:
+                    raise _unreachable(exc) from exc
+                raise _error(response, content)
+            try:
+                mimetype, size = response.headers["content-type"], int(response.headers["content-length"])
+            except (KeyError, ValueError) as exc:
+                raise _not_a_runtime(response, exc) from exc
             yield MediaFile(
-                mimetype=response.headers["content-type"],
-                size=int(response.headers["content-length"]),
+                mimetype=mimetype,
+                size=size,
                 file_name=_file_name(response.headers.get("content-disposition", "")),
                 chunks=_chunks(response),
             )
@@ -182,19 +204,19 @@ class RuntimeClient:
     async def put_secrets(self, secrets: contract.Secrets) -> None:
         """What the bot holds only in memory: send it after every start of its process (a new `boot_id`)."""
         body = msgspec.json.encode(secrets)
-        await self._call(type(None), lambda: self._http.put("/secrets", content=body))
+        await self._call(type(None), self._request("PUT", "/secrets", content=body))
 
     async def reset_connection(self) -> contract.Health:
         """Reconnect to WhatsApp, or show a new QR code after the last one expired."""
-        return await self._call(contract.Health, lambda: self._http.post("/connection/reset"))
+        return await self._call(contract.Health, self._request("POST", "/connection/reset"))
 
     async def logout(self, *, timeout_seconds: float) -> contract.Health:
         """Unlink the device from the phone's account."""
-        return await self._call(contract.Health, lambda: self._http.post("/logout", timeout=timeout_seconds))
+        return await self._call(contract.Health, self._request("POST", "/logout", timeout_seconds=timeout_seconds))
 
     async def stats(self) -> contract.Stats:
         """Counters since the runtime started."""
-        return await self._call(contract.Stats, lambda: self._http.get("/stats"))
+        return await self._call(contract.Stats, self._request("GET", "/stats"))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -206,27 +228,39 @@ class RuntimeClient:
             await closing
             raise
 
-    async def _call(self, body: type[T], call: Callable[[], Awaitable[httpx.Response]]) -> T:
+    def _request(
+        self, method: str, path: str, *, timeout_seconds: float | None = None, **options: Any
+    ) -> httpx.Request:
+        return self._http.build_request(method, path, timeout=timeout_seconds or self._timeout_seconds, **options)
+
+    async def _call(
+        self,
+        body: type[T],
+        request: httpx.Request,
+        *,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+        seconds: float | None = None,
+    ) -> T:
+        """`seconds`: the time limit of the call as a whole, if it is not that of the request."""
+        if seconds is None:
+            seconds = request.extensions["timeout"]["read"] + _HTTPX_FIRST_SECONDS
         try:
-            response = await call()
+            async with asyncio.timeout(seconds):
+                response = await self._http.send(request, stream=True)
+                try:
+                    content = await _content(response, max_bytes)
+                finally:
+                    await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
             raise _unreachable(exc) from exc
         if not response.is_success:
-            raise self._error(response)
+            raise _error(response, content)
         try:
-            return msgspec.json.decode(response.content or b"null", type=body)
+            return msgspec.json.decode(content or b"null", type=body)
         except msgspec.ValidationError as exc:
             raise UnreadableResponseError(f"the response cannot be read, update the controller: {exc}") from exc
-        except msgspec.MsgspecError as exc:
+        except _INVALID as exc:
             raise _not_a_runtime(response, exc) from exc
-
-    @staticmethod
-    def _error(response: httpx.Response) -> RuntimeCallError | RuntimeUnreachableError:
-        try:
-            error = msgspec.json.decode(response.content, type=contract.Error)
-        except msgspec.MsgspecError as exc:
-            return _not_a_runtime(response, exc)
-        return RuntimeCallError(response.status_code, error.code, error.message, retry_after_ms=error.retry_after_ms)
 
 
 class _RawPage(contract.Wire, frozen=True):
@@ -253,14 +287,14 @@ def _event(raw: msgspec.Raw) -> contract.Event | None:
     reason = "its number is out of range"
     try:
         event = msgspec.json.decode(raw, type=contract.Event)
-    except msgspec.MsgspecError as exc:
+    except _INVALID as exc:
         reason = str(exc)
     else:
         if 0 <= event.seq <= MAX_NUMBER:
             return event
     try:
         number = msgspec.json.decode(raw, type=_Number)
-    except msgspec.MsgspecError as exc:
+    except _INVALID as exc:
         log.warning("dropping an event without a valid number, update the controller: %s", exc)
         return None
     log.warning("event %d cannot be read and is stored as it is, update the controller: %s", number.seq, reason)
@@ -279,6 +313,16 @@ def _timestamp(sent: Any) -> datetime:
         return UNKNOWN_TIME
 
 
+async def _content(response: httpx.Response, max_bytes: int) -> bytes:
+    """The body as it was sent: decompressed, it could be a thousand times as large."""
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > max_bytes:
+            raise RuntimeUnreachableError(f"the response is larger than {max_bytes} bytes")
+    return bytes(content)
+
+
 async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
     try:
         async for chunk in response.aiter_raw(65536):
@@ -289,6 +333,14 @@ async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
 
 def _unreachable(exc: Exception) -> RuntimeUnreachableError:
     return RuntimeUnreachableError(f"{type(exc).__name__}: {exc}".rstrip(": "))
+
+
+def _error(response: httpx.Response, content: bytes) -> RuntimeCallError | RuntimeUnreachableError:
+    try:
+        error = msgspec.json.decode(content, type=contract.Error)
+    except _INVALID as exc:
+        return _not_a_runtime(response, exc)
+    return RuntimeCallError(response.status_code, error.code, error.message, retry_after_ms=error.retry_after_ms)
 
 
 def _not_a_runtime(response: httpx.Response, exc: Exception) -> RuntimeUnreachableError:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot_runtime.contract import ConnectionState, Event, EventType
+from bot_runtime.contract import PAGE_BYTES, ConnectionState, Event, EventType
 from bot_runtime.room import MIN_FREE_BYTES, SPOOL_BYTES, hold
 from bot_runtime.storage.spool import HISTORY, TRANSIENT, TRANSIENT_BYTES, UNWRITTEN, Spool
 from bot_runtime.storage.sqlite import open_store, waiting_bytes
@@ -47,6 +47,15 @@ async def test_events_are_numbered_from_one_and_returned_oldest_first(spool: Spo
     assert [(event.seq, event.data) for event in page.items] == [(1, {"code": "0"}), (2, {"code": "1"})]
     assert page.next == 2
     assert (await spool.page(spool_id=spool.spool_id, after=2, limit=2, wait_seconds=0)).next == 3
+
+
+async def test_a_page_ends_with_the_event_that_makes_it_large(spool: Spool) -> None:
+    text = "\x01" * (PAGE_BYTES // 16)  # six bytes each in JSON
+    for _ in range(20):
+        spool.append(EventType.MESSAGE_UPSERT, {"text": text})
+    assert await numbers(spool) == [1, 2, 3]
+    spool.append(EventType.MESSAGE_UPSERT, {"text": text * 4})
+    assert await numbers(spool, after=20) == [21]
 
 
 async def test_requesting_more_acknowledges_earlier_events(spool: Spool) -> None:
