@@ -2,8 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
+
+from msgspec import Meta
 
 from bot_runtime.contract.wire import Wire
+
+_Count = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
+"""What a column of Postgres takes."""
 
 
 class ConnectionState(StrEnum):
@@ -73,22 +79,22 @@ class Health(Wire, frozen=True):
     """Changes with every start of the process, also with a restart in place: then it has lost its secrets."""
     started_at: datetime
     """When the container's process was started; a restart in place does not change it."""
-    connection: str
+    connection: Annotated[str, Meta(max_length=64)]
     """A `ConnectionState`, or one that a newer runtime has added."""
     since: datetime
     """When `connection` was entered."""
-    phone_number: str | None
+    phone_number: Annotated[str, Meta(max_length=64)] | None
     """Digits only, once paired."""
     push_name: str | None
     last_heartbeat: datetime | None
     """When the runtime last checked its connection."""
     last_activity: datetime | None
     """When anything was last received from WhatsApp."""
-    connection_attempts: int
+    connection_attempts: _Count
     """Consecutive failed attempts; 0 while online."""
     last_error: Fault | None
     events: EventCursor
-    event_history_size: int
+    event_history_size: _Count
     """Events held in memory, at most 100."""
     creds_updated_at: datetime | None
     config_generation: int

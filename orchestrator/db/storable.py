@@ -1,6 +1,15 @@
-"""Removes from external values what Postgres cannot store."""
+"""Removes from external values what Postgres cannot store, or what could not be read from it again."""
 
+from datetime import UTC, datetime
 from typing import Any
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def storable_time(value: datetime | None, *, before: datetime = _LATEST) -> bool:
+    """Whether a time can be read again once it is stored: Postgres knows years that Python does not."""
+    return value is None or (value.tzinfo is not None and _EARLIEST <= value < before)
 
 
 def storable(value: Any) -> Any:

@@ -26,7 +26,7 @@ from bot_runtime.contract import (
 from orchestrator.db import groups, receipts
 from orchestrator.db.bot_settings import merge
 from orchestrator.db.models import Bot, BotStatus
-from orchestrator.db.storable import storable
+from orchestrator.db.storable import storable, storable_time
 from orchestrator.states import MessageState
 
 log = logging.getLogger(__name__)
@@ -101,6 +101,8 @@ async def _groups(session: AsyncSession, server: str, bot_id: str, event: Event)
 def _group_change(data: dict[str, Any]) -> GroupUpdate:
     """The data of `group-update`. Runtimes of earlier versions report a whole group, with its members inside."""
     change = msgspec.convert(data, GroupUpdate)
+    if change.group is not None and not storable_time(change.group.created_at):
+        raise msgspec.ValidationError("createdAt is a time that cannot be stored")
     if change.group is None or "members" not in data["group"]:
         return change
     members = msgspec.convert(data["group"], Group).members

@@ -6,6 +6,7 @@ from dataclasses import replace
 import msgspec
 
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
+from orchestrator.db.storable import storable_time
 from orchestrator.reconcile.bot_state import BotStates
 from orchestrator.reconcile.connection_message import connection_message
 from orchestrator.reconcile.container_spec import InvalidBotError, runtime_config
@@ -49,6 +50,10 @@ class ProbeObserver:
         if (state.container.id, state.probe.since) != (target.container_id, target.run):
             return
         before = state.probe
+        if isinstance(result, Health) and not all(
+            map(storable_time, (result.last_heartbeat, result.last_activity, result.creds_updated_at))
+        ):
+            result = FailedProbe("its health has a time that cannot be stored", alive=True, unreadable=True)
         if isinstance(result, FailedProbe):
             self._metrics.probes.labels(result="failed").inc()
             failures = 0 if result.alive else before.failures + 1

@@ -10,18 +10,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 from sqlalchemy import Delete, bindparam, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
-from orchestrator.clients.bot import UNKNOWN_TIME
 from orchestrator.db import commands, event_partitions, fence
 from orchestrator.db.message_models import Message, StoredGroup
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
 from orchestrator.db.session import Database
-from orchestrator.db.storable import storable
+from orchestrator.db.storable import storable, storable_time
 from orchestrator.reconcile import event_handlers
 from orchestrator.reconcile.bot_state import BotState, PendingEvent
 
@@ -56,6 +56,8 @@ _OUTGROW = text(
 )
 """A trigger replaces the value by the sequence's next one."""
 
+MAX_AHEAD = timedelta(days=1)
+"""How far an event of a bot may be dated ahead of the controller's clock."""
 PRUNE_BATCH = 5_000
 """Rows deleted in one statement: few enough for its timeout."""
 GROUP_BATCH = 20
@@ -214,11 +216,19 @@ class StatusStore:
 
     async def _insert_events(self, session: AsyncSession, bot_id: str, page: EventPage) -> list[Event]:
         """Insert the events that are not stored yet; returns those, oldest first."""
+        now = datetime.now(UTC)
+        # An event from the future would not expire, and those of all servers share the default partition.
+        untimed = {event.seq for event in page.items if not storable_time(event.timestamp, before=now + MAX_AHEAD)}
         stored: set[int] = set()
-        if untimed := [event.seq for event in page.items if event.timestamp == UNKNOWN_TIME]:
+        if untimed:
             # They get the time of storing, so the unique key would not recognize them when they are sent again.
             of_spool = (_EVENTS.c.bot_id == bot_id, _EVENTS.c.spool_id == page.spool_id)
             stored = set(await session.scalars(select(_EVENTS.c.seq).where(*of_spool, _EVENTS.c.seq.in_(untimed))))
+        events = [
+            msgspec.structs.replace(event, timestamp=now) if event.seq in untimed else event
+            for event in page.items
+            if event.seq not in stored
+        ]
         rows = [
             {
                 "server_name": self._server,
@@ -227,13 +237,12 @@ class StatusStore:
                 "seq": event.seq,
                 "type": storable(str(event.type)),
                 "data": storable(event.data),
-                "timestamp": datetime.now(UTC) if event.timestamp == UNKNOWN_TIME else event.timestamp,
+                "timestamp": event.timestamp,
             }
-            for event in page.items
-            if event.seq not in stored
+            for event in events
         ]
         added = set((await session.execute(_INSERT_NEW_EVENTS, rows)).scalars()) if rows else set()
-        return [event for event in page.items if event.seq in added]
+        return [event for event in events if event.seq in added]
 
     async def forget(self, bot_id: str) -> None:
         """Delete the row of a bot whose container and volume are gone, if it is still marked as deleting.
