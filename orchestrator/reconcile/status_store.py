@@ -56,8 +56,8 @@ _OUTGROW = text(
 )
 """A trigger replaces the value by the sequence's next one."""
 
-MAX_AHEAD = timedelta(days=1)
-"""How far an event of a bot may be dated ahead of the controller's clock."""
+MAX_AHEAD = timedelta(days=2)
+"""How far an event of a bot may be dated ahead of the controller's clock: less than the partitions reach."""
 PRUNE_BATCH = 5_000
 """Rows deleted in one statement: few enough for its timeout."""
 GROUP_BATCH = 20

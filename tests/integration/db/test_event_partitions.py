@@ -170,16 +170,19 @@ async def test_a_range_with_too_many_events_in_the_default_partition_is_skipped(
 
 
 async def test_a_page_is_stored_once_in_whichever_partition_its_events_are(stored: Events) -> None:
-    [last] = await stored.remove_last_ranges()
+    third, _ = await stored.remove_last_ranges(2)
     days = timedelta(days=1)
-    timestamps = (stored.now - 400 * days, stored.now, stored.now + days, noon(last), stored.now + 400 * days)
+    third_begins = noon(third) - days / 2
+    timestamps = (stored.now - 400 * days, stored.now, stored.now + days, third_begins, stored.now + 400 * days)
     items = [Event(seq=seq, type="error", data={}, timestamp=at) for seq, at in enumerate(timestamps, start=1)]
     page = EventPage(spool_id="spool", items=items, next=5)
     for _ in range(2):
         await stored.store.ingest("bot-1", page)
         await stored.store.prune_events(days=3650)
     assert await stored.sql("SELECT seq FROM bot_events ORDER BY id") == [1, 2, 3, 4, 5]
-    assert await stored.sql(f"SELECT count(*) FROM {last}") == [1]
+    assert await stored.sql(f"SELECT count(*) FROM {third}") == [1]
+    # It would never expire.
+    assert await stored.sql("SELECT count(*) FROM bot_events WHERE timestamp > now() + interval '3 days'") == [0]
 
 
 async def test_an_event_whose_time_cannot_be_read_is_stored_once(stored: Events) -> None:
