@@ -10,6 +10,8 @@ from tests.benchmarks.figures import (
     approval,
     connecting,
     engine_restart,
+    faults,
+    groups,
     memory,
     messages,
     probing,
@@ -34,6 +36,8 @@ _FIGURES: tuple[ModuleType, ...] = (
     visible,
     traffic,
     engine_restart,
+    faults,
+    groups,
 )
 
 _INTRODUCTION = """\
