@@ -56,10 +56,10 @@ def test_terminal_states_are_not_retried(start: Start, network: Network, failure
     network.fail(phone, failure)
     health = bot.wait_for(state)
     assert health["lastError"]["message"]
-    settled = health["events"]["lastSeq"]
+    settled = states(bot)
     eventually(bot.health, lambda later: later["lastHeartbeat"] > health["lastHeartbeat"])
     assert bot.health()["connection"] == state
-    assert bot.health()["events"]["lastSeq"] == settled
+    assert states(bot) == settled
     assert bot.stop() == 0
 
 
