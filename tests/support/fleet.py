@@ -18,7 +18,7 @@ from docker.models.containers import Container
 
 from tests.support.eventually import DEADLINE_SECONDS, eventually
 from tests.support.own_engine import OwnEngine
-from tests.support.phones import Phones
+from tests.support.phones import NO_REUSE, Phones
 from tests.support.processes import ROOT, ServiceProcess, free_port
 
 TAG = os.environ.get("BOTDOCK_TEST_TAG", "dev")
@@ -91,7 +91,7 @@ class Fleet:
             "CONTROLLER_HOST": self._address,
             **({} if engine is None else {"DOCKER_HOST": engine.host}),
         }
-        self._api = httpx.Client(headers={"X-Api-Key": admin_key}, timeout=40, trust_env=False)
+        self._api = httpx.Client(headers={"X-Api-Key": admin_key}, timeout=40, trust_env=False, limits=NO_REUSE)
         self.phones = Phones(
             self._simulator_container(lasting=lasting_simulator) if engine is None else self._simulator_process()
         )

@@ -8,13 +8,16 @@ import httpx
 
 from tests.support.eventually import DEADLINE_SECONDS, eventually
 
+NO_REUSE = httpx.Limits(max_keepalive_connections=0)
+"""A server closes a connection that was idle for some seconds; a request sent at that moment would fail."""
+
 
 class Phones:
     """Accounts that scan codes and contacts that write; see the simulator's README."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=60, trust_env=False, limits=NO_REUSE)
         self._known: set[str] = set()
 
     def move(self, url: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import httpx
 
 from bot_runtime.whatsapp.library import package_directory
+from tests.support.phones import NO_REUSE
 from tests.support.processes import measured
 from whatsapp_simulator import keys
 from whatsapp_simulator.patch import patch_library
@@ -59,7 +60,9 @@ class Network:
     def __init__(self, control_port: int, proxy_port: int, ca: Path) -> None:
         self.proxy = f"http://127.0.0.1:{proxy_port}"
         self.ca = ca
-        self._client = httpx.Client(base_url=f"http://127.0.0.1:{control_port}", timeout=30, trust_env=False)
+        self._client = httpx.Client(
+            base_url=f"http://127.0.0.1:{control_port}", timeout=30, trust_env=False, limits=NO_REUSE
+        )
 
     def close(self) -> None:
         self._client.close()

@@ -47,7 +47,7 @@ esac
 for w in $*; do case "$w" in Dir::Etc::SourceParts=*)
     rm -rf "$M/seen-sources" "$M/seen-pins"
     cp -r "${w#*=}" "$M/seen-sources"; cp -r "${w#*=}/../preferences.d" "$M/seen-pins" ;; esac; done 2>/dev/null
-[ ! -e "$M/apt.wait" ] || { : >"$M/apt.waiting"; sleep 30; }
+[ ! -e "$M/apt.wait" ] || { : >"$M/apt.waiting"; exec sleep 30; }
 if [ "$(cat "$M/apt.fail" 2>/dev/null)" = "$step" ]; then echo "E: no space left" >&2; exit 100; fi
 case "$step" in
 install)
