@@ -82,9 +82,12 @@ def test_deleted_messages_are_forwarded_to_the_owner(bot: LiveBot, owner: str) -
     assert shown.startswith(f"Ada (+{ada}) deleted a message (text, ")
     image = phones.arrived(owner, lambda item: item["kind"] == "image")
     assert phones.file(owner, image["id"]) == b"proof"
-    revoked = [message for event in bot.history("message-upsert") for message in event["data"]["messages"]]
-    kept = {message["revoked"]: message["original"]["text"] for message in revoked if "revoked" in message}
-    assert kept == {text: "I owe you 10", photo: "signed"}
+
+    def kept() -> dict[str, str]:
+        found = [message for event in bot.history("message-upsert") for message in event["data"]["messages"]]
+        return {message["revoked"]: message["original"]["text"] for message in found if "revoked" in message}
+
+    eventually(kept, lambda seen: seen == {text: "I owe you 10", photo: "signed"}, what="the deletions in Postgres")
 
 
 def test_view_once_media_is_forwarded_to_the_owner(bot: LiveBot, owner: str) -> None:
