@@ -28,12 +28,16 @@ class Admission(Generic[_C]):
         self._strangers[connection] = peer
         peers = Counter(self._strangers.values())
         if peers[peer] > MAX_STRANGERS_PER_PEER:
-            return self._oldest_of(peer)
-        if len(self._strangers) > MAX_STRANGERS:
+            givers = {peer}
+        elif len(self._strangers) > MAX_STRANGERS:
             most = max(peers.values())
-            # Of peers with equally many, the one whose connection has been open longest.
-            return next(one for one, its_peer in self._strangers.items() if peers[its_peer] == most)
-        return None
+            givers = {other for other, number in peers.items() if number == most}
+        else:
+            return None
+        oldest = next(one for one, its_peer in self._strangers.items() if its_peer in givers)
+        # Not only once it is closed: until then, it would be chosen again for others that arrive at the same time.
+        del self._strangers[oldest]
+        return oldest
 
     def trust(self, connection: _C) -> bool:
         """A request on the connection is authorized; whether it may stay open."""
@@ -53,6 +57,3 @@ class Admission(Generic[_C]):
         """The connection is closed."""
         self._strangers.pop(connection, None)
         self._trusted.discard(connection)
-
-    def _oldest_of(self, peer: str) -> _C:
-        return next(connection for connection, its_peer in self._strangers.items() if its_peer == peer)

@@ -9,6 +9,12 @@ def test_a_peer_with_too_many_connections_loses_its_oldest() -> None:
     assert evicted == [*[None] * MAX_STRANGERS_PER_PEER, 0]
 
 
+def test_of_many_that_arrive_at_once_each_takes_the_place_of_another() -> None:
+    admission: Admission[int] = Admission()
+    evicted = [admission.open(number, "10.0.0.1") for number in range(3 * MAX_STRANGERS_PER_PEER)]
+    assert evicted[MAX_STRANGERS_PER_PEER:] == list(range(2 * MAX_STRANGERS_PER_PEER)), "none is closed yet"
+
+
 def test_when_there_are_too_many_the_peer_with_the_most_gives_way() -> None:
     admission: Admission[str] = Admission()
     for number in range(MAX_STRANGERS_PER_PEER):
