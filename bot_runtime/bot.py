@@ -59,7 +59,7 @@ class BotRuntime:
         set_level(self.config.current.log_level)
         self.spool = Spool(store, failed=self._write_failed)
         self.host = SettingsHost(self.config, self.spool, health=self.health)
-        self.credentials = Credentials(directory.database, store, self.spool, session.account)
+        self.credentials = Credentials(directory, store, self.spool, session.account)
         self.device = LinkedDevice(core)
         sockets = OutgoingSockets(own_port)
         transport, transfers = LibraryTransport(core, directory.database, sockets), Transfers(sockets)

@@ -1,14 +1,13 @@
 """The credentials of the session: their account, and when they changed."""
 
-import asyncio
 import logging
 import sqlite3
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from bot_runtime.contract import EventType
+from bot_runtime.storage.session import SessionDirectory
 from bot_runtime.storage.spool import Spool
 from bot_runtime.storage.sqlite import get_meta, set_meta
 from bot_runtime.whatsapp.account import SessionUnreadableError, read_account
@@ -19,7 +18,6 @@ log = logging.getLogger(__name__)
 
 EVENT_SECONDS = 300.0
 """An active session changes with every message: one event in five minutes is enough."""
-GONE_SECONDS = 2.0
 
 
 class Credentials:
@@ -27,7 +25,7 @@ class Credentials:
 
     def __init__(
         self,
-        database: Path,
+        directory: SessionDirectory,
         store: sqlite3.Connection,
         spool: Spool,
         account: Account | None,
@@ -35,7 +33,7 @@ class Credentials:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._now = now
-        self._database = database
+        self._directory = directory
         self._store = store
         self._spool = spool
         self._reported_at = float(get_meta(store, "creds_told") or 0)
@@ -64,34 +62,24 @@ class Credentials:
     def refresh(self) -> None:
         """Read the account again: its name may have changed."""
         try:
-            self.account = read_account(self._database) or self.account
+            self.account = read_account(self._directory.database) or self.account
         except SessionUnreadableError as exc:  # being written: the old value remains valid
             log.info("the account's name could not be read: %s", exc)
 
-    def forget(self) -> None:
-        """The phone has removed this device."""
+    def end(self) -> None:
+        """WhatsApp has ended the session: the next start pairs again."""
         self.account = None
-
-    async def wait_until_gone(self) -> None:
-        """Wait up to two seconds until a logout has reached the file.
-
-        whatsmeow reports a logout before it deletes the device, and a new process must not find the device.
-        """
-        deadline = asyncio.get_running_loop().time() + GONE_SECONDS
-        while asyncio.get_running_loop().time() < deadline:
-            try:
-                if read_account(self._database) is None:
-                    return
-            except SessionUnreadableError as exc:
-                log.info("the session is being written: %s", exc)
-            await asyncio.sleep(0.02)
+        try:
+            self._directory.ended.touch(0o600)
+        except OSError as exc:
+            log.warning("the end of the session could not be stored: %s", exc)
 
     def updated_at(self) -> datetime | None:
         """When the session's keys last changed."""
         if self.account is None:
             return None
         try:
-            return datetime.fromtimestamp(self._database.stat().st_mtime, UTC)
+            return datetime.fromtimestamp(self._directory.database.stat().st_mtime, UTC)
         except FileNotFoundError:
             return None
 

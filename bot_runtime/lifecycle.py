@@ -73,8 +73,6 @@ class Restart:
 
     attempts: int
     """Consecutive failed attempts to connect so far; the new process continues the count."""
-    forget_session: bool = False
-    """Whether the session has ended and the bot pairs again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

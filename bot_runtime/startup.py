@@ -22,8 +22,8 @@ from bot_runtime.storage.session import (
     SessionDirectory,
     SessionInUseError,
     acquire_lock,
-    forget_session,
     prepare_directory,
+    remove_ended_session,
 )
 from bot_runtime.storage.sqlite import mark_damaged, open_store, waiting_bytes
 from bot_runtime.storage.volume import measure
@@ -71,9 +71,8 @@ class OpenSession:
 
 def open_session(environment: Environment, resume: Resume | None) -> OpenSession:
     """Open the bot's files and start connecting. Raises `StartupError`."""
-    forgotten = resume is not None and resume.restart.forget_session
     directory, lock = _when_there_is_room(lambda: _lock(environment, resume))
-    account, store, journal = _when_there_is_room(lambda: _open_files(directory, forgotten=forgotten))
+    account, store, journal = _when_there_is_room(lambda: _open_files(directory))
     inbox = Inbox(journal)
     dial = _dial(environment, directory, account)
     space = measure(directory.path)
@@ -115,10 +114,9 @@ def _lock(environment: Environment, resume: Resume | None) -> tuple[SessionDirec
         raise StartupError(ExitCode.SESSION_IN_USE, str(exc)) from exc
 
 
-def _open_files(directory: SessionDirectory, *, forgotten: bool) -> tuple[Account | None, sqlite3.Connection, Journal]:
+def _open_files(directory: SessionDirectory) -> tuple[Account | None, sqlite3.Connection, Journal]:
     try:
-        if forgotten:
-            forget_session(directory)
+        remove_ended_session(directory)
         account = read_account(directory.database, check=True)
     except SessionUnreadableError as exc:
         raise StartupError(ExitCode.SESSION_UNREADABLE, f"the session is damaged: {exc}") from exc
@@ -132,7 +130,7 @@ def _open_files(directory: SessionDirectory, *, forgotten: bool) -> tuple[Accoun
         if not is_damaged(exc):
             raise
         mark_damaged(directory.store)
-        return _open_files(directory, forgotten=False)
+        return _open_files(directory)
 
 
 def settle_sends(send_log: SendLog, database: Path, account: Account | None) -> None:

@@ -107,8 +107,6 @@ class EndpointCalls:
         return await self._bot.groups.info(address)
 
     async def reset(self) -> Health:
-        if self._bot.connection.status.state is ConnectionState.LOGGED_OUT:
-            await self._bot.credentials.wait_until_gone()
         self._bot.connection.reset()
         return self.health()
 

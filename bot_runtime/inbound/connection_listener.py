@@ -93,9 +93,9 @@ class ConnectionListener:
         self._group_events.connected()
 
     def _logged_out(self, fault: Fault | None) -> None:
+        self._credentials.end()
         self._arrivals.take_all()
         self._send_log.lose_evidence()
-        self._credentials.forget()
         self._group_events.logged_out()
         self._spool.append(EventType.LOGOUT, {"reason": fault.message if fault else ""})
 

@@ -2,6 +2,7 @@
 
 {auth root}/{serverName}/bot_{botId}/     0700
     session.db     the WhatsApp device session (written by neonize)
+    session.ended  present once WhatsApp has ended the session, until the next start removes both
     runtime.db     spool of events, log of sent messages
     arrivals/      journal of arrivals that are not recorded yet
     config.json    the current configuration
@@ -29,6 +30,10 @@ class SessionDirectory:
     @property
     def database(self) -> Path:
         return self.path / "session.db"
+
+    @property
+    def ended(self) -> Path:
+        return self.path / "session.ended"
 
     @property
     def store(self) -> Path:
@@ -78,10 +83,14 @@ def acquire_lock(directory: SessionDirectory, inherited: int | None = None) -> i
     return descriptor
 
 
-def forget_session(directory: SessionDirectory) -> None:
-    """Remove a session that has ended, so that the bot pairs again. Raises OSError.
+def remove_ended_session(directory: SessionDirectory) -> None:
+    """Remove a session that WhatsApp has ended (`SessionDirectory.ended`), so that the bot pairs again. Raises OSError.
 
-    Only while nothing has the file open.
+    Only while nothing has the file open. whatsmeow deletes the session too, but after it has reported the end, and not
+    while the file is locked.
     """
+    if not directory.ended.exists():
+        return
     for suffix in ("-wal", "-shm", "-journal", ""):
         directory.database.with_name(directory.database.name + suffix).unlink(missing_ok=True)
+    directory.ended.unlink()

@@ -265,9 +265,6 @@ class WhatsAppConnection:
                     self._signal(ConnectionReport(Signal.DISCONNECTED, "disconnected", nothing))
             case ConnectionAction.RESTART:
                 self._listener.restart_needed(Restart(attempts=self.status.attempts))
-            case ConnectionAction.PAIR_AGAIN:
-                # whatsmeow reports the end before it deletes the session, and keeps a session whose file is busy.
-                self._listener.restart_needed(Restart(attempts=self.status.attempts, forget_session=True))
             case ConnectionAction.FAIL:
                 self._cancel()
                 self._listener.reconnect_failed(self.status.attempts)

@@ -67,8 +67,6 @@ class ConnectionAction(Enum):
     """Connect again after HANG_UP."""
     RESTART = auto()
     """Restart the process in place: neonize cannot pair twice in one process."""
-    PAIR_AGAIN = auto()
-    """Restart the process in place without the session, which WhatsApp has ended."""
     FAIL = auto()
     """Stop retrying: all attempts have failed."""
 
@@ -112,8 +110,7 @@ def advance(
     if signal is Signal.RESET and status.state not in HELD_STATES:
         if status.state in _UP:
             return status, ConnectionAction.DROP_SOCKET
-        logged_out = status.state is ConnectionState.LOGGED_OUT
-        return ConnectionStatus(), ConnectionAction.PAIR_AGAIN if logged_out else ConnectionAction.RESTART
+        return ConnectionStatus(), ConnectionAction.RESTART
     if status.state in _PARKED_STATES:
         return (status, None) if signal not in PARKED else (ConnectionStatus(PARKED[signal]), None)
     if signal in PARKED:

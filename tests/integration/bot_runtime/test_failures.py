@@ -92,6 +92,23 @@ def test_a_session_that_could_not_be_deleted_at_the_logout_is_not_used_after_a_r
         bot.wait_for("online")
 
 
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_session_that_could_not_be_deleted_at_the_logout_is_not_used_by_the_next_start(
+    start: Start, network: Network, end: str
+) -> None:
+    bot, phone = online(start, network)
+    with closing(sqlite3.connect(bot.directory / "session.db", isolation_level=None)) as reader:
+        reader.execute("BEGIN IMMEDIATE")
+        network.fail(phone, "logged-out")
+        bot.wait_for("logged-out")
+        getattr(bot, end)()
+        again = start()
+        network.scan(phone, again.qr())
+        again.wait_for("online")
+    again.kill()
+    start().wait_for("online")
+
+
 def test_a_session_in_conflict_can_be_reclaimed(start: Start, network: Network) -> None:
     bot, phone = online(start, network)
     before = bot.health()

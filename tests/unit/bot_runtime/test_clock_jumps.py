@@ -9,6 +9,7 @@ import pytest
 from bot_runtime.credentials import EVENT_SECONDS, Credentials
 from bot_runtime.outbound.rate_limit import seconds_until_room
 from bot_runtime.outbound.send_log import SendLog
+from bot_runtime.storage.session import SessionDirectory
 from bot_runtime.storage.spool import Spool
 from bot_runtime.whatsapp.messages import Account
 from tests.unit.bot_runtime.scripted import WHEN
@@ -40,13 +41,13 @@ def test_the_rate_limit_does_not_stay_exhausted(jump: float) -> None:
 @pytest.mark.parametrize("jump", [HOUR, -HOUR])
 def test_changes_of_the_session_are_still_reported(store: sqlite3.Connection, tmp_path: Path, jump: float) -> None:
     now = NOW
-    session = tmp_path / "session.db"
-    session.touch()
+    directory = SessionDirectory(tmp_path)
+    directory.database.touch()
     spool = Spool(store)
-    credentials = Credentials(session, store, spool, Account("491700000099", None), now=lambda: now)
+    credentials = Credentials(directory, store, spool, Account("491700000099", None), now=lambda: now)
 
     def change() -> None:
-        os.utime(session, (now, now))
+        os.utime(directory.database, (now, now))
         credentials.notice_change()
 
     change()

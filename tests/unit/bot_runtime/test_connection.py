@@ -182,13 +182,6 @@ async def test_a_stuck_library_restarts_the_process(monkeypatch: pytest.MonkeyPa
     assert setup.watcher.restarts == [Restart(attempts=1)]
 
 
-async def test_a_reset_after_a_logout_does_not_use_the_ended_session_again() -> None:
-    setup = Setup()
-    setup.connection.logged_out()
-    setup.connection.reset()
-    assert setup.watcher.restarts == [Restart(attempts=0, forget_session=True)]
-
-
 async def test_after_many_clients_the_process_restarts_because_each_leaks() -> None:
     setup = Setup()
     for _ in range(MAX_DIALS - 1):

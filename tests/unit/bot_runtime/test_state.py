@@ -68,8 +68,7 @@ def test_states_that_need_a_person_are_left_only_on_request(signal: Signal, stat
     assert (parked.state, actions) == (state, [])
     for noise in (Signal.DISCONNECTED, Signal.ATTEMPT_FAILED, Signal.QUICK_RETRY_FAILED, Signal.CONNECTED):
         assert advance(parked, noise, max_attempts=MAX) == (parked, None)
-    restart = ConnectionAction.PAIR_AGAIN if state is State.LOGGED_OUT else ConnectionAction.RESTART
-    assert advance(parked, Signal.RESET, max_attempts=MAX) == (ConnectionStatus(), restart)
+    assert advance(parked, Signal.RESET, max_attempts=MAX) == (ConnectionStatus(), ConnectionAction.RESTART)
 
 
 @pytest.mark.parametrize("state", [State.ONLINE, State.DEAF])
