@@ -47,6 +47,7 @@ class Message(SQLModel, table=True):
         UniqueConstraint("seq"),
         Index("messages_bot_seq", "bot_id", "seq"),
         Index("messages_pending", "bot_id", "to_chat", "seq", postgresql_where=_WHERE_PENDING),
+        Index("messages_due", "bot_id", text("next_attempt_at NULLS FIRST"), "seq", postgresql_where=_WHERE_PENDING),
         Index("messages_finished", "server_name", "updated_at", postgresql_where=_WHERE_FINISHED),
         Index("messages_slots", "bot_id", "to_chat", "slot_at"),
         Index("messages_whatsapp_id", "bot_id", "whatsapp_id"),

@@ -17,8 +17,12 @@ from orchestrator.db.storable import storable
 from orchestrator.outbox.delivery_policy import RATE_LIMITED, Head, Next, Sent
 from orchestrator.states import PENDING, MessageState
 
-MAX_HEADS = 200
+MAX_HEADS = 50
 """Chats of one bot that are read together."""
+ENOUGH_HEADS = 20
+"""More than a bot has in flight: with so many of the longest waiting, there is one to send if there is any."""
+EARLIEST = 2_000
+"""Messages among which these are looked for first, if there are more chats than MAX_HEADS."""
 HEADS = text("""
     WITH RECURSIVE heads AS (
         (
@@ -32,9 +36,26 @@ HEADS = text("""
             ORDER BY to_chat, seq LIMIT 1
         ) AS following
     )
-    SELECT *, clock_timestamp() AS now FROM heads ORDER BY next_attempt_at ASC NULLS FIRST, seq LIMIT :limit
+    SELECT *, clock_timestamp() AS now FROM (SELECT * FROM heads LIMIT :chats) AS found
+    ORDER BY next_attempt_at ASC NULLS FIRST, seq LIMIT :limit
 """)
-"""Goes from chat to chat in the index `messages_pending`: reads one row of each chat, however many wait behind it."""
+"""Goes from chat to chat in the index `messages_pending`: reads one row of each chat, however many wait behind it, of
+`chats` chats at most (NULL: of all)."""
+EARLIEST_HEADS = text("""
+    SELECT *, clock_timestamp() AS now FROM (
+        SELECT id, seq, to_chat, state, created_at, next_attempt_at, attempted_on FROM messages
+        WHERE bot_id = :bot AND state IN ('queued', 'sending')
+        ORDER BY next_attempt_at ASC NULLS FIRST, seq LIMIT :earliest
+    ) AS message
+    WHERE seq = (
+        SELECT seq FROM messages AS head
+        WHERE head.bot_id = :bot AND head.state IN ('queued', 'sending') AND head.to_chat = message.to_chat
+        ORDER BY seq LIMIT 1
+    )
+    ORDER BY next_attempt_at ASC NULLS FIRST, seq LIMIT :limit
+""")
+"""Goes from message to message in the index `messages_due`, and omits those that are not the first of their chat: reads
+few rows of a bot with thousands of chats."""
 CHUNK_BYTES = 256 << 10
 """Of a file in memory, for each message in flight: bots that hang during an upload must not fill the memory."""
 PRUNE_BATCH = 2_000
@@ -85,7 +106,14 @@ class OutboxStore:
     async def heads(self, bot_id: str) -> tuple[list[Head], datetime]:
         """The first pending message of each chat, longest waiting first, and the time of Postgres' clock."""
         async with self._database.session() as session:
-            rows = (await session.execute(HEADS, {"bot": bot_id, "limit": MAX_HEADS})).all()
+            # One more than are returned shows whether there are more.
+            some = {"bot": bot_id, "chats": MAX_HEADS + 1, "limit": MAX_HEADS + 1}
+            rows = (await session.execute(HEADS, some)).all()
+            if len(rows) > MAX_HEADS:
+                earliest = {"bot": bot_id, "earliest": EARLIEST, "limit": MAX_HEADS}
+                rows = (await session.execute(EARLIEST_HEADS, earliest)).all()
+                if len(rows) < ENOUGH_HEADS:  # most are behind others of the same few chats
+                    rows = (await session.execute(HEADS, some | {"chats": None, "limit": MAX_HEADS})).all()
         heads = [
             Head(
                 id=found.id,

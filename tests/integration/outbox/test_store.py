@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from orchestrator.outbox import store
-from orchestrator.outbox.store import HEADS, MAX_HEADS, PRUNE_MESSAGES, OutboxStore
+from orchestrator.outbox.store import EARLIEST, EARLIEST_HEADS, HEADS, MAX_HEADS, PRUNE_MESSAGES, OutboxStore
 from tests.integration.outbox.conftest import ANN, BOB, BOT, SERVER, Post
 from tests.support.leases import take_over
 
@@ -15,6 +15,11 @@ BACKLOG = """
     INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash)
     SELECT 'm-' || number, %s, %s, CASE number %% 2 WHEN 0 THEN %s ELSE %s END, '{}', ''
     FROM generate_series(1, 5000) AS number ORDER BY number
+"""
+MANY_CHATS = """
+    INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash)
+    SELECT 'c-' || number, %s, %s, 'chat-' || (number * 7919) %% 3000, '{}', ''
+    FROM generate_series(1, 6000) AS number ORDER BY number
 """
 
 
@@ -26,19 +31,44 @@ def scans(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from scans(step)
 
 
+async def rows_read(post: Post, query: str, values: dict[str, Any]) -> int:
+    """How many rows of messages a query reads."""
+    async with post.database.session() as session:
+        explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}")
+        [[result]] = (await session.execute(explain, values)).scalars().all()
+    return sum(
+        step["Actual Loops"] * (step["Actual Rows"] + step.get("Rows Removed by Filter", 0))
+        for step in scans(result["Plan"])
+    )
+
+
 async def test_finding_the_next_messages_reads_one_row_of_each_chat(post: Post) -> None:
     await post.sql(BACKLOG, SERVER, BOT, ANN, BOB)
     await post.sql("ANALYZE messages")
     heads, _ = await OutboxStore(post.database, server=SERVER, epoch=0).heads(BOT)
     assert [(head.id, head.chat) for head in heads] == [("m-1", BOB), ("m-2", ANN)]
-    async with post.database.session() as session:
-        explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {HEADS.text}")
-        [[result]] = (await session.execute(explain, {"bot": BOT, "limit": MAX_HEADS})).scalars().all()
-    read = [
-        step["Actual Loops"] * (step["Actual Rows"] + step.get("Rows Removed by Filter", 0))
-        for step in scans(result["Plan"])
-    ]
-    assert sum(read) <= len(heads)
+    values = {"bot": BOT, "chats": MAX_HEADS + 1, "limit": MAX_HEADS + 1}
+    assert await rows_read(post, HEADS.text, values) <= len(heads)
+
+
+async def test_finding_the_next_messages_for_thousands_of_chats_reads_few_rows(post: Post) -> None:
+    await post.sql(MANY_CHATS, SERVER, BOT)
+    await post.sql("UPDATE messages SET next_attempt_at = now() WHERE seq <= 100")
+    await post.sql("ANALYZE messages")
+    heads, _ = await OutboxStore(post.database, server=SERVER, epoch=0).heads(BOT)
+    assert [head.id for head in heads] == [f"c-{number}" for number in range(101, 101 + MAX_HEADS)]
+    some = {"bot": BOT, "chats": MAX_HEADS + 1, "limit": MAX_HEADS + 1}
+    assert await rows_read(post, HEADS.text, some) <= MAX_HEADS + 1
+    earliest = {"bot": BOT, "earliest": EARLIEST, "limit": MAX_HEADS}
+    assert await rows_read(post, EARLIEST_HEADS.text, earliest) <= 3 * MAX_HEADS
+
+
+async def test_messages_of_other_chats_are_found_behind_thousands_of_one_chat(post: Post) -> None:
+    await post.sql(BACKLOG, SERVER, BOT, ANN, BOB)
+    await post.sql(MANY_CHATS, SERVER, BOT)
+    heads, _ = await OutboxStore(post.database, server=SERVER, epoch=0).heads(BOT)
+    expected = ["m-1", "m-2", *(f"c-{number}" for number in range(1, MAX_HEADS - 1))]
+    assert [head.id for head in heads] == expected
 
 
 async def test_only_bots_with_pending_messages_are_waiting(post: Post) -> None:
