@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import psycopg
-from sqlalchemy import TableClause, column, table, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_fixed
@@ -58,6 +58,23 @@ _IN_DEFAULT = text(f"""
     ) AS found
 """)  # noqa: S608 - constants
 
+DELETE_EXPIRED = """
+    DELETE FROM "{name}" WHERE id = ANY(ARRAY(
+        SELECT expired.id FROM bots CROSS JOIN LATERAL (
+            SELECT id FROM "{name}" WHERE bot_id = bots.id AND server_name = bots.server_name
+                AND id < coalesce((SELECT id FROM (
+                    SELECT id, timestamp FROM "{name}" WHERE bot_id = bots.id AND server_name = bots.server_name
+                    ORDER BY id LIMIT :batch
+                ) AS oldest WHERE timestamp >= :cutoff LIMIT 1), 9223372036854775807)
+            ORDER BY id LIMIT :batch
+        ) AS expired
+        WHERE bots.server_name = :server LIMIT :batch
+    ))
+"""
+"""Goes through the events of each bot by id, in the index for that, up to the first one that has not expired; one that
+is dated earlier than those before it expires with them. In the index of timestamps, all events of servers with a longer
+retention come first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -81,11 +98,6 @@ class Partition:
     """None: without a lower bound (the events from before there were partitions), or the default partition."""
     ends_at: datetime | None
     """None: the default partition."""
-
-    @property
-    def rows(self) -> TableClause:
-        """Its own rows, for statements that name it directly."""
-        return table(self.name, column("id"), column("server_name"), column("timestamp"))
 
     def has_expired(self, cutoff: datetime) -> bool:
         """Whether all its events are older than `cutoff`."""
@@ -201,3 +213,18 @@ async def drop_oldest(session: AsyncSession, *, retention_days: int) -> Partitio
             await session.execute(text(f'DROP TABLE IF EXISTS "{partition.name}"'))
             return partition
     return None
+
+
+async def delete_expired(
+    transaction: Transaction, partition: Partition, *, server: str, cutoff: datetime, batch: int
+) -> int:
+    """Delete the events of a server from before `cutoff` row by row, `batch` in a transaction; returns how many."""
+    statement = text(DELETE_EXPIRED.format(name=partition.name))
+    values = {"server": server, "cutoff": cutoff, "batch": batch}
+    deleted = 0
+    while True:
+        async with transaction() as session:
+            number = int(getattr(await session.execute(statement, values), "rowcount", 0))
+        if not number:
+            return deleted
+        deleted += number

@@ -268,16 +268,13 @@ class StatusStore:
             await session.execute(delete(Bot).where(col(Bot.id) == condemned), execution_options=_IN_PLACE)
             await session.commit()
 
-    async def _repeat(self, batch: Delete, size: int) -> int:
-        """Repeat a statement that deletes up to `size` rows until none are left; returns how many there were."""
-        deleted = 0
-        while True:
+    async def _repeat(self, batch: Delete, size: int) -> None:
+        """Repeat a statement that deletes up to `size` rows until none are left."""
+        number = size
+        while number >= size:
             async with self._transaction() as session:
                 result = await session.execute(batch, execution_options=_IN_PLACE)
             number = int(getattr(result, "rowcount", 0))
-            deleted += number
-            if number < size:
-                return deleted
 
     async def prune_events(self, *, days: int) -> int:
         """Remove expired events, and create the partitions of the days ahead.
@@ -296,10 +293,9 @@ class StatusStore:
         deleted = 0
         for partition in partitions:
             if partition.may_have_expired_rows(cutoff, retention_days=days):
-                rows = partition.rows
-                old = select(rows.c.id).where(rows.c.server_name == self._server, rows.c.timestamp < cutoff)
-                batch = delete(rows).where(rows.c.id.in_(old.limit(PRUNE_BATCH)))
-                deleted += await self._repeat(batch, PRUNE_BATCH)
+                deleted += await event_partitions.delete_expired(
+                    self._transaction, partition, server=self._server, cutoff=cutoff, batch=PRUNE_BATCH
+                )
         return deleted
 
     async def seen(self, address: str, settings: Mapping[str, str]) -> None:

@@ -2,12 +2,13 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from bot_runtime.contract import Event, EventPage
 from orchestrator.clients.bot import UNKNOWN_TIME
@@ -76,6 +77,14 @@ class Events:
         return await self.sql("SELECT server_name, count(*) FROM bot_events GROUP BY 1 ORDER BY 1")
 
 
+def rows_read(plan: dict[str, Any], table: str) -> Iterator[float]:
+    """The rows of a table that each step of a query plan reads."""
+    if plan.get("Relation Name") == table and "Actual Rows" in plan and plan["Node Type"] != "ModifyTable":
+        yield plan["Actual Loops"] * (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
+    for step in plan.get("Plans", []):
+        yield from rows_read(step, table)
+
+
 def noon(name: str) -> datetime:
     """A time in the range of a partition."""
     return datetime.strptime(name, "bot_events_%Y%m%d").replace(hour=12, tzinfo=UTC)
@@ -135,6 +144,26 @@ async def test_the_events_of_a_server_with_a_longer_or_unknown_retention_are_kep
     await stored.sql("DELETE FROM bots WHERE server_name = %s", OTHER)
     assert await stored.store.prune_events(days=7) == 0
     assert name not in await stored.sql(NAMES)
+
+
+async def test_no_event_of_another_server_is_read_when_expired_ones_are_deleted(stored: Events) -> None:
+    add = (
+        "INSERT INTO bot_events (server_name, bot_id, spool_id, seq, type, timestamp) "
+        "SELECT %s, %s, 'many', seq, 'error', %s FROM generate_series(1, 1000) AS seq"
+    )
+    for days_ago in (40, 6):
+        await stored.add(days_ago=days_ago)
+        await stored.sql(add, OTHER, "bot-2", stored.now - timedelta(days=days_ago))
+    await stored.sql(add, SERVER, "bot-1", stored.now - timedelta(days=6))
+    await stored.sql(f"ANALYZE {DEFAULT}")
+    values = {"server": SERVER, "cutoff": stored.now - timedelta(days=7), "batch": 500}
+    async with stored.database.session() as session:
+        explain = text(f"EXPLAIN (ANALYZE, FORMAT JSON) {event_partitions.DELETE_EXPIRED.format(name=DEFAULT)}")
+        [[result]] = (await session.execute(explain, values)).scalars().all()
+    # Five expired ones are looked at, found and deleted; one shows where they end.
+    assert sum(rows_read(result["Plan"], DEFAULT)) <= 3 * 5 + 1
+    assert await stored.store.prune_events(days=7) == 5
+    assert await stored.by_server() == [(SERVER, 1005), (OTHER, 2010)]
 
 
 async def test_events_without_a_range_are_kept_in_the_default_partition_until_they_expire(stored: Events) -> None:
