@@ -29,6 +29,7 @@ from bot_runtime.startup import OpenSession
 from bot_runtime.storage.config import ConfigFile
 from bot_runtime.storage.guard import StorageGuard
 from bot_runtime.storage.spool import Spool
+from bot_runtime.storage.volume import measure
 from bot_runtime.whatsapp.connection import WhatsAppConnection
 from bot_runtime.whatsapp.device import LinkedDevice
 from bot_runtime.whatsapp.gestures import Gestures
@@ -118,12 +119,12 @@ class BotRuntime:
             attempts=session.resume.restart.attempts if session.resume else 0,
         )
         self._storage_guard = StorageGuard(
-            directory.path,
             self.spool,
             session.inbox.journal,
             self.connection,
             held=session.held,
             take_in=self._arrivals.take_in,
+            measure=lambda: measure(directory.path, self.config.current.volume_max_bytes),
         )
         self.heartbeat = Heartbeat(
             self.connection,

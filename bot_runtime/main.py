@@ -5,6 +5,7 @@ import os
 import sys
 from typing import TextIO
 
+from bot_runtime.confinement import forbid_foreign_programs
 from bot_runtime.contract import ExitCode
 from bot_runtime.environment import InvalidEnvironmentError, read_environment
 from bot_runtime.errors import is_damaged, is_full
@@ -21,16 +22,20 @@ SWITCH_SECONDS = 0.0005
 
 def run() -> int:
     """Run the bot until it is stopped; the exit code."""
+    resume = take_resume(os.environ)
+    # A restart in place is restricted already, and the kernel limits how many restrictions may be added.
+    confined = resume is not None or forbid_foreign_programs()
     stop = StopSignal()
     sys.setswitchinterval(SWITCH_SECONDS)
     os.umask(0o077)
-    resume = take_resume(os.environ)
     try:
         environment = read_environment(os.environ)
     except InvalidEnvironmentError as exc:
         print(f"invalid configuration: {exc}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
         return ExitCode.INVALID_CONFIG
     stream = set_up_logging(environment.config.log_level)
+    if not confined:
+        log.warning("this kernel has no Landlock: programs on the volume can be executed")
     try:
         session = open_session(environment, resume)
     except StartupError as exc:

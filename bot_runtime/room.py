@@ -32,7 +32,10 @@ def explain(held: ConnectionState) -> str:
 
 
 _MESSAGES = {
-    ConnectionState.DISK_FULL: "the disk of the bot's volume is full; WhatsApp keeps new messages until there is room",
+    ConnectionState.DISK_FULL: (
+        "the bot's volume is full, or holds nearly as much as it may (VOLUME_MAX_MB); WhatsApp keeps new messages "
+        "until there is room"
+    ),
     ConnectionState.DISK_ERROR: (
         "the bot's volume cannot be written; check the disk. WhatsApp keeps new messages until it can"
     ),

@@ -75,7 +75,7 @@ def open_session(environment: Environment, resume: Resume | None) -> OpenSession
     account, store, journal = _when_there_is_room(lambda: _open_files(directory))
     inbox = Inbox(journal)
     dial = _dial(environment, directory, account)
-    space = measure(directory.path)
+    space = measure(directory.path, environment.config.volume_max_bytes)
     held = hold(None, spool_bytes=waiting_bytes(store), free_bytes=space.free_bytes, total_bytes=space.total_bytes)
     if held is None:
         inbox.core.connect(dial)

@@ -93,6 +93,12 @@ class Settings(BaseSettings):
     startup_timeout: float = Field(
         default=60.0, ge=1, le=600, description="Seconds within which a container must become healthy."
     )
+    volume_max_mb: int = Field(
+        default=1024,
+        ge=64,
+        le=1_048_576,
+        description="MiB that a bot may store on its volume: it disconnects shortly before, and is stopped beyond.",
+    )
     stop_timeout: float = Field(default=10.0, ge=1, le=300, description="Seconds between SIGTERM and SIGKILL.")
     event_retention_days: int = Field(
         default=7, ge=1, le=3650, description="Days that events are stored in Postgres, at least."
@@ -190,6 +196,11 @@ class Settings(BaseSettings):
     def allowed_hosts(self) -> list[str]:
         """The entries of `bot_allowed_hosts`."""
         return _entries(self.bot_allowed_hosts)
+
+    @cached_property
+    def volume_max_bytes(self) -> int:
+        """`volume_max_mb` in bytes."""
+        return self.volume_max_mb << 20
 
     @cached_property
     def sqlalchemy_url(self) -> str:

@@ -97,6 +97,8 @@ class RuntimeConfig(Wire, frozen=True):
     commands: list[CustomCommand] = []
     channel_reactions: list[ChannelReaction] = []
     web_access: WebAccess = WebAccess()
+    volume_max_bytes: Annotated[int, Meta(ge=1)] = 1 << 30
+    """What the bot may store: it disconnects before that. The orchestrator stops it when it has stored more."""
     answers_per_chat: Annotated[int, Meta(ge=1)] = 60
     """Maximum of answers to commands and by the language model, to one chat within ten minutes. Owners' commands do not
     count."""

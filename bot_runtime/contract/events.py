@@ -32,6 +32,8 @@ class EventType(StrEnum):
     CONTAINER_START = "container-start"
     CONTAINER_EXIT = "container-exit"
     CONTAINER_OOM = "container-oom"
+    VOLUME_LIMIT = "volume-limit"
+    """The volume of the bot holds more than it may, so it is stopped: `{bytes, maxBytes}`."""
 
 
 class Event(Wire, frozen=True):

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 from typing import Protocol
 
 from bot_runtime.contract import ConnectionState
@@ -12,7 +11,7 @@ from bot_runtime.errors import is_full
 from bot_runtime.room import explain, hold
 from bot_runtime.storage.journal import Journal
 from bot_runtime.storage.spool import Spool
-from bot_runtime.storage.volume import Space, measure
+from bot_runtime.storage.volume import Space
 
 log = logging.getLogger(__name__)
 
@@ -31,21 +30,19 @@ class StorageGuard:
     """Checks every `CHECK_SECONDS`, from `start` to `close`, and at once when something cannot be written.
 
     `held` is the reason why nothing has been connected yet; `take_in` records the arrivals in the journal, and reports
-    to `write_failed` when that fails.
+    to `write_failed` when that fails. `measure` returns the space that the bot has.
     """
 
     def __init__(
         self,
-        directory: Path,
         spool: Spool,
         journal: Journal,
         connection: Holdable,
         *,
         held: ConnectionState | None,
         take_in: Callable[[], None],
-        measure: Callable[[Path], Space] = measure,
+        measure: Callable[[], Space],
     ) -> None:
-        self._directory = directory
         self._spool = spool
         self._journal = journal
         self._connection = connection
@@ -88,7 +85,7 @@ class StorageGuard:
         return ConnectionState.DISK_FULL if is_full(self._failure) else ConnectionState.DISK_ERROR
 
     def _room(self) -> ConnectionState | None:
-        space = self._measure(self._directory)
+        space = self._measure()
         return hold(
             self._held,
             spool_bytes=self._spool.waiting_bytes,

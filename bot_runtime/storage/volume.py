@@ -6,13 +6,27 @@ from typing import NamedTuple
 
 
 class Space(NamedTuple):
-    """The size of a file system, and what is free of it for this process, in bytes."""
+    """How much a bot may store, and how much of that is left, in bytes."""
 
     free_bytes: int
     total_bytes: int
 
 
-def measure(directory: Path) -> Space:
-    """The space on the file system of a directory. Raises OSError."""
+def measure(directory: Path, max_bytes: int) -> Space:
+    """The space for the files of a bot: what its file system has, and at most `max_bytes`. Raises OSError."""
     found = os.statvfs(directory)
-    return Space(free_bytes=found.f_bavail * found.f_frsize, total_bytes=found.f_blocks * found.f_frsize)
+    free, total = found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
+    return Space(free_bytes=min(free, max(0, max_bytes - used_bytes(directory))), total_bytes=min(total, max_bytes))
+
+
+def used_bytes(directory: str | Path) -> int:
+    """The size of all files in a directory, as the engine counts it. Raises OSError."""
+    total = 0
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            try:
+                is_directory = entry.is_dir(follow_symlinks=False)
+                total += used_bytes(entry.path) if is_directory else entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:
+                continue  # removed meanwhile
+    return total

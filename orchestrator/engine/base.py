@@ -79,6 +79,8 @@ class ContainerSpec:
     pids: int
     volume_labels: dict[str, str] = field(default_factory=dict)
     """Labels of a volume that is created; an existing one must have the same BOT_UID, or none if there is none here."""
+    volume_max_bytes: int = 0
+    """What a volume that is created may hold, where the engine's storage can enforce it (0: unlimited)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +227,10 @@ class Engine(Protocol):
 
     async def list_volumes(self) -> list[ObservedVolume]:
         """All volumes with our OWNER and SERVER labels, in one call to the engine."""
+
+    async def volume_sizes(self) -> dict[str, int]:
+        """Bytes in each of our volumes by name, without those whose size the engine does not determine. The engine adds
+        up the files of every volume it has, which may take long: with many of them, minutes."""
 
     async def inspect_volume(self, name: str) -> ObservedVolume | None:
         """One volume by name, whatever its owner; None if it does not exist."""

@@ -164,6 +164,7 @@ class Actions:
             await self._store.forget(bot.id)
             return
         state.paired_number = None
+        state.volume_bytes = 0
         replacement = state.remembered.replacement
         if replacement is not None:
             # It cannot be online again before a person pairs it, which other bots must not wait for.

@@ -57,6 +57,8 @@ class BotState:
     """When the first of the probes failed that have failed since; None while the last one succeeded."""
     health: Health | None = None
     """The last answer of the runtime in the running container."""
+    volume_bytes: int | None = None
+    """What its volume held when it was last measured; None before the first time."""
     kill_reason: tuple[str, str] | None = None
     """Reason code and sentence of a SIGKILL that the controller sent, for the exit that follows."""
     phase: Phase = Phase.PENDING

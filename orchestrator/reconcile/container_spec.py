@@ -66,7 +66,9 @@ def runtime_config(bot: Bot, settings: Settings, commands: Sequence[CustomComman
     except msgspec.ValidationError as exc:
         raise InvalidBotError(f"settings: {exc}") from exc
     access = WebAccess(allowed_hosts=settings.allowed_hosts, model_url=settings.openai_base_url)
-    return msgspec.structs.replace(config, commands=list(commands), web_access=access)
+    return msgspec.structs.replace(
+        config, commands=list(commands), web_access=access, volume_max_bytes=settings.volume_max_bytes
+    )
 
 
 def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> ContainerSpec:
@@ -94,6 +96,7 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
         cpus=limits.cpus,
         pids=limits.pids,
         volume_labels=volume_labels(bot),
+        volume_max_bytes=settings.volume_max_bytes,
     )
     spec.labels.update(
         {

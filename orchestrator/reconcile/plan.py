@@ -18,6 +18,8 @@ from orchestrator.states import Phase
 
 PROBE_REASONS = frozenset({"liveness-failed", "startup-timeout"})
 """Reasons of a KILL that are based on probes alone."""
+VOLUME_LIMIT = "volume-limit"
+"""The reason to stop a bot, and not to start it, whose volume holds more than it may."""
 REMOVING_POLL_SECONDS = 0.5
 """Until a container that the engine is removing is inspected again."""
 
@@ -156,7 +158,7 @@ _CONNECTION_PHASES: dict[str, tuple[Phase, str, str]] = {
     ConnectionState.DISK_FULL: (
         Phase.DEGRADED,
         "disk-full",
-        "disconnected because the disk is full; WhatsApp keeps new messages until there is room",
+        "disconnected because its volume is full; WhatsApp keeps new messages until there is room",
     ),
     ConnectionState.DISK_ERROR: (Phase.DEGRADED, "disk-error", "disconnected because the volume cannot be written"),
     ConnectionState.SPOOL_FULL: (
@@ -277,6 +279,8 @@ def _bring_up(desired: Desired, remembered: Remembered, container: ObservedConta
     asked_for = desired.restart_generation > remembered.restart_generation
     if remembered.run_open and not asked_for:
         return Decision(Action.RECORD_EXIT, Phase.BACKING_OFF)
+    if remembered.halted == VOLUME_LIMIT:
+        return Decision(Action.NOTHING, Phase.SKIPPED, remembered.halted, remembered.halted_message)
     if not asked_for:
         if remembered.halted is not None:
             return Decision(Action.NOTHING, Phase.SKIPPED, remembered.halted, remembered.halted_message)
@@ -302,6 +306,8 @@ def _bring_up(desired: Desired, remembered: Remembered, container: ObservedConta
 
 def _watch(remembered: Remembered, probe: ProbeResult, limits: Limits, now: float) -> Decision:
     """The container runs, and should."""
+    if remembered.halted == VOLUME_LIMIT:
+        return _stop(remembered, remembered.halted, remembered.halted_message, now)
     if remembered.stop_deadline is not None:
         # A stop was in progress when the bot was started again; the process has received SIGTERM and will exit.
         return _stop(remembered, "stop-requested", "", now)

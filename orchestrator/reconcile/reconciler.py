@@ -29,6 +29,7 @@ from orchestrator.reconcile.probes import Monitor, ProbeTarget
 from orchestrator.reconcile.replacements import Replacements
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.reconcile.sweep import Sweeper
+from orchestrator.reconcile.volume_usage import VolumeUsage
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
 from orchestrator.workqueue import WorkQueue
@@ -103,6 +104,7 @@ class Reconciler:
                 complete=self.swept.is_set,
             ),
         )
+        self._volume_usage = VolumeUsage(engine=engine, states=self._states, settings=settings, wake=self._wake)
         self._sweeper = Sweeper(
             engine=engine, store=store, settings=settings, clock=clock, states=self._states, metrics=metrics
         )
@@ -130,6 +132,7 @@ class Reconciler:
                 tasks.create_task(self._sweeps(), name="sweeps")
                 tasks.create_task(self._engine_events(), name="engine-events")
                 tasks.create_task(self._flushes(), name="flushes")
+                tasks.create_task(self._volume_usage.run(), name="volume-usage")
                 for number in range(self._settings.reconcile_workers):
                     tasks.create_task(self._work(), name=f"worker-{number}")
         finally:

@@ -40,6 +40,7 @@ from orchestrator.reconcile.replacements import Replacements
 from orchestrator.reconcile.restart_policy import RestartHistory, RestartPolicy
 from orchestrator.reconcile.rollout import Hold
 from orchestrator.reconcile.status_store import StatusStore
+from orchestrator.reconcile.volume_usage import limit_volume
 from orchestrator.settings import Settings
 from orchestrator.states import Approval, DesiredState, Phase
 
@@ -239,6 +240,9 @@ class Worker:
                 refusals=0,
                 spec_hash=target.spec_hash,
             )
+        remembered = limit_volume(
+            state, target, remembered, max_bytes=self._settings.volume_max_bytes, now=self._clock()
+        )
         if not up and remembered.stop_deadline is not None:
             remembered = replace(remembered, stop_deadline=None, run_open=False, healthy_since=None)
         if container is None and not (target.approved and target.running):

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from ipaddress import IPv4Network
+from typing import Any
 
 from docker import APIClient
 from docker.errors import APIError, NotFound
@@ -29,6 +30,7 @@ from orchestrator.engine.docker.template import container_config
 from orchestrator.engine.log_lines import log_lines
 
 PING_TIMEOUT_SECONDS = 5.0
+MEASURE_TIMEOUT_SECONDS = 30.0
 
 
 class DockerEngine:
@@ -59,6 +61,8 @@ class DockerEngine:
         self._stack = dict(stack or {})
         self._clients = DockerClients(host=host, workers=workers)
         self._network_lock = asyncio.Lock()
+        self._has_quotas = True
+        """Whether the engine's storage can limit a volume: assumed until it refuses."""
         self._streams: set[EventStream] = set()
 
     def guard(self, check: Callable[[], None]) -> None:
@@ -106,6 +110,20 @@ class DockerEngine:
         )
         return [ObservedVolume(item["Name"], item["Labels"] or {}) for item in answer["Volumes"] or []]
 
+    async def volume_sizes(self) -> dict[str, int]:
+        """See `Engine.volume_sizes`. Volumes with options, such as a quota, are not measured by Docker."""
+
+        def call(client: APIClient) -> list[dict[str, Any]]:
+            # docker-py's `df` also requests the sizes of images and containers, which takes far longer.
+            url = f"{client.base_url}/v{client.api_version}/system/df"
+            answer = client.get(url, params={"type": "volume"}, timeout=MEASURE_TIMEOUT_SECONDS)
+            answer.raise_for_status()
+            return answer.json()["Volumes"] or []
+
+        items = await self._clients.run("measure volumes", call)
+        ours = [item for item in items if self._is_ours(item["Labels"] or {})]
+        return {item["Name"]: item["UsageData"]["Size"] for item in ours if item["UsageData"]["Size"] >= 0}
+
     async def inspect_volume(self, name: str) -> ObservedVolume | None:
         """See `Engine.inspect_volume`."""
         labels = await self._clients.run(
@@ -137,7 +155,6 @@ class DockerEngine:
 
     async def create(self, spec: ContainerSpec) -> str:
         """See `Engine.create`."""
-        config = container_config(spec, owner=self._owner, server=self._server)
 
         def call(client: APIClient) -> str:
             # Docker would mount any volume of that name, even one with another bot's session.
@@ -147,8 +164,14 @@ class DockerEngine:
                 if labels.get(Label.BOT_UID) != spec.volume_labels.get(Label.BOT_UID):
                     raise OrphanedVolumeError(spec.volume)
             try:
-                answer = client.create_container_from_config(config, spec.name)  # type: ignore[no-untyped-call]
-                return str(answer["Id"])
+                if labels is None and spec.volume_max_bytes and self._has_quotas:
+                    try:
+                        return self._create(client, spec, quota_bytes=spec.volume_max_bytes)
+                    except APIError as exc:
+                        if "no quota support" not in str(exc.explanation):
+                            raise
+                        self._has_quotas = False
+                return self._create(client, spec)
             except APIError as exc:
                 if exc.status_code == 409:
                     raise NameTakenError(f"a container named {spec.name} exists") from None
@@ -222,6 +245,10 @@ class DockerEngine:
         """See `Engine.close`."""
         await asyncio.gather(*(stream.close() for stream in self._streams))
         await self._clients.close()
+
+    def _create(self, client: APIClient, spec: ContainerSpec, *, quota_bytes: int | None = None) -> str:
+        config = container_config(spec, owner=self._owner, server=self._server, quota_bytes=quota_bytes)
+        return str(client.create_container_from_config(config, spec.name)["Id"])  # type: ignore[no-untyped-call]
 
     def _is_ours(self, labels: Mapping[str, str]) -> bool:
         return labels.get(Label.OWNER) == self._owner and labels.get(Label.SERVER) == self._server

@@ -14,10 +14,11 @@ OOM_SCORE = 200
 """When the host runs out of memory, bots are killed before the database and the engine."""
 
 
-def container_config(spec: ContainerSpec, *, owner: str, server: str) -> dict[str, Any]:
-    """The body of Docker's `POST /containers/create`."""
+def container_config(spec: ContainerSpec, *, owner: str, server: str, quota_bytes: int | None = None) -> dict[str, Any]:
+    """The body of Docker's `POST /containers/create`. `quota_bytes` limits a volume that is created with it."""
     ours = {Label.OWNER: owner, Label.SERVER: server}
     bot_id = spec.labels[Label.BOT_ID]
+    quota = {} if quota_bytes is None else {"Name": "local", "Options": {"size": str(quota_bytes)}}
     return {
         "Image": spec.image,
         "Hostname": bot_id,
@@ -38,7 +39,10 @@ def container_config(spec: ContainerSpec, *, owner: str, server: str) -> dict[st
                     "Type": "volume",
                     "Source": spec.volume,
                     "Target": AUTH_ROOT,
-                    "VolumeOptions": {"Labels": {**spec.volume_labels, **ours, Label.BOT_ID: bot_id}},
+                    "VolumeOptions": {
+                        "Labels": {**spec.volume_labels, **ours, Label.BOT_ID: bot_id},
+                        "DriverConfig": quota,
+                    },
                 }
             ],
             "CapDrop": ["ALL"],

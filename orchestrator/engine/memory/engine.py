@@ -91,6 +91,13 @@ class MemoryEngine:
             volumes = self.host.volumes.items()
             return [ObservedVolume(name, dict(labels)) for name, labels in volumes if self._ours(labels)]
 
+    async def volume_sizes(self) -> dict[str, int]:
+        """See `Engine.volume_sizes`."""
+        await asyncio.sleep(0)
+        with self._operation("volume_sizes"):
+            volumes = self.host.volumes.items()
+            return {name: self.host.volume_sizes.get(name, 0) for name, labels in volumes if self._ours(labels)}
+
     async def inspect_volume(self, name: str) -> ObservedVolume | None:
         """See `Engine.inspect_volume`."""
         await asyncio.sleep(0)
@@ -186,6 +193,7 @@ class MemoryEngine:
             if any(item.spec and item.spec.volume == volume for item in self.host.containers.values()):
                 raise EngineError(f"cannot remove volume {volume}: volume is in use")
             del self.host.volumes[volume]
+            self.host.volume_sizes.pop(volume, None)
 
     async def logs(self, container: str, *, tail: int, until: datetime | None = None) -> list[str]:
         """See `Engine.logs`."""

@@ -80,6 +80,8 @@ class MemoryHost:
         """By name."""
         self.volumes: dict[str, dict[str, str]] = {}
         """Labels by name."""
+        self.volume_sizes: dict[str, int] = {}
+        """Bytes by name; 0 for any other volume."""
         self.networks: dict[str, dict[str, str]] = {}
         """Labels by name."""
         self.missing_images: set[str] = set()

@@ -1,6 +1,7 @@
 """The container that a bot really gets: as the engine describes it, and as a process inside finds it."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from tests.integration.engine.worlds import DockerWorld, bot_spec, until
 pytestmark = pytest.mark.docker
 
 LOOK_AROUND = """
-import json, os, pathlib, socket, subprocess, sys, time
+import json, os, pathlib, socket, stat, subprocess, sys, time
+
+from bot_runtime.confinement import forbid_foreign_programs
 
 def refused(act):
     try:
@@ -20,11 +23,20 @@ def refused(act):
         return exc.strerror
     return None
 
-def run_from_tmp():
-    copy = pathlib.Path("/tmp/program")
+def run_from(directory):
+    copy = pathlib.Path(directory, "program")
     copy.write_bytes(pathlib.Path(sys.executable).read_bytes())
     copy.chmod(0o755)
     subprocess.run([copy], check=True)
+
+def run_from_auth_as_a_bot():
+    # What the runtime does first; here in a child, because it cannot be undone.
+    child = os.fork()
+    if child == 0:
+        confined = forbid_foreign_programs()
+        subprocess.run([sys.executable, "-c", ""], check=True)
+        os._exit(0 if confined and refused(lambda: run_from("/auth")) == "Permission denied" else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 def become_root():
     os.setuid(0)
@@ -55,7 +67,9 @@ print(json.dumps({
     "tmp_write": refused(lambda: open("/tmp/written", "w")),
     "auth_write": refused(lambda: open("/auth/written", "w")),
     "auth_mode": oct(os.stat("/auth").st_mode & 0o777), "auth_owner": os.stat("/auth").st_uid,
-    "tmp_run": refused(run_from_tmp),
+    "tmp_run": refused(lambda: run_from("/tmp")),
+    "auth_run": run_from_auth_as_a_bot(),
+    "auth_device": refused(lambda: os.mknod("/auth/null", 0o600 | stat.S_IFCHR, os.makedev(1, 3))),
     "tmp_bytes": os.statvfs("/tmp").f_blocks * os.statvfs("/tmp").f_frsize, "tmp_options": mounts["/tmp"],
     "become_root": refused(become_root),
     "mount": refused(lambda: os.chroot("/tmp")),
@@ -104,6 +118,30 @@ async def test_only_tmp_and_auth_are_writable_and_tmp_is_noexec(docker_world: Do
     assert {"noexec", "nosuid", "nodev"} <= set(inside["tmp_options"])
     assert inside["auth_write"] is None
     assert (inside["auth_mode"], inside["auth_owner"]) == ("0o700", 10001)
+
+
+async def test_a_bot_executes_no_file_and_creates_no_device_on_its_volume(docker_world: DockerWorld) -> None:
+    _, inside = await look_around(docker_world)
+    assert inside["auth_run"] == 0
+    assert inside["auth_device"] == "Operation not permitted"
+
+
+async def test_the_engine_measures_the_volumes_of_the_bots(docker_world: DockerWorld) -> None:
+    engine, stranger = docker_world.engine(), docker_world.engine("b")
+    spec = replace(bot_spec(docker_world), volume_max_bytes=64 << 20)
+    spec.env["PROGRAM"] = f"open('/auth/large', 'wb').write(bytes({3 << 20})); print('written', flush=True)"
+    await engine.ensure_network(spec.network)
+    assert await engine.volume_sizes() == {}
+    await engine.start(await engine.create(spec))
+    if docker_world.client.inspect_volume(spec.volume)["Options"]:
+        pytest.skip("the engine's storage limits volumes itself, and Docker does not measure those")
+
+    async def written() -> bool:
+        return await engine.logs(spec.name, tail=1) == ["written"]
+
+    await until(written, "the file is written")
+    assert await engine.volume_sizes() == {spec.volume: 3 << 20}
+    assert await stranger.volume_sizes() == {}
 
 
 async def test_one_bot_cannot_exceed_its_limits(docker_world: DockerWorld) -> None:

@@ -12,7 +12,7 @@ from bot_runtime.storage import guard as module
 from bot_runtime.storage.guard import StorageGuard
 from bot_runtime.storage.journal import Journal, Position
 from bot_runtime.storage.spool import Spool
-from bot_runtime.storage.volume import Space, measure
+from bot_runtime.storage.volume import Space, measure, used_bytes
 
 TOTAL = 16 << 30
 
@@ -28,13 +28,12 @@ class Setup:
         self.spool = Spool(store, failed=lambda exc: self.guard.write_failed(exc))
         self.journal = Journal(directory / "arrivals", Position(0, 0))
         self.guard = StorageGuard(
-            directory,
             self.spool,
             self.journal,
             self,
             held=held,
             take_in=self.take_in,
-            measure=lambda _: Space(self.free, TOTAL),
+            measure=lambda: Space(self.free, TOTAL),
         )
 
     def hold(self, state: ConnectionState, message: str) -> None:
@@ -131,6 +130,17 @@ async def test_a_connection_that_was_not_started_for_lack_of_room_is_started_whe
 
 
 def test_the_space_of_a_directory(tmp_path: Path) -> None:
-    found = measure(tmp_path)
+    found = measure(tmp_path, 1 << 62)
     assert 0 <= found.free_bytes <= found.total_bytes
     assert found.total_bytes > 0
+
+
+def test_a_bot_has_no_more_space_than_it_may_use(tmp_path: Path) -> None:
+    assert measure(tmp_path, 1000) == Space(free_bytes=1000, total_bytes=1000)
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "one").write_bytes(bytes(300))
+    (tmp_path / "two").write_bytes(bytes(200))
+    (tmp_path / "link").symlink_to("/")
+    assert used_bytes(tmp_path) == 501, "a link counts, not what it points to"
+    assert measure(tmp_path, 1000) == Space(free_bytes=499, total_bytes=1000)
+    assert measure(tmp_path, 400) == Space(free_bytes=0, total_bytes=400)

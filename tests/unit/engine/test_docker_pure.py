@@ -119,6 +119,15 @@ def test_a_spec_cannot_claim_another_owner() -> None:
     assert (config["Labels"][Label.OWNER], config["Labels"][Label.SERVER]) == ("us", "s")
 
 
+def test_only_a_volume_with_a_quota_has_options_of_its_driver() -> None:
+    def driver(quota_bytes: int | None) -> object:
+        config = container_config(spec(), owner="us", server="s", quota_bytes=quota_bytes)
+        return config["HostConfig"]["Mounts"][0]["VolumeOptions"]["DriverConfig"]
+
+    assert driver(None) == {}
+    assert driver(64 << 20) == {"Name": "local", "Options": {"size": "67108864"}}
+
+
 def test_the_template_takes_no_command_and_no_user() -> None:
     config = container_config(spec(), owner="us", server="s")
     assert not {"Cmd", "Entrypoint", "User", "ExposedPorts"} & config.keys()

@@ -21,6 +21,7 @@ from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.replacements import Replacements
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.reconcile.sweep import Sweeper
+from orchestrator.reconcile.volume_usage import VolumeUsage
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
 from orchestrator.states import Approval, DesiredState
@@ -214,6 +215,9 @@ class Driver:
                 complete=lambda: self.complete,
             ),
         )
+        self._usage = VolumeUsage(
+            engine=self.engine, states=self.states, settings=self.settings, wake=self.woken.append
+        )
         self._sweeper = Sweeper(
             engine=self.engine,
             store=cast("StatusStore", self.store),
@@ -255,8 +259,9 @@ class Driver:
         raise AssertionError(f"bot {bot_id} is asked again at once {rounds} times in a row")
 
     async def sweep(self) -> None:
-        """Look at everything, and notice every bot."""
+        """Look at everything, volumes too, and notice every bot."""
         await self._sweeper.sweep()
+        await self._usage.measure()
         for bot_id in list(self.states.by_id):
             self.notice(bot_id)
 

@@ -149,6 +149,11 @@ class Everything(RuleBasedStateMachine):
             self.world.host.remove(container)
             self.strangers = [item for item in self.strangers if item is not container]
 
+    @rule(bot=bots, size=st.sampled_from([0, 1 << 20, 1 << 40]))
+    def fill_the_volume(self, bot: str, size: int) -> None:
+        if name(bot) in self.world.host.volumes:
+            self.world.host.volume_sizes[name(bot)] = size
+
     @rule(bot=bots)
     def pause(self, bot: str) -> None:
         if self._ours_runs(bot):
@@ -290,6 +295,7 @@ class Everything(RuleBasedStateMachine):
         self.strangers_go()
         self.world.host.set_unavailable(False)
         self.world.host._failures.clear()
+        self.world.host.volume_sizes.clear()
         self.stormy = False
         for _ in range(ROUNDS_UNTIL_REPLACED):
             for bot in BOTS:
