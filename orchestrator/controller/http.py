@@ -9,6 +9,7 @@ GET /internal/bots/{id}/logs        a bot's last log lines, for the api, which h
                                     runtime token, which only Postgres, the bot, the api and the controller hold
 """
 
+import asyncio
 import hmac
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -26,10 +27,15 @@ from orchestrator.reconcile.metrics import Metrics
 
 DEFAULT_TAIL = 100
 MAX_TAIL = 1000
+LOG_READS = 2
+"""Logs read at the same time: the engine has to start and kill bots meanwhile."""
+LOG_SECONDS = 9.0
+"""Less than the api waits."""
 
 
 def create_app(*, controller: Controller, engine: Engine, verifier: KeyVerifier, metrics: Metrics) -> Starlette:
     """The application. All endpoints are read-only."""
+    reading = asyncio.Semaphore(LOG_READS)
 
     async def livez(_request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -67,7 +73,12 @@ def create_app(*, controller: Controller, engine: Engine, verifier: KeyVerifier,
         if state.container is None:
             return JSONResponse({"lines": []})
         try:
-            return JSONResponse({"lines": await engine.logs(state.container.id, tail=int(tail))})
+            async with asyncio.timeout(LOG_SECONDS), reading:
+                return JSONResponse({"lines": await engine.logs(state.container.id, tail=int(tail))})
+        except TimeoutError:
+            return JSONResponse(
+                {"code": "busy", "message": "the engine did not return the log in time"}, status_code=503
+            )
         except EngineError as exc:
             return JSONResponse({"code": exc.code, "message": str(exc)}, status_code=503)
 

@@ -6,6 +6,7 @@ concurrently, never block the event loop, and raise only:
     EngineError                  something failed; `code` is stable, the message may be shown to an operator
     ├── EngineUnavailableError        the engine does not answer; affects every bot, is the fault of none
     │   └── WrongEngineError          another engine answers than the one that was bound
+    ├── ContainerStuckError           the engine answers, but no calls about this container or volume
     ├── NameTakenError                a container of that name exists (create), or a volume (create) or network
     │                            (ensure_network) of that name that is not ours
     ├── OrphanedVolumeError           the volume holds the session of another bot of ours (create)
@@ -150,6 +151,12 @@ class WrongEngineError(EngineUnavailableError):
     """Another engine answers than the one that holds the bots' sessions, for example after its data was recreated."""
 
     code = "wrong-engine"
+
+
+class ContainerStuckError(EngineError):
+    """The engine answers other calls, but none about this container in time. Affects this bot only."""
+
+    code = "container-stuck"
 
 
 class NameTakenError(EngineError):

@@ -41,6 +41,8 @@ FLUSH_INTERVAL_SECONDS = 5.0
 ERROR_FIRST_DELAY_SECONDS = 0.5
 ERROR_MAX_DELAY_SECONDS = 30.0
 SWEEP_RETRY_SECONDS = 1.0
+HELD_UP_SECONDS = 5.0
+"""After which a worker leaves a bot whose round lasts longer, and continues with the next one."""
 
 
 class Reconciler:
@@ -134,7 +136,7 @@ class Reconciler:
                 tasks.create_task(self._flushes(), name="flushes")
                 tasks.create_task(self._volume_usage.run(), name="volume-usage")
                 for number in range(self._settings.reconcile_workers):
-                    tasks.create_task(self._work(), name=f"worker-{number}")
+                    tasks.create_task(self._work(tasks), name=f"worker-{number}")
         finally:
             self.queue.close()
             await self._monitor.close()
@@ -176,14 +178,18 @@ class Reconciler:
 
     # Work
 
-    async def _work(self) -> None:
+    async def _work(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             bot_id = await self.queue.get()
             self._metrics.queue_depth.set(self.queue.depth)
-            try:
-                await self._reconcile(bot_id)
-            finally:
-                self.queue.done(bot_id)
+            # A task of its own, because the engine may not answer for a minute; bots for which it does must not wait.
+            await asyncio.wait({tasks.create_task(self._round(bot_id))}, timeout=HELD_UP_SECONDS)
+
+    async def _round(self, bot_id: str) -> None:
+        try:
+            await self._reconcile(bot_id)
+        finally:
+            self.queue.done(bot_id)
 
     async def _reconcile(self, bot_id: str) -> None:
         try:
@@ -269,13 +275,14 @@ class Reconciler:
                 pass
 
     async def sweep(self) -> None:
-        """Sweep once (see `sweep.py`) and queue every bot."""
+        """Sweep once (see `sweep.py`), queue every bot, and remove orphans."""
         adopted = await self._sweeper.sweep()
         for bot_id in self._states.by_id:
             self._wake(bot_id)
         if not self.swept.is_set():
             log.info("adopted %d running containers of %d bots", adopted, len(self._states.by_id))
             self.swept.set()
+        await self._sweeper.remove_orphans()
 
     async def _flushes(self) -> None:
         while True:

@@ -5,8 +5,10 @@ The sweep alone is enough for correctness; notifications and engine events only 
 and never by a sweep that could not read the database. Volumes without a bot are reported, never removed.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.engine.base import (
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 
 ORPHAN_SECONDS = 10.0
 """How long a container must have had no bot: two sweeps may follow each other within milliseconds."""
+HELD_UP_SECONDS = 5.0
+"""How long the removal of an orphan is waited for: the engine may not answer for a minute."""
 
 
 class Sweeper:
@@ -50,6 +54,10 @@ class Sweeper:
         self._states = states
         self._metrics = metrics
         self._suspects: dict[str, float] = {}
+        self._orphans: list[ObservedContainer] = []
+        """Those that the next `remove_orphans` removes."""
+        self._removals: dict[str, asyncio.Task[None]] = {}
+        """Removals that have not ended, by container."""
         self._suspected_volumes: dict[str, float] = {}
         self._reported_volumes: set[str] = set()
         self._network_failure = ""
@@ -57,10 +65,10 @@ class Sweeper:
         """A sweep was completed: all bots are known, unless a notification was missed."""
 
     async def sweep(self) -> int:
-        """Read all rows, list all containers, mark what differs and remove orphans; the number of running containers.
+        """Read all rows, list all containers, and mark what differs; the number of running containers.
 
-        Raises EngineError, LeadershipLostError and what SQLAlchemy raises when Postgres is unavailable; nothing was
-        removed then.
+        Raises EngineError, LeadershipLostError and what SQLAlchemy raises when Postgres is unavailable; no orphan is
+        found then.
         """
         await self._ensure_network()
         # Containers first: in the other order, a bot created between the two reads would look like an orphan.
@@ -73,7 +81,7 @@ class Sweeper:
         existing = {bot.id for bot, _ in rows}
         self._states.stale.update(self._states.by_id.keys() - existing)
         self._report_volumes(orphaned(volumes, {bot.id: bot.uid for bot, _ in rows}))
-        await self._remove_orphans(containers, existing, by_bot)
+        self._find_orphans(containers, existing, by_bot)
         self._swept = True
         return sum(1 for bot_id in existing if (found := by_bot.get(bot_id)) is not None and found.up)
 
@@ -120,7 +128,7 @@ class Sweeper:
             # The list holds less than an inspection, and may be older than what a worker just did.
             state.observed_dirty = seen is not None or container is not None
 
-    async def _remove_orphans(
+    def _find_orphans(
         self, containers: list[ObservedContainer], existing: set[str], by_bot: dict[str, ObservedContainer]
     ) -> None:
         orphans = {
@@ -129,18 +137,40 @@ class Sweeper:
             if (bot_id := container.labels.get(Label.BOT_ID, "")) not in existing or by_bot[bot_id].id != container.id
         }
         self._suspects, due = self._seen_for_long(self._suspects, orphans)
-        for container_id in due:
-            log.warning("removing orphan container %s: it belongs to no bot", orphans[container_id].name)
+        self._orphans = [orphans[container_id] for container_id in due]
+
+    async def remove_orphans(self) -> None:
+        """Remove what the sweep has found. Separate, because bots must not wait for it.
+
+        Raises EngineUnavailableError, LeadershipLostError and what SQLAlchemy raises when Postgres is unavailable.
+        """
+        orphans, self._orphans = self._orphans, []
+        for orphan in orphans:
+            if orphan.id in self._removals:
+                continue
+            log.warning("removing orphan container %s: it belongs to no bot", orphan.name)
             await self._store.check_leadership()
-            try:
-                await self._engine.remove(container_id)
-            except EngineUnavailableError:
-                raise
-            except EngineError as exc:
-                # One that the engine cannot remove must hold up neither the others nor the bots.
-                log.warning("%s; retrying in the next sweep", exc)
-            else:
-                self._metrics.orphans.inc()
+            removal = self._removals[orphan.id] = asyncio.create_task(self._remove(orphan))
+            removal.add_done_callback(partial(self._removed, orphan.id))
+            done, _ = await asyncio.wait({removal}, timeout=HELD_UP_SECONDS)
+            if done:
+                await removal
+
+    async def _remove(self, orphan: ObservedContainer) -> None:
+        try:
+            await self._engine.remove(orphan.id)
+        except EngineUnavailableError:
+            raise
+        except EngineError as exc:
+            # One that the engine cannot remove must hold up neither the others nor the bots.
+            log.warning("%s; retrying in the next sweep", exc)
+        else:
+            self._metrics.orphans.inc()
+
+    def _removed(self, container_id: str, removal: asyncio.Task[None]) -> None:
+        del self._removals[container_id]
+        if not removal.cancelled():
+            removal.exception()  # of no interest once nobody waits for it
 
     def _report_volumes(self, orphans: list[ObservedVolume]) -> None:
         """Volumes are never removed here: a session whose bot is unknown may still be needed."""

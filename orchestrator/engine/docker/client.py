@@ -1,24 +1,26 @@
-"""Calls Docker from asyncio: a fixed number of threads, each with one client and one keep-alive connection.
+"""Calls Docker from asyncio: in threads, each with one client and one keep-alive connection.
 
 docker-py blocks, and its client must not be shared between threads. A client is created once per thread, and the API
-version is negotiated once per engine, so that a call costs exactly one HTTP exchange.
+version is negotiated once per engine, so that a call costs exactly one HTTP exchange. `slots.py` decides which calls
+may be made now.
 """
 
 import asyncio
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from docker import APIClient
 from docker.errors import DockerException
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
-from orchestrator.engine.base import EngineError, EngineUnavailableError, WrongEngineError
-from orchestrator.engine.docker.errors import translate
+from orchestrator.engine.base import ContainerStuckError, EngineError, EngineUnavailableError, WrongEngineError
+from orchestrator.engine.docker.errors import CallTimeoutError, is_timeout, translate
+from orchestrator.engine.docker.slots import ATTEMPT_SECONDS, ATTEMPTS, MAX_HELD_UP, CallSlots, StuckContainers
 from orchestrator.engine.docker.transport import NetworkConnection, OneConnection, engine_id
 
 T = TypeVar("T")
@@ -33,7 +35,7 @@ OLDEST_API = (1, 41)
 
 # Reads only: whether a write took effect although its answer was lost is for the reconciler to find out.
 _read_retries = Retrying(
-    retry=retry_if_exception_type(requests.ConnectionError),
+    retry=retry_if_exception(lambda exc: isinstance(exc, requests.ConnectionError) and not is_timeout(exc)),
     stop=stop_after_attempt(3),
     wait=wait_fixed(0.05),
     reraise=True,
@@ -66,7 +68,10 @@ class DockerClients:
     def __init__(self, *, host: str, workers: int, timeout_seconds: float = CALL_TIMEOUT_SECONDS) -> None:
         self.host = host
         self._timeout_seconds = timeout_seconds
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="docker")
+        self._slots = CallSlots(workers)
+        self._stuck = StuckContainers()
+        # One more, for `identity`.
+        self._executor = ThreadPoolExecutor(workers + MAX_HELD_UP + ATTEMPTS + 1, thread_name_prefix="docker")
         self._thread = threading.local()
         self._lock = threading.Lock()
         self._api_version: str | None = None
@@ -80,15 +85,54 @@ class DockerClients:
         A call keeps the check it began with: one that a former leadership began is not allowed by the next one.
         """
 
-    async def run(self, action: str, call: Callable[[APIClient], T], *, read: bool = False) -> T:
-        """Run `call` in a thread of the pool, with that thread's client; `action` completes "cannot …" in errors.
+    async def run(
+        self, action: str, call: Callable[[APIClient], T], *, read: bool = False, about: str | None = None
+    ) -> T:
+        """Run `call` in a thread, with that thread's client; `action` completes "cannot …" in errors.
 
-        A `read` is retried on a broken connection. Raises EngineError and its subclasses, and what
-        `check` raises.
+        A `read` is retried on a broken connection. `about` is the container or volume that the call may have to wait
+        for. Raises EngineError and its subclasses, and what `check` raises.
         """
         self._raise_if_closed(action)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._call, action, call, read, self.check)
+        is_stuck = about in self._stuck
+        try:
+            if about is not None and is_stuck:
+                with self._stuck.attempt(about, action):
+                    result = await asyncio.wrap_future(self._submit(action, call, read, self.check, ATTEMPT_SECONDS))
+            else:
+                result = await self._run_in_slot(action, call, read)
+        except CallTimeoutError as exc:
+            if self._stuck.timed_out(about, seconds=ATTEMPT_SECONDS if is_stuck else self._timeout_seconds):
+                raise ContainerStuckError(f"cannot {action}: the engine does not answer calls about it") from exc
+            raise
+        except EngineError as exc:
+            if not isinstance(exc, EngineUnavailableError | ContainerStuckError):
+                self._stuck.answered(about)
+            raise
+        self._stuck.answered(about)
+        return result
+
+    async def _run_in_slot(self, action: str, call: Callable[[APIClient], T], read: bool) -> T:
+        check = self.check
+        await self._slots.take()
+        try:
+            self._raise_if_closed(action)
+            running = self._submit(action, call, read, check, self._timeout_seconds)
+        except BaseException:
+            self._slots.give_back()
+            raise
+        self._slots.give_back_after(running)
+        return await asyncio.wrap_future(running)
+
+    def _submit(
+        self,
+        action: str,
+        call: Callable[[APIClient], T],
+        read: bool,
+        check: Callable[[], None],
+        timeout_seconds: float,
+    ) -> "Future[T]":
+        return self._executor.submit(self._call, action, call, read, check, timeout_seconds)
 
     async def identity(self) -> str:
         """The id of the engine that answers, whichever is bound. Raises EngineError, also if it reports none."""
@@ -124,22 +168,31 @@ class DockerClients:
         if self._closed:
             raise EngineUnavailableError(f"cannot {action}: the connection to the engine is closed")
 
-    def _call(self, action: str, call: Callable[[APIClient], T], read: bool, check: Callable[[], None]) -> T:
+    def _call(
+        self,
+        action: str,
+        call: Callable[[APIClient], T],
+        read: bool,
+        check: Callable[[], None],
+        timeout_seconds: float,
+    ) -> T:
         self._raise_if_closed(action)
         try:
             if not read:
-                client = self._client()
+                client = self._client(timeout_seconds)
                 client.check = check
                 return call(client)
-            return _read_retries.copy()(lambda: call(self._client()))
+            return _read_retries.copy()(lambda: call(self._client(timeout_seconds)))
         except (DockerException, requests.RequestException, OSError) as exc:
-            raise translate(exc, action=action, host=self.host) from None
+            error = translate(exc, action=action, host=self.host)
+            raise CallTimeoutError(str(error)) if is_timeout(exc) else error from None
 
-    def _client(self) -> CheckedClient:
+    def _client(self, timeout_seconds: float) -> CheckedClient:
         client: CheckedClient | None = getattr(self._thread, "client", None)
         if client is None:
-            client = self._thread.client = self._make_client(self._negotiated_version(), self._timeout_seconds)
+            client = self._thread.client = self._make_client(self._negotiated_version(), timeout_seconds)
             self._clients.append(client)
+        client.timeout = timeout_seconds  # type: ignore[assignment]
         return client
 
     def _negotiated_version(self) -> str:

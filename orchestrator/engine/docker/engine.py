@@ -127,7 +127,7 @@ class DockerEngine:
     async def inspect_volume(self, name: str) -> ObservedVolume | None:
         """See `Engine.inspect_volume`."""
         labels = await self._clients.run(
-            f"inspect volume {name}", lambda client: _volume_labels(client, name), read=True
+            f"inspect volume {name}", lambda client: _volume_labels(client, name), read=True, about=name
         )
         return None if labels is None else ObservedVolume(name, labels)
 
@@ -135,7 +135,7 @@ class DockerEngine:
         """See `Engine.inspect`."""
         try:
             item = await self._clients.run(
-                f"inspect container {name}", lambda client: client.inspect_container(name), read=True
+                f"inspect container {name}", lambda client: client.inspect_container(name), read=True, about=name
             )
         except ContainerNotFoundError:
             return None
@@ -177,11 +177,11 @@ class DockerEngine:
                     raise NameTakenError(f"a container named {spec.name} exists") from None
                 raise
 
-        return await self._clients.run(f"create container {spec.name}", call)
+        return await self._clients.run(f"create container {spec.name}", call, about=spec.name)
 
     async def start(self, container: str) -> None:
         """See `Engine.start`."""
-        await self._clients.run(f"start container {container}", lambda client: client.start(container))
+        await self._clients.run(f"start container {container}", lambda client: client.start(container), about=container)
 
     async def kill(self, container: str, signal: str) -> None:
         """See `Engine.kill`. Docker itself resumes a paused container once the signal is sent."""
@@ -193,7 +193,7 @@ class DockerEngine:
                 if exc.status_code != 409:  # 409: it does not run
                     raise
 
-        await self._clients.run(f"send {signal} to container {container}", call)
+        await self._clients.run(f"send {signal} to container {container}", call, about=container)
 
     async def remove(self, container: str) -> None:
         """See `Engine.remove`."""
@@ -207,7 +207,7 @@ class DockerEngine:
                 if exc.status_code != 409 or "already in progress" not in str(exc.explanation):
                     raise
 
-        await self._clients.run(f"remove container {container}", call)
+        await self._clients.run(f"remove container {container}", call, about=container)
 
     async def remove_volume(self, volume: str) -> None:
         """See `Engine.remove_volume`."""
@@ -219,7 +219,7 @@ class DockerEngine:
                 except NotFound:
                     return
 
-        await self._clients.run(f"remove volume {volume}", call)
+        await self._clients.run(f"remove volume {volume}", call, about=volume)
 
     async def logs(self, container: str, *, tail: int, until: datetime | None = None) -> list[str]:
         """See `Engine.logs`."""
@@ -228,7 +228,8 @@ class DockerEngine:
         def call(client: APIClient) -> bytes:
             return client.logs(container, tail=tail, until=until_seconds)
 
-        return log_lines(await self._clients.run(f"read the log of container {container}", call, read=True))
+        action = f"read the log of container {container}"
+        return log_lines(await self._clients.run(action, call, read=True, about=container))
 
     async def events(self) -> AsyncIterator[EngineEvent]:
         """See `Engine.events`."""

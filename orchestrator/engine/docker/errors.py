@@ -4,6 +4,7 @@ import re
 
 import requests
 from docker.errors import APIError, ImageNotFound
+from urllib3.exceptions import ReadTimeoutError
 
 from orchestrator.engine.base import (
     ContainerNotFoundError,
@@ -28,6 +29,15 @@ _SHUTTING_DOWN = (
 )
 _NETWORK_GONE = re.compile(r"\bnetwork \S+ not found")
 _DISK_FULL = ("no space left on device", "disk quota exceeded")
+
+
+class CallTimeoutError(EngineUnavailableError):
+    """The engine did not answer a call in time."""
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether the engine did not answer in time; requests has another class for a timeout within the body."""
+    return isinstance(error, requests.Timeout) or isinstance(error.__context__, ReadTimeoutError)
 
 
 def translate(error: Exception, *, action: str, host: str) -> EngineError:

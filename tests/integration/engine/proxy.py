@@ -1,7 +1,8 @@
-"""A proxy for the engine's socket that tests can close, to make an engine unavailable without stopping it."""
+"""A proxy for the engine's socket: makes an engine unavailable without stopping it, or hang for some containers."""
 
 import asyncio
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 
@@ -15,6 +16,11 @@ class SocketProxy:
         self._network_server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._connections: set[asyncio.Task[None]] = set()
+        self._broken = asyncio.Event()
+        self.hanging: set[str] = set()
+        """Names or ids of containers: requests about them are neither passed on nor answered."""
+        self.held = 0
+        """How many such requests there were."""
 
     async def open(self) -> None:
         """Let connections in."""
@@ -39,6 +45,8 @@ class SocketProxy:
 
     async def break_connections(self) -> None:
         """Break the open connections, and keep accepting new ones."""
+        self._broken.set()
+        self._broken = asyncio.Event()
         for writer in self._writers:
             writer.transport.abort()
         await asyncio.gather(*self._connections)
@@ -51,17 +59,31 @@ class SocketProxy:
         both = {writer, far_writer}
         self._writers |= both
         try:
-            await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
+            await asyncio.gather(_copy(reader, far_writer, self._admit), _copy(far_reader, writer))
         finally:
             self._writers -= both
             self._connections.discard(task)
             for each in both:
                 each.close()
 
+    async def _admit(self, data: bytes) -> None:
+        """Return unless this begins a request about a container for which the engine hangs."""
+        target = data.partition(b"\r\n")[0].decode(errors="replace")
+        if any(name in target for name in self.hanging):
+            self.held += 1
+            await self._broken.wait()
+            raise ConnectionAbortedError
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+async def _copy(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    admit: Callable[[bytes], Awaitable[None]] | None = None,
+) -> None:
     try:
         while data := await reader.read(65536):
+            if admit is not None:
+                await admit(data)
             writer.write(data)
             await writer.drain()
     except OSError:

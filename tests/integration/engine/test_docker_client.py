@@ -2,14 +2,18 @@
 
 import asyncio
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from orchestrator.db.fence import LeadershipLostError
-from orchestrator.engine.base import ContainerState, EngineUnavailableError, WrongEngineError
+from orchestrator.engine.base import ContainerState, ContainerStuckError, EngineUnavailableError, WrongEngineError
+from orchestrator.engine.docker import engine as docker_engine
+from orchestrator.engine.docker import slots
+from orchestrator.engine.docker.client import DockerClients
 from orchestrator.engine.docker.engine import DockerEngine
-from tests.integration.engine.worlds import DockerWorld, bot_spec, state_of
+from tests.integration.engine.worlds import DockerWorld, bot_spec, state_of, until
 
 
 async def test_a_missing_engine_is_reported_in_one_sentence(tmp_path: Path) -> None:
@@ -91,3 +95,39 @@ async def test_over_the_network_only_the_bound_engine_is_used_too(docker_world: 
         with pytest.raises(WrongEngineError, match=identity):
             await call()
     assert await docker_world.volumes() == set()
+
+
+@pytest.mark.docker
+async def test_containers_for_which_the_engine_hangs_hold_up_no_others(
+    docker_world: DockerWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "HELD_UP_SECONDS", 0.05)
+    monkeypatch.setattr(docker_engine, "DockerClients", partial(DockerClients, timeout_seconds=3.0))
+    engine = docker_world.engine()
+    specs = [bot_spec(docker_world, f"bot-{number}") for number in range(12)]
+    for spec in specs[:2]:
+        await engine.create(spec)
+    hanging = [spec.name for spec in specs[1:]]
+    docker_world.proxy.hanging.update(hanging)
+    calls = [asyncio.create_task(engine.inspect(name)) for name in hanging]
+
+    async def all_hang() -> bool:
+        return docker_world.proxy.held == len(hanging)
+
+    await until(all_hang, "more calls hang than there are slots")
+    assert len(await engine.list_containers()) == 2
+    await engine.remove(specs[0].name)
+    assert await state_of(engine, specs[0].name) is None
+    assert not any(call.done() for call in calls)
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {ContainerStuckError}
+
+    docker_world.proxy.hanging.clear()
+    with pytest.raises(ContainerStuckError, match=f"cannot remove container {hanging[0]}: "):
+        await engine.remove(hanging[0])
+    assert docker_world.proxy.held == len(hanging), "it is not asked again at once"
+    monkeypatch.setattr(slots, "PAUSE_SECONDS", 0.0)
+    assert await state_of(engine, hanging[0]) is ContainerState.CREATED
+    monkeypatch.undo()
+    await engine.remove(hanging[0])
+    assert await state_of(engine, hanging[0]) is None

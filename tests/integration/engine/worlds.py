@@ -131,12 +131,12 @@ class DockerWorld:
         self.image = image
         self.client = docker.APIClient(base_url=f"unix://{engine_socket()}", version="auto")
         self._socket = directory / "engine.sock"
-        self._proxy = SocketProxy(self._socket, engine_socket())
+        self.proxy = SocketProxy(self._socket, engine_socket())
         self._engines: list[DockerEngine] = []
         self._owners: set[str] = set()
 
     async def open(self) -> "DockerWorld":
-        await self._proxy.open()
+        await self.proxy.open()
         return self
 
     def owner(self, short: str) -> str:
@@ -157,7 +157,7 @@ class DockerWorld:
     async def network_engine(self) -> DockerEngine:
         """The same engine, reached over TCP."""
         self._owners.add(self.owner("a"))
-        host = f"tcp://{await self._proxy.listen()}"
+        host = f"tcp://{await self.proxy.listen()}"
         self._engines.append(DockerEngine(owner=self.owner("a"), server="server1", host=host, network_pool=POOL))
         return self._engines[-1]
 
@@ -207,15 +207,15 @@ class DockerWorld:
         return sum(item["Name"] == name for item in self.client.networks(names=[name]))
 
     async def set_unavailable(self, unavailable: bool) -> None:
-        await (self._proxy.shut() if unavailable else self._proxy.open())
+        await (self.proxy.shut() if unavailable else self.proxy.open())
 
     async def break_streams(self) -> None:
-        await self._proxy.break_connections()
+        await self.proxy.break_connections()
 
     async def close(self) -> None:
         for engine in self._engines:
             await engine.close()
-        await self._proxy.shut()
+        await self.proxy.shut()
         marks = [f"{Label.OWNER}={owner}" for owner in self._owners] + [f"{MARK}={self.tag}"]
         for mark in marks:
             for container in self.client.containers(all=True, filters={"label": mark}):

@@ -1,5 +1,6 @@
 """Rows of one bot that another transaction holds delay that bot only."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from sqlalchemy.exc import OperationalError
 from bot_runtime.contract import EventType
 from orchestrator.controller import controller
 from orchestrator.db.session import Database
+from orchestrator.engine.base import ObservedContainer
 from orchestrator.reconcile import reconciler, status_store
 from orchestrator.reconcile.bot_state import BotState
 from orchestrator.reconcile.status_store import StatusStore
@@ -98,6 +100,42 @@ async def test_a_killed_bot_is_restarted_while_the_row_of_another_is_locked(
         # The write that waits for the lock has not ended meanwhile, which would have freed the others.
         assert set(before) <= set(await waiting())
     await site.phase("bot-2", "online")
+
+
+async def test_a_killed_bot_is_restarted_while_the_engine_hangs_for_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reconciler, "HELD_UP_SECONDS", 0.05)
+    leader = await site.start(reconcile_workers=2)
+    others = ["bot-2", "bot-3", "bot-4"]
+    for bot in ("bot-1", *others):
+        await site.create(bot)
+        await site.phase(bot, "online")
+    stuck = {site.host.containers[name(bot)].id for bot in others}
+    held: set[str] = set()
+    released = asyncio.Event()
+    inspect = leader.engine.inspect
+
+    async def hang(container: str) -> ObservedContainer | None:
+        if container in stuck:
+            held.add(container)
+            await released.wait()
+        return await inspect(container)
+
+    monkeypatch.setattr(leader.engine, "inspect", hang)
+    for bot in others:
+        site.host.crash(name(bot), 2)
+    await site.seen(lambda: held == stuck)
+    site.host.crash(name("bot-1"), 2)
+
+    async def is_restarted() -> bool:
+        status = await site.status("bot-1")
+        return status is not None and status["restarts"] == 1 and status["phase"] == "online"
+
+    await eventually(is_restarted)
+    released.set()
+    for bot in others:
+        await site.phase(bot, "online")
 
 
 async def test_a_controller_waits_only_briefly_for_a_locked_row(site: Site) -> None:

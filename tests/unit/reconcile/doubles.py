@@ -259,11 +259,12 @@ class Driver:
         raise AssertionError(f"bot {bot_id} is asked again at once {rounds} times in a row")
 
     async def sweep(self) -> None:
-        """Look at everything, volumes too, and notice every bot."""
+        """Look at everything, volumes too, notice every bot, and remove orphans."""
         await self._sweeper.sweep()
         await self._usage.measure()
         for bot_id in list(self.states.by_id):
             self.notice(bot_id)
+        await self._sweeper.remove_orphans()
 
     def answers(self, bot_id: str, connection: ConnectionState = ConnectionState.ONLINE) -> bool:
         """A probe got an answer from the bot (what `ProbeObserver.on_probe` does); whether that is news."""

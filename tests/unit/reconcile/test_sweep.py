@@ -1,8 +1,11 @@
 """What a sweep does although a part of it fails."""
 
+import asyncio
+
 import pytest
 
 from orchestrator.engine.base import EngineError, EngineUnavailableError
+from orchestrator.reconcile import sweep
 from tests.unit.reconcile.doubles import OWNER, SERVER, World
 from tests.unit.reconcile.steps import BOT, online
 
@@ -23,6 +26,31 @@ async def test_an_orphan_that_the_engine_cannot_remove_holds_up_no_other(world: 
     await world.controller.sweep()
     assert len(orphans & set(world.host.containers)) == 1
     await world.controller.sweep()
+    assert not orphans & set(world.host.containers)
+
+
+async def test_an_orphan_for_which_the_engine_hangs_holds_up_no_sweep(
+    world: World, orphans: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "HELD_UP_SECONDS", 0.01)
+    released = asyncio.Event()
+    asked: list[str] = []
+    remove = world.controller.engine.remove
+
+    async def hang(container: str) -> None:
+        asked.append(container)
+        if container == asked[0]:
+            await released.wait()
+        await remove(container)
+
+    monkeypatch.setattr(world.controller.engine, "remove", hang)
+    for _ in range(2):
+        await world.controller.sweep()
+        assert len(orphans & set(world.host.containers)) == 1
+    assert len(asked) == 2, "it is not removed twice"
+    released.set()
+    for _ in range(10):
+        await asyncio.sleep(0)
     assert not orphans & set(world.host.containers)
 
 
