@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from bot_runtime.contract.limits import Code, Identifier, Number
 from bot_runtime.contract.wire import Wire
 
 
@@ -34,13 +35,28 @@ class EventType(StrEnum):
     CONTAINER_OOM = "container-oom"
     VOLUME_LIMIT = "volume-limit"
     """The volume of the bot holds more than it may, so it is stopped: `{bytes, maxBytes}`."""
+    PROTOCOL_VIOLATION = "protocol-violation"
+    """Replaces an event of a bot that is not within the limits: `{type, message}`."""
+
+
+ORCHESTRATOR_EVENTS = frozenset(
+    {
+        EventType.PHASE_CHANGE,
+        EventType.CONTAINER_START,
+        EventType.CONTAINER_EXIT,
+        EventType.CONTAINER_OOM,
+        EventType.VOLUME_LIMIT,
+        EventType.PROTOCOL_VIOLATION,
+    }
+)
+"""Types that no bot may send."""
 
 
 class Event(Wire, frozen=True):
     """One numbered event."""
 
-    seq: int
-    type: str
+    seq: Number
+    type: Code
     """An `EventType`, or one that a newer runtime has added."""
     data: dict[str, Any]
     timestamp: datetime
@@ -54,7 +70,7 @@ class EventPage(Wire, frozen=True):
     seconds until there is at least one event.
     """
 
-    spool_id: str
+    spool_id: Identifier
     items: list[Event]
-    next: int
+    next: Number
     """The `after` of the next request: the last `seq` in `items`; without items, the last number that there was."""

@@ -1,31 +1,26 @@
 """The groups of the account, and how they are reported."""
 
 from datetime import datetime
-from typing import Annotated
 
-from msgspec import Meta
-
+from bot_runtime.contract.limits import ChatId, Digits, GroupId
 from bot_runtime.contract.wire import Wire
-
-ChatId = Annotated[str, Meta(max_length=128)]
-"""`…@g.us` of a group, `…@lid` or `…@s.whatsapp.net` of a member."""
 
 
 class GroupMember(Wire, frozen=True):
     """A member of a group."""
 
     id: ChatId
-    phone_number: str | None
+    phone_number: Digits | None
     admin: bool
 
 
 class GroupInfo(Wire, frozen=True):
     """A group without its members."""
 
-    id: ChatId
+    id: GroupId
     subject: str
     description: str
-    owner: str | None
+    owner: ChatId | None
     created_at: datetime | None
 
 
@@ -57,5 +52,5 @@ class GroupUpdate(Wire, frozen=True, omit_defaults=True):
     """Those who are no longer in the group."""
     complete: MemberRange | None = None
     """`members` are all members in this range: others in it are gone."""
-    left: ChatId | None = None
-    groups: list[ChatId] | None = None
+    left: GroupId | None = None
+    groups: list[GroupId] | None = None

@@ -6,10 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from bot_runtime.contract.limits import Code, Count, Digits, Identifier, Number
 from bot_runtime.contract.wire import Wire
-
-_Count = Annotated[int, Meta(ge=0, le=(1 << 31) - 1)]
-"""What a column of Postgres takes."""
 
 
 class ConnectionState(StrEnum):
@@ -43,7 +41,7 @@ class ConnectionState(StrEnum):
 class Fault(Wire, frozen=True):
     """The last fault of the connection."""
 
-    code: str
+    code: Code
     message: str
     at: datetime
 
@@ -55,10 +53,10 @@ class EventCursor(Wire, frozen=True):
     dropped events are missing.
     """
 
-    spool_id: str
-    last_seq: int
-    acked_seq: int
-    dropped: int = 0
+    spool_id: Identifier
+    last_seq: Number
+    acked_seq: Number
+    dropped: Number = 0
     """Events that were dropped because too many were unfetched. Never messages or receipts, see `storage/spool.py`."""
 
 
@@ -75,30 +73,30 @@ class Health(Wire, frozen=True):
 
     bot_id: str
     server_name: str
-    boot_id: str
+    boot_id: Identifier
     """Changes with every start of the process, also with a restart in place: then it has lost its secrets."""
     started_at: datetime
     """When the container's process was started; a restart in place does not change it."""
-    connection: Annotated[str, Meta(max_length=64)]
+    connection: Code
     """A `ConnectionState`, or one that a newer runtime has added."""
     since: datetime
     """When `connection` was entered."""
-    phone_number: Annotated[str, Meta(max_length=64)] | None
+    phone_number: Digits | None
     """Digits only, once paired."""
     push_name: str | None
     last_heartbeat: datetime | None
     """When the runtime last checked its connection."""
     last_activity: datetime | None
     """When anything was last received from WhatsApp."""
-    connection_attempts: _Count
+    connection_attempts: Count
     """Consecutive failed attempts; 0 while online."""
     last_error: Fault | None
     events: EventCursor
-    event_history_size: _Count
+    event_history_size: Count
     """Events held in memory, at most 100."""
     creds_updated_at: datetime | None
-    config_generation: int
-    memory_bytes: int
+    config_generation: Number
+    memory_bytes: Number
     """Resident anonymous memory of the process."""
     versions: Versions
     next_attempt_at: datetime | None = None
@@ -108,7 +106,7 @@ class Health(Wire, frozen=True):
 class Qr(Wire, frozen=True):
     """A QR code to scan with the phone."""
 
-    code: str
+    code: Annotated[str, Meta(pattern=r"^[!-~]{1,1000}\Z")]
     """The text to render as a QR code."""
     expires_at: datetime
 
@@ -123,7 +121,7 @@ class PairCodeRequest(Wire, frozen=True):
 class PairCode(Wire, frozen=True):
     """The code to type into the phone (Linked devices, Link with phone number)."""
 
-    code: str
+    code: Annotated[str, Meta(pattern=r"^[A-Z0-9-]{1,16}\Z")]
     """Eight characters in WhatsApp's format: `ABCD-1234`."""
     expires_at: datetime
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from bot_runtime.contract.limits import MessageId
 from bot_runtime.contract.wire import Wire
 
 
@@ -111,7 +112,7 @@ class SendRequest(Wire, frozen=True):
 class SendResult(Wire, frozen=True):
     """The message as WhatsApp accepted it."""
 
-    message_id: str
+    message_id: MessageId
     timestamp: datetime
     repeated: bool
     """True when `client_id` was sent before and nothing was sent now."""

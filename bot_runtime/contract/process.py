@@ -11,9 +11,6 @@ AUTH_ROOT = "/auth"
 MAX_BODY_BYTES = 1 << 20
 MAX_MEDIA_BYTES = 16 << 20
 """The maximum size of a file, in either direction."""
-MAX_EVENTS_PER_PAGE = 500
-PAGE_BYTES = 1 << 20
-"""A page of events ends with the event that exceeds this size."""
 MAX_WAIT_SECONDS = 60.0
 
 

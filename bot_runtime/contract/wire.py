@@ -2,6 +2,8 @@
 
 import msgspec
 
+from bot_runtime.contract.limits import Code
+
 
 class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The base of all bodies: immutable, camelCase in JSON, unknown fields are ignored (either side may be newer)."""
@@ -10,7 +12,7 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class Error(Wire, frozen=True):
     """An error body: a stable `code` for programs and a `message` for people."""
 
-    code: str
+    code: Code
     message: str
     retry_after_ms: int | None = None
     """With 429: when the next message may be sent."""

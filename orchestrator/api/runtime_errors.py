@@ -2,7 +2,7 @@
 
 import httpx
 
-from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachableError
+from orchestrator.clients.bot_errors import ProtocolViolationError, RuntimeCallError, RuntimeUnreachableError
 from orchestrator.errors import (
     BotdockError,
     ConflictError,
@@ -17,6 +17,10 @@ from orchestrator.errors import (
 
 def from_runtime_error(exc: RuntimeCallError | RuntimeUnreachableError, bot_id: str) -> BotdockError:
     """The API error for a failed call of a bot's endpoint."""
+    if isinstance(exc, ProtocolViolationError):
+        return UnavailableError(
+            f"bot {bot_id!r} sent a response that breaks its protocol: {exc}", code="protocol-violation"
+        )
     if isinstance(exc, RuntimeUnreachableError):
         if isinstance(exc.__cause__, httpx.ReadTimeout | TimeoutError):
             return NoAnswerError(f"bot {bot_id!r} did not respond in time: retry later")

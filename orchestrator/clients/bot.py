@@ -1,73 +1,39 @@
 """A client of one bot's HTTP endpoint (`bot_runtime/contract/`).
 
 One httpx client per bot: httpx's pool scans all its connections on every request, so one client shared by hundreds of
-bots takes tens of milliseconds of CPU per call, one per bot about one. Raises only:
+bots takes tens of milliseconds of CPU per call, one per bot about one.
 
-    RuntimeCallError             the bot answered with an error; `status`, the contract's `code` and `retry_after_ms`
-    RuntimeUnreachableError      no answer: refused, reset, timed out, or not from a Botdock runtime
-    └── UnreadableResponseError  it succeeded, but the body is not as expected: the runtime is of another version
-
-A bot is not trusted: the size of a response and the time that it takes as a whole are limited, because one api serves
-the bots of all tenants.
+A bot is not trusted: one api serves the bots of all tenants. `bot_transport.py` limits the size of responses,
+`bot_answers.py` reads them, and the time of each call is limited as a whole here. Calls raise only what is in
+`bot_errors.py`.
 """
 
 import asyncio
-import logging
 import socket
-import ssl
 from collections.abc import AsyncIterable, AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 import httpx
 import msgspec
 
 from bot_runtime import contract
+from orchestrator.clients.bot_answers import ReceivedPage, read_answer, read_error, read_page
+from orchestrator.clients.bot_errors import ProtocolViolationError, RuntimeCallError, RuntimeUnreachableError
+from orchestrator.clients.bot_transport import BotTransport, check_encoding, read_body, read_pieces
 
-T = TypeVar("T")
+T = TypeVar("T", bound=contract.Wire)
 
-log = logging.getLogger(__name__)
-
-MAX_NUMBER = (1 << 63) - 1
-"""Of an event, in Postgres."""
-UNKNOWN_TIME = datetime.min.replace(tzinfo=UTC)
-"""The timestamp of an event whose own cannot be read."""
-_LIMITS = httpx.Limits(max_connections=3, max_keepalive_connections=2, keepalive_expiry=90)
-"""Connections stay open between probes (httpx's default is 5 s), but not as long as the runtime keeps them open."""
-_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Bots use plain HTTP in their own network; an empty context saves every client from loading a CA bundle."""
-
-MAX_RESPONSE_BYTES = 1 << 20
-MAX_PAGE_BYTES = 8 * contract.PAGE_BYTES
-"""Of a page of events, which ends with the event that exceeds PAGE_BYTES."""
-_UPLOAD_SECONDS = 300.0
-"""How long an upload may take as a whole."""
+_TRANSFER_SECONDS = 300.0
+"""How long an upload, or a download, may take as a whole."""
 _HTTPX_FIRST_SECONDS = 0.5
 """A call may take this much longer than httpx waits for a single answer, so that httpx reports what it waited for."""
-_INVALID = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not the expected JSON."""
-
-
-class RuntimeUnreachableError(Exception):
-    """The bot's endpoint did not respond, or not with a valid response."""
-
-
-class UnreadableResponseError(RuntimeUnreachableError):
-    """The bot's endpoint responded with success and JSON that this version cannot read."""
-
-
-class RuntimeCallError(Exception):
-    """The bot's endpoint responded with an error."""
-
-    def __init__(self, status: int, code: str, message: str, *, retry_after_ms: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.retry_after_ms = retry_after_ms
+_CUT_OFF = ("disconnected", "closed connection")
+"""Parts of the messages of httpx and h11 about a connection that ended, whatever was sent on it."""
+_MAX_UNREAD_BYTES = contract.MAX_BODY_BYTES
+"""Of a body that is not needed, such as the configuration that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +61,12 @@ class RuntimeClient:
     """Calls the runtime at one address."""
 
     def __init__(self, address: str, token: str, *, timeout_seconds: float, port: int = contract.PORT) -> None:
+        self._transport = BotTransport()
         self._http = httpx.AsyncClient(
             base_url=f"http://{address}:{port}",
             headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
             timeout=timeout_seconds,
-            limits=_LIMITS,
-            verify=_NO_TLS,
+            transport=self._transport,
             trust_env=False,
         )
         # Built once, because building takes a quarter of the time of a call.
@@ -120,19 +86,23 @@ class RuntimeClient:
                 return False
         return True
 
+    @property
+    def received_bytes(self) -> int:
+        """Everything that the bot has sent so far."""
+        return self._transport.received_bytes
+
     async def health(self) -> contract.Health:
         """The state of the process and of its connection."""
         return await self._call(contract.Health, self._health)
 
-    async def events(self, *, spool: str | None, after: int, limit: int, wait_seconds: float) -> contract.EventPage:
+    async def events(self, *, spool: str | None, after: int, limit: int, wait_seconds: float) -> ReceivedPage:
         """Events after a cursor; acknowledges those up to it. Waits up to `wait_seconds` for the first one."""
         query: dict[str, str] = {"after": str(after), "limit": str(limit), "wait": f"{wait_seconds:g}"}
         if spool is not None:
             query["spool"] = spool
         request = self._request("GET", "/events", params=query, timeout_seconds=self._timeout_seconds + wait_seconds)
-        page = await self._call(_RawPage, request, max_bytes=MAX_PAGE_BYTES)
-        items = [event for event in map(_event, page.items) if event is not None]
-        return contract.EventPage(spool_id=page.spool_id, items=items, next=page.next)
+        content = await self._content(request, max_bytes=contract.MAX_PAGE_BYTES)
+        return read_page(content, spool=spool, after=after, limit=limit)
 
     async def qr(self) -> contract.Qr:
         """The current QR code; RuntimeCallError 409 if there is none."""
@@ -148,7 +118,7 @@ class RuntimeClient:
     async def configure(self, config: contract.RuntimeConfig) -> None:
         """Apply a configuration live."""
         body = msgspec.json.encode(config)
-        await self._call(object, self._request("PUT", "/config", content=body))
+        await self._content(self._request("PUT", "/config", content=body), max_bytes=_MAX_UNREAD_BYTES)
 
     async def send(self, request: contract.SendRequest, *, timeout_seconds: float) -> contract.SendResult:
         """Send a message; idempotent for the same client id."""
@@ -165,7 +135,7 @@ class RuntimeClient:
         headers = {"Content-Length": str(size)}
         path = f"/uploads/{quote(client_id, safe='')}"
         request = self._request("PUT", path, content=chunks, headers=headers, timeout_seconds=timeout_seconds)
-        await self._call(type(None), request, seconds=_UPLOAD_SECONDS)
+        await self._content(request, max_bytes=_MAX_UNREAD_BYTES, seconds=_TRANSFER_SECONDS)
 
     @asynccontextmanager
     async def media(self, message_id: str, *, timeout_seconds: float) -> AsyncIterator[MediaFile]:
@@ -174,37 +144,23 @@ class RuntimeClient:
         RuntimeCallError 404 if the bot has no such message with a file (any more), 410 if WhatsApp has deleted the
         file, 413 if it is larger than MAX_MEDIA_BYTES, 502 and 504 if WhatsApp fails.
         """
+        self._transport.allow(contract.MAX_MEDIA_BYTES)
         request = self._request("GET", f"/media/{quote(message_id, safe='')}", timeout_seconds=timeout_seconds)
-        try:
-            async with asyncio.timeout(timeout_seconds + _HTTPX_FIRST_SECONDS):
-                response = await self._http.send(request, stream=True)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
-            raise _unreachable(exc) from exc
-        try:
-            if not response.is_success:
-                try:
-                    async with asyncio.timeout(timeout_seconds):
-                        content = await _content(response, MAX_RESPONSE_BYTES)
-                except (httpx.HTTPError, OSError) as exc:
-                    raise _unreachable(exc) from exc
-                raise _error(response, content)
+        async with AsyncExitStack() as stack:
             try:
-                mimetype, size = response.headers["content-type"], int(response.headers["content-length"])
-            except (KeyError, ValueError) as exc:
-                raise _not_a_runtime(response, exc) from exc
-            yield MediaFile(
-                mimetype=mimetype,
-                size=size,
-                file_name=_file_name(response.headers.get("content-disposition", "")),
-                chunks=_chunks(response),
-            )
-        finally:
-            await response.aclose()
+                async with asyncio.timeout(timeout_seconds + _HTTPX_FIRST_SECONDS):
+                    response = await self._http.send(request, stream=True)
+                    stack.push_async_callback(response.aclose)
+                    if not response.is_success:
+                        raise _call_error(response, await read_body(response, contract.MAX_ANSWER_BYTES))
+            except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
+                raise _unreachable(exc) from exc
+            yield _media_file(response)
 
     async def put_secrets(self, secrets: contract.Secrets) -> None:
         """What the bot holds only in memory: send it after every start of its process (a new `boot_id`)."""
         body = msgspec.json.encode(secrets)
-        await self._call(type(None), self._request("PUT", "/secrets", content=body))
+        await self._content(self._request("PUT", "/secrets", content=body), max_bytes=_MAX_UNREAD_BYTES)
 
     async def reset_connection(self) -> contract.Health:
         """Reconnect to WhatsApp, or show a new QR code after the last one expired."""
@@ -233,118 +189,70 @@ class RuntimeClient:
     ) -> httpx.Request:
         return self._http.build_request(method, path, timeout=timeout_seconds or self._timeout_seconds, **options)
 
-    async def _call(
-        self,
-        body: type[T],
-        request: httpx.Request,
-        *,
-        max_bytes: int = MAX_RESPONSE_BYTES,
-        seconds: float | None = None,
-    ) -> T:
-        """`seconds`: the time limit of the call as a whole, if it is not that of the request."""
+    async def _call(self, kind: type[T], request: httpx.Request) -> T:
+        return read_answer(await self._content(request, max_bytes=contract.MAX_ANSWER_BYTES), kind)
+
+    async def _content(self, request: httpx.Request, *, max_bytes: int, seconds: float | None = None) -> bytes:
+        """The body of a successful response.
+
+        `seconds`: the time limit of the call as a whole, if it is not that of the request.
+        """
+        self._transport.allow(max_bytes)
         if seconds is None:
             seconds = request.extensions["timeout"]["read"] + _HTTPX_FIRST_SECONDS
         try:
             async with asyncio.timeout(seconds):
                 response = await self._http.send(request, stream=True)
                 try:
-                    content = await _content(response, max_bytes)
+                    limit = max_bytes if response.is_success else contract.MAX_ANSWER_BYTES
+                    content = await read_body(response, limit)
                 finally:
                     await response.aclose()
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
             raise _unreachable(exc) from exc
         if not response.is_success:
-            raise _error(response, content)
-        try:
-            return msgspec.json.decode(content or b"null", type=body)
-        except msgspec.ValidationError as exc:
-            raise UnreadableResponseError(f"the response cannot be read, update the controller: {exc}") from exc
-        except _INVALID as exc:
-            raise _not_a_runtime(response, exc) from exc
+            raise _call_error(response, content)
+        return content
 
 
-class _RawPage(contract.Wire, frozen=True):
-    """`EventPage` whose events are still to be read: one that cannot be must not hold up those after it."""
-
-    spool_id: str
-    items: list[msgspec.Raw]
-    next: int
-
-
-class _Number(contract.Wire, frozen=True):
-    """What is needed of an event to store it: a number that Postgres takes, and perhaps a type and a timestamp."""
-
-    seq: Annotated[int, msgspec.Meta(ge=0, le=MAX_NUMBER)]
-    type: Any = None
-    timestamp: Any = None
-
-
-def _event(raw: msgspec.Raw) -> contract.Event | None:
-    """An event of a page. One that this version cannot read has what was sent as `unreadable` in its data.
-
-    None if it has no number, without which it could not be stored exactly once.
-    """
-    reason = "its number is out of range"
+def _media_file(response: httpx.Response) -> MediaFile:
+    check_encoding(response)
     try:
-        event = msgspec.json.decode(raw, type=contract.Event)
-    except _INVALID as exc:
-        reason = str(exc)
-    else:
-        if 0 <= event.seq <= MAX_NUMBER:
-            return event
-    try:
-        number = msgspec.json.decode(raw, type=_Number)
-    except _INVALID as exc:
-        log.warning("dropping an event without a valid number, update the controller: %s", exc)
-        return None
-    log.warning("event %d cannot be read and is stored as it is, update the controller: %s", number.seq, reason)
-    return contract.Event(
-        seq=number.seq,
-        type=number.type if isinstance(number.type, str) else "unreadable",
-        data={"unreadable": bytes(raw).decode(errors="replace")},
-        timestamp=_timestamp(number.timestamp),
+        mimetype, size = response.headers["content-type"], int(response.headers["content-length"])
+    except (KeyError, ValueError) as exc:
+        raise ProtocolViolationError("the file has no content type, or no valid content length") from exc
+    if size > contract.MAX_MEDIA_BYTES:
+        raise RuntimeCallError(413, "too-large", "the file is larger than 16 MiB, the maximum for downloads")
+    return MediaFile(
+        mimetype=mimetype,
+        size=size,
+        file_name=_file_name(response.headers.get("content-disposition", "")),
+        chunks=_chunks(response, size),
     )
 
 
-def _timestamp(sent: Any) -> datetime:
+async def _chunks(response: httpx.Response, size: int) -> AsyncIterator[bytes]:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + _TRANSFER_SECONDS
     try:
-        return msgspec.convert(sent, datetime)
-    except msgspec.ValidationError:
-        return UNKNOWN_TIME
-
-
-async def _content(response: httpx.Response, max_bytes: int) -> bytes:
-    """The body as it was sent: decompressed, it could be a thousand times as large."""
-    content = bytearray()
-    async for chunk in response.aiter_raw():
-        content += chunk
-        if len(content) > max_bytes:
-            raise RuntimeUnreachableError(f"the response is larger than {max_bytes} bytes")
-    return bytes(content)
-
-
-async def _chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in response.aiter_raw(65536):
+        async for chunk in read_pieces(response, size):
             yield chunk
+            if clock() > deadline:
+                raise RuntimeUnreachableError(f"the file did not arrive within {_TRANSFER_SECONDS:g} s")
     except (httpx.HTTPError, OSError) as exc:
         raise _unreachable(exc) from exc
 
 
 def _unreachable(exc: Exception) -> RuntimeUnreachableError:
+    if isinstance(exc, httpx.RemoteProtocolError) and not any(words in str(exc) for words in _CUT_OFF):
+        return ProtocolViolationError(f"the response is not valid HTTP: {exc}")
     return RuntimeUnreachableError(f"{type(exc).__name__}: {exc}".rstrip(": "))
 
 
-def _error(response: httpx.Response, content: bytes) -> RuntimeCallError | RuntimeUnreachableError:
-    try:
-        error = msgspec.json.decode(content, type=contract.Error)
-    except _INVALID as exc:
-        return _not_a_runtime(response, exc)
+def _call_error(response: httpx.Response, content: bytes) -> RuntimeCallError:
+    """The error that the bot answered with. Raises ProtocolViolationError."""
+    error = read_error(content)
     return RuntimeCallError(response.status_code, error.code, error.message, retry_after_ms=error.retry_after_ms)
-
-
-def _not_a_runtime(response: httpx.Response, exc: Exception) -> RuntimeUnreachableError:
-    return RuntimeUnreachableError(f"the response ({response.status_code}) is not from a runtime: {exc}")
 
 
 def _file_name(disposition: str) -> str | None:

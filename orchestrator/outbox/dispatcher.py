@@ -17,7 +17,8 @@ import httpx
 import msgspec
 
 from bot_runtime import contract
-from orchestrator.clients.bot import BotEndpoint, RuntimeCallError, RuntimeClient, RuntimeUnreachableError
+from orchestrator.clients.bot import BotEndpoint, RuntimeClient
+from orchestrator.clients.bot_errors import RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db.fence import LeadershipLostError
 from orchestrator.outbox.delivery_policy import Answer, Head, NoResponse, Refused, Sent, choose, judge
 from orchestrator.outbox.store import OutboxStore, QueuedMessage

@@ -55,6 +55,8 @@ class BotState:
     """When a probe last succeeded (Unix time); 0 before the first."""
     unanswered_since: float | None = None
     """When the first of the probes failed that have failed since; None while the last one succeeded."""
+    violated_at: float | None = None
+    """When the bot last answered what is not within the limits (Unix time); None while nothing is held against it."""
     health: Health | None = None
     """The last answer of the runtime in the running container."""
     volume_bytes: int | None = None

@@ -23,6 +23,11 @@ class Metrics:
             "Events that bots dropped because too many were not fetched; never messages.",
             registry=self.registry,
         )
+        self.violations = Counter(
+            "botdock_protocol_violations",
+            "Answers and events of bots that were not within the limits of the protocol.",
+            registry=self.registry,
+        )
         self.messages = Counter(
             "botdock_messages", "Attempts to send a message, by result.", ["result"], registry=self.registry
         )

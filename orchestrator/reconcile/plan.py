@@ -116,6 +116,8 @@ class ProbeResult:
     connection: str | None = None
     """A `ConnectionState`, or an unknown one of a newer runtime."""
     connection_message: str = ""
+    violation: str = ""
+    """What the bot answered that is not within the limits of the contract, if that was not long ago."""
     previous: tuple[Phase, str, str] | None = None
     """Phase, reason and message to show for an adopted container until it answers."""
 
@@ -313,6 +315,12 @@ def _watch(remembered: Remembered, probe: ProbeResult, limits: Limits, now: floa
         return _stop(remembered, "stop-requested", "", now)
     if probe.failing:
         return Decision(Action.KILL, Phase.DEGRADED, "liveness-failed", f"does not answer: {probe.failure}")
+    if probe.violation:
+        message = (
+            "the bot breaks its protocol, and what it answers is ignored (if its runtime is newer than the controller, "
+            f"update the controller): {probe.violation}"
+        )
+        return Decision(Action.NOTHING, Phase.DEGRADED, "protocol-violation", message)
     if not probe.seen:
         deadline = probe.since + limits.startup_timeout_seconds
         if now >= deadline:

@@ -1,20 +1,26 @@
 """Applies probe results and events of running bots to their states: the `Observer` of `probes.py`."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
 
 from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConfig, Secrets
-from orchestrator.db.storable import storable_time
-from orchestrator.reconcile.bot_state import BotStates
+from orchestrator.reconcile.bot_state import BotState, BotStates
 from orchestrator.reconcile.connection_message import connection_message
 from orchestrator.reconcile.container_spec import InvalidBotError, runtime_config
 from orchestrator.reconcile.liveness import FleetProbes, LivenessPolicy
 from orchestrator.reconcile.metrics import Metrics
+from orchestrator.reconcile.plan import ProbeResult
 from orchestrator.reconcile.probes import FailedProbe, ProbeTarget
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
+
+log = logging.getLogger(__name__)
+
+VIOLATION_SECONDS = 60.0
+"""How long a bot that broke its protocol is shown as one that does."""
 
 
 class ProbeObserver:
@@ -50,10 +56,6 @@ class ProbeObserver:
         if (state.container.id, state.probe.since) != (target.container_id, target.run):
             return
         before = state.probe
-        if isinstance(result, Health) and not all(
-            map(storable_time, (result.last_heartbeat, result.last_activity, result.creds_updated_at))
-        ):
-            result = FailedProbe("its health has a time that cannot be stored", alive=True, unreadable=True)
         if isinstance(result, FailedProbe):
             self._metrics.probes.labels(result="failed").inc()
             failures = 0 if result.alive else before.failures + 1
@@ -62,12 +64,14 @@ class ProbeObserver:
                 state.unanswered_since = self._clock()
             state.probe = replace(
                 before,
-                seen=before.seen or result.unreadable,
+                seen=before.seen or result.violation,
                 failures=failures,
                 failing=failures >= self._settings.probe_failure_threshold,
                 failure=result.message,
                 connection=connection,
             )
+            if result.violation:
+                self._violated(state, state.probe, result.message)
         else:
             self._metrics.probes.labels(result="ok").inc()
             state.health = result
@@ -85,11 +89,35 @@ class ProbeObserver:
                 failure="",
                 connection=result.connection,
                 connection_message=connection_message(result),
+                violation=before.violation if self._is_suspect(state) else "",
             )
             if result.connection == ConnectionState.ONLINE != before.connection:
                 self._on_online(target.bot_id)
         if replace(state.probe, failures=0) != replace(before, failures=0):
             self._wake(target.bot_id)
+
+    def on_violation(self, target: ProbeTarget, message: str) -> None:
+        """Report that a bot answered something else than its health that is not within the limits."""
+        state = self._states.by_id.get(target.bot_id)
+        if state is None or state.probe is None or state.container is None:
+            return
+        if (state.container.id, state.probe.since) != (target.container_id, target.run):
+            return
+        before = state.probe
+        self._violated(state, before, message)
+        if state.probe != before:
+            self._wake(target.bot_id)
+
+    def _violated(self, state: BotState, probe: ProbeResult, message: str) -> None:
+        self._metrics.violations.inc()
+        if not self._is_suspect(state):
+            log.warning("bot %s breaks its protocol: %s", state.bot_id, message)
+        # The first message stays: others may follow at any rate.
+        state.probe = replace(probe, seen=True, violation=probe.violation or message)
+        state.violated_at = self._clock()
+
+    def _is_suspect(self, state: BotState) -> bool:
+        return state.violated_at is not None and 0 <= self._clock() - state.violated_at < VIOLATION_SECONDS
 
     def refusal(self, bot_id: str, reason: str) -> str:
         """Why a bot must not be replaced now for a reason that is based on probes alone; empty if it may be."""

@@ -16,27 +16,24 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
-from bot_runtime.contract import EventPage, EventType, Health, RuntimeConfig, Secrets
-from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachableError, UnreadableResponseError
+from bot_runtime.contract import EventPage, Health, RuntimeConfig, Secrets
+from orchestrator.clients.bot import RuntimeClient
+from orchestrator.clients.bot_errors import ProtocolViolationError, RuntimeCallError, RuntimeUnreachableError
+from orchestrator.reconcile.event_reader import EventReader
+from orchestrator.reconcile.pace import Allowance
 
 log = logging.getLogger(__name__)
 
 STARTUP_FIRST_DELAY_SECONDS = 0.05
 STARTUP_MAX_DELAY_SECONDS = 0.5
-EVENT_WAIT_SECONDS = 58.0
-EVENT_LIMIT = 200
-RETRY_DELAY_SECONDS = 1.0
-MAX_RETRY_DELAY_SECONDS = 10.0
+MAX_BACKOFF_SECONDS = 300.0
+"""Between two probes of a bot whose answers are not within the limits."""
+VIOLATIONS_AT_ONCE = 3
+"""After so many, the interval is doubled with each."""
+PROBES_PER_SECOND, PROBES_AT_ONCE = 1.0, 20.0
+"""Besides those at intervals: a bot causes probes by its events."""
 
 _OWN_ERRNOS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.ENETUNREACH, errno.EHOSTUNREACH}
-_CONNECTION_EVENTS = {
-    EventType.CONNECTION_UPDATE,
-    EventType.CONNECTED,
-    EventType.LOGOUT,
-    EventType.QR,
-    EventType.RECONNECT_FAILED,
-    EventType.CREDS_UPDATE,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +42,9 @@ class FailedProbe:
 
     message: str
     alive: bool
-    unreadable: bool = False
-    """It answered what this version cannot read: a newer runtime, which must not be replaced for that."""
+    violation: bool = False
+    """It answered what is not within the limits of the contract. It is not replaced for that: a new container would do
+    the same, and its runtime may only be newer."""
 
 
 class Observer(Protocol):
@@ -70,6 +68,9 @@ class Observer(Protocol):
 
     async def take_events(self, bot_id: str, page: EventPage) -> None:
         """Store a page of events. Raises when that failed; the page is fetched again then."""
+
+    def on_violation(self, target: "ProbeTarget", message: str) -> None:
+        """Called in the event loop when the bot answered what is not within the limits; must not block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +152,9 @@ class _Watch:
         self._interval_seconds = interval_seconds
         self._timeout_seconds = timeout_seconds
         self._random = random
-        self._spool = spool
-        self._after = after
+        self._events = EventReader(
+            target.bot_id, self, spool=spool, after=after, connection_changed=lambda: self.ask_now.set()
+        )
         self.ask_now = asyncio.Event()
         self._configured: str | None = None
         """The boot that this controller has sent a configuration."""
@@ -165,7 +167,7 @@ class _Watch:
             await self._startup(client)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._probes(client))
-                tasks.create_task(self._events(client))
+                tasks.create_task(self._events.run(client))
         finally:
             await client.close()
 
@@ -174,7 +176,7 @@ class _Watch:
         while True:
             if await client.listens():
                 result = await self._probe(client.health)
-                if isinstance(result, Health) or (result is not None and result.unreadable):
+                if isinstance(result, Health) or (result is not None and result.violation):
                     await self._report(client, result)
                     return
             await asyncio.sleep(delay)
@@ -183,17 +185,33 @@ class _Watch:
     async def _probes(self, client: RuntimeClient) -> None:
         # The first wait is a random part of the interval, so that bots started together are not always probed together.
         delay = self._interval_seconds * self._random.random()
+        clock = asyncio.get_running_loop().time
+        per_second = PROBES_PER_SECOND + 1 / self._interval_seconds
+        allowance = Allowance.full(per_second=per_second, at_once=PROBES_AT_ONCE, now=clock())
+        violations = 0
         while True:
             try:
                 async with asyncio.timeout(delay):
                     await self.ask_now.wait()
             except TimeoutError:
                 pass
+            await asyncio.sleep(allowance.wait_seconds())
             self.ask_now.clear()
-            delay = self._interval_seconds
             result = await self._probe(client.health)
+            allowance.spend(1, now=clock())
+            violations = violations + 1 if isinstance(result, FailedProbe) and result.violation else 0
+            doublings = min(max(0, violations - VIOLATIONS_AT_ONCE), 16)
+            delay = min(self._interval_seconds * 2.0**doublings, MAX_BACKOFF_SECONDS)
             if result is not None:
                 await self._report(client, result)
+
+    async def take(self, page: EventPage) -> None:
+        """Store a page of events."""
+        await self._observer.take_events(self.target.bot_id, page)
+
+    def violated(self, message: str) -> None:
+        """The bot sent an event, or a page of events, that is not within the limits."""
+        self._observer.on_violation(self.target, message)
 
     async def _probe(self, ask: Callable[[], Awaitable[Health]]) -> Health | FailedProbe | None:
         """One probe; None if it is inconclusive because of an error of the prober itself."""
@@ -203,8 +221,8 @@ class _Watch:
             return await ask()
         except RuntimeCallError as exc:
             return FailedProbe(f"answered {exc.status} {exc.code}: {exc.message}", alive=True)
-        except UnreadableResponseError as exc:
-            return FailedProbe(str(exc), alive=True, unreadable=True)
+        except ProtocolViolationError as exc:
+            return FailedProbe(f"its health: {exc}", alive=True, violation=True)
         except RuntimeUnreachableError as exc:
             if _is_own_error(exc) or loop.time() - began > self._timeout_seconds + 1:
                 log.warning("a probe of bot %s was inconclusive: %s", self.target.bot_id, exc)
@@ -218,6 +236,8 @@ class _Watch:
         try:
             await self._configure(client, result)
             await self._send_secrets(client, result)
+        except ProtocolViolationError as exc:
+            self.violated(f"its answer to a configuration: {exc}")
         except (RuntimeCallError, RuntimeUnreachableError) as exc:
             log.warning("bot %s did not accept its configuration: %s", self.target.bot_id, exc)
         except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is unavailable: the next probe retries
@@ -230,7 +250,7 @@ class _Watch:
         if health.config_generation >= desired:
             # The installation's own settings, which no generation covers, may have changed since the bot was last
             # configured. It is configured again once all changes that its owner made by command were ingested.
-            caught_up = (self._spool, self._after) == (health.events.spool_id, health.events.last_seq)
+            caught_up = (self._events.spool, self._events.after) == (health.events.spool_id, health.events.last_seq)
             if self._configured == health.boot_id or not caught_up:
                 return
         config = await self._observer.desired_config(self.target.bot_id)
@@ -244,36 +264,6 @@ class _Watch:
             return
         await client.put_secrets(secrets)
         self._has_secrets = health.boot_id
-
-    async def _events(self, client: RuntimeClient) -> None:
-        failure, delay = "", RETRY_DELAY_SECONDS
-        while True:
-            try:
-                page = await client.events(
-                    spool=self._spool, after=self._after, limit=EVENT_LIMIT, wait_seconds=EVENT_WAIT_SECONDS
-                )
-                if page.items or page.spool_id != self._spool:
-                    await self._observer.take_events(self.target.bot_id, page)
-            except (RuntimeCallError, UnreadableResponseError) as exc:
-                # It answers, so that probes may report it as healthy, and nothing of what it does is stored.
-                if str(exc) != failure:
-                    failure, delay = str(exc), RETRY_DELAY_SECONDS
-                    log.warning("the events of bot %s cannot be read, retrying: %s", self.target.bot_id, exc)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, MAX_RETRY_DELAY_SECONDS)
-                continue
-            except RuntimeUnreachableError as exc:
-                log.debug("events of bot %s: %s", self.target.bot_id, exc)
-                await asyncio.sleep(RETRY_DELAY_SECONDS)
-                continue
-            except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is unavailable, or refused: the page stays in the spool
-                log.warning("storing events of bot %s failed: %s", self.target.bot_id, type(exc).__name__)
-                await asyncio.sleep(RETRY_DELAY_SECONDS)
-                continue
-            failure = ""
-            self._spool, self._after = page.spool_id, page.next
-            if any(event.type in _CONNECTION_EVENTS for event in page.items):
-                self.ask_now.set()
 
 
 def _is_own_error(exc: BaseException) -> bool:

@@ -11,7 +11,7 @@ from orchestrator.api.bots.schemas import BotView, RestartBody
 from orchestrator.api.context import Parts, Session, Visible
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
-from orchestrator.clients.bot import RuntimeCallError, RuntimeUnreachableError
+from orchestrator.clients.bot_errors import RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db import bots
 from orchestrator.db.models import Bot
 from orchestrator.errors import ConflictError

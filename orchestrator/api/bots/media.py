@@ -13,13 +13,13 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import StreamingResponse
 
-from bot_runtime.contract import MAX_MEDIA_BYTES
 from orchestrator.api.context import Parts, Visible
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
-from orchestrator.clients.bot import MediaFile, RuntimeCallError, RuntimeUnreachableError
+from orchestrator.clients.bot import MediaFile
+from orchestrator.clients.bot_errors import RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db import bots
-from orchestrator.errors import ConflictError, NotFoundError, TooLargeError
+from orchestrator.errors import ConflictError, NotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,6 @@ async def get(
             file = await stack.enter_async_context(runtime.media(message_id, timeout_seconds=TIMEOUT_SECONDS))
         except (RuntimeCallError, RuntimeUnreachableError) as exc:
             raise from_runtime_error(exc, bot_id) from exc
-        if file.size > MAX_MEDIA_BYTES:
-            raise TooLargeError("the file is larger than 16 MiB, the maximum for downloads")
         return StreamingResponse(
             _chunks(file, stack.pop_all(), bot_id),
             media_type=safe_type(file.mimetype),

@@ -14,7 +14,8 @@ from bot_runtime.contract import ConnectionState
 from orchestrator.api.bots.active import require_active
 from orchestrator.api.context import Context
 from orchestrator.api.runtime_errors import from_runtime_error
-from orchestrator.clients.bot import RuntimeCallError, RuntimeClient, RuntimeUnreachableError
+from orchestrator.clients.bot import RuntimeClient
+from orchestrator.clients.bot_errors import RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db import bots
 from orchestrator.db.bots import BotRow
 from orchestrator.db.scope import Scope

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from bot_runtime.contract import Event, EventPage
-from orchestrator.clients.bot import UNKNOWN_TIME
+from orchestrator.clients.bot_answers import UNKNOWN_TIME
 from orchestrator.db import event_partitions, events
 from orchestrator.db.migrate import migrate
 from orchestrator.db.scope import Scope

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from orchestrator.clients.bot import RuntimeClient, RuntimeUnreachableError
+from orchestrator.clients.bot import RuntimeClient
+from orchestrator.clients.bot_errors import RuntimeUnreachableError
 
 TIMEOUT_SECONDS = 0.2
 MAX_MEMORY_BYTES = 32 << 20

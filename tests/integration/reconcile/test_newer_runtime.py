@@ -38,7 +38,7 @@ async def test_a_health_that_cannot_be_read_is_a_sign_of_life(site: Site, fields
     await running(site)
     site.runtime("bot-1").health_fields = fields
     status = await site.phase("bot-1", "degraded")
-    assert status["reason"] == "unhealthy"
+    assert status["reason"] == "protocol-violation"
     assert "update the controller" in status["message"]
     await probed_again(site)
     assert site.host.containers[name("bot-1")].starts == 1
