@@ -48,6 +48,13 @@ class Role(StrEnum):
     """Read-only access to its own server."""
 
 
+class EventSource(StrEnum):
+    """Who recorded an event."""
+
+    BOT = "bot"
+    ORCHESTRATOR = "orchestrator"
+
+
 class MessageState(StrEnum):
     """The delivery state of an outgoing message."""
 

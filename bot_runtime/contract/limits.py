@@ -24,8 +24,8 @@ MAX_EVENT_VALUES = 20_000
 """Of values in the data of an event, in all objects and lists together."""
 MAX_TEXT_CHARACTERS = 1000
 """Of a text for people, such as the message of an error."""
-MAX_ACKED_MESSAGES = 1000
-"""Of message ids in one event."""
+MAX_DESCRIPTION_CHARACTERS = 4096
+"""Of the description of a group."""
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
@@ -33,6 +33,7 @@ LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 
 MAX_INT32 = (1 << 31) - 1
 MAX_INT64 = (1 << 63) - 1
+MAX_UINT64 = (1 << 64) - 1
 Count = Annotated[int, Meta(ge=0, le=MAX_INT32)]
 Number = Annotated[int, Meta(ge=0, le=MAX_INT64)]
 """What a column of Postgres takes, as above."""
@@ -64,7 +65,7 @@ def flaw_of(value: Any) -> str:
                 inner += item.values()
             elif isinstance(item, list):
                 inner += item
-            elif isinstance(item, int) and not -MAX_INT64 <= item <= MAX_INT64:
+            elif isinstance(item, int) and not -MAX_INT64 <= item <= MAX_UINT64:
                 return "its data has a number of more than 64 bits"
         values += len(inner)
         if values > MAX_EVENT_VALUES:

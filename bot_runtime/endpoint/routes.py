@@ -19,6 +19,7 @@ from bot_runtime.contract import (
     Secrets,
     SendRequest,
     Wire,
+    shortened,
 )
 from bot_runtime.endpoint.calls import EndpointCalls
 from bot_runtime.endpoint.server import Application, HttpRequest, HttpResponse, RejectedError
@@ -158,7 +159,7 @@ def _error(error: ApiError) -> HttpResponse:
     wait = error.retry_after_seconds
     body = Error(
         code=error.code,
-        message=error.message,
+        message=shortened(error.message),
         retry_after_ms=math.ceil(wait * 1000) if wait is not None else None,
     )
     headers = (("retry-after", str(math.ceil(wait))),) if wait is not None else ()

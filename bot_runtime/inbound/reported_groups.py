@@ -72,7 +72,8 @@ class ReportedGroups:
         known = before[0] if before is not None else None
         if known == digest:
             return True
-        updates = all_of(group) if known is None else changes(self._before(group.id), group)
+        earlier = None if known is None else self._before(group.id)
+        updates = all_of(group) if earlier is None else changes(earlier, group)
         return self._record(
             updates,
             "INSERT OR REPLACE INTO reported_groups VALUES (?, ?, ?, ?)",
@@ -141,9 +142,13 @@ class ReportedGroups:
         except sqlite3.OperationalError as exc:  # a full disk
             log.warning("an attempt to list the groups could not be counted: %s", exc)
 
-    def _before(self, group_id: str) -> Group:
+    def _before(self, group_id: str) -> Group | None:
+        """What was last reported of a group; None if it is beyond the limits, which earlier versions lacked."""
         row = self._store.execute("SELECT content FROM reported_groups WHERE id = ?", (group_id,)).fetchone()
-        return msgspec.json.decode(row[0], type=Group)
+        try:
+            return msgspec.json.decode(row[0], type=Group)
+        except msgspec.ValidationError:
+            return None
 
     def _record(self, updates: Iterable[GroupUpdate], statement: str, values: tuple[object, ...]) -> bool:
         before, data = self._spool.cursor(), [msgspec.to_builtins(update) for update in updates]

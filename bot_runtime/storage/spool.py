@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from bot_runtime.contract import MAX_EVENTS_PER_PAGE, PAGE_BYTES, Event, EventCursor, EventPage, EventType
+from bot_runtime.storage import event_limits
 from bot_runtime.storage.sqlite import EVENT_BYTES, get_meta, release_pages, set_meta, transaction
 
 log = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class Spool:
 
     def _write(self, events: Iterable[_NewEvent]) -> None:
         for event_type, data, timestamp in events:
-            encoded = msgspec.json.encode(data)
+            data, encoded = event_limits.encode(data)
             row = (event_type.value, encoded, timestamp.isoformat())
             seq = self._store.execute("INSERT INTO events (type, data, timestamp) VALUES (?, ?, ?)", row).lastrowid
             assert seq is not None  # noqa: S101 - a row was inserted
@@ -250,8 +251,11 @@ class Spool:
         )
         found, size = [], 0
         for row in rows:
-            found.append(_event(row))
-            size += EVENT_BYTES + len(row[2])
+            event = _event(row)
+            if len(row[2]) > event_limits.MAX_DATA_BYTES:  # of an earlier version
+                event = msgspec.structs.replace(event, data=event_limits.encode(event.data)[0])
+            found.append(event)
+            size += EVENT_BYTES + min(len(row[2]), event_limits.MAX_DATA_BYTES)
             if size > PAGE_BYTES:
                 break
         return found

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig
+from bot_runtime.contract import ConnectionState, Fault, Qr, RuntimeConfig, shortened
 from bot_runtime.lifecycle import Restart
 from bot_runtime.whatsapp.core import Dial
 from bot_runtime.whatsapp.event_codes import DISCONNECTED, KEEPALIVE_TIMEOUT
@@ -224,7 +224,9 @@ class WhatsAppConnection:
     def _signal(self, status: ConnectionReport) -> None:
         before = self.status
         self.status, action = advance(before, status.signal, max_attempts=self._config().max_reconnect_attempts)
-        fault = Fault(code=status.code, message=status.message, at=datetime.now(UTC)) if status.code else None
+        fault = (
+            Fault(code=status.code, message=shortened(status.message), at=datetime.now(UTC)) if status.code else None
+        )
         if self.status != before and fault is not None:
             self.fault = fault
         if self.status.state is not before.state:

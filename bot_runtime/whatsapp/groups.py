@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from bot_runtime.contract import Group, GroupMember
+from bot_runtime.contract import MAX_DESCRIPTION_CHARACTERS, Group, GroupMember, shortened
 from bot_runtime.whatsapp.imports import defer_package
 from bot_runtime.whatsapp.messages import WhatsAppError
 from bot_runtime.whatsapp.protobuf_fields import fields, tag_of
@@ -46,8 +46,8 @@ def _group(info: Any) -> Group:
     }
     return Group(
         id=_text(info.JID),
-        subject=info.GroupName.Name,
-        description=info.GroupTopic.Topic,
+        subject=shortened(info.GroupName.Name),
+        description=shortened(info.GroupTopic.Topic, MAX_DESCRIPTION_CHARACTERS),
         owner=_text(info.OwnerJID) or None,
         # neonize passes a 32-bit float: accurate to about a minute
         created_at=datetime.fromtimestamp(info.GroupCreated, UTC) if info.GroupCreated > 0 else None,

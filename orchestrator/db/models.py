@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel
 
 from orchestrator.db.columns import counter, created, json_object, timestamp
 from orchestrator.db.keys import new_runtime_token, new_uid
-from orchestrator.states import Approval, DesiredState, Phase
+from orchestrator.states import Approval, DesiredState, EventSource, Phase
 
 CHANGES_CHANNEL = "botdock_bots"
 MESSAGES_CHANNEL = "botdock_messages"
@@ -192,6 +192,8 @@ class BotEvent(SQLModel, table=True):
     type: str
     data: dict[str, Any] = json_object()
     timestamp: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True, index=True))
+    source: str = Field(default=EventSource.BOT, sa_column=Column(Text, nullable=False, server_default=EventSource.BOT))
+    """An `EventSource`: an event of a bot says what the bot wants it to say."""
 
 
 class ApiKey(SQLModel, table=True):

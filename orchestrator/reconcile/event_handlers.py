@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from bot_runtime.contract import (
+    MAX_DESCRIPTION_CHARACTERS,
     ConnectionState,
     Event,
     EventType,
@@ -22,6 +23,7 @@ from bot_runtime.contract import (
     GroupUpdate,
     MemberRange,
     RuntimeConfig,
+    shortened,
 )
 from orchestrator.db import groups, receipts
 from orchestrator.db.bot_settings import merge
@@ -35,6 +37,12 @@ BY_COMMAND = frozenset(
     {"prefix", "owners", "autoView", "typing", "antiDelete", "antiViewOnce", "chatgpt", "channelReactions"}
 )
 """The settings that a bot's owner can change by command, so that the bot may report them."""
+
+ACKS_AT_ONCE = 1000
+"""Messages of a receipt that are looked up together."""
+MAX_ID_CHARACTERS = 128
+MAX_SETTINGS_BYTES = 64 << 10
+"""Of the settings of a bot that it may reach by changes that it reports."""
 
 _STATES = {"delivered": MessageState.DELIVERED, "read": MessageState.READ, "played": MessageState.READ}
 
@@ -87,10 +95,13 @@ async def _count(session: AsyncSession, bot_id: str, events: Sequence[Event]) ->
 
 
 async def _ack(session: AsyncSession, bot_id: str, event: Event) -> None:
-    ack = msgspec.convert(storable(event.data), AckData)
+    ack = msgspec.convert(event.data, AckData)
     state = _STATES.get(ack.state)
-    if state is not None and ack.message_ids:
-        await receipts.take(session, bot_id, ack.message_ids, state, at=event.timestamp)
+    if state is None:
+        return
+    ids = [number for number in ack.message_ids if len(number) <= MAX_ID_CHARACTERS and "\0" not in number]
+    for start in range(0, len(ids), ACKS_AT_ONCE):
+        await receipts.take(session, bot_id, ids[start : start + ACKS_AT_ONCE], state, at=event.timestamp)
 
 
 async def _groups(session: AsyncSession, server: str, bot_id: str, event: Event) -> None:
@@ -101,8 +112,12 @@ async def _groups(session: AsyncSession, server: str, bot_id: str, event: Event)
 def _group_change(data: dict[str, Any]) -> GroupUpdate:
     """The data of `group-update`. Runtimes of earlier versions report a whole group, with its members inside."""
     change = msgspec.convert(data, GroupUpdate)
-    if change.group is not None and not storable_time(change.group.created_at):
-        raise msgspec.ValidationError("createdAt is a time that cannot be stored")
+    if change.group is not None:
+        if not storable_time(change.group.created_at):
+            raise msgspec.ValidationError("createdAt is a time that cannot be stored")
+        description = shortened(change.group.description, MAX_DESCRIPTION_CHARACTERS)
+        info = msgspec.structs.replace(change.group, subject=shortened(change.group.subject), description=description)
+        change = msgspec.structs.replace(change, group=info)
     if change.group is None or "members" not in data["group"]:
         return change
     members = msgspec.convert(data["group"], Group).members
@@ -119,6 +134,8 @@ async def _settings(session: AsyncSession, bot_id: str, event: Event) -> None:
         return
     settings = merge(present, change)
     msgspec.convert(settings, RuntimeConfig)
+    if len(msgspec.json.encode(settings)) > MAX_SETTINGS_BYTES:
+        raise msgspec.ValidationError(f"the settings would have more than {MAX_SETTINGS_BYTES} bytes")
     await session.execute(
         update(Bot).where(col(Bot.id) == bot_id).values(settings=settings, updated_at=func.now()),
         execution_options={"synchronize_session": False},

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
-from bot_runtime.contract import CustomCommand, Event, EventPage, TakenOver
+from bot_runtime.contract import ORCHESTRATOR_EVENTS, CustomCommand, Event, EventPage, TakenOver
 from orchestrator.db import commands, event_partitions, fence
 from orchestrator.db.message_models import Message, StoredGroup
 from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
@@ -24,6 +24,7 @@ from orchestrator.db.session import Database
 from orchestrator.db.storable import storable, storable_time
 from orchestrator.reconcile import event_handlers
 from orchestrator.reconcile.bot_state import BotState, PendingEvent
+from orchestrator.states import EventSource
 
 _STATUS = SQLModel.metadata.tables["bot_status"]
 _EVENTS = SQLModel.metadata.tables["bot_events"]
@@ -238,6 +239,7 @@ class StatusStore:
                 "type": storable(str(event.type)),
                 "data": storable(event.data),
                 "timestamp": event.timestamp,
+                "source": EventSource.ORCHESTRATOR if event.type in ORCHESTRATOR_EVENTS else EventSource.BOT,
             }
             for event in events
         ]
@@ -344,6 +346,7 @@ class StatusStore:
             "type": str(event.type),
             "data": storable(event.data),
             "timestamp": event.timestamp,
+            "source": EventSource.ORCHESTRATOR,
         }
 
 

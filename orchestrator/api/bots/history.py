@@ -15,6 +15,7 @@ from orchestrator.clients.controller import MAX_TAIL
 from orchestrator.db import bots, events, servers
 from orchestrator.db.models import BotEvent
 from orchestrator.errors import InvalidInputError, UnavailableError
+from orchestrator.states import EventSource
 
 DEFAULT_EVENTS = 20
 DEFAULT_TAIL = 100
@@ -33,6 +34,10 @@ class EventView(ResponseBody):
     )
     data: dict[str, Any] = Field(examples=[{"connection": "open"}])
     timestamp: datetime
+    source: str = Field(
+        description="Who recorded it: what a `bot` reports is its own account of itself.",
+        json_schema_extra={"enum": list(EventSource)},
+    )
 
 
 class EventList(ResponseBody):
@@ -125,4 +130,4 @@ def _shown(lines: list[str], caller: Identity) -> list[str]:
 
 def _view(row: BotEvent, caller: Identity) -> EventView:
     data = row.data if caller.may_write else without_qr_codes(row.data)
-    return EventView(id=str(row.id), type=row.type, data=data, timestamp=row.timestamp)
+    return EventView(id=str(row.id), type=row.type, data=data, timestamp=row.timestamp, source=row.source)

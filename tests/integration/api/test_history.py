@@ -18,7 +18,7 @@ class TestEvents:
         ids = [str(await fleet.event(bot, "message-upsert", {"number": number})) for number in range(5)]
         first = (await operator.get(f"/api/bots/{bot}/events?limit=2")).json()
         assert [event["id"] for event in first["items"]] == [ids[4], ids[3]]
-        assert set(first["items"][0]) == {"id", "type", "data", "timestamp"}
+        assert set(first["items"][0]) == {"id", "type", "data", "timestamp", "source"}
         assert first["items"][0]["type"] == "message-upsert"
         assert first["items"][0]["data"] == {"number": 4}
         second = (await operator.get(f"/api/bots/{bot}/events?limit=2&next={first['next']}")).json()

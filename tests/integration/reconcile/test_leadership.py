@@ -57,8 +57,8 @@ async def test_the_standby_takes_over_at_once_when_the_leader_stops_and_adopts_r
     await site.phase("bot-1", "online")
     await first.stop()
     await second.ready()
-    await site.sql('UPDATE bots SET settings = \'{"prefix": "!"}\'')
-    await site.seen(lambda: site.runtime("bot-1").config_generation, lambda generation: generation == 2)
+    [new] = await site.sql('UPDATE bots SET settings = \'{"prefix": "!"}\' RETURNING config_generation')
+    await site.seen(lambda: site.runtime("bot-1").config_generation, lambda generation: generation == new)
     assert site.host.containers[name("bot-1")].starts == 1
     assert await epoch(site) == 2
 
