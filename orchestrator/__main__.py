@@ -80,8 +80,10 @@ def main() -> int:
         elif command == "volumes":
             asyncio.run(_volumes(loaded, arguments))
         else:
+            import uvloop
+
             raise_limit(needed_descriptors(loaded, controller=command != "api"))
-            asyncio.run(_serve(loaded, api=command in {"api", "all"}, controller=command in {"controller", "all"}))
+            uvloop.run(_serve(loaded, api=command in {"api", "all"}, controller=command in {"controller", "all"}))
     except BotdockError as exc:
         print(f"botdock: {exc.message}", file=sys.stderr)  # noqa: T201
         return EXIT_CANNOT_START
