@@ -12,7 +12,7 @@ no others:
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -86,8 +86,7 @@ class _RawPage(contract.Wire, frozen=True):
 
     spool_id: contract.Identifier
     items: list[msgspec.Raw]
-    next: Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
-    """Not more than a float holds exactly: that is how the runtime reads it."""
+    next: contract.Number
 
 
 class _Numbered(contract.Wire, frozen=True):

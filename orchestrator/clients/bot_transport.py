@@ -2,8 +2,8 @@
 
 A bot is not trusted, and one api serves the bots of all tenants. Therefore, for each response:
 
-- everything that arrives counts, whatever it is: informational responses, heads, the framing of chunks. httpcore itself
-  accepts a head of 100 KiB at most.
+- everything that arrives counts, also heads and the framing of chunks. httpcore accepts a head of 100 KiB at most.
+- informational responses, of which there may be any number, are not part of the protocol.
 - the body is not decompressed: it could be a thousand times as large. A content encoding is an error.
 - the time is limited as a whole, not only for each piece (`clients/bot.py`).
 """
@@ -16,10 +16,12 @@ import httpx
 
 from orchestrator.clients.bot_errors import ProtocolViolationError
 
-FRAMING_BYTES = 256 << 10
+FRAMING_BYTES = 128 << 10
 """How much larger than its body a response may be."""
 KEEPALIVE_SECONDS = 90.0
 """Connections stay open between probes (httpx's default is 5 s), but not as long as the runtime keeps them open."""
+_STATUS_AT = len("HTTP/1.1 1")
+"""Where a response says of which kind it is."""
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Bots use plain HTTP in their own network; an empty context saves every client from loading a CA bundle."""
 
@@ -71,6 +73,8 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._backend = backend
         self._stream = stream
         self._response_bytes = 0
+        self._start = b""
+        """The first bytes of the response."""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         data = await self._stream.read(max_bytes, timeout)
@@ -78,10 +82,14 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._response_bytes += len(data)
         if self._response_bytes > self._backend.allowed_bytes:
             raise ProtocolViolationError(f"the response is larger than {self._backend.allowed_bytes} bytes")
+        if len(self._start) < _STATUS_AT:
+            self._start += data[:_STATUS_AT]
+            if self._start[_STATUS_AT - 1 : _STATUS_AT] == b"1":
+                raise ProtocolViolationError("an informational response, which was not requested")
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._response_bytes = 0
+        self._response_bytes, self._start = 0, b""
         await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:

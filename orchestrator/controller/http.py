@@ -11,6 +11,7 @@ GET /internal/bots/{id}/logs        a bot's last log lines, for the api, which h
 
 import asyncio
 import hmac
+import re
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
@@ -66,7 +67,7 @@ def create_app(*, controller: Controller, engine: Engine, verifier: KeyVerifier,
         if state is None or not hmac.compare_digest(token.encode(), state.bot.runtime_token.encode()):
             return JSONResponse({"code": "unauthorized", "message": "unknown bot or wrong token"}, status_code=401)
         tail = request.query_params.get("tail", str(DEFAULT_TAIL))
-        if not tail.isascii() or not tail.isdigit() or not 1 <= int(tail) <= MAX_TAIL:
+        if re.fullmatch("[0-9]{1,4}", tail) is None or not 1 <= int(tail) <= MAX_TAIL:
             return JSONResponse(
                 {"code": "invalid-input", "message": "tail must be a number from 1 to 1000"}, status_code=422
             )

@@ -21,6 +21,10 @@ ROWS_PER_CHUNK = 500
 """Few enough that other requests are answered between two chunks without a noticeable delay."""
 
 
+MAX_SUM = (1 << 63) - 1
+"""Of a column of all bots: Postgres would fail beyond."""
+
+
 class Totals(NamedTuple):
     """Numbers of all bots that are not being deleted."""
 
@@ -69,4 +73,4 @@ async def totals(session: AsyncSession, scope: Scope) -> Totals:
 
 
 def _sum(column: Any) -> ColumnElement[int]:
-    return cast(func.coalesce(func.sum(column), 0), BigInteger)
+    return cast(func.least(func.greatest(func.coalesce(func.sum(column), 0), -MAX_SUM), MAX_SUM), BigInteger)

@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import psycopg
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from orchestrator.db import tolerant
 from orchestrator.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ class Database:
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT_SECONDS,
             pool_pre_ping=True,
+            json_deserializer=tolerant.read_json,
             hide_parameters=True,  # they hold tokens and hashes, and errors are logged
             connect_args={
                 "async_creator_fn": WatchdogConnection.connect,
@@ -97,6 +100,7 @@ class Database:
                 "tcp_user_timeout": 10_000,
             },
         )
+        event.listen(self.engine.sync_engine, "connect", lambda connection, _: tolerant.register(connection))
         self._sessions = async_sessionmaker(self.engine, expire_on_commit=False)
 
     @asynccontextmanager

@@ -12,6 +12,7 @@ import msgspec
 from bot_runtime.contract import EventType, Health
 from orchestrator.db.models import Bot, BotStatus
 from orchestrator.engine.base import EngineEvent, EngineEventKind, ObservedContainer
+from orchestrator.reconcile.pace import Pace
 from orchestrator.reconcile.plan import Decision, ProbeResult, Remembered
 from orchestrator.states import Phase
 
@@ -57,6 +58,8 @@ class BotState:
     """When the first of the probes failed that have failed since; None while the last one succeeded."""
     violated_at: float | None = None
     """When the bot last answered what is not within the limits (Unix time); None while nothing is held against it."""
+    pace: Pace = field(default_factory=Pace)
+    """How often it is asked for events; across its containers, because a bot decides when one ends."""
     health: Health | None = None
     """The last answer of the runtime in the running container."""
     volume_bytes: int | None = None

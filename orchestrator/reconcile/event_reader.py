@@ -49,10 +49,12 @@ class EventReader:
         *,
         spool: str | None,
         after: int,
+        pace: Pace,
         connection_changed: Callable[[], None],
     ) -> None:
         self._bot_id = bot_id
         self._sink = sink
+        self._pace = pace
         self._connection_changed = connection_changed
         self.spool = spool
         self.after = max(0, after)
@@ -60,7 +62,6 @@ class EventReader:
     async def run(self, client: RuntimeClient) -> None:
         """Read until cancelled."""
         clock = asyncio.get_running_loop().time
-        pace = Pace(now=clock())
         failure, delay = "", RETRY_DELAY_SECONDS
         while True:
             began, received = clock(), client.received_bytes
@@ -95,7 +96,7 @@ class EventReader:
             self.spool, self.after = page.spool_id, page.next
             if any(event.type in _CONNECTION_EVENTS for event in page.items):
                 self._connection_changed()
-            wait_seconds = pace.wait_seconds(
+            wait_seconds = self._pace.wait_seconds(
                 fruitful=fruitful or clock() - began >= WAITED_SECONDS,
                 events=len(page.items),
                 size=client.received_bytes - received,

@@ -20,7 +20,7 @@ from bot_runtime.contract import EventPage, Health, RuntimeConfig, Secrets
 from orchestrator.clients.bot import RuntimeClient
 from orchestrator.clients.bot_errors import ProtocolViolationError, RuntimeCallError, RuntimeUnreachableError
 from orchestrator.reconcile.event_reader import EventReader
-from orchestrator.reconcile.pace import Allowance
+from orchestrator.reconcile.pace import Allowance, Pace
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class Monitor:
         self._random = random
         self._watches: dict[str, tuple[_Watch, asyncio.Task[None]]] = {}
 
-    def sync(self, target: ProbeTarget, *, spool: str | None, after: int) -> None:
+    def sync(self, target: ProbeTarget, *, spool: str | None, after: int, pace: Pace) -> None:
         """Watch this run of the bot's container, and stop watching an earlier one."""
         present = self._watches.get(target.bot_id)
         if present is not None:
@@ -110,6 +110,7 @@ class Monitor:
             random=self._random,
             spool=spool,
             after=after,
+            pace=pace,
         )
         task = asyncio.create_task(watch.run(), name=f"watch-{target.bot_id}")
         self._watches[target.bot_id] = (watch, task)
@@ -146,6 +147,7 @@ class _Watch:
         random: Random,
         spool: str | None,
         after: int,
+        pace: Pace,
     ) -> None:
         self._observer = observer
         self.target = target
@@ -153,7 +155,7 @@ class _Watch:
         self._timeout_seconds = timeout_seconds
         self._random = random
         self._events = EventReader(
-            target.bot_id, self, spool=spool, after=after, connection_changed=lambda: self.ask_now.set()
+            target.bot_id, self, spool=spool, after=after, pace=pace, connection_changed=lambda: self.ask_now.set()
         )
         self.ask_now = asyncio.Event()
         self._configured: str | None = None
@@ -187,7 +189,7 @@ class _Watch:
         delay = self._interval_seconds * self._random.random()
         clock = asyncio.get_running_loop().time
         per_second = PROBES_PER_SECOND + 1 / self._interval_seconds
-        allowance = Allowance.full(per_second=per_second, at_once=PROBES_AT_ONCE, now=clock())
+        allowance = Allowance(per_second=per_second, at_once=PROBES_AT_ONCE)
         violations = 0
         while True:
             try:

@@ -243,7 +243,7 @@ class Reconciler:
             # Disconnected from its network: an existing watch notices, and so does the startup deadline.
             return
         target = ProbeTarget(bot_id, container.id, container.address, state.probe.since, state.bot.runtime_token)
-        self._monitor.sync(target, spool=state.spool_id, after=state.spool_seq)
+        self._monitor.sync(target, spool=state.spool_id, after=state.spool_seq, pace=state.pace)
         if state.configured < state.bot.config_generation:
             state.configured = state.bot.config_generation
             self._monitor.ask(bot_id)

@@ -140,14 +140,12 @@ class StatusStore:
         """Whether the row is unchanged since it was read. Raises LeadershipLostError when it has a new leader."""
         async with self._database.session() as session:
             await self._fence(session)
-            generation = await session.scalar(
-                select(col(Bot.generation)).where(
-                    col(Bot.id) == bot.id,
-                    col(Bot.server_name) == self._server,
-                    col(Bot.created_at) == bot.created_at,
-                )
-            )
-        return generation == bot.generation
+            query = select(col(Bot.generation), col(Bot.created_at))
+            row = (
+                await session.execute(query.where(col(Bot.id) == bot.id, col(Bot.server_name) == self._server))
+            ).first()
+        # Compared here: Postgres may have a time that Python does not know (`db/tolerant.py`).
+        return row is not None and tuple(row) == (bot.generation, bot.created_at)
 
     async def write(self, state: BotState) -> None:
         """Write what changed in a bot's status, and the events that belong to it, in one transaction.

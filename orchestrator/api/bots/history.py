@@ -8,12 +8,14 @@ from pydantic import Field
 
 from bot_runtime.contract import EventType
 from orchestrator.api.bots.pairing_secrets import without_drawn_qr_codes, without_qr_codes
+from orchestrator.api.bots.schemas import LastExit
 from orchestrator.api.context import Caller, Parts, Session, Visible
 from orchestrator.api.schemas import BotId, Limit, ResponseBody, problems
 from orchestrator.auth import Identity
 from orchestrator.clients.controller import MAX_TAIL
 from orchestrator.db import bots, events, servers
 from orchestrator.db.models import BotEvent
+from orchestrator.db.tolerant import as_object
 from orchestrator.errors import InvalidInputError, UnavailableError
 from orchestrator.states import EventSource
 
@@ -111,7 +113,7 @@ async def logs(
     server = await servers.find(session, scope, row.bot.server_name)
     await session.close()
     if row.status.container_id is None:
-        lines = (row.status.last_exit or {}).get("logs", [])
+        lines = LastExit.of(row.status.last_exit or {}).logs
         return LogPage(items=_shown(lines[-tail:], caller), source="last-exit")
     if not server.has_leader or server.server.controller is None:
         raise UnavailableError(
@@ -129,5 +131,7 @@ def _shown(lines: list[str], caller: Identity) -> list[str]:
 
 
 def _view(row: BotEvent, caller: Identity) -> EventView:
-    data = row.data if caller.may_write else without_qr_codes(row.data)
+    data = as_object(row.data)
+    if not caller.may_write:
+        data = without_qr_codes(data)
     return EventView(id=str(row.id), type=row.type, data=data, timestamp=row.timestamp, source=row.source)

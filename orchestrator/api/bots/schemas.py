@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from bot_runtime.contract import ConnectionState
@@ -14,6 +14,7 @@ from orchestrator.api.schemas import RequestBody, ResponseBody
 from orchestrator.db.bot_settings import merge
 from orchestrator.db.bots import BotRow
 from orchestrator.db.phases import shown_phase
+from orchestrator.db.tolerant import as_object
 from orchestrator.states import Approval, DesiredState, Phase
 
 MIB = 1 << 20
@@ -77,6 +78,14 @@ class LastExit(ResponseBody):
     finished_at: datetime | None = None
     logs: list[str] = Field(default=[], description="Its last log lines, oldest first; omitted in lists.")
 
+    @classmethod
+    def of(cls, stored: Any) -> Self:
+        """The view of a stored exit; if it cannot be read, one that says so."""
+        try:
+            return cls.model_validate(stored)
+        except ValidationError:
+            return cls(reason="unreadable", message="the stored exit cannot be read")
+
 
 class BotStatusView(ResponseBody):
     """The status of a bot."""
@@ -123,7 +132,7 @@ class BotView(ResponseBody):
     def of(cls, row: BotRow, *, with_logs: bool = True) -> Self:
         """The view of a database row."""
         bot, status = row
-        last_exit = LastExit.model_validate(status.last_exit) if status.last_exit else None
+        last_exit = LastExit.of(status.last_exit) if status.last_exit else None
         if last_exit is not None:
             lines = without_drawn_qr_codes(last_exit.logs) if with_logs else []
             last_exit = last_exit.model_copy(update={"logs": lines})
@@ -135,8 +144,8 @@ class BotView(ResponseBody):
             kind=bot.kind,
             approval_status=Approval(bot.approval_status),
             desired_state=DesiredState(bot.desired_state),
-            settings=bot.settings,
-            limits=bot.limits,
+            settings=as_object(bot.settings),
+            limits=as_object(bot.limits),
             created_at=bot.created_at,
             updated_at=bot.updated_at,
             status=BotStatusView(

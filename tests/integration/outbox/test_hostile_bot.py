@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from orchestrator.clients.bot import RuntimeClient
-from orchestrator.clients.bot_errors import RuntimeUnreachableError
+from orchestrator.clients.bot_errors import ProtocolViolationError, RuntimeUnreachableError
 
 TIMEOUT_SECONDS = 0.2
 MAX_MEMORY_BYTES = 32 << 20
@@ -84,6 +84,45 @@ async def test_a_response_is_not_decompressed(call: Call) -> None:
     head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
     async with bot(head, bomb) as client:
         await refused(client, call)
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"br", b"identity, gzip"])
+async def test_a_content_encoding_is_a_violation(encoding: bytes) -> None:
+    async with bot(OK + b"Content-Encoding: %b\r\nContent-Length: 2\r\n\r\n{}" % encoding) as client:
+        assert isinstance(await refused(client, RuntimeClient.health), ProtocolViolationError)
+
+
+@pytest.mark.parametrize(
+    ("head", "endless"),
+    [
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 1000),
+        (OK + b"X: ", DATA),
+        (OK, b"X: y\r\n" * 10_000),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1;" + b"x" * 60_000 + b"\r\n \r\n"),
+        (b"", DATA),
+    ],
+    ids=["informational responses", "a large header", "many headers", "chunk extensions", "not HTTP"],
+)
+async def test_what_is_not_a_body_is_limited_as_well(head: bytes, endless: bytes) -> None:
+    async with bot(head, endless=endless) as client:
+        assert isinstance(await refused(client, RuntimeClient.health), ProtocolViolationError)
+        assert client.received_bytes < 1 << 20
+
+
+@pytest.mark.parametrize("body", [b"x" * 5, b"x" * 200_000], ids=["too short", "too long"])
+async def test_a_file_that_does_not_have_its_size_is_interrupted(body: bytes) -> None:
+    head = OK + b"Content-Type: image/png\r\nContent-Length: 10\r\nTransfer-Encoding: chunked\r\n\r\n"
+    received = bytearray()
+
+    async def receive(client: RuntimeClient) -> None:
+        async with client.media("m", timeout_seconds=TIMEOUT_SECONDS) as file:
+            async for chunk in file.chunks:
+                received.extend(chunk)
+
+    async with bot(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)) as client:
+        with pytest.raises(ProtocolViolationError):
+            await receive(client)
+    assert len(received) <= 10
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)

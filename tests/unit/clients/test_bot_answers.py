@@ -181,7 +181,7 @@ def test_an_event_without_a_valid_number_is_dropped() -> None:
         ([event(7)], {"after": 7}),
         ([event(8)], {"after": 7, "next": 7}),
         ([], {"after": 7, "next": 3}),
-        ([], {"next": 1 << 60}),
+        ([], {"next": 1 << 63}),
         ([], {"next": -1}),
         ([], {"spool": "controller-1"}),
         ([], {"spool": "x" * 1000}),

@@ -13,7 +13,7 @@ from orchestrator.reconcile.pace import (
 
 def waits(number: int, *, every_seconds: float, fruitful: bool = True, events: int = 1, size: int = 500) -> list[float]:
     """The delays after so many answers that come after `every_seconds`, each after the delay of the one before."""
-    pace, now, found = Pace(now=0.0), 0.0, []
+    pace, now, found = Pace(), 0.0, []
     for _ in range(number):
         now += every_seconds
         found.append(pace.wait_seconds(fruitful=fruitful, events=events, size=size, now=now))
@@ -53,7 +53,7 @@ def test_answers_without_anything_new_are_requested_after_growing_delays() -> No
 
 
 def test_something_new_ends_the_delays() -> None:
-    pace = Pace(now=0.0)
+    pace = Pace()
     for number in range(5):
         pace.wait_seconds(fruitful=False, events=0, size=60, now=number)
     assert pace.wait_seconds(fruitful=True, events=1, size=60, now=9) == 0.0
