@@ -61,16 +61,16 @@ class RuntimeClient:
     """Calls the runtime at one address."""
 
     def __init__(self, address: str, token: str, *, timeout_seconds: float, port: int = contract.PORT) -> None:
+        self._root = f"http://{address}:{port}"
         self._transport = BotTransport()
         self._http = httpx.AsyncClient(
-            base_url=f"http://{address}:{port}",
             headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
             timeout=timeout_seconds,
             transport=self._transport,
             trust_env=False,
         )
         # Built once, because building takes a quarter of the time of a call.
-        self._health = self._http.build_request("GET", "/health")
+        self._health = self._http.build_request("GET", f"{self._root}/health")
         self._timeout_seconds = timeout_seconds
         self._address = (address, port)
 
@@ -97,10 +97,10 @@ class RuntimeClient:
 
     async def events(self, *, spool: str | None, after: int, limit: int, wait_seconds: float) -> ReceivedPage:
         """Events after a cursor; acknowledges those up to it. Waits up to `wait_seconds` for the first one."""
-        query: dict[str, str] = {"after": str(after), "limit": str(limit), "wait": f"{wait_seconds:g}"}
+        path = f"/events?after={after}&limit={limit}&wait={wait_seconds:g}"
         if spool is not None:
-            query["spool"] = spool
-        request = self._request("GET", "/events", params=query, timeout_seconds=self._timeout_seconds + wait_seconds)
+            path += f"&spool={quote(spool, safe='')}"
+        request = self._request("GET", path, timeout_seconds=self._timeout_seconds + wait_seconds)
         content = await self._content(request, max_bytes=contract.MAX_PAGE_BYTES)
         return read_page(content, spool=spool, after=after, limit=limit)
 
@@ -187,7 +187,9 @@ class RuntimeClient:
     def _request(
         self, method: str, path: str, *, timeout_seconds: float | None = None, **options: Any
     ) -> httpx.Request:
-        return self._http.build_request(method, path, timeout=timeout_seconds or self._timeout_seconds, **options)
+        # From one string: httpx takes four times as long to join a URL with a base and parameters.
+        url = self._root + path
+        return self._http.build_request(method, url, timeout=timeout_seconds or self._timeout_seconds, **options)
 
     async def _call(self, kind: type[T], request: httpx.Request) -> T:
         return read_answer(await self._content(request, max_bytes=contract.MAX_ANSWER_BYTES), kind)
