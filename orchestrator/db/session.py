@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
@@ -36,6 +36,14 @@ DatabaseUnavailable = (OperationalError, InterfaceError, PoolTimeout, OSError)
 def is_unavailable(exc: BaseException) -> bool:
     """Whether an error means that Postgres is unavailable, rather than that the statement was wrong."""
     return isinstance(exc, DatabaseUnavailable) or (isinstance(exc, DBAPIError) and exc.connection_invalidated)
+
+
+def is_refusal(exc: BaseException) -> bool:
+    """Whether Postgres or its driver refused a value: repeating the statement does not help."""
+    orig = exc.orig if isinstance(exc, StatementError) else exc
+    if isinstance(orig, psycopg.Error):
+        return isinstance(orig, psycopg.DataError | psycopg.errors.ProgramLimitExceeded)
+    return isinstance(orig, ValueError | OverflowError | RecursionError)
 
 
 def is_missing_reference(exc: BaseException) -> bool:

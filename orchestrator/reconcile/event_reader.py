@@ -32,8 +32,8 @@ _CONNECTION_EVENTS = {
 class EventSink(Protocol):
     """Receives the pages of one bot."""
 
-    async def take(self, page: EventPage) -> None:
-        """Store a page. Raises when that failed; the page is fetched again then."""
+    async def take(self, page: EventPage) -> str:
+        """Store a page; returns what was refused of it. Raises when that failed; the page is fetched again then."""
 
     def violated(self, message: str) -> None:
         """The bot sent what the contract does not allow."""
@@ -69,8 +69,9 @@ class EventReader:
                 page = await client.events(
                     spool=self.spool, after=self.after, limit=EVENT_LIMIT, wait_seconds=EVENT_WAIT_SECONDS
                 )
+                refused = ""
                 if page.items or page.spool_id != self.spool:
-                    await self._sink.take(page)
+                    refused = await self._sink.take(page)
             except (RuntimeCallError, ProtocolViolationError) as exc:
                 # It answers, so that probes may report it as healthy, and nothing of what it does is stored.
                 if isinstance(exc, ProtocolViolationError):
@@ -90,14 +91,16 @@ class EventReader:
                 await asyncio.sleep(RETRY_DELAY_SECONDS)
                 continue
             failure, delay = "", RETRY_DELAY_SECONDS
-            if page.violation:
-                self._sink.violated(page.violation)
-            fruitful = bool(page.items) and page.spool_id == self.spool
+            violation = page.violation or refused
+            if violation:
+                self._sink.violated(violation)
+            waited = clock() - began >= WAITED_SECONDS
+            fruitful = not violation and (waited or (bool(page.items) and page.spool_id == self.spool))
             self.spool, self.after = page.spool_id, page.next
             if any(event.type in _CONNECTION_EVENTS for event in page.items):
                 self._connection_changed()
             wait_seconds = self._pace.wait_seconds(
-                fruitful=fruitful or clock() - began >= WAITED_SECONDS,
+                fruitful=fruitful,
                 events=len(page.items),
                 size=client.received_bytes - received,
                 now=clock(),

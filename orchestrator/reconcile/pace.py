@@ -48,13 +48,13 @@ class Pace:
     def wait_seconds(self, *, fruitful: bool, events: int, size: int, now: float) -> float:
         """How long to wait after an answer of `size` bytes.
 
-        `fruitful`: it had new events, or came after the time that the bot was to wait for one.
+        `fruitful`: it had new events within the limits, or came after the time that the bot was to wait for one.
         """
         self._requests.spend(1, now=now)
         amount = size + events * EVENT_BYTES
         self._bytes.spend(amount, now=now)
         self._day.spend(amount, now=now)
-        # One such answer is ordinary: the first of a bot whose volume is new, or whose events were dropped.
+        # One of the others is ordinary: the first of a bot whose volume is new, or whose events were dropped.
         self._fruitless = 0 if fruitful else self._fruitless + 1
         delay = 0.0
         if self._fruitless > 1:

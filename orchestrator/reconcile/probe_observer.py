@@ -10,6 +10,7 @@ from bot_runtime.contract import ConnectionState, EventPage, Health, RuntimeConf
 from orchestrator.reconcile.bot_state import BotState, BotStates
 from orchestrator.reconcile.connection_message import connection_message
 from orchestrator.reconcile.container_spec import InvalidBotError, runtime_config
+from orchestrator.reconcile.ingestion import ingest
 from orchestrator.reconcile.liveness import FleetProbes, LivenessPolicy
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.plan import ProbeResult
@@ -165,11 +166,12 @@ class ProbeObserver:
             openai_api_key=settings.openai_api_key.get_secret_value(), openai_base_url=settings.openai_base_url
         )
 
-    async def take_events(self, bot_id: str, page: EventPage) -> None:
-        """Store a page of a bot's events."""
+    async def take_events(self, bot_id: str, page: EventPage) -> str:
+        """Store a page of a bot's events; returns which one Postgres refused, if any."""
         state = self._states.by_id[bot_id]
         # One transaction per bot at a time: a reader that follows events by id must never see a later id first.
         async with state.writing:
-            await self._store.ingest(bot_id, page)
+            refused = await ingest(self._store, bot_id, page)
         state.spool_id, state.spool_seq = page.spool_id, page.next
         self._metrics.count_events(page.items)
+        return refused

@@ -66,8 +66,9 @@ class Observer(Protocol):
     def secrets(self) -> Secrets | None:
         """What every process of a bot is sent once; None: nothing."""
 
-    async def take_events(self, bot_id: str, page: EventPage) -> None:
-        """Store a page of events. Raises when that failed; the page is fetched again then."""
+    async def take_events(self, bot_id: str, page: EventPage) -> str:
+        """Store a page of events; returns what was refused of it. Raises when that failed; the page is fetched again
+        then."""
 
     def on_violation(self, target: "ProbeTarget", message: str) -> None:
         """Called in the event loop when the bot answered what is not within the limits; must not block."""
@@ -207,9 +208,9 @@ class _Watch:
             if result is not None:
                 await self._report(client, result)
 
-    async def take(self, page: EventPage) -> None:
-        """Store a page of events."""
-        await self._observer.take_events(self.target.bot_id, page)
+    async def take(self, page: EventPage) -> str:
+        """Store a page of events; returns what was refused of it."""
+        return await self._observer.take_events(self.target.bot_id, page)
 
     def violated(self, message: str) -> None:
         """The bot sent an event, or a page of events, that is not within the limits."""
