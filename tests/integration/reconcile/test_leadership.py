@@ -238,7 +238,7 @@ async def test_events_are_stored_for_the_retention_and_deleted_in_batches(
     store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
     await site.sql(
         "INSERT INTO bot_events (server_name, bot_id, type, timestamp) "
-        "SELECT 'server1', 'bot-1', 'error', now() - interval '1 day' * days FROM generate_series(1, 40) AS days"
+        "SELECT 'server1', 'bot-1', 'error', now() - interval '1 day' * days FROM generate_series(40, 1, -1) AS days"
     )
     assert await store.prune_events(days=7) == 34
     assert await site.sql("SELECT count(*) FROM bot_events") == [6]
