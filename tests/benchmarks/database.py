@@ -11,22 +11,21 @@ from tests.support.databases import POSTGRES_IMAGE, at, execute
 
 
 @contextmanager
-def postgres() -> Iterator[tuple[str, int]]:
+def postgres() -> Iterator[tuple[str, str]]:
     """A server that lives as long as the block: its address as `postgresql://user:password@host:port/postgres`, and
-    the host's process id of its container's first process."""
+    the name of its container."""
     # Ryuk, the watchdog of testcontainers, would have to come from a registry.
     os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
     from testcontainers.community.postgres import PostgresContainer
     from testcontainers.core.config import testcontainers_config
 
     testcontainers_config.ryuk_disabled = True
+    name = f"botdock-bench-postgres-{uuid.uuid4().hex[:8]}"
     container = PostgresContainer(
         POSTGRES_IMAGE, username="botdock", password="botdock", dbname="postgres", driver=None
-    ).with_name(f"botdock-bench-postgres-{uuid.uuid4().hex[:8]}")
+    ).with_name(name)
     with container:
-        running = container.get_wrapped_container()
-        running.reload()
-        yield container.get_connection_url(), int(running.attrs["State"]["Pid"])
+        yield container.get_connection_url(), name
 
 
 def migrated(server_url: str) -> tuple[str, str]:

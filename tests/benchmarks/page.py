@@ -14,6 +14,7 @@ from tests.benchmarks.figures import (
     groups,
     memory,
     messages,
+    outage,
     probing,
     recovery,
     starts,
@@ -37,6 +38,7 @@ _FIGURES: tuple[ModuleType, ...] = (
     traffic,
     engine_restart,
     faults,
+    outage,
     groups,
 )
 

@@ -17,6 +17,7 @@ from tests.benchmarks.figures import (
     groups,
     memory,
     messages,
+    outage,
     probing,
     recovery,
     starts,
@@ -42,6 +43,7 @@ _ONCE = {
     "visible": visible.measure,
     "traffic": traffic.measure,
     "faults": faults.measure,
+    "outage": outage.measure,
     "engine-restart": engine_restart.measure,
     "groups": groups.measure,
 }
@@ -82,7 +84,7 @@ def bench(sizes: tuple[int, ...], *, quick: bool) -> Iterator[Bench]:
         client = docker.APIClient(version="auto")
         stack.callback(client.close)
         description = machine.describe(client)
-        server_url, postgres_pid = stack.enter_context(database.postgres())
+        server_url, postgres = stack.enter_context(database.postgres())
         url, key = database.migrated(server_url)
         world = stack.enter_context(World(database_url=url, admin_key=key, logs=LOGS))
-        yield Bench(Run(world, server_url, postgres_pid, LOGS, sizes, quick), description)
+        yield Bench(Run(world, server_url, postgres, LOGS, sizes, quick), description)

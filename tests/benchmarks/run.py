@@ -13,8 +13,8 @@ class Run:
     world: World
     server_url: str
     """The Postgres server, for further databases."""
-    postgres_pid: int
-    """The host's process id of its container's first process."""
+    postgres: str
+    """The name of its container."""
     logs: Path
     """Where processes write their output."""
     sizes: tuple[int, ...]

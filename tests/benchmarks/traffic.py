@@ -13,6 +13,10 @@ from tests.support.processes import ROOT
 
 FIRST_CONTACT = 491_511_500_000
 SPARE_SECONDS = 60
+_TIMES = """
+    SELECT message ->> 'id', count(*) FROM bot_events, jsonb_array_elements(data -> 'messages') AS message
+    WHERE bot_events.id > %s AND type = 'message-upsert' AND message ->> 'id' = ANY(%s) GROUP BY 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,25 @@ class Traffic:
 
     def finish(self) -> Written:
         """Wait for the end; the messages that were written."""
-        output, _ = self._process.communicate(timeout=self._seconds + SPARE_SECONDS)
+        output, _ = self._process.communicate(timeout=2 * self._seconds + SPARE_SECONDS)
         if self._process.returncode:
             raise RuntimeError(f"the writing process exited with {self._process.returncode}")
         found = json.loads(output)
         return Written(tuple(found["written"]), found["asked"], found["began"], found["ended"])
+
+
+def newest_event(world: World) -> int:
+    """The newest id in `bot_events`; 0 if there is none."""
+    return count(world, "SELECT coalesce(max(id), 0) FROM bot_events")
+
+
+def stored(world: World, newest: int, ids: Iterable[str]) -> dict[str, int]:
+    """How often each of the messages was stored after the event `newest`; those that were not stored are missing."""
+    return dict(world.sql.execute(_TIMES, [newest, list(ids)]).fetchall())
+
+
+def count(world: World, query: str, *parameters: int) -> int:
+    """The number that an aggregate returns."""
+    row = world.sql.execute(query.encode(), parameters).fetchone()
+    assert row is not None, "an aggregate always answers"
+    return int(row[0])

@@ -17,8 +17,7 @@ from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks import machine
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
-from tests.benchmarks.traffic import Traffic
-from tests.benchmarks.world import World
+from tests.benchmarks.traffic import Traffic, count, newest_event, stored
 from tests.support.eventually import eventually
 
 NONE = Goal(Kind.MOST, 0)
@@ -34,14 +33,15 @@ def measure(run: Run) -> Iterator[Row]:
     world, size = run.world, run.sizes[-1]
     bots = world.paired(size)
     pids = [world.bare.pid(resource_name(world.server, bot)) for bot in bots]
-    newest = _count(world, "SELECT coalesce(max(id), 0) FROM bot_events")
+    postgres_pid = world.bare.pid(run.postgres)
+    newest = newest_event(world)
 
     def used() -> tuple[float, float, float]:
         in_bots = sum(machine.cgroup_cpu_seconds(pid) for pid in pids)
-        return in_bots, machine.cpu_seconds(world.controller.pid), machine.cgroup_cpu_seconds(run.postgres_pid)
+        return in_bots, machine.cpu_seconds(world.controller.pid), machine.cgroup_cpu_seconds(postgres_pid)
 
     def there() -> int:
-        return _count(world, "SELECT count(*) FROM bot_events WHERE id > %s AND type = 'message-upsert'", newest)
+        return count(world, "SELECT count(*) FROM bot_events WHERE id > %s AND type = 'message-upsert'", newest)
 
     with Traffic(world, bots, rate=RATE, seconds=SECONDS / 4 if run.quick else SECONDS, commands=COMMANDS) as traffic:
         answered = [len(world.fleet.phones.inbox(contact)) for contact in traffic.contacts]
@@ -49,7 +49,7 @@ def measure(run: Run) -> Iterator[Row]:
         written = traffic.finish()
         behind = len(written.ids) - there()
         try:
-            eventually(there, lambda count: count >= len(written.ids), deadline=DEADLINE, what="all messages")
+            eventually(there, lambda number: number >= len(written.ids), deadline=DEADLINE, what="all messages")
         except TimeoutError as exc:
             run.notes.append(f"traffic: {exc}")
         after = used()
@@ -59,9 +59,9 @@ def measure(run: Run) -> Iterator[Row]:
         return written.asked - (sum(now) - sum(answered))
 
     left = _settled(unanswered)
-    times: dict[str, int] = dict(world.sql.execute(_TIMES, [newest, list(written.ids)]).fetchall())
+    times = stored(world, newest, written.ids)
     lost = len(written.ids) - len(times) + max(0, left)
-    duplicated = sum(count - 1 for count in times.values()) + max(0, -left)
+    duplicated = sum(number - 1 for number in times.values()) + max(0, -left)
     seconds = written.ended - written.began
     text = f"{size} bots × {RATE:g} messages/s"
     yield Row(f"{text}: lost of {len(written.ids)}", size, Sample((lost,), Unit.COUNT), None, NONE)
@@ -71,18 +71,6 @@ def measure(run: Run) -> Iterator[Row]:
     for name, first, last in zip(("bot", "controller", "Postgres"), before, after, strict=True):
         sample = Sample(((last - first) / len(written.ids),), Unit.MILLISECONDS)
         yield Row(f"  CPU per message: {name}", size, sample)
-
-
-_TIMES = """
-    SELECT message ->> 'id', count(*) FROM bot_events, jsonb_array_elements(data -> 'messages') AS message
-    WHERE bot_events.id > %s AND type = 'message-upsert' AND message ->> 'id' = ANY(%s) GROUP BY 1
-"""
-
-
-def _count(world: World, query: str, *parameters: int) -> int:
-    row = world.sql.execute(query.encode(), parameters).fetchone()
-    assert row is not None, "an aggregate always answers"
-    return int(row[0])
 
 
 def _settled(unanswered: Callable[[], int]) -> int:
