@@ -14,8 +14,7 @@ from orchestrator.api.fields import BotIdField, PlainText, ServerNameField, Url
 from orchestrator.api.schemas import DEFAULT_PAGE, Limit, Page, RequestBody, ResponseBody, problems
 from orchestrator.auth import Identity
 from orchestrator.db import bots, commands, servers
-from orchestrator.db.commands import Owner
-from orchestrator.db.message_models import StoredCommand
+from orchestrator.db.commands import CommandRow, Owner
 from orchestrator.db.scope import Scope
 from orchestrator.errors import ConflictError, ForbiddenError, NotFoundError
 
@@ -57,7 +56,6 @@ class NewCommand(RequestBody):
                     "required": ["webhook"],
                 },
             ],
-            "anyOf": [{"properties": {"botId": {"type": "null"}}}, {"properties": {"serverName": {"type": "null"}}}],
         }
     )
 
@@ -65,14 +63,15 @@ class NewCommand(RequestBody):
     response: ResponseText | None = None
     webhook: Webhook | None = None
     bot_id: BotIdField | None = Field(default=None, description="Only this bot.")
-    server_name: ServerNameField | None = Field(default=None, description="All bots of this server.")
+    server_name: ServerNameField | None = Field(
+        default=None,
+        description="All bots of this server; with `botId`, the server of that bot, if several have one with this id.",
+    )
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
         if (self.response is None) == (self.webhook is None):
             raise ValueError("send either response or webhook")
-        if self.bot_id is not None and self.server_name is not None:
-            raise ValueError("send botId, serverName, or neither")
         return self
 
 
@@ -108,10 +107,11 @@ class CommandView(ResponseBody):
     updated_at: datetime
 
     @classmethod
-    def of(cls, row: StoredCommand) -> Self:
+    def of(cls, row: CommandRow) -> Self:
         """The view of a database row."""
-        scope = "global" if row.server_name is None else "server" if row.bot_id is None else "bot"
-        return cls(scope=scope, **row.model_dump())
+        command, bot_id = row
+        scope = "global" if command.server_name is None else "server" if bot_id is None else "bot"
+        return cls(scope=scope, bot_id=bot_id, **command.model_dump())
 
 
 def _command_id(value: Annotated[str, Path(alias="commandId")]) -> str:
@@ -137,7 +137,8 @@ async def list_commands(
     """Ordered by id: the commands of the key's server and its bots, and global commands."""
     rows = await commands.page(session, scope, limit=limit + 1, after=after, bot_id=bot_id, server_name=server_name)
     return Page(
-        items=[CommandView.of(row) for row in rows[:limit]], next=rows[limit - 1].id if len(rows) > limit else None
+        items=[CommandView.of(row) for row in rows[:limit]],
+        next=rows[limit - 1].command.id if len(rows) > limit else None,
     )
 
 
@@ -160,8 +161,8 @@ async def create(new: NewCommand, response: Response, caller: Caller, session: S
     built-in commands over all of them.
     """
     owner = await _owner(new, caller, session, scope)
-    row = await commands.create(session, owner, name=new.name, response=new.response, webhook=new.webhook)
-    view = CommandView.of(row)
+    command = await commands.create(session, owner, name=new.name, response=new.response, webhook=new.webhook)
+    view = CommandView.of(CommandRow(command, new.bot_id))
     await session.commit()
     response.headers["Location"] = f"/api/commands/{view.id}"
     return view
@@ -186,10 +187,10 @@ async def change(
     replaced = patch.response is not None or patch.webhook is not None
     await commands.change(
         session,
-        row,
-        name=patch.name or row.name,
-        response=patch.response if replaced else row.response,
-        webhook=patch.webhook if replaced else row.webhook,
+        row.command,
+        name=patch.name or row.command.name,
+        response=patch.response if replaced else row.command.response,
+        webhook=patch.webhook if replaced else row.command.webhook,
     )
     view = CommandView.of(row)
     await session.commit()
@@ -204,26 +205,26 @@ async def change(
 )
 async def delete(command_id: CommandId, caller: Caller, session: Session, scope: Visible) -> None:
     """Running bots stop replying to it at once."""
-    await session.delete(await _changeable(command_id, caller, session, scope))
+    await session.delete((await _changeable(command_id, caller, session, scope)).command)
     await session.commit()
 
 
 async def _owner(new: NewCommand, caller: Identity, session: Session, scope: Scope) -> Owner:
     if new.bot_id is not None:
         # Not locked: the trigger on commands locks the bots of many commands, always in the same order.
-        row = await bots.find(session, scope, new.bot_id)
+        row = await bots.find(session, scope.narrowed(new.server_name), new.bot_id)
         if row.bot.deleting:
             raise ConflictError(f"bot {row.bot.id!r} is being deleted", code="deleting")
-        return Owner(row.bot.server_name, row.bot.id)
+        return Owner(row.bot.server_name, row.bot.key)
     if new.server_name is not None:
         return Owner((await servers.find(session, scope, new.server_name)).server.name, None)
     _require_global(caller)
     return Owner(None, None)
 
 
-async def _changeable(command_id: str, caller: Identity, session: Session, scope: Scope) -> StoredCommand:
+async def _changeable(command_id: str, caller: Identity, session: Session, scope: Scope) -> CommandRow:
     row = await commands.find(session, scope, command_id, for_change=True)
-    if row.server_name is None:
+    if row.command.server_name is None:
         _require_global(caller)
     return row
 

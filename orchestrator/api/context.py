@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from bot_runtime.contract import SERVER_NAME_PATTERN
 from orchestrator.api.upload_memory import UploadMemory
 from orchestrator.auth import Identity, KeyVerifier
 from orchestrator.clients.bot import RuntimeClient
@@ -15,7 +16,12 @@ from orchestrator.clients.controller import ControllerClient
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
 from orchestrator.db.session import Database
+from orchestrator.errors import ForbiddenError, InvalidInputError
 from orchestrator.settings import Settings
+
+SERVER_NAME = (
+    "Only bots of this server; needed where several servers that the key has access to have a bot with this id"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,18 @@ def _scope(request: Request) -> Scope:
     return Scope(identity(request).server)
 
 
+def _selected(
+    request: Request,
+    server_name: Annotated[
+        str | None,
+        Query(alias="serverName", pattern=SERVER_NAME_PATTERN, description=SERVER_NAME, examples=["server1"]),
+    ] = None,
+) -> Scope:
+    if len(request.query_params.getlist("serverName")) > 1:
+        raise InvalidInputError("serverName: send it once")
+    return Scope(identity(request).server, server_name)
+
+
 def _writer(request: Request) -> Identity:
     caller = identity(request)
     caller.require_writer()
@@ -76,10 +94,20 @@ def _admin(request: Request) -> Identity:
     return caller
 
 
+def server_of_new_bot(parts: Context, caller: Identity, named: str | None) -> str:
+    """The server that a request names, or else the one of the key or of the api. Raises ForbiddenError."""
+    server_name = named or caller.server or parts.settings.server_name
+    if caller.server not in {None, server_name}:
+        raise ForbiddenError(f"this key has no access to server {server_name!r}: omit serverName or use another key")
+    return server_name
+
+
 Parts = Annotated[Context, Depends(context)]
 Session = Annotated[AsyncSession, Depends(_session)]
 Caller = Annotated[Identity, Depends(identity)]
 Visible = Annotated[Scope, Depends(_scope)]
+Selected = Annotated[Scope, Depends(_selected)]
+"""For requests about bots: the rows that are visible to the caller, of the server that the request names, if any."""
 
 writer_only = Depends(_writer)
 """For reads that viewers are not allowed to make; the middleware already rejects their writes."""

@@ -90,6 +90,8 @@ def describe(app: FastAPI) -> dict[str, Any]:
                 operation["security"] = []
             if method != "get":
                 operation["responses"].setdefault("403", {"description": "The key is read-only"})
+            if "{id}" in path and any(item["name"] == "serverName" for item in operation.get("parameters", [])):
+                operation["responses"].setdefault("409", {"description": "Several servers have a bot with this id"})
             _show_problems(operation, pool=path.startswith(POOL_PREFIX))
     return schema
 

@@ -34,7 +34,8 @@ async def adopt(settings: Settings, *, name: str) -> None:
         if bot_id not in uids:
             raise NotFoundError(f"there is no bot {bot_id!r} on server {server}: create it first")
         new = volume.labels.get(Label.BOT_UID, "")
-        await volume_owners.adopt(connection, server=server, bot_id=bot_id, former=uids[bot_id], new=new)
+        former = uids[bot_id]
+        await volume_owners.adopt(connection, server=server, bot_id=bot_id, former=former, new=new, name=name)
         say(f"Bot {bot_id} continues the session on {name}.")
 
 

@@ -6,14 +6,14 @@ A bot's own command overrides one of its server with the same name, which overri
 import uuid
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from bot_runtime.contract import CustomCommand
 from orchestrator.db.message_models import StoredCommand
-from orchestrator.db.models import Bot
+from orchestrator.db.models import Bot, BotKey
 from orchestrator.db.scope import Scope
 from orchestrator.errors import ConflictError, LimitReachedError, NotFoundError
 
@@ -30,14 +30,21 @@ class Owner(NamedTuple):
     """The owner of a command: one bot, all bots of a server, or all bots (both None)."""
 
     server_name: str | None
-    bot_id: str | None
+    bot_key: BotKey | None
 
     def holds(self) -> ColumnElement[bool]:
         """The condition that a command belongs to exactly this owner."""
         return and_(
             col(StoredCommand.server_name).is_not_distinct_from(self.server_name),
-            col(StoredCommand.bot_id).is_not_distinct_from(self.bot_id),
+            col(StoredCommand.bot_key).is_not_distinct_from(self.bot_key),
         )
+
+
+class CommandRow(NamedTuple):
+    """A command, and the id of the bot it belongs to."""
+
+    command: StoredCommand
+    bot_id: str | None
 
 
 def visible(scope: Scope) -> ColumnElement[bool]:
@@ -51,16 +58,16 @@ async def of_bot(session: AsyncSession, bot: Bot) -> list[CustomCommand]:
         select(col(StoredCommand.name), col(StoredCommand.response), col(StoredCommand.webhook))
         .where(
             or_(
-                col(StoredCommand.bot_id) == bot.id,
+                col(StoredCommand.bot_key) == bot.key,
                 and_(
-                    col(StoredCommand.bot_id).is_(None),
+                    col(StoredCommand.bot_key).is_(None),
                     or_(col(StoredCommand.server_name) == bot.server_name, col(StoredCommand.server_name).is_(None)),
                 ),
             )
         )
         .order_by(
             col(StoredCommand.name),
-            col(StoredCommand.bot_id).asc().nulls_last(),
+            col(StoredCommand.bot_key).asc().nulls_last(),
             col(StoredCommand.server_name).asc().nulls_last(),
         )
         .ext(distinct_on(col(StoredCommand.name)))
@@ -71,27 +78,27 @@ async def of_bot(session: AsyncSession, bot: Bot) -> list[CustomCommand]:
 
 async def page(
     session: AsyncSession, scope: Scope, *, limit: int, after: str | None, bot_id: str | None, server_name: str | None
-) -> list[StoredCommand]:
+) -> list[CommandRow]:
     """At most `limit` commands in the order of their ids, starting after `after`."""
-    query = select(StoredCommand).where(visible(scope)).order_by(col(StoredCommand.id)).limit(limit)
+    query = _rows(scope).order_by(col(StoredCommand.id)).limit(limit)
     if after is not None:
         query = query.where(col(StoredCommand.id) > after)
     if bot_id is not None:
-        query = query.where(col(StoredCommand.bot_id) == bot_id)
+        query = query.where(col(Bot.id) == bot_id)
     if server_name is not None:
         query = query.where(col(StoredCommand.server_name) == server_name)
-    return list((await session.execute(query)).scalars())
+    return [CommandRow(*row) for row in (await session.execute(query)).all()]
 
 
-async def find(session: AsyncSession, scope: Scope, command_id: str, *, for_change: bool = False) -> StoredCommand:
+async def find(session: AsyncSession, scope: Scope, command_id: str, *, for_change: bool = False) -> CommandRow:
     """One command. Raises NotFoundError, also for a command outside the scope."""
-    query = select(StoredCommand).where(visible(scope), col(StoredCommand.id) == command_id)
+    query = _rows(scope).where(col(StoredCommand.id) == command_id)
     if for_change:
-        query = query.with_for_update()
-    row = (await session.execute(query)).scalar_one_or_none()
+        query = query.with_for_update(of=StoredCommand)
+    row = (await session.execute(query)).one_or_none()
     if row is None:
         raise NotFoundError(f"command {command_id!r} does not exist")
-    return row
+    return CommandRow(*row)
 
 
 async def create(
@@ -102,7 +109,7 @@ async def create(
     await _lock(session, owner)
     inserted = await session.execute(
         insert(StoredCommand)
-        .values(id=uuid.uuid4().hex, server_name=owner.server_name, bot_id=owner.bot_id, **values)
+        .values(id=uuid.uuid4().hex, server_name=owner.server_name, bot_key=owner.bot_key, **values)
         .on_conflict_do_nothing()
         .returning(StoredCommand)
     )
@@ -117,7 +124,7 @@ async def change(
     session: AsyncSession, command: StoredCommand, *, name: str, response: str | None, webhook: str | None
 ) -> None:
     """Change a locked command. Raises ConflictError and LimitReachedError."""
-    owner = Owner(command.server_name, command.bot_id)
+    owner = Owner(command.server_name, command.bot_key)
     await _lock(session, owner)
     taken = select(col(StoredCommand.id)).where(
         owner.holds(), col(StoredCommand.name) == name, col(StoredCommand.id) != command.id
@@ -132,8 +139,13 @@ async def change(
     await _check_limits(session, owner)
 
 
+def _rows(scope: Scope) -> Select[StoredCommand, str | None]:
+    query = select(StoredCommand, col(Bot.id)).join(Bot, col(Bot.key) == col(StoredCommand.bot_key), isouter=True)
+    return query.where(visible(scope))
+
+
 async def _lock(session: AsyncSession, owner: Owner) -> None:
-    name = f"botdock commands of {owner.server_name}/{owner.bot_id}"
+    name = f"botdock commands of {owner.server_name}/{owner.bot_key}"
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))").bindparams(name=name))
 
 

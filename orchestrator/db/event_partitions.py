@@ -61,9 +61,9 @@ _IN_DEFAULT = text(f"""
 DELETE_EXPIRED = """
     DELETE FROM "{name}" WHERE id = ANY(ARRAY(
         SELECT expired.id FROM bots CROSS JOIN LATERAL (
-            SELECT id FROM "{name}" WHERE bot_id = bots.id AND server_name = bots.server_name
+            SELECT id FROM "{name}" WHERE bot_key = bots.key AND server_name = bots.server_name
                 AND id < coalesce((SELECT id FROM (
-                    SELECT id, timestamp FROM "{name}" WHERE bot_id = bots.id AND server_name = bots.server_name
+                    SELECT id, timestamp FROM "{name}" WHERE bot_key = bots.key AND server_name = bots.server_name
                     ORDER BY id LIMIT :batch
                 ) AS oldest WHERE timestamp >= :cutoff LIMIT 1), 9223372036854775807)
             ORDER BY id LIMIT :batch

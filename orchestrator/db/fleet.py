@@ -39,12 +39,13 @@ class Totals(NamedTuple):
 async def chunks(
     session: AsyncSession, scope: Scope, *columns: Any, present_only: bool = False
 ) -> AsyncIterator[Sequence[Any]]:
-    """The given columns of `bots` and `bot_status` for every bot, ordered by id, at most ROWS_PER_CHUNK rows at a time.
+    """The given columns of `bots` and `bot_status` for every bot, ordered by id and server.
 
-    One snapshot of the database; `present_only` omits bots that are being deleted.
+    At most ROWS_PER_CHUNK rows at a time, of one snapshot of the database. `present_only` omits bots that are being
+    deleted.
     """
-    query = select(*columns).join_from(Bot, BotStatus, col(BotStatus.bot_id) == col(Bot.id))
-    query = query.where(scope.covers(col(Bot.server_name))).order_by(col(Bot.id))
+    query = select(*columns).join_from(Bot, BotStatus, col(BotStatus.bot_key) == col(Bot.key))
+    query = query.where(scope.covers(col(Bot.server_name))).order_by(col(Bot.id), col(Bot.server_name))
     if present_only:
         query = query.where(col(Bot.deleting).is_(False))
     # On the connection, because a session would wrap the rows at the cost of reading them once more.
@@ -66,7 +67,7 @@ async def totals(session: AsyncSession, scope: Scope) -> Totals:
             _sum(col(BotStatus.errors)),
             _sum(col(BotStatus.reconnections)),
         )
-        .join_from(Bot, BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+        .join_from(Bot, BotStatus, col(BotStatus.bot_key) == col(Bot.key))
         .where(scope.covers(col(Bot.server_name)), col(Bot.deleting).is_(False))
     )
     return Totals(*(await session.execute(query)).one())

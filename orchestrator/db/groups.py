@@ -16,36 +16,36 @@ from sqlmodel import SQLModel, col
 
 from bot_runtime.contract import GroupInfo, GroupUpdate, MemberRange
 from orchestrator.db.message_models import StoredGroup, StoredMember
-from orchestrator.db.scope import Scope
+from orchestrator.db.models import Bot, BotKey
 from orchestrator.errors import NotFoundError
 
 MEMBERS_PER_PAGE = 2_000
 """A page with more members has fewer groups, but at least one."""
 
 _GROUPS = SQLModel.metadata.tables["groups"]
-_KEEP_ONLY = text("DELETE FROM groups WHERE bot_id = :bot_id AND id <> ALL(CAST(:ids AS text[]))")
+_KEEP_ONLY = text("DELETE FROM groups WHERE bot_key = :bot_key AND id <> ALL(CAST(:ids AS text[]))")
 _CHANGE_MEMBERS = text(
     """
     WITH gone AS (
         DELETE FROM group_members
-        WHERE bot_id = :bot_id AND group_id = :group_id AND (
+        WHERE bot_key = :bot_key AND group_id = :group_id AND (
             id = ANY(CAST(:gone AS text[]))
             OR :complete AND id > :after AND (CAST(:until AS text) IS NULL OR id <= :until)
                 AND id <> ALL(CAST(:ids AS text[]))
         )
         RETURNING id
     ), changed AS (
-        INSERT INTO group_members AS old (bot_id, group_id, id, phone_number, admin)
-        SELECT CAST(:bot_id AS text), CAST(:group_id AS text), member.id, member.phone_number, member.admin
+        INSERT INTO group_members AS old (bot_key, group_id, id, phone_number, admin)
+        SELECT CAST(:bot_key AS text), CAST(:group_id AS text), member.id, member.phone_number, member.admin
         FROM unnest(CAST(:ids AS text[]), CAST(:numbers AS text[]), CAST(:admins AS boolean[]))
             AS member (id, phone_number, admin)
-        ON CONFLICT (bot_id, group_id, id) DO UPDATE
+        ON CONFLICT (bot_key, group_id, id) DO UPDATE
             SET phone_number = excluded.phone_number, admin = excluded.admin
             WHERE (old.phone_number, old.admin) IS DISTINCT FROM (excluded.phone_number, excluded.admin)
         RETURNING old.id
     )
     UPDATE groups SET updated_at = :updated_at
-    WHERE bot_id = :bot_id AND id = :group_id AND (EXISTS (SELECT FROM gone) OR EXISTS (SELECT FROM changed))
+    WHERE bot_key = :bot_key AND id = :group_id AND (EXISTS (SELECT FROM gone) OR EXISTS (SELECT FROM changed))
     """
 )
 
@@ -68,71 +68,73 @@ class GroupRow:
 
 
 async def page(
-    session: AsyncSession, scope: Scope, bot_id: str, *, limit: int, after: str | None
+    session: AsyncSession, bot_key: BotKey, *, limit: int, after: str | None
 ) -> tuple[list[GroupRow], str | None]:
     """Groups of a bot in the order of their ids, starting after `after`; and the `after` of the next page, if any.
 
     At most `limit` groups, fewer if they have more than MEMBERS_PER_PAGE members in total.
     """
-    query = _rows(scope, bot_id).order_by(col(StoredGroup.id)).limit(limit + 1)
+    query = _rows(bot_key).order_by(col(StoredGroup.id)).limit(limit + 1)
     if after is not None:
         query = query.where(col(StoredGroup.id) > after)
     found = list((await session.execute(query)).scalars())
     groups = found[:limit]
-    members = await _members(session, bot_id, groups, limit=MEMBERS_PER_PAGE + 1)
+    members = await _members(session, bot_key, groups, limit=MEMBERS_PER_PAGE + 1)
     number = sum(map(len, members.values()))
     while number > MEMBERS_PER_PAGE and len(groups) > 1:
         number -= len(members[groups.pop().id])
     if number > MEMBERS_PER_PAGE:  # the first group alone
-        members = await _members(session, bot_id, groups)
+        members = await _members(session, bot_key, groups)
     rows = [GroupRow(group, members[group.id]) for group in groups]
     return rows, groups[-1].id if len(groups) < len(found) else None
 
 
-async def find(session: AsyncSession, scope: Scope, bot_id: str, group_id: str) -> GroupRow:
-    """One group of a bot. Raises NotFoundError, also for a group outside the scope."""
-    group = (await session.execute(_rows(scope, bot_id).where(col(StoredGroup.id) == group_id))).scalar_one_or_none()
+async def find(session: AsyncSession, bot: Bot, group_id: str) -> GroupRow:
+    """One group of a bot. Raises NotFoundError."""
+    group = (await session.execute(_rows(bot.key).where(col(StoredGroup.id) == group_id))).scalar_one_or_none()
     if group is None:
-        raise NotFoundError(f"bot {bot_id!r} is not in a group {group_id!r}")
-    return GroupRow(group, (await _members(session, bot_id, [group]))[group_id])
+        raise NotFoundError(f"bot {bot.id!r} is not in a group {group_id!r}")
+    return GroupRow(group, (await _members(session, bot.key, [group]))[group_id])
 
 
-async def apply(session: AsyncSession, *, server: str, bot_id: str, update: GroupUpdate, at: datetime) -> None:
+async def apply(session: AsyncSession, *, server: str, bot_key: BotKey, update: GroupUpdate, at: datetime) -> None:
     """Apply an update of a bot's groups; `at` is when the bot reported it."""
     if update.left is not None:
         await session.execute(
-            delete(StoredGroup).where(col(StoredGroup.bot_id) == bot_id, col(StoredGroup.id) == update.left)
+            delete(StoredGroup).where(col(StoredGroup.bot_key) == bot_key, col(StoredGroup.id) == update.left)
         )
     if update.groups is not None:
-        await session.execute(_KEEP_ONLY, {"bot_id": bot_id, "ids": update.groups})
+        await session.execute(_KEEP_ONLY, {"bot_key": bot_key, "ids": update.groups})
     if update.group is not None:
-        await _apply_info(session, server, bot_id, update.group, at)
-        await _apply_members(session, bot_id, update, update.group.id, at)
+        await _apply_info(session, server, bot_key, update.group, at)
+        await _apply_members(session, bot_key, update, update.group.id, at)
 
 
-async def _apply_info(session: AsyncSession, server: str, bot_id: str, group: GroupInfo, at: datetime) -> None:
+async def _apply_info(session: AsyncSession, server: str, bot_key: BotKey, group: GroupInfo, at: datetime) -> None:
     values = {
         "subject": group.subject,
         "description": group.description,
         "owner": group.owner,
         "created_at": group.created_at,
     }
-    statement = insert(_GROUPS).values(bot_id=bot_id, id=group.id, server_name=server, updated_at=at, **values)
+    statement = insert(_GROUPS).values(bot_key=bot_key, id=group.id, server_name=server, updated_at=at, **values)
     differs = [_GROUPS.c[name].is_distinct_from(statement.excluded[name]) for name in values]
     await session.execute(
         statement.on_conflict_do_update(
-            index_elements=["bot_id", "id"], set_={**values, "updated_at": at}, where=or_(*differs)
+            index_elements=["bot_key", "id"], set_={**values, "updated_at": at}, where=or_(*differs)
         )
     )
 
 
-async def _apply_members(session: AsyncSession, bot_id: str, update: GroupUpdate, group_id: str, at: datetime) -> None:
+async def _apply_members(
+    session: AsyncSession, bot_key: BotKey, update: GroupUpdate, group_id: str, at: datetime
+) -> None:
     if not update.members and not update.gone and update.complete is None:
         return
     members = {member.id: member for member in update.members}  # a statement may change a row only once
     covered = update.complete or MemberRange()
     values: dict[str, Any] = {
-        "bot_id": bot_id,
+        "bot_key": bot_key,
         "group_id": group_id,
         "gone": [member_id for member_id in update.gone if member_id not in members],
         "complete": update.complete is not None,
@@ -147,14 +149,14 @@ async def _apply_members(session: AsyncSession, bot_id: str, update: GroupUpdate
 
 
 async def _members(
-    session: AsyncSession, bot_id: str, groups: Iterable[StoredGroup], *, limit: int | None = None
+    session: AsyncSession, bot_key: BotKey, groups: Iterable[StoredGroup], *, limit: int | None = None
 ) -> dict[str, list[GroupMemberRow]]:
     """The members of a bot's groups, by group; at most `limit` in total, those of the first groups."""
     query = (
         select(
             col(StoredMember.group_id), col(StoredMember.id), col(StoredMember.phone_number), col(StoredMember.admin)
         )
-        .where(col(StoredMember.bot_id) == bot_id, col(StoredMember.group_id).in_([group.id for group in groups]))
+        .where(col(StoredMember.bot_key) == bot_key, col(StoredMember.group_id).in_([group.id for group in groups]))
         .order_by(col(StoredMember.group_id), col(StoredMember.id))
         .limit(limit)
     )
@@ -164,5 +166,5 @@ async def _members(
     return members
 
 
-def _rows(scope: Scope, bot_id: str) -> Select[StoredGroup]:
-    return select(StoredGroup).where(scope.covers(col(StoredGroup.server_name)), col(StoredGroup.bot_id) == bot_id)
+def _rows(bot_key: BotKey) -> Select[StoredGroup]:
+    return select(StoredGroup).where(col(StoredGroup.bot_key) == bot_key)

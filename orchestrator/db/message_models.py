@@ -20,6 +20,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     PrimaryKeyConstraint,
+    String,
     Text,
     UniqueConstraint,
     text,
@@ -28,6 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 from orchestrator.db.columns import created, timestamp
+from orchestrator.db.models import BotKey
 from orchestrator.states import MessageState
 
 _WHERE_PENDING = text("state IN ('queued', 'sending')")
@@ -35,7 +37,7 @@ _WHERE_FINISHED = text("state NOT IN ('queued', 'sending')")
 
 
 def _fk_bot() -> Any:
-    return Column(Text, ForeignKey("bots.id", ondelete="CASCADE"), nullable=False)
+    return Column(Text, ForeignKey("bots.key", ondelete="CASCADE"), nullable=False)
 
 
 class Message(SQLModel, table=True):
@@ -43,14 +45,14 @@ class Message(SQLModel, table=True):
 
     __tablename__ = "messages"
     __table_args__ = (
-        UniqueConstraint("bot_id", "idempotency_key"),
+        UniqueConstraint("bot_key", "idempotency_key"),
         UniqueConstraint("seq"),
-        Index("messages_bot_seq", "bot_id", "seq"),
-        Index("messages_pending", "bot_id", "to_chat", "seq", postgresql_where=_WHERE_PENDING),
-        Index("messages_due", "bot_id", text("next_attempt_at NULLS FIRST"), "seq", postgresql_where=_WHERE_PENDING),
+        Index("messages_bot_seq", "bot_key", "seq"),
+        Index("messages_pending", "bot_key", "to_chat", "seq", postgresql_where=_WHERE_PENDING),
+        Index("messages_due", "bot_key", text("next_attempt_at NULLS FIRST"), "seq", postgresql_where=_WHERE_PENDING),
         Index("messages_finished", "server_name", "updated_at", postgresql_where=_WHERE_FINISHED),
-        Index("messages_slots", "bot_id", "to_chat", "slot_at"),
-        Index("messages_whatsapp_id", "bot_id", "whatsapp_id"),
+        Index("messages_slots", "bot_key", "to_chat", "slot_at"),
+        Index("messages_whatsapp_id", "bot_key", "whatsapp_id"),
         CheckConstraint("state IN ('queued', 'sending', 'sent', 'delivered', 'read', 'failed')", name="messages_state"),
     )
 
@@ -59,7 +61,7 @@ class Message(SQLModel, table=True):
     seq: int = Field(default=None, sa_column=Column(BigInteger, Identity(always=True), nullable=False))
     """The order of sending within a chat."""
     server_name: str
-    bot_id: str = Field(sa_column=_fk_bot())
+    bot_key: BotKey = Field(sa_column=_fk_bot())
     to_chat: str
     """The chat's id in the canonical form of `bot_runtime`."""
     content: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
@@ -107,9 +109,9 @@ class EarlyReceipt(SQLModel, table=True):
     """A receipt that arrived before the answer with WhatsApp's id of its message."""
 
     __tablename__ = "early_acks"
-    __table_args__ = (PrimaryKeyConstraint("bot_id", "whatsapp_id"), Index("early_acks_created_at", "created_at"))
+    __table_args__ = (PrimaryKeyConstraint("bot_key", "whatsapp_id"), Index("early_acks_created_at", "created_at"))
 
-    bot_id: str = Field(sa_column=_fk_bot())
+    bot_key: BotKey = Field(sa_column=_fk_bot())
     whatsapp_id: str
     state: str
     delivered_at: datetime | None = timestamp()
@@ -126,19 +128,19 @@ class StoredCommand(SQLModel, table=True):
             "commands_global_name",
             "name",
             unique=True,
-            postgresql_where=text("server_name IS NULL AND bot_id IS NULL"),
+            postgresql_where=text("server_name IS NULL AND bot_key IS NULL"),
         ),
-        Index("commands_server_name", "server_name", "name", unique=True, postgresql_where=text("bot_id IS NULL")),
-        Index("commands_bot_name", "bot_id", "name", unique=True),
-        CheckConstraint("bot_id IS NULL OR server_name IS NOT NULL", name="commands_scope"),
+        Index("commands_server_name", "server_name", "name", unique=True, postgresql_where=text("bot_key IS NULL")),
+        Index("commands_bot_name", "bot_key", "name", unique=True),
+        CheckConstraint("bot_key IS NULL OR server_name IS NOT NULL", name="commands_scope"),
         CheckConstraint("(response IS NULL) <> (webhook IS NULL)", name="commands_answer"),
     )
 
     id: str = Field(primary_key=True)
     server_name: str | None = Field(default=None, foreign_key="servers.name", ondelete="CASCADE")
     """None: a global command."""
-    bot_id: str | None = Field(
-        default=None, sa_column=Column(Text, ForeignKey("bots.id", ondelete="CASCADE"), nullable=True)
+    bot_key: BotKey | None = Field(
+        default=None, sa_column=Column(Text, ForeignKey("bots.key", ondelete="CASCADE"), nullable=True)
     )
     name: str
     response: str | None = None
@@ -151,11 +153,11 @@ class StoredGroup(SQLModel, table=True):
     """A group that a bot's account is in, as the bot reported it."""
 
     __tablename__ = "groups"
-    __table_args__ = (PrimaryKeyConstraint("bot_id", "id"), Index("groups_server", "server_name"))
+    __table_args__ = (PrimaryKeyConstraint("bot_key", "id"), Index("groups_server", "server_name"))
 
     id: str
     """`…@g.us`"""
-    bot_id: str = Field(sa_column=_fk_bot())
+    bot_key: BotKey = Field(sa_column=_fk_bot())
     server_name: str
     subject: str
     description: str
@@ -171,11 +173,11 @@ class StoredMember(SQLModel, table=True):
 
     __tablename__ = "group_members"
     __table_args__ = (
-        PrimaryKeyConstraint("bot_id", "group_id", "id"),
-        ForeignKeyConstraint(["bot_id", "group_id"], ["groups.bot_id", "groups.id"], ondelete="CASCADE"),
+        PrimaryKeyConstraint("bot_key", "group_id", "id"),
+        ForeignKeyConstraint(["bot_key", "group_id"], ["groups.bot_key", "groups.id"], ondelete="CASCADE"),
     )
 
-    bot_id: str
+    bot_key: BotKey = Field(sa_type=String)
     group_id: str
     id: str = Field(sa_column=Column(Text(collation="C"), nullable=False))
     """`…@lid` or `…@s.whatsapp.net`, in the order of its bytes, which the ranges of the bot's reports refer to."""

@@ -16,8 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from orchestrator.db.message_models import Message, MessageFile
-from orchestrator.db.models import Bot
-from orchestrator.db.scope import Scope
+from orchestrator.db.models import Bot, BotKey
 from orchestrator.errors import ConflictError, InvalidInputError, NotFoundError, QuotaError, TooManyMessagesError
 from orchestrator.states import PENDING, MessageState
 
@@ -52,14 +51,14 @@ class Quota:
     file_bytes_per_server: int
 
 
-async def earlier(session: AsyncSession, bot_id: str, new: NewMessage) -> Message | None:
+async def earlier(session: AsyncSession, bot_key: BotKey, new: NewMessage) -> Message | None:
     """The message that was accepted first with this idempotency key, if any.
 
     Raises InvalidInputError for a key that was used for something else.
     """
     if new.idempotency_key is None:
         return None
-    query = select(Message).where(col(Message.bot_id) == bot_id, col(Message.idempotency_key) == new.idempotency_key)
+    query = select(Message).where(col(Message.bot_key) == bot_key, col(Message.idempotency_key) == new.idempotency_key)
     row = (await session.execute(query)).scalar_one_or_none()
     if row is not None and row.request_hash != new.request_hash:
         raise InvalidInputError(
@@ -77,12 +76,12 @@ async def submit(
     a key that was used for something else, TooManyMessagesError, and QuotaError. Callers for several chats may exceed
     the quota by one message each.
     """
-    bot_id, server_name = bot.id, bot.server_name  # a rollback expires the row
+    bot_key, server_name = bot.key, bot.server_name  # a rollback would expire the row
     await _check_quota(session, bot, new, quota)
-    await _take_turn(session, f"{bot_id}/{new.to_chat}")
-    now, slot = await _slot(session, bot_id, new.to_chat, limit)
+    await _take_turn(session, f"{bot_key}/{new.to_chat}")
+    now, slot = await _slot(session, bot_key, new.to_chat, limit)
     if slot > now and not queue:
-        if (first := await earlier(session, bot_id, new)) is not None:
+        if (first := await earlier(session, bot_key, new)) is not None:
             return first
         raise _limited(limit, slot - now)
     waits = {"reason": "rate-limited", "next_attempt_at": slot} if slot > now else {}
@@ -91,7 +90,7 @@ async def submit(
         .values(
             id=str(uuid.uuid4()),
             server_name=server_name,
-            bot_id=bot_id,
+            bot_key=bot_key,
             to_chat=new.to_chat,
             content=new.content,
             quote=new.quote,
@@ -107,7 +106,7 @@ async def submit(
     if row is None:
         # Another caller with the same key, perhaps for another chat, was faster.
         await session.rollback()
-        if (first := await earlier(session, bot_id, new)) is not None:
+        if (first := await earlier(session, bot_key, new)) is not None:
             return first
         raise ConflictError("another call with this idempotency key is in progress; retry")
     if new.file is not None:
@@ -116,21 +115,18 @@ async def submit(
     return row
 
 
-async def find(session: AsyncSession, scope: Scope, bot_id: str, message_id: str) -> Message:
-    """One message of a bot. Raises NotFoundError, also for a message outside the scope."""
-    query = select(Message).where(
-        scope.covers(col(Message.server_name)), col(Message.bot_id) == bot_id, col(Message.id) == message_id
-    )
+async def find(session: AsyncSession, bot: Bot, message_id: str) -> Message:
+    """One message of a bot. Raises NotFoundError."""
+    query = select(Message).where(col(Message.bot_key) == bot.key, col(Message.id) == message_id)
     row = (await session.execute(query)).scalar_one_or_none()
     if row is None:
-        raise NotFoundError(f"message {message_id!r} of bot {bot_id!r} does not exist")
+        raise NotFoundError(f"message {message_id!r} of bot {bot.id!r} does not exist")
     return row
 
 
 async def page(
     session: AsyncSession,
-    scope: Scope,
-    bot_id: str,
+    bot_key: BotKey,
     *,
     limit: int,
     before: int | None,
@@ -138,7 +134,7 @@ async def page(
     to_chat: str | None,
 ) -> list[Message]:
     """At most `limit` messages of a bot before a `seq`, newest first."""
-    query = select(Message).where(scope.covers(col(Message.server_name)), col(Message.bot_id) == bot_id)
+    query = select(Message).where(col(Message.bot_key) == bot_key)
     if before is not None:
         query = query.where(col(Message.seq) < before)
     if state is not None:
@@ -148,9 +144,9 @@ async def page(
     return list((await session.execute(query.order_by(col(Message.seq).desc()).limit(limit))).scalars())
 
 
-async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: str) -> Message:
+async def cancel(session: AsyncSession, bot: Bot, message_id: str) -> Message:
     """Cancel a queued message and commit. Raises NotFoundError, and ConflictError when it is too late."""
-    row = await find(session, scope, bot_id, message_id)
+    row = await find(session, bot, message_id)
     changed = await session.execute(
         update(Message)
         .where(col(Message.id) == message_id, col(Message.state) == MessageState.QUEUED)
@@ -177,7 +173,7 @@ async def cancel(session: AsyncSession, scope: Scope, bot_id: str, message_id: s
 
 async def _check_quota(session: AsyncSession, bot: Bot, new: NewMessage, quota: Quota) -> None:
     """Raise QuotaError if the message does not fit in."""
-    waiting = select(col(Message.id)).where(col(Message.bot_id) == bot.id, col(Message.state).in_(PENDING))
+    waiting = select(col(Message.id)).where(col(Message.bot_key) == bot.key, col(Message.state).in_(PENDING))
     beyond = await session.scalar(waiting.offset(quota.messages_per_bot - 1).limit(1))
     if beyond is not None:
         raise QuotaError(
@@ -204,11 +200,11 @@ async def _take_turn(session: AsyncSession, chat: str) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))").bindparams(name=name))
 
 
-async def _slot(session: AsyncSession, bot_id: str, chat: str, limit: RateLimit) -> tuple[datetime, datetime]:
+async def _slot(session: AsyncSession, bot_key: BotKey, chat: str, limit: RateLimit) -> tuple[datetime, datetime]:
     """The time of Postgres' clock, and the slot of one more message."""
     nth = (
         select(col(Message.slot_at))
-        .where(col(Message.bot_id) == bot_id, col(Message.to_chat) == chat, col(Message.slot_at).is_not(None))
+        .where(col(Message.bot_key) == bot_key, col(Message.to_chat) == chat, col(Message.slot_at).is_not(None))
         .order_by(col(Message.slot_at).desc())
         .offset(limit.maximum - 1)
         .limit(1)

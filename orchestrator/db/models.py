@@ -4,12 +4,15 @@
 (written by the leader alone, fenced by its epoch). Triggers on `bots` (see the first migration) create the status row,
 increase `generation` with every change of the specification, and notify `botdock_bots` (payload `{server}/{bot}`), so
 that a change takes effect at once, whatever its source. Status writes do not notify.
+
+An id names a bot within its server; two servers may each have a bot with the same id. Within Postgres, a bot is
+identified by `bots.key`, which every other table refers to as `bot_key`, and which no caller ever sees.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, NewType
 
-from sqlalchemy import BigInteger, Column, DateTime, Index, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, Column, DateTime, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -23,6 +26,16 @@ NEXT_CONFIG_GENERATION = "nextval('botdock_config_generation')"
 EVERYTHING = "*"
 """Payload that requests a sweep from every controller."""
 RANDOM_TOKEN = "replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', '')"  # noqa: S105 - generates one
+NEXT_BOT_KEY = "'#' || nextval('botdock_bot_key')"
+
+BotKey = NewType("BotKey", str)
+"""Identifies a bot, whatever its server: `#` and a number, never used again after the bot is deleted.
+
+The key of a bot that was created when ids were unique in the database is its id, which cannot contain a `#`."""
+
+
+def _fk_bot(*, primary_key: bool = False) -> Any:
+    return Column(String, ForeignKey("bots.key", ondelete="CASCADE"), nullable=False, primary_key=primary_key)
 
 
 class Installation(SQLModel, table=True):
@@ -77,10 +90,22 @@ class Bot(SQLModel, table=True):
     """The desired state of one bot."""
 
     __tablename__ = "bots"
-    __table_args__ = (Index("bots_server_id", "server_name", "id"),)
+    __table_args__ = (
+        UniqueConstraint("server_name", "id", name="bots_server_id"),
+        Index("bots_id_server", "id", "server_name"),
+    )
 
-    id: str = Field(primary_key=True)
+    key: BotKey = Field(
+        default=BotKey(""), sa_column=Column(String, primary_key=True, server_default=text(NEXT_BOT_KEY))
+    )
+    """Set by Postgres when the row is inserted."""
+    id: str
+    """Unique on its server."""
     server_name: str = Field(foreign_key="servers.name")
+    resource_name: str = Field(default="", sa_column=Column(String, nullable=False))
+    """The name of its container and of its volume, set by a trigger when the row is inserted: `botdock-{server}-{id}`,
+    or `botdock-{server}.{id}` if the name of the server has a hyphen. Otherwise the bot `c` of the server `a-b` and the
+    bot `b-c` of the server `a` would have the same name. Bots of versions without this column have no dot in it."""
     name: str
     phone_number: str | None = None
     """Digits only, as the operator entered it; the paired number is in the status."""
@@ -125,7 +150,7 @@ class BotStatus(SQLModel, table=True):
 
     __tablename__ = "bot_status"
 
-    bot_id: str = Field(primary_key=True, foreign_key="bots.id", ondelete="CASCADE")
+    bot_key: BotKey = Field(sa_column=_fk_bot(primary_key=True))
     server_name: str = Field(index=True)
     epoch: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
     phase: str = Field(default=Phase.PENDING, sa_column=Column(Text, nullable=False, server_default="pending"))
@@ -178,14 +203,14 @@ class BotEvent(SQLModel, table=True):
 
     __tablename__ = "bot_events"
     __table_args__ = (
-        UniqueConstraint("bot_id", "spool_id", "seq", "timestamp"),
-        Index("bot_events_bot_id_id", "bot_id", "id"),
+        UniqueConstraint("bot_key", "spool_id", "seq", "timestamp"),
+        Index("bot_events_bot_key_id", "bot_key", "id"),
         {"postgresql_partition_by": "RANGE (timestamp)"},
     )
 
     id: int | None = Field(default=None, sa_column=Column(BigInteger, primary_key=True, autoincrement=True))
     server_name: str
-    bot_id: str = Field(foreign_key="bots.id", ondelete="CASCADE")
+    bot_key: BotKey = Field(sa_column=_fk_bot())
     spool_id: str | None = None
     """`controller-…` for the controller's own events, unique for each leader; None for those of versions without it."""
     seq: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))

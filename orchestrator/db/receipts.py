@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from orchestrator.db.message_models import EarlyReceipt, Message
+from orchestrator.db.models import BotKey
 from orchestrator.states import MessageState
 
 _BEFORE = {
@@ -21,23 +22,23 @@ _BEFORE = {
 }
 
 
-async def lock(session: AsyncSession, bot_id: str) -> None:
+async def lock(session: AsyncSession, bot_key: BotKey) -> None:
     """Wait for, and hold until the transaction ends, the lock that orders receipts and results of one bot."""
     await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))").bindparams(name=f"botdock acks of {bot_id}")
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))").bindparams(name=f"botdock acks of {bot_key}")
     )
 
 
 async def take(
-    session: AsyncSession, bot_id: str, whatsapp_ids: Sequence[str], state: MessageState, *, at: datetime
+    session: AsyncSession, bot_key: BotKey, whatsapp_ids: Sequence[str], state: MessageState, *, at: datetime
 ) -> None:
     """Apply a receipt (`delivered` or `read`) for some of WhatsApp's message ids."""
-    await lock(session, bot_id)
+    await lock(session, bot_key)
     known = set(
         (
             await session.execute(
                 select(col(Message.whatsapp_id)).where(
-                    col(Message.bot_id) == bot_id, col(Message.whatsapp_id).in_(whatsapp_ids)
+                    col(Message.bot_key) == bot_key, col(Message.whatsapp_id).in_(whatsapp_ids)
                 )
             )
         ).scalars()
@@ -46,7 +47,7 @@ async def take(
         await session.execute(
             update(Message)
             .where(
-                col(Message.bot_id) == bot_id,
+                col(Message.bot_key) == bot_key,
                 col(Message.whatsapp_id).in_(known),
                 col(Message.state).in_(_BEFORE[state]),
             )
@@ -56,34 +57,34 @@ async def take(
             execution_options={"synchronize_session": False},
         )
     if early := sorted(set(whatsapp_ids) - known):
-        await _store_early(session, bot_id, early, state, at)
+        await _store_early(session, bot_key, early, state, at)
 
 
 async def _store_early(
-    session: AsyncSession, bot_id: str, early: Sequence[str], state: MessageState, at: datetime
+    session: AsyncSession, bot_key: BotKey, early: Sequence[str], state: MessageState, at: datetime
 ) -> None:
     """Store receipts for messages being sent. Most others are for the bot's own replies, which are not tracked."""
-    sending = select(exists().where(col(Message.bot_id) == bot_id, col(Message.state) == MessageState.SENDING))
+    sending = select(exists().where(col(Message.bot_key) == bot_key, col(Message.state) == MessageState.SENDING))
     if not (await session.execute(sending)).scalar_one():
         return
     values = _values(state, at)
-    rows = [{"bot_id": bot_id, "whatsapp_id": number, "state": state, **values} for number in early]
+    rows = [{"bot_key": bot_key, "whatsapp_id": number, "state": state, **values} for number in early]
     statement = insert(EarlyReceipt).values(rows)
     # `delivered` after `read` adds nothing.
     newer = {"state": state, **values} if state is MessageState.READ else None
     await session.execute(
         statement.on_conflict_do_nothing()
         if newer is None
-        else statement.on_conflict_do_update(index_elements=["bot_id", "whatsapp_id"], set_=newer)
+        else statement.on_conflict_do_update(index_elements=["bot_key", "whatsapp_id"], set_=newer)
     )
 
 
-async def settle(session: AsyncSession, bot_id: str, message_id: str, whatsapp_id: str) -> None:
+async def settle(session: AsyncSession, bot_key: BotKey, message_id: str, whatsapp_id: str) -> None:
     """Apply the receipt that arrived before a message was recorded as sent, if any. Needs `lock`."""
     early = (
         await session.execute(
             delete(EarlyReceipt)
-            .where(col(EarlyReceipt.bot_id) == bot_id, col(EarlyReceipt.whatsapp_id) == whatsapp_id)
+            .where(col(EarlyReceipt.bot_key) == bot_key, col(EarlyReceipt.whatsapp_id) == whatsapp_id)
             .returning(col(EarlyReceipt.state), col(EarlyReceipt.delivered_at), col(EarlyReceipt.read_at))
         )
     ).one_or_none()

@@ -86,7 +86,7 @@ async def set_max_bots(session: AsyncSession, scope: Scope, name: str, max_bots:
 async def _phases(session: AsyncSession, names: list[str]) -> dict[str, dict[str, int]]:
     query = (
         select(col(Bot.server_name), SHOWN_PHASE, func.count())
-        .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+        .join(BotStatus, col(BotStatus.bot_key) == col(Bot.key))
         .where(col(Bot.server_name).in_(names))
         .group_by(col(Bot.server_name), SHOWN_PHASE)
     )

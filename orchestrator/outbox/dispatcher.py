@@ -196,7 +196,7 @@ class Dispatcher:
             result = judge(answer, asked_before=asked_before, attempts=message.attempts)
             sent = answer if isinstance(answer, Sent) else None
             async with lane.writing:
-                await self._store.record(bot_id, message.id, result, sent)
+                await self._store.record(message, result, sent)
             self._on_result(str(result.state) if result.state is not MessageState.QUEUED else "retry")
         except LeadershipLostError:
             raise

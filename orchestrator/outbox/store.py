@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from orchestrator.db import fence, receipts
+from orchestrator.db.bots import key_of
 from orchestrator.db.message_models import Message, MessageFile
-from orchestrator.db.models import Bot, BotStatus
+from orchestrator.db.models import Bot, BotKey, BotStatus
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable
 from orchestrator.outbox.delivery_policy import RATE_LIMITED, Head, Next, Sent
@@ -27,12 +28,12 @@ HEADS = text("""
     WITH RECURSIVE heads AS (
         (
             SELECT id, seq, to_chat, state, created_at, next_attempt_at, attempted_on FROM messages
-            WHERE bot_id = :bot AND state IN ('queued', 'sending') ORDER BY to_chat, seq LIMIT 1
+            WHERE bot_key = :bot AND state IN ('queued', 'sending') ORDER BY to_chat, seq LIMIT 1
         )
         UNION ALL
         SELECT following.* FROM heads, LATERAL (
             SELECT id, seq, to_chat, state, created_at, next_attempt_at, attempted_on FROM messages
-            WHERE bot_id = :bot AND state IN ('queued', 'sending') AND to_chat > heads.to_chat
+            WHERE bot_key = :bot AND state IN ('queued', 'sending') AND to_chat > heads.to_chat
             ORDER BY to_chat, seq LIMIT 1
         ) AS following
     )
@@ -44,12 +45,12 @@ HEADS = text("""
 EARLIEST_HEADS = text("""
     SELECT *, clock_timestamp() AS now FROM (
         SELECT id, seq, to_chat, state, created_at, next_attempt_at, attempted_on FROM messages
-        WHERE bot_id = :bot AND state IN ('queued', 'sending')
+        WHERE bot_key = :bot AND state IN ('queued', 'sending')
         ORDER BY next_attempt_at ASC NULLS FIRST, seq LIMIT :earliest
     ) AS message
     WHERE seq = (
         SELECT seq FROM messages AS head
-        WHERE head.bot_id = :bot AND head.state IN ('queued', 'sending') AND head.to_chat = message.to_chat
+        WHERE head.bot_key = :bot AND head.state IN ('queued', 'sending') AND head.to_chat = message.to_chat
         ORDER BY seq LIMIT 1
     )
     ORDER BY next_attempt_at ASC NULLS FIRST, seq LIMIT :limit
@@ -68,8 +69,8 @@ PRUNE_MESSAGES = text("""
     )
 """)
 PRUNE_RECEIPTS = text("""
-    DELETE FROM early_acks WHERE (bot_id, whatsapp_id) IN (
-        SELECT bot_id, whatsapp_id FROM early_acks WHERE created_at < now() - interval '1 day' LIMIT :limit
+    DELETE FROM early_acks WHERE (bot_key, whatsapp_id) IN (
+        SELECT bot_key, whatsapp_id FROM early_acks WHERE created_at < now() - interval '1 day' LIMIT :limit
     )
 """)
 _IN_PLACE = {"synchronize_session": False}
@@ -80,6 +81,7 @@ class QueuedMessage:
     """A message to send now."""
 
     id: str
+    bot_key: BotKey
     chat: str
     content: dict[str, Any]
     quote: dict[str, Any] | None
@@ -98,7 +100,7 @@ class OutboxStore:
 
     async def waiting_bots(self) -> list[str]:
         """The bots that have pending messages."""
-        pending = select(col(Message.id)).where(col(Message.bot_id) == col(Bot.id), col(Message.state).in_(PENDING))
+        pending = select(col(Message.id)).where(col(Message.bot_key) == col(Bot.key), col(Message.state).in_(PENDING))
         query = select(col(Bot.id)).where(col(Bot.server_name) == self._server, pending.exists())
         async with self._database.session() as session:
             return list((await session.execute(query)).scalars())
@@ -106,11 +108,12 @@ class OutboxStore:
     async def heads(self, bot_id: str) -> tuple[list[Head], datetime]:
         """The first pending message of each chat, longest waiting first, and the time of Postgres' clock."""
         async with self._database.session() as session:
+            key = await session.scalar(select(key_of(self._server, bot_id)))
             # One more than are returned shows whether there are more.
-            some = {"bot": bot_id, "chats": MAX_HEADS + 1, "limit": MAX_HEADS + 1}
+            some = {"bot": key, "chats": MAX_HEADS + 1, "limit": MAX_HEADS + 1}
             rows = (await session.execute(HEADS, some)).all()
             if len(rows) > MAX_HEADS:
-                earliest = {"bot": bot_id, "earliest": EARLIEST, "limit": MAX_HEADS}
+                earliest = {"bot": key, "earliest": EARLIEST, "limit": MAX_HEADS}
                 rows = (await session.execute(EARLIEST_HEADS, earliest)).all()
                 if len(rows) < ENOUGH_HEADS:  # most are behind others of the same few chats
                     rows = (await session.execute(HEADS, some | {"chats": None, "limit": MAX_HEADS})).all()
@@ -142,8 +145,8 @@ class OutboxStore:
                 updated_at=func.now(),
             )
             .returning(
-                *(col(Message.id), col(Message.to_chat), col(Message.content), col(Message.quote)),
-                *(col(Message.attempts), file_size.label("file_size")),
+                *(col(Message.id), col(Message.bot_key), col(Message.to_chat), col(Message.content)),
+                *(col(Message.quote), col(Message.attempts), file_size.label("file_size")),
             )
         )
         async with self._database.session() as session:
@@ -154,6 +157,7 @@ class OutboxStore:
             return None
         return QueuedMessage(
             id=row.id,
+            bot_key=row.bot_key,
             chat=row.to_chat,
             content=row.content,
             quote=row.quote,
@@ -169,7 +173,7 @@ class OutboxStore:
             async with self._database.session() as session:
                 yield (await session.execute(query)).scalar_one()
 
-    async def record(self, bot_id: str, message_id: str, result: Next, sent: Sent | None) -> None:
+    async def record(self, message: QueuedMessage, result: Next, sent: Sent | None) -> None:
         """Record the result of an attempt."""
         values: dict[str, Any] = {
             "state": result.state,
@@ -189,20 +193,20 @@ class OutboxStore:
         async with self._database.session() as session:
             await self._fence(session)
             if sent is not None:
-                await receipts.lock(session, bot_id)
+                await receipts.lock(session, message.bot_key)
             changed = await session.execute(
                 update(Message)
-                .where(col(Message.id) == message_id, col(Message.state) == MessageState.SENDING)
+                .where(col(Message.id) == message.id, col(Message.state) == MessageState.SENDING)
                 .values(**values),
                 execution_options=_IN_PLACE,
             )
             if getattr(changed, "rowcount", 0) and result.state not in PENDING:
-                await session.execute(delete(MessageFile).where(col(MessageFile.message_id) == message_id))
+                await session.execute(delete(MessageFile).where(col(MessageFile.message_id) == message.id))
                 if sent is not None:
-                    await receipts.settle(session, bot_id, message_id, values["whatsapp_id"])
+                    await receipts.settle(session, message.bot_key, message.id, values["whatsapp_id"])
                     await session.execute(
                         update(BotStatus)
-                        .where(col(BotStatus.bot_id) == bot_id)
+                        .where(col(BotStatus.bot_key) == message.bot_key)
                         .values(messages_sent=col(BotStatus.messages_sent) + 1)
                     )
             await session.commit()
@@ -235,7 +239,7 @@ class OutboxStore:
             await session.execute(
                 update(Message)
                 .where(
-                    col(Message.bot_id) == bot_id,
+                    col(Message.bot_key) == key_of(self._server, bot_id),
                     col(Message.state).in_(PENDING),
                     col(Message.next_attempt_at).is_not(None),
                     col(Message.reason) != RATE_LIMITED,

@@ -15,7 +15,7 @@ from random import Random
 from bot_runtime.contract import EventType
 from orchestrator.engine.base import ContainerSpec, Engine, Label, NameTakenError, NetworkMissingError
 from orchestrator.reconcile.bot_state import BotState, from_unix
-from orchestrator.reconcile.container_spec import network_name, resource_name
+from orchestrator.reconcile.container_spec import network_name
 from orchestrator.reconcile.exit_recorder import record_exit
 from orchestrator.reconcile.plan import Action, Decision, ProbeResult
 from orchestrator.reconcile.restart_policy import RestartPolicy
@@ -87,7 +87,7 @@ class Actions:
                 # A foreign container under the bot's name: the bot's own may have been renamed.
                 found = None
         if found is None:
-            found = await self._engine.inspect(resource_name(state.bot.server_name, state.bot_id))
+            found = await self._engine.inspect(state.bot.resource_name)
         if state.container is not None and (found is None or found.id != state.container.id):
             state.probe = state.health = None
         state.container = found
@@ -153,7 +153,7 @@ class Actions:
 
     async def _remove_volume(self, state: BotState, action: Action) -> None:
         bot = state.bot
-        volume = await self._engine.inspect_volume(resource_name(bot.server_name, bot.id))
+        volume = await self._engine.inspect_volume(bot.resource_name)
         if volume is not None:
             own = is_owner(volume.labels, bot_id=bot.id, uid=bot.uid)
             if own and (action is Action.PURGE or is_former_session(bot, volume.labels)):

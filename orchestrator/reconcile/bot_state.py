@@ -208,7 +208,7 @@ def _remembered(bot: Bot, status: BotStatus) -> Remembered:
 
 _UNSET = object()
 _NOT_OURS = {
-    *("bot_id", "server_name", "epoch", "spool_id", "spool_seq", "updated_at"),
+    *("bot_key", "server_name", "epoch", "spool_id", "spool_seq", "updated_at"),
     *("messages_received", "messages_sent", "errors", "reconnections"),
 }
 """Columns that are written elsewhere (`status_store.py`)."""

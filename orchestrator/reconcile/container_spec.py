@@ -33,11 +33,6 @@ class ContainerLimits(msgspec.Struct, frozen=True, rename="camel", forbid_unknow
     pids: Annotated[int, msgspec.Meta(ge=16, le=1024)] = 64
 
 
-def resource_name(server: str, bot: str) -> str:
-    """The name of a bot's container and of its volume."""
-    return f"botdock-{server}-{bot}"
-
-
 def network_name(server: str) -> str:
     """The name of a server's bridge network."""
     return f"botdock-{server}"
@@ -77,7 +72,6 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
         limits = msgspec.convert(bot.limits, ContainerLimits)
     except msgspec.ValidationError as exc:
         raise InvalidBotError(f"limits: {exc}") from exc
-    name = resource_name(bot.server_name, bot.id)
     shared = {"HTTPS_PROXY": settings.bot_https_proxy} if settings.bot_https_proxy else {}
     env: dict[str, str] = {
         Env.BOT_ID: bot.id,
@@ -86,10 +80,10 @@ def container_spec(bot: Bot, settings: Settings, *, owner: str, epoch: int) -> C
         **shared,
     }
     spec = ContainerSpec(
-        name=name,
+        name=bot.resource_name,
         image=settings.bot_image,
         network=network_name(bot.server_name),
-        volume=name,
+        volume=bot.resource_name,
         env=env,
         labels={},
         memory_bytes=limits.memory_bytes,
@@ -129,7 +123,7 @@ def _digest(parts: list[object]) -> str:
 def desired(bot: Bot, spec: ContainerSpec | None, *, owner: str) -> Desired:
     """The bot's row as the plan reads it. Without a specification it is valid only for a bot that must not run."""
     return Desired(
-        container_name=resource_name(bot.server_name, bot.id),
+        container_name=bot.resource_name,
         spec_hash="" if spec is None else spec.labels[Label.SPEC_HASH],
         settings_hash="" if spec is None else spec.labels[Label.SETTINGS_HASH],
         identity=((Label.OWNER, owner), (Label.SERVER, bot.server_name), (Label.BOT_ID, bot.id)),

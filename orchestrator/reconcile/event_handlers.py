@@ -60,24 +60,24 @@ class SettingsUpdate(msgspec.Struct, frozen=True, rename="camel"):
     settings: dict[str, Any]
 
 
-async def apply(session: AsyncSession, *, server: str, bot_id: str, events: Sequence[Event]) -> None:
+async def apply(session: AsyncSession, bot: Bot, events: Sequence[Event]) -> None:
     """Apply the effects of these events of one bot, oldest first."""
     for event in events:
         try:
             match event.type:
                 case EventType.MESSAGE_ACK:
-                    await _ack(session, bot_id, event)
+                    await _ack(session, bot, event)
                 case EventType.GROUP_UPDATE:
-                    await _groups(session, server, bot_id, event)
+                    await _groups(session, bot, event)
                 case EventType.SETTINGS_UPDATE:
-                    await _settings(session, bot_id, event)
+                    await _settings(session, bot, event)
         except msgspec.ValidationError as exc:
-            log.warning("bot %s: event %d (%s) has no effect: %s", bot_id, event.seq, event.type, exc)
+            log.warning("bot %s: event %d (%s) has no effect: %s", bot.id, event.seq, event.type, exc)
     # Last, as everywhere: receipts are locked before the bot's status.
-    await _count(session, bot_id, events)
+    await _count(session, bot, events)
 
 
-async def _count(session: AsyncSession, bot_id: str, events: Sequence[Event]) -> None:
+async def _count(session: AsyncSession, bot: Bot, events: Sequence[Event]) -> None:
     counts: Counter[str] = Counter()
     for event in events:
         match event.type:
@@ -91,22 +91,22 @@ async def _count(session: AsyncSession, bot_id: str, events: Sequence[Event]) ->
             case EventType.CONNECTION_UPDATE if event.data.get("state") == ConnectionState.RECONNECTING:
                 counts["reconnections"] += 1
     if changes := {name: getattr(BotStatus, name) + number for name, number in counts.items() if number}:
-        await session.execute(update(BotStatus).where(col(BotStatus.bot_id) == bot_id).values(**changes))
+        await session.execute(update(BotStatus).where(col(BotStatus.bot_key) == bot.key).values(**changes))
 
 
-async def _ack(session: AsyncSession, bot_id: str, event: Event) -> None:
+async def _ack(session: AsyncSession, bot: Bot, event: Event) -> None:
     ack = msgspec.convert(event.data, AckData)
     state = _STATES.get(ack.state)
     if state is None:
         return
     ids = [number for number in ack.message_ids if len(number) <= MAX_ID_CHARACTERS and "\0" not in number]
     for start in range(0, len(ids), ACKS_AT_ONCE):
-        await receipts.take(session, bot_id, ids[start : start + ACKS_AT_ONCE], state, at=event.timestamp)
+        await receipts.take(session, bot.key, ids[start : start + ACKS_AT_ONCE], state, at=event.timestamp)
 
 
-async def _groups(session: AsyncSession, server: str, bot_id: str, event: Event) -> None:
+async def _groups(session: AsyncSession, bot: Bot, event: Event) -> None:
     change = _group_change(storable(event.data))
-    await groups.apply(session, server=server, bot_id=bot_id, update=change, at=event.timestamp)
+    await groups.apply(session, server=bot.server_name, bot_key=bot.key, update=change, at=event.timestamp)
 
 
 def _group_change(data: dict[str, Any]) -> GroupUpdate:
@@ -124,11 +124,11 @@ def _group_change(data: dict[str, Any]) -> GroupUpdate:
     return GroupUpdate(group=change.group, members=members, complete=MemberRange())
 
 
-async def _settings(session: AsyncSession, bot_id: str, event: Event) -> None:
+async def _settings(session: AsyncSession, bot: Bot, event: Event) -> None:
     change = msgspec.convert(storable(event.data), SettingsUpdate).settings
     if unknown := change.keys() - BY_COMMAND:
         raise msgspec.ValidationError(f"a bot may not change {', '.join(sorted(unknown))}")
-    query = select(col(Bot.settings)).where(col(Bot.id) == bot_id).with_for_update(key_share=True)
+    query = select(col(Bot.settings)).where(col(Bot.key) == bot.key).with_for_update(key_share=True)
     present = (await session.execute(query)).scalar_one_or_none()
     if present is None:
         return
@@ -137,6 +137,6 @@ async def _settings(session: AsyncSession, bot_id: str, event: Event) -> None:
     if len(msgspec.json.encode(settings)) > MAX_SETTINGS_BYTES:
         raise msgspec.ValidationError(f"the settings would have more than {MAX_SETTINGS_BYTES} bytes")
     await session.execute(
-        update(Bot).where(col(Bot.id) == bot_id).values(settings=settings, updated_at=func.now()),
+        update(Bot).where(col(Bot.key) == bot.key).values(settings=settings, updated_at=func.now()),
         execution_options={"synchronize_session": False},
     )

@@ -171,7 +171,7 @@ class ProbeObserver:
         state = self._states.by_id[bot_id]
         # One transaction per bot at a time: a reader that follows events by id must never see a later id first.
         async with state.writing:
-            refused = await ingest(self._store, bot_id, page)
+            refused = await ingest(self._store, state.bot, page)
         state.spool_id, state.spool_seq = page.spool_id, page.next
         self._metrics.count_events(page.items)
         return refused

@@ -19,7 +19,7 @@ from sqlmodel import SQLModel, col
 from bot_runtime.contract import ORCHESTRATOR_EVENTS, CustomCommand, Event, EventPage, TakenOver
 from orchestrator.db import commands, event_partitions, fence
 from orchestrator.db.message_models import Message, StoredGroup
-from orchestrator.db.models import Bot, BotEvent, BotStatus, Installation, Server
+from orchestrator.db.models import Bot, BotEvent, BotKey, BotStatus, Installation, Server
 from orchestrator.db.session import Database
 from orchestrator.db.storable import storable, storable_time
 from orchestrator.reconcile import event_handlers
@@ -34,13 +34,13 @@ _INSERT_NEW_EVENTS = insert(_EVENTS).on_conflict_do_nothing().returning(_EVENTS.
 _INSERT_OWN_EVENTS = insert(_EVENTS).on_conflict_do_nothing()
 _BOT = (
     select(Bot, BotStatus)
-    .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+    .join(BotStatus, col(BotStatus.bot_key) == col(Bot.key))
     .where(col(Bot.server_name) == bindparam("server"), col(Bot.id) == bindparam("bot"))
 )
 
 _LOCK_AVAILABLE = text(
-    "SELECT bot_status.bot_id FROM bot_status JOIN bots ON bots.id = bot_status.bot_id "
-    "WHERE bot_status.bot_id = ANY(:ids) "
+    "SELECT bot_status.bot_key FROM bot_status JOIN bots ON bots.key = bot_status.bot_key "
+    "WHERE bot_status.bot_key = ANY(:keys) "
     "FOR NO KEY UPDATE OF bot_status SKIP LOCKED FOR KEY SHARE OF bots SKIP LOCKED"
 )
 """Takes the locks that an update of the status and an insert of events need, of the bots where that needs no wait."""
@@ -76,7 +76,7 @@ class StatusStore:
         # Built once: building it takes longer than Postgres needs for it.
         self._set_status = (
             update(_STATUS)
-            .where(_STATUS.c.bot_id == bindparam("changed_bot"))
+            .where(_STATUS.c.bot_key == bindparam("changed_bot"))
             .values(epoch=epoch, updated_at=func.now())
         )
         self._writer = f"controller-{secrets.token_hex(6)}"
@@ -85,19 +85,19 @@ class StatusStore:
     async def bots(self) -> list[tuple[Bot, BotStatus]]:
         """All bots of the server with their status. A missing status row (removed manually) is created."""
         async with self._database.session() as session:
-            without = select(col(Bot.id), col(Bot.server_name)).where(
+            without = select(col(Bot.key), col(Bot.server_name)).where(
                 col(Bot.server_name) == self._server,
-                ~select(col(BotStatus.bot_id)).where(col(BotStatus.bot_id) == col(Bot.id)).exists(),
+                ~select(col(BotStatus.bot_key)).where(col(BotStatus.bot_key) == col(Bot.key)).exists(),
             )
             await session.execute(
                 insert(BotStatus)
-                .from_select(["bot_id", "server_name"], without, include_defaults=False)
+                .from_select(["bot_key", "server_name"], without, include_defaults=False)
                 .on_conflict_do_nothing()
             )
             await session.commit()
             rows = await session.execute(
                 select(Bot, BotStatus)
-                .join(BotStatus, col(BotStatus.bot_id) == col(Bot.id))
+                .join(BotStatus, col(BotStatus.bot_key) == col(Bot.key))
                 .where(col(Bot.server_name) == self._server)
             )
             return [(bot, status) for bot, status in rows]
@@ -142,7 +142,7 @@ class StatusStore:
             await self._fence(session)
             query = select(col(Bot.generation), col(Bot.created_at))
             row = (
-                await session.execute(query.where(col(Bot.id) == bot.id, col(Bot.server_name) == self._server))
+                await session.execute(query.where(col(Bot.key) == bot.key, col(Bot.server_name) == self._server))
             ).first()
         # Compared here: Postgres may have a time that Python does not know (`db/tolerant.py`).
         return row is not None and tuple(row) == (bot.generation, bot.created_at)
@@ -175,15 +175,15 @@ class StatusStore:
         async with self._database.session() as session:
             await self._fence(session)
             if skip_locked:
-                ids = [state.bot_id for state, _, _ in work]
-                unlocked = set(await session.scalars(_LOCK_AVAILABLE, {"ids": ids}))
-                work = [item for item in work if item[0].bot_id in unlocked]
+                keys = [state.bot.key for state, _, _ in work]
+                unlocked = set(await session.scalars(_LOCK_AVAILABLE, {"keys": keys}))
+                work = [item for item in work if item[0].bot.key in unlocked]
             for state, changes, _ in work:
                 # Unknown until the commit is answered: if the answer is lost, these columns are written again.
                 for column in changes:
                     state.written.pop(column, None)
-            await self._update(session, {state.bot_id: changes for state, changes, _ in work if changes})
-            own_events = [self._row(state.bot_id, event) for state, _, events in work for event in events]
+            await self._update(session, {state.bot.key: changes for state, changes, _ in work if changes})
+            own_events = [self._row(state.bot.key, event) for state, _, events in work for event in events]
             if own_events:
                 await self._insert_own_events(session, own_events)
             await session.commit()
@@ -191,16 +191,16 @@ class StatusStore:
             state.written.update(changes)
             del state.events[: len(events)]
 
-    async def _update(self, session: AsyncSession, changes: Mapping[str, dict[str, Any]]) -> None:
+    async def _update(self, session: AsyncSession, changes: Mapping[BotKey, dict[str, Any]]) -> None:
         """One round trip for all bots with the same changed columns. Writes the table, not the model: the session's
         bookkeeping would cost several times as much, and this is most of what an idle controller writes."""
         alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        for bot_id, values in changes.items():
-            alike.setdefault(tuple(sorted(values)), []).append({"changed_bot": bot_id, **storable(values)})
+        for bot_key, values in changes.items():
+            alike.setdefault(tuple(sorted(values)), []).append({"changed_bot": bot_key, **storable(values)})
         for rows in alike.values():
             await session.execute(self._set_status, rows)
 
-    async def ingest(self, bot_id: str, page: EventPage) -> None:
+    async def ingest(self, bot: Bot, page: EventPage) -> None:
         """Store a page of a bot's events, apply their effects, and advance its cursor, all in one transaction.
 
         Repeating a page changes nothing.
@@ -208,12 +208,12 @@ class StatusStore:
         async with self._database.session() as session:
             await self._fence(session)
             if page.items:
-                new = await self._insert_events(session, bot_id, page)
-                await event_handlers.apply(session, server=self._server, bot_id=bot_id, events=new)
-            await self._update(session, {bot_id: {"spool_id": page.spool_id, "spool_seq": page.next}})
+                new = await self._insert_events(session, bot.key, page)
+                await event_handlers.apply(session, bot, new)
+            await self._update(session, {bot.key: {"spool_id": page.spool_id, "spool_seq": page.next}})
             await session.commit()
 
-    async def _insert_events(self, session: AsyncSession, bot_id: str, page: EventPage) -> list[Event]:
+    async def _insert_events(self, session: AsyncSession, bot_key: BotKey, page: EventPage) -> list[Event]:
         """Insert the events that are not stored yet; returns those, oldest first."""
         now = datetime.now(UTC)
         # An event from the future would not expire, and those of all servers share the default partition.
@@ -221,7 +221,7 @@ class StatusStore:
         stored: set[int] = set()
         if untimed:
             # They get the time of storing, so the unique key would not recognize them when they are sent again.
-            of_spool = (_EVENTS.c.bot_id == bot_id, _EVENTS.c.spool_id == page.spool_id)
+            of_spool = (_EVENTS.c.bot_key == bot_key, _EVENTS.c.spool_id == page.spool_id)
             stored = set(await session.scalars(select(_EVENTS.c.seq).where(*of_spool, _EVENTS.c.seq.in_(untimed))))
         events = [
             msgspec.structs.replace(event, timestamp=now) if event.seq in untimed else event
@@ -231,7 +231,7 @@ class StatusStore:
         rows = [
             {
                 "server_name": self._server,
-                "bot_id": bot_id,
+                "bot_key": bot_key,
                 "spool_id": page.spool_id,
                 "seq": event.seq,
                 "type": storable(str(event.type)),
@@ -251,21 +251,21 @@ class StatusStore:
         long.
         """
         condemned = (
-            select(col(Bot.id))
+            select(col(Bot.key))
             .where(col(Bot.id) == bot_id, col(Bot.server_name) == self._server, col(Bot.deleting).is_(True))
             .scalar_subquery()
         )
         for table in (BotEvent, Message):
-            of_bot = col(table.bot_id) == condemned
+            of_bot = col(table.bot_key) == condemned
             some = select(col(table.id)).where(of_bot).limit(PRUNE_BATCH)
             # With the condition on both, each partition of the events is searched by its index of the bots' events.
             await self._repeat(delete(table).where(of_bot, col(table.id).in_(some)), PRUNE_BATCH)
-        of_bot = col(StoredGroup.bot_id) == condemned
+        of_bot = col(StoredGroup.bot_key) == condemned
         some = select(col(StoredGroup.id)).where(of_bot).limit(GROUP_BATCH)
         await self._repeat(delete(StoredGroup).where(of_bot, col(StoredGroup.id).in_(some)), GROUP_BATCH)
         async with self._database.session() as session:
             await self._fence(session)
-            await session.execute(delete(Bot).where(col(Bot.id) == condemned), execution_options=_IN_PLACE)
+            await session.execute(delete(Bot).where(col(Bot.key) == condemned), execution_options=_IN_PLACE)
             await session.commit()
 
     async def _repeat(self, batch: Delete, size: int) -> None:
@@ -328,17 +328,17 @@ class StatusStore:
     async def _insert_own_events(self, session: AsyncSession, events: list[dict[str, Any]]) -> None:
         # Only of bots that still exist: events of one that was deleted meanwhile must not fail the write.
         known = set(
-            await session.scalars(select(col(Bot.id)).where(col(Bot.id).in_({event["bot_id"] for event in events})))
+            await session.scalars(select(col(Bot.key)).where(col(Bot.key).in_({event["bot_key"] for event in events})))
         )
-        rows = [event for event in events if event["bot_id"] in known]
+        rows = [event for event in events if event["bot_key"] in known]
         if rows:
             # Some may be stored already, by a commit whose answer was lost.
             await session.execute(_INSERT_OWN_EVENTS, rows)
 
-    def _row(self, bot_id: str, event: PendingEvent) -> dict[str, Any]:
+    def _row(self, bot_key: BotKey, event: PendingEvent) -> dict[str, Any]:
         return {
             "server_name": self._server,
-            "bot_id": bot_id,
+            "bot_key": bot_key,
             "spool_id": self._writer,
             "seq": event.seq,
             "type": str(event.type),

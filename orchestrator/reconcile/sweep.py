@@ -7,7 +7,7 @@ and never by a sweep that could not read the database. Volumes without a bot are
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from orchestrator.db.models import Bot, BotStatus
@@ -20,7 +20,7 @@ from orchestrator.engine.base import (
     ObservedVolume,
 )
 from orchestrator.reconcile.bot_state import BotState, BotStates
-from orchestrator.reconcile.container_spec import network_name, resource_name
+from orchestrator.reconcile.container_spec import network_name
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.reconcile.volumes import orphaned
@@ -75,7 +75,7 @@ class Sweeper:
         containers = await self._engine.list_containers()
         volumes = await self._engine.list_volumes()
         rows = await self._store.bots()
-        by_bot = self._by_bot(containers)
+        by_bot = _by_bot(containers, {bot.id: bot.resource_name for bot, _ in rows})
         for bot, status in rows:
             self._compare(bot, status, by_bot.get(bot.id))
         existing = {bot.id for bot, _ in rows}
@@ -97,16 +97,6 @@ class Sweeper:
         if failure and failure != self._network_failure:
             log.error("%s", failure)
         self._network_failure = failure
-
-    def _by_bot(self, containers: list[ObservedContainer]) -> dict[str, ObservedContainer]:
-        """Each bot's container; where there are two, the one with the right name."""
-        result: dict[str, ObservedContainer] = {}
-        for container in containers:
-            bot_id = container.labels.get(Label.BOT_ID, "")
-            right = container.name == resource_name(self._settings.server_name, bot_id)
-            if right or bot_id not in result:
-                result[bot_id] = container
-        return result
 
     def _compare(self, bot: Bot, status: BotStatus, container: ObservedContainer | None) -> None:
         state = self._states.by_id.get(bot.id)
@@ -186,6 +176,16 @@ class Sweeper:
         since = {orphan: suspects.get(orphan, now) for orphan in orphans}
         seconds = min(ORPHAN_SECONDS, self._settings.resync_interval)
         return since, {orphan for orphan, first in since.items() if now - first >= seconds}
+
+
+def _by_bot(containers: list[ObservedContainer], names: Mapping[str, str]) -> dict[str, ObservedContainer]:
+    """Each bot's container; where there are two, the one with the right name."""
+    result: dict[str, ObservedContainer] = {}
+    for container in containers:
+        bot_id = container.labels.get(Label.BOT_ID, "")
+        if bot_id not in result or container.name == names.get(bot_id):
+            result[bot_id] = container
+    return result
 
 
 def _listed(container: ObservedContainer) -> tuple[object, ...]:

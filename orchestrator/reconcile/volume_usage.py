@@ -11,7 +11,6 @@ from dataclasses import replace
 from bot_runtime.contract import EventType
 from orchestrator.engine.base import Engine, EngineError
 from orchestrator.reconcile.bot_state import BotState, BotStates
-from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.plan import VOLUME_LIMIT, Desired, Remembered
 from orchestrator.settings import Settings
 
@@ -57,7 +56,7 @@ class VolumeUsage:
             if self._states.by_id.get(bot_id) is not state or state.remembered.session_generation != session:
                 continue  # its volume is another one by now
             was_over = self._is_over(state.volume_bytes)
-            state.volume_bytes = sizes.get(resource_name(state.bot.server_name, bot_id), 0)
+            state.volume_bytes = sizes.get(state.bot.resource_name, 0)
             if self._is_over(state.volume_bytes) != was_over:
                 self._wake(bot_id)
 

@@ -18,9 +18,10 @@ from orchestrator.db.models import Bot
 from orchestrator.engine.base import Label
 from orchestrator.engine.docker.observe import timestamp
 from orchestrator.engine.docker.template import container_config
-from orchestrator.reconcile.container_spec import container_spec, resource_name
+from orchestrator.reconcile.container_spec import container_spec
 from orchestrator.settings import Settings
 from tests.support.eventually import eventually
+from tests.support.names import resource_name
 
 T = TypeVar("T")
 
@@ -55,7 +56,13 @@ class Bare:
     def config(self, bot: str) -> dict[str, Any]:
         """Docker's create options for a bot, identical to those that the controller uses."""
         server = self._settings.server_name
-        row = Bot(id=bot, server_name=server, name=f"Bot {bot}", session_since=datetime.now(UTC))
+        row = Bot(
+            id=bot,
+            server_name=server,
+            name=f"Bot {bot}",
+            resource_name=resource_name(server, bot),
+            session_since=datetime.now(UTC),
+        )
         spec = container_spec(row, self._settings, owner=OWNER, epoch=1)
         return container_config(spec, owner=OWNER, server=server)
 

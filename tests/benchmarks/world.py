@@ -120,7 +120,7 @@ class World:
     def wait_noticed(self, bots: Iterable[str]) -> None:
         """Wait until the controller has acted on the present rows of the bots."""
         self._wait_none(
-            "SELECT count(*) FROM bots JOIN bot_status ON bot_id = id "
+            "SELECT count(*) FROM bots JOIN bot_status ON bot_key = key "
             "WHERE id = ANY(%s) AND observed_generation <> generation",
             bots,
             what="the controller to notice",
@@ -129,7 +129,8 @@ class World:
     def wait_phase(self, bots: Iterable[str], phase: str, *, deadline: float = 90) -> None:
         """Wait until all of the bots are in a phase."""
         self._wait_none(
-            f"SELECT count(*) FROM bot_status WHERE bot_id = ANY(%s) AND phase <> '{phase}'",
+            f"SELECT count(*) FROM bot_status "
+            f"WHERE bot_key = ANY(SELECT key FROM bots WHERE id = ANY(%s)) AND phase <> '{phase}'",
             bots,
             what=f"the bots to be {phase}",
             deadline=deadline,

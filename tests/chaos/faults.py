@@ -62,12 +62,17 @@ def inject(
             case "rows of a bot locked":
                 _lock(
                     fleet,
-                    "SELECT FROM bots JOIN bot_status ON bot_id = bots.id WHERE bots.id = %s FOR UPDATE",
+                    "SELECT FROM bots JOIN bot_status ON bot_key = bots.key WHERE bots.id = %s FOR UPDATE",
                     bot,
                     seconds,
                 )
             case "rows of messages locked":
-                _lock(fleet, "SELECT FROM messages WHERE bot_id = %s FOR UPDATE", bot, seconds)
+                _lock(
+                    fleet,
+                    "SELECT FROM messages WHERE bot_key = (SELECT key FROM bots WHERE id = %s) FOR UPDATE",
+                    bot,
+                    seconds,
+                )
             case _:
                 _inject_bot_fault(fleet, bot, phones[bot], kind)
     return faults

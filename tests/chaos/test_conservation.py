@@ -164,13 +164,17 @@ def _check_outgoing(fleet: Fleet, bot: str, accepted: dict[str, str]) -> None:
     def unsettled() -> list[str]:
         with psycopg.connect(fleet.database_url) as connection:
             rows = connection.execute(
-                "SELECT id FROM messages WHERE bot_id = %s AND state IN ('queued', 'sending')", [bot]
+                "SELECT id FROM messages "
+                "WHERE bot_key = (SELECT key FROM bots WHERE id = %s) AND state IN ('queued', 'sending')",
+                [bot],
             )
             return [row[0] for row in rows]
 
     eventually(unsettled, lambda left: not left, deadline=300, what=f"{bot}: all messages to be sent")
     with psycopg.connect(fleet.database_url) as connection:
-        rows = connection.execute("SELECT id, state, reason FROM messages WHERE bot_id = %s", [bot]).fetchall()
+        rows = connection.execute(
+            "SELECT id, state, reason FROM messages WHERE bot_key = (SELECT key FROM bots WHERE id = %s)", [bot]
+        ).fetchall()
     states = {row[0]: (row[1], row[2]) for row in rows}
     assert set(states) == set(accepted), "one row per accepted message, and no other"
     arrived = Counter(item["text"] for item in fleet.phones.inbox(CONTACTS[bot]) if item["from"] == BOTS[bot])
@@ -193,7 +197,7 @@ def _check_incoming(fleet: Fleet, bot: str, received: dict[str, tuple[str, float
         with psycopg.connect(fleet.database_url) as connection:
             rows = connection.execute(
                 "SELECT message ->> 'id' FROM bot_events, jsonb_array_elements(data -> 'messages') AS message "
-                "WHERE bot_id = %s AND type = 'message-upsert'",
+                "WHERE bot_key = (SELECT key FROM bots WHERE id = %s) AND type = 'message-upsert'",
                 [bot],
             )
             return Counter(row[0] for row in rows)

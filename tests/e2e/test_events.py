@@ -164,7 +164,9 @@ def test_a_follower_misses_nothing_while_everything_is_killed_and_restarted(
     ids = [int(event["id"]) for event in follower.events]
     assert ids == sorted(set(ids))
     with psycopg.connect(fleet.database_url) as connection:
-        rows = connection.execute("SELECT id FROM bot_events WHERE bot_id = %s ORDER BY id", [bot.id]).fetchall()
+        rows = connection.execute(
+            "SELECT id FROM bot_events WHERE bot_key = (SELECT key FROM bots WHERE id = %s) ORDER BY id", [bot.id]
+        ).fetchall()
         duplicated = connection.execute(
             "SELECT spool_id, seq FROM bot_events WHERE spool_id IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1"
         ).fetchall()
@@ -263,8 +265,9 @@ def test_typing_notices_evict_no_message_while_no_controller_runs(bot: LiveBot) 
 
     def stored() -> list[str]:
         query = (
-            "SELECT array_agg(data->'messages'->0->>'id' ORDER BY id) FROM bot_events"
-            " WHERE bot_id = %s AND type = 'message-upsert' AND data->'messages'->0->>'text' LIKE 'kept %%'"
+            "SELECT array_agg(data->'messages'->0->>'id' ORDER BY id) FROM bot_events "
+            "WHERE bot_key = (SELECT key FROM bots WHERE id = %s) AND type = 'message-upsert' "
+            "AND data->'messages'->0->>'text' LIKE 'kept %%'"
         )
         return bot.row(query)[0] or []
 
@@ -275,4 +278,7 @@ def test_typing_notices_evict_no_message_while_no_controller_runs(bot: LiveBot) 
         return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("botdock_events_dropped_t"))
 
     assert eventually(reported, lambda count: count >= spool["dropped"], what="the metric")
-    assert bot.row("SELECT sum((data->>'count')::int) FROM bot_events WHERE bot_id = %s AND type = 'events-dropped'")[0]
+    assert bot.row(
+        "SELECT sum((data->>'count')::int) FROM bot_events "
+        "WHERE bot_key = (SELECT key FROM bots WHERE id = %s) AND type = 'events-dropped'"
+    )[0]

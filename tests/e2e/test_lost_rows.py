@@ -34,7 +34,7 @@ def volumes(fleet: Fleet, *arguments: str) -> str:
 
 def delete_from(fleet: Fleet, table: str, column: str) -> None:
     with psycopg.connect(fleet.database_url, autocommit=True) as connection:
-        connection.execute(f"DELETE FROM {table} WHERE {column} = %s", [BOT])  # type: ignore[call-overload, unused-ignore]
+        connection.execute(f"DELETE FROM {table} WHERE {column} = (SELECT key FROM bots WHERE id = %s)", [BOT])  # type: ignore[call-overload, unused-ignore]
 
 
 def test_sessions_outlive_their_rows(bare_fleet: Fleet) -> None:
@@ -48,13 +48,13 @@ def test_sessions_outlive_their_rows(bare_fleet: Fleet) -> None:
     name = fleet.name(BOT)
 
     controller.stop()
-    delete_from(fleet, "bot_status", "bot_id")
+    delete_from(fleet, "bot_status", "bot_key")
     fleet.container(BOT).remove(force=True)
     fleet.start_controller()
     fleet.wait_phase(BOT, "online")
     assert fleet.phones.ask("491511110461", PHONE, ".ping") == "pong", "the session that was reset once is kept"
 
-    delete_from(fleet, "bots", "id")
+    delete_from(fleet, "bots", "key")
     eventually(fleet.containers, lambda containers: containers == [], what="the container without a bot to go")
     assert f"{name}  {BOT}  orphaned" in volumes(fleet, "list")
     fleet.create(BOT)
@@ -66,7 +66,7 @@ def test_sessions_outlive_their_rows(bare_fleet: Fleet) -> None:
     assert fleet.events(BOT, "qr") == [], "without pairing"
     assert f"{name}  {BOT}  in use" in volumes(fleet, "list")
 
-    delete_from(fleet, "bots", "id")
+    delete_from(fleet, "bots", "key")
     eventually(fleet.containers, lambda containers: containers == [], what="the container without a bot to go")
     volumes(fleet, "remove", name, "--yes")
     fleet.create(BOT)

@@ -2,10 +2,12 @@
 
 import json
 
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 from orchestrator.db import message_models, models
@@ -84,8 +86,8 @@ def test_members_of_groups_move_to_a_table_of_their_own_and_back(database_url: s
 def test_stored_events_become_the_oldest_partition_and_can_be_moved_back(database_url: str) -> None:
     settings = Settings(database_url=database_url)
     engine = create_engine(settings.sqlalchemy_url)
-    add = text(
-        "INSERT INTO bot_events (server_name, bot_id, spool_id, seq, type, data, timestamp) "
+    add = (
+        "INSERT INTO bot_events (server_name, {}, spool_id, seq, type, data, timestamp) "
         "SELECT 'server1', 'bot-1', 'spool', days + 100, 'error', jsonb_build_object('days', days), "
         "now() + interval '1 day' * days FROM unnest(CAST(:days AS integer[])) AS days RETURNING id"
     )
@@ -94,7 +96,7 @@ def test_stored_events_become_the_oldest_partition_and_can_be_moved_back(databas
     with engine.begin() as connection:
         command.downgrade(config(connection), "0009")
         connection.execute(text("INSERT INTO bots (id, server_name, name) VALUES ('bot-1', 'server1', 'Bot')"))
-        connection.execute(add, {"days": [-30, -1, 0, 2, 50]})
+        connection.execute(text(add.format("bot_id")), {"days": [-30, -1, 0, 2, 50]})
         before = connection.execute(rows).all()
     migrate(settings)
     with engine.begin() as connection:
@@ -103,11 +105,11 @@ def test_stored_events_become_the_oldest_partition_and_can_be_moved_back(databas
         oldest = [name for name in inspect(connection).get_table_names() if name.startswith("bot_events_before_")]
         assert [connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in oldest] == [3]
         repeated = text(
-            "INSERT INTO bot_events (server_name, bot_id, spool_id, seq, type, timestamp) "
-            "SELECT server_name, bot_id, spool_id, seq, type, timestamp FROM bot_events ON CONFLICT DO NOTHING"
+            "INSERT INTO bot_events (server_name, bot_key, spool_id, seq, type, timestamp) "
+            "SELECT server_name, bot_key, spool_id, seq, type, timestamp FROM bot_events ON CONFLICT DO NOTHING"
         )
         assert connection.execute(repeated).rowcount == 0
-        assert connection.execute(add, {"days": [-2]}).scalar_one() > before[-1].id
+        assert connection.execute(text(add.format("bot_key")), {"days": [-2]}).scalar_one() > before[-1].id
     with engine.begin() as connection:
         after = connection.execute(rows).all()
         command.downgrade(config(connection), "0009")
@@ -117,4 +119,58 @@ def test_stored_events_become_the_oldest_partition_and_can_be_moved_back(databas
         assert connection.execute(rows).all() == after
         connection.execute(text("DELETE FROM bots"))
         assert connection.execute(rows).all() == []
+    engine.dispose()
+
+
+def test_bots_get_keys_and_no_other_table_is_rewritten(database_url: str) -> None:
+    settings = Settings(database_url=database_url)
+    engine = create_engine(settings.sqlalchemy_url)
+    # The file of a table or index changes when it is rewritten, and `xmin` when a row is.
+    files = text(
+        "SELECT relname, relfilenode FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname !~ '^bots' "
+        "AND relname <> 'botdock_bot_key' AND relfilenode <> 0 ORDER BY relname"
+    )
+    rows = "SELECT xmin::text, {} AS bot, * FROM bot_events"
+    events = (
+        "INSERT INTO bot_events (server_name, {reference}, spool_id, seq, type, timestamp) "
+        "SELECT server_name, {key}, 'spool', seq, 'error', now() FROM bots, generate_series(1, 3) AS seq WHERE {where}"
+    )
+    with engine.begin() as connection:
+        command.downgrade(config(connection), "0012")
+        connection.execute(text("INSERT INTO servers (name, max_bots) VALUES ('a-b', 20)"))
+        connection.execute(
+            text("INSERT INTO bots (id, server_name, name) VALUES ('shop', 'server1', 'S'), ('old', 'a-b', 'O')")
+        )
+        connection.execute(text(events.format(reference="bot_id", key="id", where="true")))
+        connection.execute(
+            text("INSERT INTO commands (id, server_name, bot_id, name, response) VALUES ('1', 'a-b', 'old', 'x', 'y')")
+        )
+        before = connection.execute(files).all(), connection.execute(text(rows.format("bot_id"))).all()
+        spec = connection.execute(text("SELECT generation, updated_at FROM bots ORDER BY id")).all()
+    migrate(settings)
+    with engine.begin() as connection:
+        assert (connection.execute(files).all(), connection.execute(text(rows.format("bot_key"))).all()) == before
+        assert connection.execute(text("SELECT generation, updated_at FROM bots ORDER BY id")).all() == spec
+        connection.execute(text("INSERT INTO bots (id, server_name, name) VALUES ('shop', 'a-b', 'New')"))
+        found = connection.execute(text("SELECT key, id, server_name, resource_name FROM bots ORDER BY key"))
+        assert [tuple(row) for row in found] == [
+            ("#1", "shop", "a-b", "botdock-a-b.shop"),
+            ("old", "old", "a-b", "botdock-a-b-old"),
+            ("shop", "shop", "server1", "botdock-server1-shop"),
+        ]
+        connection.execute(text(events.format(reference="bot_key", key="key", where="key = '#1'")))
+        connection.execute(
+            text("INSERT INTO commands (id, server_name, bot_key, name, response) VALUES ('2', 'a-b', '#1', 'x', 'y')")
+        )
+    with pytest.raises(DBAPIError, match="the same id"), engine.begin() as connection:
+        command.downgrade(config(connection), "0012")
+    with engine.begin() as connection:
+        connection.execute(text("DELETE FROM bots WHERE key = 'shop'"))
+        command.downgrade(config(connection), "0012")
+        found = connection.execute(text("SELECT bot_id, count(*) FROM bot_events GROUP BY 1 ORDER BY 1"))
+        assert [tuple(row) for row in found] == [("old", 3), ("shop", 3)]
+        connection.execute(text("DELETE FROM bots"))
+        left = "SELECT 1 FROM bot_events UNION ALL SELECT 1 FROM commands UNION ALL SELECT 1 FROM bot_status"
+        assert connection.execute(text(left)).all() == []
+    migrate(settings)
     engine.dispose()

@@ -31,5 +31,8 @@ SPEC: Final = {
 
 def statements(bot: str) -> dict[str, str]:
     """Statements by what is bad about the bot afterwards."""
-    status = {name: f"UPDATE bot_status SET {columns} WHERE bot_id = '{bot}'" for name, columns in STATUS.items()}
+    status = {
+        name: f"UPDATE bot_status SET {columns} WHERE bot_key = (SELECT key FROM bots WHERE id = '{bot}')"
+        for name, columns in STATUS.items()
+    }
     return status | {name: f"UPDATE bots SET {columns} WHERE id = '{bot}'" for name, columns in SPEC.items()}

@@ -121,7 +121,7 @@ class LiveBot:
     def runtime(self, path: str, method: str = "GET") -> Any:
         """A call to the endpoint in its container."""
         address, token = self.row(
-            "SELECT address, runtime_token FROM bots JOIN bot_status ON bot_id = id WHERE id = %s"
+            "SELECT address, runtime_token FROM bots JOIN bot_status ON bot_key = key WHERE id = %s"
         )
         headers = {"Authorization": f"Bearer {token}"}
         with httpx.Client(timeout=10, trust_env=False) as http:

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 
 from bot_runtime.contract import ConnectionState
 from orchestrator.api.bots.schemas import BotView, RestartBody
-from orchestrator.api.context import Parts, Session, Visible
+from orchestrator.api.context import Parts, Selected, Session
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
 from orchestrator.clients.bot_errors import RuntimeCallError, RuntimeUnreachableError
@@ -36,7 +36,7 @@ _WAITING = frozenset(
 
 
 @router.post("/approve", summary="Approve a bot", responses=problems({409: "The bot is being deleted"}))
-async def approve(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+async def approve(bot_id: BotId, session: Session, scope: Selected) -> BotView:
     """The bot's container starts at once, unless the bot is stopped."""
     row = await bots.changeable(session, scope, bot_id)
     row.bot.approval_status = Approval.APPROVED
@@ -44,7 +44,7 @@ async def approve(bot_id: BotId, session: Session, scope: Visible) -> BotView:
 
 
 @router.post("/reject", summary="Reject a bot", responses=problems({409: "The bot is being deleted"}))
-async def reject(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+async def reject(bot_id: BotId, session: Session, scope: Selected) -> BotView:
     """The bot does not run until it is approved; a running container is removed, the session is preserved."""
     row = await bots.changeable(session, scope, bot_id)
     row.bot.approval_status = Approval.REJECTED
@@ -52,7 +52,7 @@ async def reject(bot_id: BotId, session: Session, scope: Visible) -> BotView:
 
 
 @router.post("/start", summary="Start a bot", responses=problems({409: "The bot is not approved, or is being deleted"}))
-async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+async def start(bot_id: BotId, session: Session, scope: Selected) -> BotView:
     """Also clears the failure history of a bot that is skipped, in a crash loop, or waiting for its next start."""
     row = await bots.changeable(session, scope, bot_id)
     _require_approved(row.bot)
@@ -64,7 +64,7 @@ async def start(bot_id: BotId, session: Session, scope: Visible) -> BotView:
 
 
 @router.post("/stop", summary="Stop a bot", responses=problems({409: "The bot is being deleted"}))
-async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+async def stop(bot_id: BotId, session: Session, scope: Selected) -> BotView:
     """The session is preserved: after a start the bot is online again without pairing."""
     row = await bots.changeable(session, scope, bot_id)
     row.bot.desired_state = DesiredState.STOPPED
@@ -74,7 +74,7 @@ async def stop(bot_id: BotId, session: Session, scope: Visible) -> BotView:
 @router.post(
     "/restart", summary="Restart a bot", responses=problems({409: "The bot is not approved, or is being deleted"})
 )
-async def restart(bot_id: BotId, session: Session, scope: Visible, options: RestartBody | None = None) -> BotView:
+async def restart(bot_id: BotId, session: Session, scope: Selected, options: RestartBody | None = None) -> BotView:
     """Replaces the container; with `{"fresh": true}` also deletes the session. Starts a stopped bot."""
     row = await bots.changeable(session, scope, bot_id)
     _require_approved(row.bot)
@@ -97,7 +97,7 @@ async def restart(bot_id: BotId, session: Session, scope: Visible, options: Rest
         }
     ),
 )
-async def logout(bot_id: BotId, session: Session, scope: Visible, parts: Parts) -> BotView:
+async def logout(bot_id: BotId, session: Session, scope: Selected, parts: Parts) -> BotView:
     """Unlinks the device from the WhatsApp account. To pair the bot again, restart it with `{"fresh": true}`."""
     row = await bots.find(session, scope, bot_id)
     await session.close()

@@ -6,10 +6,11 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Response
 from pydantic import Field
+from sqlalchemy import func, literal
 from sqlmodel import col
 
 from orchestrator.api.bots.schemas import PhaseText
-from orchestrator.api.context import Session, Visible
+from orchestrator.api.context import Selected, Session
 from orchestrator.api.schemas import ResponseBody
 from orchestrator.db import fleet
 from orchestrator.db.models import Bot, BotStatus
@@ -47,24 +48,26 @@ _COLUMNS = (
 
 
 @router.get("/health", summary="Read the health of all containers", response_model=dict[str, ContainerHealth])
-async def health(session: Session, scope: Visible) -> Response:
-    """Keyed by bot id, for every bot that the key has access to."""
+async def health(session: Session, scope: Selected) -> Response:
+    """Keyed by bot id, for every bot that the key has access to. Bots with the same id are keyed by `containerId`."""
+    # Within one server, ids are unique.
+    namesakes = literal(1) if scope.one_server else func.count().over(partition_by=col(Bot.id))
     # Encoded in chunks, so that other requests are handled between them, and without a model for each bot, which would
     # take half of the time.
-    parts = [
-        msgspec.json.encode(dict(map(_entry, rows)))[1:-1] async for rows in fleet.chunks(session, scope, *_COLUMNS)
-    ]
+    chunks = fleet.chunks(session, scope, namesakes, *_COLUMNS)
+    parts = [msgspec.json.encode(dict(map(_entry, rows)))[1:-1] async for rows in chunks]
     await session.close()  # a slow client must not hold the connection
     return Response(b"{" + b",".join(parts) + b"}", media_type="application/json")
 
 
 def _entry(row: Any) -> tuple[str, dict[str, Any]]:
-    """A bot's id and its `ContainerHealth` by the names in the response."""
-    bot_id, server_name, phase, container_state, healthy, last_heartbeat, attempts, creds_updated_at, history = row
-    return bot_id, {
-        "containerId": f"{server_name}:{bot_id}",
+    """The key of a bot, and its `ContainerHealth` by the names in the response."""
+    namesakes, bot_id, server_name, phase, state, healthy, last_heartbeat, attempts, creds_updated_at, history = row
+    container_id = f"{server_name}:{bot_id}"
+    return bot_id if namesakes == 1 else container_id, {
+        "containerId": container_id,
         "botStatus": phase,
-        "containerState": container_state,
+        "containerState": state,
         "isHealthy": healthy,
         "lastHeartbeat": last_heartbeat,
         "connectionAttempts": attempts,

@@ -7,7 +7,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
 
-from orchestrator.api.context import Session, Visible
+from orchestrator.api.context import Selected, Session
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, ResponseBody, problems
 from orchestrator.db import bots, groups
 from orchestrator.db.groups import GroupMemberRow, GroupRow
@@ -67,7 +67,7 @@ def _group_id(value: Annotated[str, Path(alias="groupId", examples=["12036304123
 async def list_groups(
     bot_id: BotId,
     session: Session,
-    scope: Visible,
+    scope: Selected,
     limit: Limit = DEFAULT_PAGE,
     after: Annotated[
         str | None, Query(alias="next", pattern=GROUP_ID_PATTERN, description="`next` of the previous page")
@@ -77,14 +77,15 @@ async def list_groups(
 
     A page ends early when its groups have 2,000 members; `next` continues it.
     """
-    await bots.find(session, scope, bot_id)
-    rows, following = await groups.page(session, scope, bot_id, limit=limit, after=after)
+    bot, _ = await bots.find(session, scope, bot_id)
+    rows, following = await groups.page(session, bot.key, limit=limit, after=after)
     return Page(items=[GroupView.of(row) for row in rows], next=following)
 
 
 @router.get("/{groupId}", summary="Read a group")
 async def read(
-    bot_id: BotId, session: Session, scope: Visible, group_id: Annotated[str, Depends(_group_id)]
+    bot_id: BotId, session: Session, scope: Selected, group_id: Annotated[str, Depends(_group_id)]
 ) -> GroupView:
     """The group's subject, description, owner and members."""
-    return GroupView.of(await groups.find(session, scope, bot_id, group_id))
+    bot, _ = await bots.find(session, scope, bot_id)
+    return GroupView.of(await groups.find(session, bot, group_id))

@@ -9,7 +9,7 @@ from pydantic import Field
 from bot_runtime.contract import EventType
 from orchestrator.api.bots.pairing_secrets import without_drawn_qr_codes, without_qr_codes
 from orchestrator.api.bots.schemas import LastExit
-from orchestrator.api.context import Caller, Parts, Session, Visible
+from orchestrator.api.context import Caller, Parts, Selected, Session
 from orchestrator.api.schemas import BotId, Limit, ResponseBody, problems
 from orchestrator.auth import Identity
 from orchestrator.clients.controller import MAX_TAIL
@@ -67,7 +67,7 @@ class LogPage(ResponseBody):
 async def list_events(
     bot_id: BotId,
     session: Session,
-    scope: Visible,
+    scope: Selected,
     caller: Caller,
     limit: Limit = DEFAULT_EVENTS,
     older: Annotated[
@@ -83,11 +83,11 @@ async def list_events(
     """
     if after is not None and older is not None:
         raise InvalidInputError("send either `after` or `next`, not both")
-    await bots.find(session, scope, bot_id)
+    bot, _ = await bots.find(session, scope, bot_id)
     if after is not None:
-        rows = await events.after(session, scope, bot_id, limit=limit, after_id=after)
+        rows = await events.after(session, bot.key, limit=limit, after_id=after)
         return EventList(items=[_view(row, caller) for row in rows], next=str(rows[-1].id if rows else after))
-    rows = await events.newest(session, scope, bot_id, limit=limit + 1, before=older)
+    rows = await events.newest(session, bot.key, limit=limit + 1, before=older)
     items = [_view(row, caller) for row in rows[:limit]]
     return EventList(items=items, next=items[-1].id if len(rows) > limit else None)
 
@@ -100,7 +100,7 @@ async def list_events(
 async def logs(
     bot_id: BotId,
     session: Session,
-    scope: Visible,
+    scope: Selected,
     parts: Parts,
     caller: Caller,
     tail: Annotated[int, Query(ge=1, le=MAX_TAIL, description="Maximum number of lines")] = DEFAULT_TAIL,

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path
 from fastapi.responses import StreamingResponse
 
-from orchestrator.api.context import Parts, Visible
+from orchestrator.api.context import Parts, Selected
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
 from orchestrator.clients.bot import MediaFile
@@ -68,7 +68,7 @@ def _message_id(
     },
 )
 async def get(
-    bot_id: BotId, message_id: Annotated[str, Depends(_message_id)], scope: Visible, parts: Parts
+    bot_id: BotId, message_id: Annotated[str, Depends(_message_id)], scope: Selected, parts: Parts
 ) -> StreamingResponse:
     """The file of a message that the bot received (`message-upsert` events with `media`), downloaded on request."""
     async with parts.database.session() as session:

@@ -15,7 +15,7 @@ from pydantic import Field
 from bot_runtime import contract
 from orchestrator.api.bots import qr_image
 from orchestrator.api.bots.pairing_wait import MAX_WAIT_SECONDS, pair
-from orchestrator.api.context import Parts, Session, Visible, writer_only
+from orchestrator.api.context import Parts, Selected, Session, writer_only
 from orchestrator.api.fields import PhoneNumber
 from orchestrator.api.negotiation import best_of
 from orchestrator.api.schemas import BotId, RequestBody, ResponseBody, problems
@@ -100,7 +100,7 @@ class PairCodeView(ResponseBody):
 )
 async def qr(
     bot_id: BotId,
-    scope: Visible,
+    scope: Selected,
     parts: Parts,
     wait: Wait = 0,
     form: Annotated[
@@ -128,7 +128,7 @@ async def qr(
 )
 async def pair_code(
     bot_id: BotId,
-    scope: Visible,
+    scope: Selected,
     parts: Parts,
     session: Session,
     body: PairCodeBody | None = None,
@@ -140,6 +140,7 @@ async def pair_code(
     number = (body.phone_number if body else None) or row.bot.phone_number
     if number is None:
         raise ConflictError("the bot has no phone number: send phoneNumber", code="phone-number-required")
+    scope = scope.narrowed(row.bot.server_name)
     code = await pair(parts, scope, bot_id, wait=wait, ask=lambda runtime: runtime.pair_code(number))
     return PairCodeView(code=code.code, expires_at=code.expires_at)
 

@@ -48,6 +48,7 @@ async def pair(
     while True:
         async with context.database.session() as session:
             row = await bots.find(session, scope, bot_id)
+        scope = scope.narrowed(row.bot.server_name)  # a bot of another server must not take its place
         refuse(row)
         problem: BotdockError = ConflictError(
             f"bot {bot_id!r} has no code yet: it is {_state(row)}; " + _retry_hint(wait),

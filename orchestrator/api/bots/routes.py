@@ -7,11 +7,16 @@ from fastapi.responses import JSONResponse
 
 from bot_runtime.contract import BOT_ID_PATTERN, SERVER_NAME_PATTERN
 from orchestrator.api.bots.schemas import BotPatch, BotView, NewBot, merged
-from orchestrator.api.context import Caller, Parts, Session, Visible
+from orchestrator.api.bots.urls import bot_url
+from orchestrator.api.context import Caller, Parts, Selected, Session, server_of_new_bot
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots
-from orchestrator.errors import ForbiddenError
+from orchestrator.db.bots import PageStart
+from orchestrator.db.models import Bot
+from orchestrator.db.scope import Scope
 from orchestrator.states import Approval, Phase
+
+PAGE_START_PATTERN = f"{BOT_ID_PATTERN.removesuffix('$')}(:{SERVER_NAME_PATTERN[1:-1]})?$"
 
 router = APIRouter(prefix="/api/bots", tags=["bots"])
 
@@ -30,9 +35,7 @@ router = APIRouter(prefix="/api/bots", tags=["bots"])
 )
 async def create(new: NewBot, response: Response, caller: Caller, parts: Parts, session: Session) -> BotView:
     """The bot waits for approval (`POST /api/bots/{id}/approve`); once approved, its container starts."""
-    server_name = new.server_name or caller.server or parts.settings.server_name
-    if caller.server not in {None, server_name}:
-        raise ForbiddenError(f"this key has no access to server {server_name!r}: omit serverName or use another key")
+    server_name = server_of_new_bot(parts, caller, new.server_name)
     row = await bots.create(
         session,
         server_name=server_name,
@@ -44,33 +47,32 @@ async def create(new: NewBot, response: Response, caller: Caller, parts: Parts, 
             "limits": merged({}, new.limits),
         },
     )
-    response.headers["Location"] = f"/api/bots/{row.bot.id}"
+    response.headers["Location"] = bot_url(row.bot, Scope(caller.server))
     return BotView.of(row)
 
 
 @router.get("", summary="List bots")
 async def list_bots(
     session: Session,
-    scope: Visible,
+    scope: Selected,
     limit: Limit = DEFAULT_PAGE,
     after: Annotated[
-        str | None, Query(alias="next", pattern=BOT_ID_PATTERN, description="`next` of the previous page")
+        str | None, Query(alias="next", pattern=PAGE_START_PATTERN, description="`next` of the previous page")
     ] = None,
-    server_name: Annotated[str | None, Query(alias="serverName", pattern=SERVER_NAME_PATTERN)] = None,
     phase: Phase | None = None,
     approval_status: Annotated[Approval | None, Query(alias="approvalStatus")] = None,
 ) -> Page[BotView]:
-    """Ordered by id. A key of a server returns only that server's bots."""
-    filters = bots.Filters(server_name, phase, approval_status)
-    rows = await bots.page(session, scope, limit=limit + 1, after=after, filters=filters)
+    """Ordered by id, those with the same id by server. A key of a server returns only that server's bots."""
+    filters = bots.Filters(phase, approval_status)
+    rows = await bots.page(session, scope, limit=limit + 1, after=_page_start(after), filters=filters)
     return Page(
         items=[BotView.of(row, with_logs=False) for row in rows[:limit]],
-        next=rows[limit - 1].bot.id if len(rows) > limit else None,
+        next=_next(rows[limit - 1].bot, scope) if len(rows) > limit else None,
     )
 
 
 @router.get("/{id}", summary="Read a bot", responses=problems({404: "Bot not found"}))
-async def read(bot_id: BotId, session: Session, scope: Visible) -> BotView:
+async def read(bot_id: BotId, session: Session, scope: Selected) -> BotView:
     """The bot's desired state and its status."""
     return BotView.of(await bots.find(session, scope, bot_id))
 
@@ -78,7 +80,7 @@ async def read(bot_id: BotId, session: Session, scope: Visible) -> BotView:
 @router.patch(
     "/{id}", summary="Change a bot", responses=problems({404: "Bot not found", 409: "The bot is being deleted"})
 )
-async def change(bot_id: BotId, patch: BotPatch, session: Session, scope: Visible) -> BotView:
+async def change(bot_id: BotId, patch: BotPatch, session: Session, scope: Selected) -> BotView:
     """Name, phone number and settings are applied to the running bot; changed limits replace its container."""
     row = await bots.changeable(session, scope, bot_id)
     if patch.name is not None:
@@ -99,9 +101,18 @@ async def change(bot_id: BotId, patch: BotPatch, session: Session, scope: Visibl
     response_model=BotView,
     responses=problems({404: "Bot not found"}),
 )
-async def delete(bot_id: BotId, session: Session, scope: Visible) -> Response:
+async def delete(bot_id: BotId, session: Session, scope: Selected) -> Response:
     """Deletes the bot with its container, session and history; its phase is `stopping` until that is done."""
     row = await bots.locked(session, scope, bot_id)
     row.bot.deleting = True
     view = BotView.of(await bots.saved(session, row))
     return JSONResponse(view.model_dump(mode="json", by_alias=True), status_code=202)
+
+
+def _page_start(cursor: str | None) -> PageStart | None:
+    bot_id, _, server_name = (cursor or "").partition(":")
+    return PageStart(bot_id, server_name or None) if bot_id else None
+
+
+def _next(last: Bot, scope: Scope) -> str:
+    return last.id if scope.one_server else f"{last.id}:{last.server_name}"

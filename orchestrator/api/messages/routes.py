@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
 
 from orchestrator.api.bots.active import require_active
-from orchestrator.api.context import Context, Parts, Session, Visible
+from orchestrator.api.bots.urls import bot_url
+from orchestrator.api.context import Context, Parts, Selected, Session
 from orchestrator.api.messages import body
 from orchestrator.api.messages.body import ParsedMessage
 from orchestrator.api.messages.schemas import RECIPIENT_PATTERN, MessageView, recipient
@@ -19,6 +20,7 @@ from orchestrator.db import bots, messages
 from orchestrator.db.bots import BotRow
 from orchestrator.db.message_models import Message
 from orchestrator.db.messages import RateLimit
+from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
 from orchestrator.errors import ConflictError, InvalidInputError, NotFoundError
 from orchestrator.settings import Settings
@@ -91,7 +93,7 @@ def _message_id(value: Annotated[str, Path(alias="messageId", description="Botdo
 async def send(
     bot_id: BotId,
     request: Request,
-    scope: Visible,
+    scope: Selected,
     parts: Parts,
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS, description="Seconds to wait for the result")] = 0,
     idempotency_key: IdempotencyKey = None,
@@ -102,10 +104,10 @@ async def send(
     multipart body. A request repeated with the same `Idempotency-Key` returns the same message.
     """
     async with parts.upload_memory.reserve(body.declared_size(request), server=scope.server):
-        row = await _accept_request(request, parts, scope, bot_id, idempotency_key)
-    row = await settled(parts, scope, row, wait=wait)
-    view = MessageView.of(row).model_dump(mode="json", by_alias=True)
-    location = {"Location": f"/api/bots/{bot_id}/messages/{row.id}"}
+        bot, row = await _accept_request(request, parts, scope, bot_id, idempotency_key)
+    row = await settled(parts, bot, row, wait=wait)
+    view = MessageView.of(row, bot).model_dump(mode="json", by_alias=True)
+    location = {"Location": bot_url(bot, scope, f"/messages/{row.id}")}
     done = wait > 0 and row.state not in PENDING
     return JSONResponse(view, status_code=200 if done else 202, headers=location)
 
@@ -114,7 +116,7 @@ async def send(
 async def list_messages(
     bot_id: BotId,
     session: Session,
-    scope: Visible,
+    scope: Selected,
     limit: Limit = DEFAULT_PAGE,
     older: Annotated[
         int | None, Query(alias="next", ge=0, le=MAX_CURSOR, description="`next` of the previous page")
@@ -134,20 +136,21 @@ async def list_messages(
         chat = None if to is None else recipient(to)
     except ValueError as exc:
         raise InvalidInputError(f"to: {exc}") from exc
-    await bots.find(session, scope, bot_id)
-    rows = await messages.page(session, scope, bot_id, limit=limit + 1, before=older, state=state, to_chat=chat)
+    bot, _ = await bots.find(session, scope, bot_id)
+    rows = await messages.page(session, bot.key, limit=limit + 1, before=older, state=state, to_chat=chat)
     return Page(
-        items=[MessageView.of(row) for row in rows[:limit]],
+        items=[MessageView.of(row, bot) for row in rows[:limit]],
         next=str(rows[limit - 1].seq) if len(rows) > limit else None,
     )
 
 
 @router.get("/{messageId}", summary="Read a message", responses=problems({404: "Bot or message not found"}))
 async def read(
-    bot_id: BotId, session: Session, scope: Visible, message_id: Annotated[str, Depends(_message_id)]
+    bot_id: BotId, session: Session, scope: Selected, message_id: Annotated[str, Depends(_message_id)]
 ) -> MessageView:
     """The message and its state: queued, sending, sent, delivered, read, or failed with a reason."""
-    return MessageView.of(await messages.find(session, scope, bot_id, message_id))
+    bot, _ = await bots.find(session, scope, bot_id)
+    return MessageView.of(await messages.find(session, bot, message_id), bot)
 
 
 @router.delete(
@@ -156,15 +159,16 @@ async def read(
     responses=problems({404: "Bot or message not found", 409: "The message is no longer queued"}),
 )
 async def cancel(
-    bot_id: BotId, session: Session, scope: Visible, message_id: Annotated[str, Depends(_message_id)]
+    bot_id: BotId, session: Session, scope: Selected, message_id: Annotated[str, Depends(_message_id)]
 ) -> MessageView:
     """Cancels a queued message: it fails with the reason `cancelled`."""
-    return MessageView.of(await messages.cancel(session, scope, bot_id, message_id))
+    bot, _ = await bots.find(session, scope, bot_id)
+    return MessageView.of(await messages.cancel(session, bot, message_id), bot)
 
 
 async def _accept_request(
     request: Request, parts: Context, scope: Scope, bot_id: str, idempotency_key: str | None
-) -> Message:
+) -> tuple[Bot, Message]:
     # A separate function, so that the file's memory is released when it returns.
     parsed = await body.read(request)
     return await accept(parts, scope, bot_id, parsed, idempotency_key=idempotency_key)
@@ -172,8 +176,8 @@ async def _accept_request(
 
 async def accept(
     parts: Context, scope: Scope, bot_id: str, message: ParsedMessage, *, idempotency_key: str | None = None
-) -> Message:
-    """Store a message of a bot that can send.
+) -> tuple[Bot, Message]:
+    """Store a message of a bot that can send; returns both.
 
     Raises NotFoundError, ConflictError, InvalidInputError, TooManyMessagesError, QuotaError.
     """
@@ -187,18 +191,19 @@ async def accept(
     )
     async with parts.database.session() as session:
         row = await bots.find(session, scope, bot_id)
-        if (earlier := await messages.earlier(session, bot_id, new)) is not None:
-            return earlier  # whatever the bot's state is by now
+        session.expunge(row.bot)  # a rollback would expire it
+        if (earlier := await messages.earlier(session, row.bot.key, new)) is not None:
+            return row.bot, earlier  # whatever the bot's state is by now
         refuse(row)
         limit = rate_limit(row.bot.settings, parts.settings)
         quota = messages.Quota(
             messages_per_bot=parts.settings.queued_messages_per_bot,
             file_bytes_per_server=parts.settings.queued_files_mb << 20,
         )
-        return await messages.submit(session, row.bot, new, limit, quota, queue=message.queue)
+        return row.bot, await messages.submit(session, row.bot, new, limit, quota, queue=message.queue)
 
 
-async def settled(parts: Context, scope: Scope, row: Message, *, wait: float) -> Message:
+async def settled(parts: Context, bot: Bot, row: Message, *, wait: float) -> Message:
     """The message once it is sent or has failed, or after `wait` seconds. Holds no database connection meanwhile."""
     deadline = time.monotonic() + wait
     pause = FIRST_POLL_SECONDS
@@ -206,7 +211,7 @@ async def settled(parts: Context, scope: Scope, row: Message, *, wait: float) ->
         await asyncio.sleep(min(pause, left))
         pause = min(pause * 1.3, LAST_POLL_SECONDS)
         async with parts.database.session() as session:
-            row = await messages.find(session, scope, row.bot_id, row.id)
+            row = await messages.find(session, bot, row.id)
     return row
 
 

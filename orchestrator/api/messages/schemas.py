@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_va
 from orchestrator.api.fields import PHONE_NUMBER_PATTERN, Integral, PhoneNumber, PlainText, phone_number
 from orchestrator.api.schemas import RequestBody, ResponseBody
 from orchestrator.db.message_models import Message
+from orchestrator.db.models import Bot
 from orchestrator.states import MessageState
 
 MAX_TEXT = 65_536
@@ -251,15 +252,15 @@ class MessageView(ResponseBody):
     timings: Timings
 
     @classmethod
-    def of(cls, row: Message) -> Self:
-        """The view of a database row."""
+    def of(cls, row: Message, bot: Bot) -> Self:
+        """The view of a message of this bot."""
 
         def since(timestamp: datetime | None) -> int | None:
             return None if timestamp is None else max(0, (timestamp - row.created_at) // timedelta(milliseconds=1))
 
         return cls(
             id=row.id,
-            bot_id=row.bot_id,
+            bot_id=bot.id,
             to=row.to_chat,
             content=row.content,
             quote=row.quote,

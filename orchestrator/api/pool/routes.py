@@ -13,7 +13,7 @@ from sqlmodel import col
 
 from orchestrator.api.bots import qr_image
 from orchestrator.api.bots.pairing_wait import pair
-from orchestrator.api.context import Caller, Context, Parts, Session, Visible
+from orchestrator.api.context import Caller, Context, Parts, Selected, Session, server_of_new_bot
 from orchestrator.api.messages.body import ParsedMessage
 from orchestrator.api.messages.routes import accept, settled
 from orchestrator.api.pool.schemas import (
@@ -64,7 +64,7 @@ _SESSION_COLUMNS = (
 
 
 @router.get("/sessions", summary="List sessions", response_model=PoolSessionsView)
-async def list_sessions(session: Session, scope: Visible) -> Response:
+async def list_sessions(session: Session, scope: Selected) -> Response:
     """All sessions that the key has access to, with the metrics of the pool."""
     # Encoded in chunks, so that other requests are handled between them.
     count, parts = 0, []
@@ -78,7 +78,7 @@ async def list_sessions(session: Session, scope: Visible) -> Response:
 
 
 @router.get("/metrics", summary="Read the pool's metrics")
-async def metrics(session: Session, scope: Visible) -> PoolMetricsView:
+async def metrics(session: Session, scope: Selected) -> PoolMetricsView:
     """Totals of all sessions that the key has access to."""
     return PoolMetricsView(metrics=_metrics(await fleet.totals(session, scope)))
 
@@ -89,16 +89,18 @@ async def metrics(session: Session, scope: Visible) -> PoolMetricsView:
     responses=problems(
         {
             404: "The session was deleted concurrently",
-            409: "The id is taken, the session is being deleted, or the server is full",
+            403: "The key is read-only, or has no access to this server",
+            409: "The session is being deleted, or the server is full",
         }
     ),
 )
-async def create(new: NewSession, caller: Caller, scope: Visible, parts: Parts) -> CreatedSessionView:
+async def create(new: NewSession, caller: Caller, scope: Selected, parts: Parts) -> CreatedSessionView:
     """Creates and approves the company's bot if needed, and starts it. Returns a QR code if one must be scanned.
 
     Waits up to 20 seconds for the code; repeat the request if there is none yet.
     """
     row = await _ensure(parts, caller, scope, new.company_id)
+    scope = scope.narrowed(row.bot.server_name)
     try:
         shown = await _qr(parts, scope, new.company_id, wait=QR_WAIT_SECONDS)
     except BotdockError:
@@ -114,16 +116,16 @@ async def create(new: NewSession, caller: Caller, scope: Visible, parts: Parts) 
 
 
 @router.get("/sessions/{id}", summary="Read a session", responses=problems({404: "Session not found"}))
-async def read(company_id: BotId, session: Session, scope: Visible) -> PoolSessionView:
+async def read(company_id: BotId, session: Session, scope: Selected) -> PoolSessionView:
     """The session's status, phone number and time of connection."""
     return PoolSessionView(**PoolSession.of(await _find(session, scope, company_id)).model_dump())
 
 
 @router.delete("/sessions/{id}", summary="Delete a session", responses=problems({404: "Session not found"}))
-async def delete(company_id: BotId, session: Session, scope: Visible) -> DeletedSessionView:
+async def delete(company_id: BotId, session: Session, scope: Selected) -> DeletedSessionView:
     """Deletes the bot with its container, WhatsApp session and history."""
-    await _find(session, scope, company_id)
-    row = await bots.locked(session, scope, company_id)
+    found = await _find(session, scope, company_id)
+    row = await bots.locked(session, scope.narrowed(found.bot.server_name), company_id)
     row.bot.deleting = True
     await bots.saved(session, row)
     return DeletedSessionView(message=f"Session for company {company_id} is deleted")
@@ -142,20 +144,21 @@ async def delete(company_id: BotId, session: Session, scope: Visible) -> Deleted
         }
     ),
 )
-async def send(company_id: BotId, new: PoolMessage, scope: Visible, parts: Parts) -> PoolMessageView:
+async def send(company_id: BotId, new: PoolMessage, scope: Selected, parts: Parts) -> PoolMessageView:
     """Responds once the message is sent. If the session is reconnecting, `status` is `queued` and it is sent later."""
     async with parts.database.session() as session:
         found = await _find(session, scope, company_id)
+    scope = scope.narrowed(found.bot.server_name)
     if _needs_pairing(found):
         raise await _unauthenticated(parts, scope, company_id)
     text = {"type": "text", "text": new.message}
     given = ParsedMessage(to_chat=new.to, content=text, quote=None, file=None, queue=False)
     try:
-        row = await accept(parts, scope, company_id, given)
+        bot, row = await accept(parts, scope, company_id, given)
     except TooManyMessagesError as exc:
         raise TooManyMessagesError("Rate limit exceeded", retry_after_ms=exc.retry_after_ms) from exc
     online = found.status.phase == Phase.ONLINE
-    row = await settled(parts, scope, row, wait=SEND_WAIT_SECONDS if online else OFFLINE_WAIT_SECONDS)
+    row = await settled(parts, bot, row, wait=SEND_WAIT_SECONDS if online else OFFLINE_WAIT_SECONDS)
     if row.state == MessageState.FAILED:
         raise WhatsAppRefusedError(f"Message was not sent: {row.detail or row.reason}", code=row.reason)
     return PoolMessageView(
@@ -188,20 +191,16 @@ async def _ensure(parts: Context, caller: Identity, scope: Scope, company_id: st
     """The company's bot, approved and desired to run; created if needed."""
     async with parts.database.session() as session:
         try:
-            await bots.find(session, scope, company_id)
+            server = (await bots.find(session, scope, company_id)).bot.server_name
         except NotFoundError:
-            server = caller.server or parts.settings.server_name
+            server = server_of_new_bot(parts, caller, scope.chosen)
             try:
                 await bots.create(session, server_name=server, bot_id=company_id, values={"name": company_id})
             except ConflictError as exc:
-                # Created concurrently, or owned by another server; the next lookup tells.
                 if exc.code != "already-exists":
                     raise
-                await session.rollback()
-        try:
-            row = await bots.changeable(session, scope, company_id)
-        except NotFoundError:
-            raise ConflictError(f"The id {company_id} is taken", code="already-exists") from None
+                await session.rollback()  # created concurrently
+        row = await bots.changeable(session, scope.narrowed(server), company_id)
         row.bot.approval_status = Approval.APPROVED
         row.bot.desired_state = DesiredState.RUNNING
         return await bots.saved(session, row)

@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterator
 
 from orchestrator.engine.base import Label
-from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
 from tests.benchmarks.world import World
+from tests.support.names import resource_name
 from tests.support.processes import ROOT
 
 GOAL = Goal(Kind.RATIO, 2.0)

@@ -7,11 +7,11 @@ It ends at the time at which the engine reports the container as started. Botdoc
 import time
 from collections.abc import Iterator
 
-from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
 from tests.benchmarks.spawner import Spawner, SpawnerMissingError
 from tests.benchmarks.world import World
+from tests.support.names import resource_name
 
 GOAL = Goal(Kind.MORE, 0.050)
 ROUNDS = 12

@@ -14,10 +14,10 @@ from contextlib import suppress
 
 from docker.errors import APIError
 
-from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit, quantile
 from tests.benchmarks.run import Run
 from tests.benchmarks.world import World
+from tests.support.names import resource_name
 from tests.support.network_cut import cut
 
 TAKEOVER_GOAL = Goal(Kind.MORE, 15)

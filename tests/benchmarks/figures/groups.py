@@ -28,9 +28,10 @@ CREATOR = "491700900000"
 ADDED, MEMBER = ("groups-000", "491700900001"), ("groups-001", "491700900002")
 """The two bots with the phones of their accounts."""
 _WRITTEN = """
-    SELECT 'event ' || id FROM bot_events WHERE bot_id = %(bot)s AND type = 'group-update'
-    UNION ALL SELECT id || ' ' || xmin::text FROM groups WHERE bot_id = %(bot)s
-    UNION ALL SELECT group_id || ' ' || id || ' ' || xmin::text FROM group_members WHERE bot_id = %(bot)s
+    WITH bot AS (SELECT key FROM bots WHERE id = %(bot)s)
+    SELECT 'event ' || id FROM bot_events JOIN bot ON bot_key = key WHERE type = 'group-update'
+    UNION ALL SELECT id || ' ' || xmin::text FROM groups JOIN bot ON bot_key = key
+    UNION ALL SELECT group_id || ' ' || id || ' ' || xmin::text FROM group_members JOIN bot ON bot_key = key
 """
 
 
@@ -102,7 +103,7 @@ def _group(world: World, number: int, phone: str) -> None:
 
 
 def _wait_stored(world: World, bot: str, groups: int) -> None:
-    count = "SELECT count(*) FROM group_members WHERE bot_id = %s"
+    count = "SELECT count(*) FROM group_members WHERE bot_key = (SELECT key FROM bots WHERE id = %s)"
     eventually(
         lambda: _count(world, count, bot),
         lambda number: number == groups * MEMBERS,
@@ -113,7 +114,12 @@ def _wait_stored(world: World, bot: str, groups: int) -> None:
 
 def _peak(world: World, bot: str) -> float:
     """The peak of the running process, in bytes. Raises RuntimeError if one has ended at the limit."""
-    if _count(world, "SELECT count(*) FROM bot_events WHERE bot_id = %s AND type = 'container-oom'", bot):
+    if _count(
+        world,
+        "SELECT count(*) FROM bot_events "
+        "WHERE bot_key = (SELECT key FROM bots WHERE id = %s) AND type = 'container-oom'",
+        bot,
+    ):
         raise RuntimeError(f"{bot} ran out of memory")
     return machine.peak_bytes(world.bare.pid(world.fleet.name(bot)))
 

@@ -6,11 +6,11 @@ The baseline is the plain neonize script in the same image, measured at the same
 import time
 from collections.abc import Iterator
 
-from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks import machine, plain
 from tests.benchmarks.pairs import freed
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
+from tests.support.names import resource_name
 
 GOAL = Goal(Kind.MOST, 50 << 20)
 BOTS = 5

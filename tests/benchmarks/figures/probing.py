@@ -56,7 +56,7 @@ def measure(run: Run, size: int) -> Iterator[Row]:
 
 def _targets(world: World, bots: list[str]) -> list[tuple[str, str]]:
     rows = world.sql.execute(
-        "SELECT address, runtime_token FROM bots JOIN bot_status ON bot_id = id WHERE id = ANY(%s)", [bots]
+        "SELECT address, runtime_token FROM bots JOIN bot_status ON bot_key = key WHERE id = ANY(%s)", [bots]
     )
     return [(str(address), str(token)) for address, token in rows]
 

@@ -17,12 +17,12 @@ import signal
 import time
 from collections.abc import Iterator
 
-from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.bare import always_restarted
 from tests.benchmarks.pairs import freed
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
 from tests.benchmarks.world import World
+from tests.support.names import resource_name
 
 GOAL = Goal(Kind.RATIO, 1.05)
 BOTS = 4

@@ -8,11 +8,11 @@ container and volume is new. The rounds alternate.
 import time
 from collections.abc import Iterator
 
-from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
 from tests.benchmarks.spawner import Spawner, SpawnerMissingError
 from tests.benchmarks.world import World
+from tests.support.names import resource_name
 
 GOAL = Goal(Kind.RATIO, 1.15)
 ROUNDS = 5

@@ -13,12 +13,12 @@ last one is in Postgres, divided by the number of messages; their idle consumpti
 
 from collections.abc import Callable, Iterator
 
-from orchestrator.reconcile.container_spec import resource_name
 from tests.benchmarks import machine
 from tests.benchmarks.results import Goal, Kind, Row, Sample, Unit
 from tests.benchmarks.run import Run
 from tests.benchmarks.traffic import Traffic, count, newest_event, stored
 from tests.support.eventually import eventually
+from tests.support.names import resource_name
 
 NONE = Goal(Kind.MOST, 0)
 RATE = 10.0

@@ -38,7 +38,7 @@ class Fleet:
         sets = "".join(f", {name} = %({name})s" for name in columns)
         values = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
         await self.sql(
-            f"UPDATE bot_status SET updated_at = now() {sets} WHERE bot_id = %(bot_id)s",
+            f"UPDATE bot_status SET updated_at = now() {sets} FROM bots WHERE bot_key = key AND bots.id = %(bot_id)s",
             bot_id=bot_id,
             **values,
         )
@@ -51,8 +51,10 @@ class Fleet:
     async def event(self, bot_id: str, kind: str, data: dict[str, Any], *, server: str = "server1") -> int:
         """Add an event; its id."""
         [(number,)] = await self.sql(
-            "INSERT INTO bot_events (server_name, bot_id, type, data, timestamp) "
-            "VALUES (%(server)s, %(bot)s, %(type)s, %(data)s, now()) RETURNING id",
+            "INSERT INTO bot_events (server_name, bot_key, type, data, timestamp) "
+            "SELECT server_name, key, %(type)s, %(data)s, now() "
+            "FROM bots WHERE server_name = %(server)s AND id = %(bot)s "
+            "RETURNING id",
             server=server,
             bot=bot_id,
             type=kind,

@@ -63,16 +63,18 @@ async def test_every_call_answers_whatever_the_events_and_groups_of_one_bot_have
     for time in times:
         for value in data:
             await fleet.sql(
-                "INSERT INTO bot_events (server_name, bot_id, type, data, timestamp) "
-                "VALUES ('server1', %(bot)s, E'\\n', CAST(%(data)s AS jsonb), CAST(%(time)s AS timestamptz))",
+                "INSERT INTO bot_events (server_name, bot_key, type, data, timestamp) "
+                "SELECT server_name, key, E'\\n', CAST(%(data)s AS jsonb), CAST(%(time)s AS timestamptz) "
+                "FROM bots WHERE id = %(bot)s",
                 bot=BAD,
                 data=value,
                 time=time,
             )
     for number, time in enumerate(times):
         await fleet.sql(
-            "INSERT INTO groups (id, bot_id, server_name, subject, description, owner, created_at, updated_at) "
-            "VALUES (%(id)s, %(bot)s, 'server1', E'\\n', '', '<b>', CAST(%(time)s AS timestamptz), '-infinity')",
+            "INSERT INTO groups (id, bot_key, server_name, subject, description, owner, created_at, updated_at) "
+            "SELECT %(id)s, key, server_name, E'\\n', '', '<b>', CAST(%(time)s AS timestamptz), '-infinity' "
+            "FROM bots WHERE id = %(bot)s",
             id=f"{GROUP[:-6]}{number}@g.us",
             bot=BAD,
             time=time,

@@ -88,8 +88,9 @@ class TestCreate:
     async def test_an_id_is_unique(self, operator: httpx.AsyncClient, bot: str) -> None:
         problem(await operator.post("/api/bots", json={"id": bot, "name": "again"}), 409, "already-exists")
 
-    async def test_an_id_is_unique_across_servers(self, stranger: httpx.AsyncClient, bot: str) -> None:
-        problem(await stranger.post("/api/bots", json={"id": bot, "name": "mine"}), 409, "already-exists")
+    async def test_an_id_is_unique_on_its_server_only(self, stranger: httpx.AsyncClient, bot: str) -> None:
+        created = await stranger.post("/api/bots", json={"id": bot, "name": "mine"})
+        assert (created.status_code, created.json()["serverName"]) == (201, "server2")
 
     async def test_a_full_server_accepts_no_more_even_with_concurrent_requests(
         self, operator: httpx.AsyncClient, fleet: Fleet

@@ -103,7 +103,6 @@ async def test_who_can_read_and_change_which_commands(
         {"name": "x", "webhook": "javascript:alert(1)"},
         {"name": "x", "webhook": "https://a.example/\nHost: b"},
         {"name": "x", "webhook": "https://"},
-        {"name": "x", "response": "y", "botId": "bot-1", "serverName": "server1"},
         {"name": "x", "response": "y", "botId": "../x"},
         {"name": "x", "response": "y", "more": 1},
     ],
@@ -122,8 +121,8 @@ async def test_a_name_is_unique_per_scope_even_with_concurrent_requests(operator
 
 async def test_the_number_of_commands_is_limited(operator: httpx.AsyncClient, bot: str, fleet: Fleet) -> None:
     await fleet.sql(
-        "INSERT INTO commands (id, server_name, bot_id, name, response) "
-        "SELECT md5(n::text), 'server1', 'bot-1', 'c' || n, 'x' FROM generate_series(1, %(n)s) n",
+        "INSERT INTO commands (id, server_name, bot_key, name, response) "
+        "SELECT md5(n::text), server_name, key, 'c' || n, 'x' FROM bots, generate_series(1, %(n)s) n",
         n=MAX_COMMANDS,
     )
     problem(await operator.post("/api/commands", json={**HOURS, "botId": bot}), 409, "limit-reached")

@@ -152,12 +152,12 @@ async def _first_seen(fleet: Fleet, fake: FakeRuntime) -> None:
     fake.token = (await fleet.bot_row("bot-1"))["runtime_token"]
     await fleet.event("bot-1", "phase-change", dict.fromkeys(("from", "to", "reason", "message"), ""))
     await fleet.sql(
-        "INSERT INTO groups (id, bot_id, server_name, subject, description) "
-        "VALUES ('120363041234567890@g.us', 'bot-1', 'server1', 'Team', '')"
+        "INSERT INTO groups (id, bot_key, server_name, subject, description) "
+        "SELECT '120363041234567890@g.us', key, server_name, 'Team', '' FROM bots WHERE id = 'bot-1'"
     )
     await fleet.sql(
-        "INSERT INTO group_members (bot_id, group_id, id, phone_number, admin) "
-        "VALUES ('bot-1', '120363041234567890@g.us', '1@lid', '4917', true)"
+        "INSERT INTO group_members (bot_key, group_id, id, phone_number, admin) "
+        "SELECT key, '120363041234567890@g.us', '1@lid', '4917', true FROM bots WHERE id = 'bot-1'"
     )
 
 

@@ -18,12 +18,13 @@ async def groups(bot: str, fleet: Fleet) -> str:
     """The path of the groups of a bot that has some."""
     for group in GROUPS:
         await fleet.sql(
-            "INSERT INTO groups (id, bot_id, server_name, subject, description) "
-            "VALUES (%(id)s, 'bot-1', 'server1', 'Team', '')",
+            "INSERT INTO groups (id, bot_key, server_name, subject, description) "
+            "SELECT %(id)s, key, server_name, 'Team', '' FROM bots",
             id=group,
         )
         await fleet.sql(
-            "INSERT INTO group_members (bot_id, group_id, id, admin) VALUES ('bot-1', %(id)s, '1@lid', true)", id=group
+            "INSERT INTO group_members (bot_key, group_id, id, admin) SELECT key, %(id)s, '1@lid', true FROM bots",
+            id=group,
         )
     return f"/api/bots/{bot}/groups"
 
@@ -45,8 +46,8 @@ class TestGroups:
         monkeypatch.setattr("orchestrator.db.groups.MEMBERS_PER_PAGE", 5)
         for group, number in zip(GROUPS, (3, 1, 9), strict=True):
             await fleet.sql(
-                "INSERT INTO group_members (bot_id, group_id, id, admin) "
-                "SELECT 'bot-1', %(id)s, n || '@lid', false FROM generate_series(2, %(number)s) n",
+                "INSERT INTO group_members (bot_key, group_id, id, admin) "
+                "SELECT key, %(id)s, n || '@lid', false FROM bots, generate_series(2, %(number)s) n",
                 id=group,
                 number=number,
             )

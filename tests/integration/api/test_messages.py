@@ -19,7 +19,9 @@ async def test_a_text_is_stored_before_the_response(operator: httpx.AsyncClient,
     body = answer.json()
     assert (body["state"], body["to"], body["content"]) == ("queued", CHAT, {"type": "text", "text": HELLO["message"]})
     assert answer.headers["Location"] == f"{sender}/{body['id']}"
-    rows = await fleet.sql("SELECT id, server_name, bot_id, state FROM messages")
+    rows = await fleet.sql(
+        "SELECT messages.id, messages.server_name, bots.id, state FROM messages JOIN bots ON bot_key = key"
+    )
     assert rows == [(body["id"], "server1", "bot-1", "queued")]
     assert (await operator.get(answer.headers["Location"])).json() == body
 

@@ -64,13 +64,13 @@ async def _examples_exist(admin: httpx.AsyncClient, fleet: Fleet, fake: FakeRunt
     await fleet.observe(BOT, phase="pairing", address=ADDRESS, healthy=True)
     await fleet.event(BOT, "connection-update", {"connection": "open"})
     await fleet.sql(
-        "INSERT INTO groups (id, bot_id, server_name, subject, description) "
-        "VALUES ('120363041234567890@g.us', %(bot)s, 'server1', 'Team', '')",
+        "INSERT INTO groups (id, bot_key, server_name, subject, description) "
+        "SELECT '120363041234567890@g.us', key, server_name, 'Team', '' FROM bots WHERE id = %(bot)s",
         bot=BOT,
     )
     await fleet.sql(
-        "INSERT INTO group_members (bot_id, group_id, id, admin) "
-        "VALUES (%(bot)s, '120363041234567890@g.us', '12345678901234@lid', true)",
+        "INSERT INTO group_members (bot_key, group_id, id, admin) "
+        "SELECT key, '120363041234567890@g.us', '12345678901234@lid', true FROM bots WHERE id = %(bot)s",
         bot=BOT,
     )
     assert (await admin.post(f"/api/bots/{BOT}/messages", json={"to": CHAT, "message": "Hello"})).status_code == 202

@@ -14,7 +14,7 @@ from bot_runtime.contract import Event, EventPage
 from orchestrator.clients.bot_answers import UNKNOWN_TIME
 from orchestrator.db import event_partitions, events
 from orchestrator.db.migrate import migrate
-from orchestrator.db.scope import Scope
+from orchestrator.db.models import Bot
 from orchestrator.db.session import Database
 from orchestrator.reconcile.status_store import StatusStore
 from orchestrator.settings import Settings
@@ -30,8 +30,8 @@ ADD_RANGE = """
     FOR VALUES FROM ('{starts:%Y-%m-%d} 00:00+00') TO ('{ends:%Y-%m-%d} 00:00+00')
 """
 ADD_EVENTS = """
-    INSERT INTO bot_events (server_name, bot_id, spool_id, seq, type, timestamp)
-    SELECT server_name, id, 'spool', seq, 'error', %s FROM bots, generate_series(1, 5) AS seq
+    INSERT INTO bot_events (server_name, bot_key, spool_id, seq, type, timestamp)
+    SELECT server_name, key, 'spool', seq, 'error', %s FROM bots, generate_series(1, 5) AS seq
 """
 
 
@@ -50,6 +50,12 @@ class Events:
             cursor = await connection.execute(statement, values or None)  # type: ignore[call-overload, unused-ignore]
             rows = await cursor.fetchall() if cursor.description else []
             return [row[0] if len(row) == 1 else row for row in rows]
+
+    async def bot(self) -> Bot:
+        """The first server's bot."""
+        found = await self.store.bot("bot-1")
+        assert found is not None
+        return found[0]
 
     async def add_range(self, days_ago: int, *, days: int = 1) -> str:
         """A partition of the past; its name."""
@@ -148,13 +154,14 @@ async def test_the_events_of_a_server_with_a_longer_or_unknown_retention_are_kep
 
 async def test_no_event_of_another_server_is_read_when_expired_ones_are_deleted(stored: Events) -> None:
     add = (
-        "INSERT INTO bot_events (server_name, bot_id, spool_id, seq, type, timestamp) "
-        "SELECT %s, %s, 'many', seq, 'error', %s FROM generate_series(1, 1000) AS seq"
+        "INSERT INTO bot_events (server_name, bot_key, spool_id, seq, type, timestamp) "
+        "SELECT server_name, key, 'many', seq, 'error', %s FROM bots, generate_series(1, 1000) AS seq "
+        "WHERE server_name = %s"
     )
     for days_ago in (40, 6):
         await stored.add(days_ago=days_ago)
-        await stored.sql(add, OTHER, "bot-2", stored.now - timedelta(days=days_ago))
-    await stored.sql(add, SERVER, "bot-1", stored.now - timedelta(days=6))
+        await stored.sql(add, stored.now - timedelta(days=days_ago), OTHER)
+    await stored.sql(add, stored.now - timedelta(days=6), SERVER)
     await stored.sql(f"ANALYZE {DEFAULT}")
     values = {"server": SERVER, "cutoff": stored.now - timedelta(days=7), "batch": 500}
     async with stored.database.session() as session:
@@ -178,11 +185,11 @@ async def test_a_new_range_takes_over_the_events_of_a_bot_whose_clock_is_ahead(s
     [last] = await stored.remove_last_ranges()
     await stored.add_at(noon(last))
     await stored.add_at(noon(last) + timedelta(days=9))
-    before = await stored.sql("SELECT id, bot_id, seq, timestamp FROM bot_events ORDER BY id")
+    before = await stored.sql("SELECT id, bot_key, seq, timestamp FROM bot_events ORDER BY id")
     await stored.store.prune_events(days=7)
     assert await stored.sql(f"SELECT count(*) FROM {last}") == [10]
     assert await stored.sql(f"SELECT count(*) FROM {DEFAULT}") == [10]
-    assert await stored.sql("SELECT id, bot_id, seq, timestamp FROM bot_events ORDER BY id") == before
+    assert await stored.sql("SELECT id, bot_key, seq, timestamp FROM bot_events ORDER BY id") == before
 
 
 async def test_a_range_with_too_many_events_in_the_default_partition_is_skipped(
@@ -206,7 +213,7 @@ async def test_a_page_is_stored_once_in_whichever_partition_its_events_are(store
     items = [Event(seq=seq, type="error", data={}, timestamp=at) for seq, at in enumerate(timestamps, start=1)]
     page = EventPage(spool_id="spool", items=items, next=5)
     for _ in range(2):
-        await stored.store.ingest("bot-1", page)
+        await stored.store.ingest(await stored.bot(), page)
         await stored.store.prune_events(days=3650)
     assert await stored.sql("SELECT seq FROM bot_events ORDER BY id") == [1, 2, 3, 4, 5]
     assert await stored.sql(f"SELECT count(*) FROM {third}") == [1]
@@ -217,9 +224,9 @@ async def test_a_page_is_stored_once_in_whichever_partition_its_events_are(store
 async def test_an_event_whose_time_cannot_be_read_is_stored_once(stored: Events) -> None:
     unreadable = Event(seq=1, type="error", data={}, timestamp=UNKNOWN_TIME)
     readable = Event(seq=2, type="error", data={}, timestamp=stored.now)
-    await stored.store.ingest("bot-1", EventPage(spool_id="spool", items=[unreadable], next=1))
+    await stored.store.ingest(await stored.bot(), EventPage(spool_id="spool", items=[unreadable], next=1))
     for _ in range(2):
-        await stored.store.ingest("bot-1", EventPage(spool_id="spool", items=[unreadable, readable], next=2))
+        await stored.store.ingest(await stored.bot(), EventPage(spool_id="spool", items=[unreadable, readable], next=2))
     assert await stored.sql("SELECT seq FROM bot_events WHERE timestamp > now() - interval '1 hour' ORDER BY id") == [
         1,
         2,
@@ -229,10 +236,13 @@ async def test_an_event_whose_time_cannot_be_read_is_stored_once(stored: Events)
 async def test_pages_are_read_in_the_order_of_ids_across_partitions(stored: Events) -> None:
     for days_ago in (0, 30, -1, 1, -30):
         await stored.add(days_ago=days_ago)
-    ids = await stored.sql("SELECT id FROM bot_events WHERE bot_id = 'bot-1' ORDER BY id")
+    ids = await stored.sql(
+        "SELECT id FROM bot_events WHERE bot_key = (SELECT key FROM bots WHERE id = 'bot-1') ORDER BY id"
+    )
+    bot = await stored.bot()
     async with stored.database.session() as session:
-        newest = await events.newest(session, Scope(SERVER), "bot-1", limit=20)
-        following = await events.after(session, Scope(SERVER), "bot-1", limit=20, after_id=ids[4])
+        newest = await events.newest(session, bot.key, limit=20)
+        following = await events.after(session, bot.key, limit=20, after_id=ids[4])
     assert [row.id for row in newest] == ids[:4:-1]
     assert [row.id for row in following] == ids[5:]
 
@@ -240,8 +250,8 @@ async def test_pages_are_read_in_the_order_of_ids_across_partitions(stored: Even
 @pytest.mark.parametrize(
     "query",
     [
-        "SELECT * FROM bot_events WHERE bot_id = 'bot-1' ORDER BY id DESC LIMIT 20",
-        "SELECT * FROM bot_events WHERE bot_id = 'bot-1' AND id > 5 ORDER BY id LIMIT 20",
+        "SELECT * FROM bot_events WHERE bot_key = '#1' ORDER BY id DESC LIMIT 20",
+        "SELECT * FROM bot_events WHERE bot_key = '#1' AND id > 5 ORDER BY id LIMIT 20",
     ],
 )
 async def test_a_page_is_read_from_the_index_of_each_partition_without_sorting(stored: Events, query: str) -> None:

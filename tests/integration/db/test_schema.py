@@ -143,7 +143,8 @@ def test_a_bot_needs_a_server(connection: psycopg.Connection[Any]) -> None:
 @pytest.mark.usefixtures("bot")
 def test_a_deleted_bot_takes_status_and_events_with_it(connection: psycopg.Connection[Any]) -> None:
     connection.execute(
-        "INSERT INTO bot_events (server_name, bot_id, type, timestamp) VALUES ('server1', 'bot-1', 'error', now())"
+        "INSERT INTO bot_events (server_name, bot_key, type, timestamp) SELECT server_name, key, 'error', now() "
+        "FROM bots"
     )
     connection.execute("DELETE FROM bots")
     rows = connection.execute("SELECT 1 FROM bot_status UNION ALL SELECT 1 FROM bot_events").fetchall()

@@ -12,6 +12,7 @@ import pytest
 
 from bot_runtime.contract import Event, EventPage, EventType
 from orchestrator.clients.bot import BotEndpoint
+from orchestrator.db.models import Bot
 from orchestrator.db.session import Database
 from orchestrator.outbox.dispatcher import Dispatcher
 from orchestrator.outbox.store import OutboxStore
@@ -97,9 +98,9 @@ class Post:
         # In one transaction, as the api does: a sweep must not find the message without its file.
         async with await psycopg.AsyncConnection.connect(self.url) as connection:
             await connection.execute(
-                "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash, slot_at) "
-                "VALUES (%s, %s, %s, %s, %s, '', now())",
-                (message_id, SERVER, bot, to, json.dumps(kept)),
+                "INSERT INTO messages (id, server_name, bot_key, to_chat, content, request_hash, slot_at) "
+                "SELECT %s, server_name, key, %s, %s, '', now() FROM bots WHERE id = %s",
+                (message_id, to, json.dumps(kept), bot),
             )
             if file is not None:
                 await connection.execute("INSERT INTO message_files VALUES (%s, %s, %s)", (message_id, len(file), file))
@@ -111,6 +112,12 @@ class Post:
         await self.sql(
             "INSERT INTO bots (id, server_name, name, approval_status) VALUES (%s, %s, 'B', 'approved')", bot, SERVER
         )
+
+    async def bot(self) -> Bot:
+        """The row of the bot that all tests have."""
+        found = await StatusStore(self.database, server=SERVER, epoch=self.epoch).bot(BOT)
+        assert found is not None
+        return found[0]
 
     async def state(self, message_id: str) -> tuple[str, str]:
         """State and reason of a message."""
@@ -139,7 +146,7 @@ class Post:
         self._spooled += 1
         event = Event(seq=self._spooled, type=kind, data=data, timestamp=NOW)
         page = EventPage(spool_id="volume-1", items=[event], next=event.seq)
-        await StatusStore(self.database, server=SERVER, epoch=self.epoch).ingest(BOT, page)
+        await StatusStore(self.database, server=SERVER, epoch=self.epoch).ingest(await self.bot(), page)
 
     def sent(self) -> list[str]:
         """Client ids of what went out, in that order."""

@@ -7,7 +7,6 @@ import pytest
 
 from orchestrator.db.fence import LeadershipLostError
 from orchestrator.db.messages import cancel
-from orchestrator.db.scope import Scope
 from orchestrator.errors import ConflictError
 from orchestrator.outbox.dispatcher import PER_BOT
 from tests.integration.outbox.conftest import ANN, BOB, BOT, Post
@@ -37,8 +36,8 @@ async def test_messages_stored_before_the_controller_started_are_found(post: Pos
 async def test_messages_without_a_notification_are_found(post: Post) -> None:
     await post.start()
     await post.sql(
-        "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash) "
-        "VALUES ('m-1', 'server1', 'bot-1', %s, '{\"type\": \"text\", \"text\": \"x\"}', '')",
+        "INSERT INTO messages (id, server_name, bot_key, to_chat, content, request_hash) "
+        'SELECT \'m-1\', server_name, key, %s, \'{"type": "text", "text": "x"}\', \'\' FROM bots',
         ANN,
     )
     await post.becomes("m-1", "sent")
@@ -222,11 +221,12 @@ class TestAtMostOnce:
     async def test_a_message_is_cancelled_or_sent_but_never_both(self, post: Post) -> None:
         await post.start()
         outcomes: list[Any] = []
+        bot = await post.bot()
 
         async def take_back(message_id: str) -> None:
             async with post.database.session() as session:
                 try:
-                    await cancel(session, Scope(None), BOT, message_id)
+                    await cancel(session, bot, message_id)
                     outcomes.append(message_id)
                 except ConflictError:
                     pass

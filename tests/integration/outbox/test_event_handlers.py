@@ -112,8 +112,8 @@ class TestGroups:
         await post.start()
         await self.update(post, group=INFO, members=members(1, 2, admin=1), complete={})
         await self.update(post, group={**INFO, "subject": "New"})
-        [row] = await post.sql("SELECT server_name, bot_id, id, subject FROM groups")
-        assert row == (SERVER, BOT, INFO["id"], "New")
+        [row] = await post.sql("SELECT server_name, bot_key, id, subject FROM groups")
+        assert row == (SERVER, (await post.bot()).key, INFO["id"], "New")
         assert await self.stored(post) == {"1": True, "2": False}
         [number] = await post.sql("SELECT phone_number FROM group_members WHERE id = '1@lid'")
         assert number == ("491",)
@@ -178,13 +178,14 @@ class TestGroups:
         for number in range(3):
             await self.update(post, group={**INFO, "id": f"{number}@g.us"}, members=members(1))
         await post.sql(
-            "INSERT INTO groups (id, bot_id, server_name, subject, description) VALUES ('0@g.us', 'bot-2', %s, '', '')",
-            SERVER,
+            "INSERT INTO groups (id, bot_key, server_name, subject, description) "
+            "SELECT '0@g.us', key, server_name, '', '' FROM bots WHERE id = 'bot-2'"
         )
         await self.update(post, groups=["1@g.us", "7@g.us"])
-        assert await post.sql("SELECT bot_id, id FROM groups ORDER BY 1") == [(BOT, "1@g.us"), ("bot-2", "0@g.us")]
+        of_bots = "SELECT bots.id, groups.id FROM groups JOIN bots ON bot_key = key ORDER BY 1"
+        assert await post.sql(of_bots) == [(BOT, "1@g.us"), ("bot-2", "0@g.us")]
         await self.update(post, groups=[])
-        assert await post.sql("SELECT bot_id FROM groups") == [("bot-2",)]
+        assert await post.sql(of_bots) == [("bot-2", "0@g.us")]
 
     async def test_a_member_may_be_listed_twice(self, post: Post) -> None:
         await post.start()
@@ -260,6 +261,7 @@ class TestSettings:
     async def test_a_repeated_page_changes_nothing(self, post: Post) -> None:
         await post.start()
         store = StatusStore(post.database, server=SERVER, epoch=post.epoch)
+        bot = await post.bot()
         events = [
             Event(seq=1, type=EventType.SETTINGS_UPDATE, data={"settings": {"prefix": "!"}}, timestamp=NOW),
             Event(
@@ -272,9 +274,9 @@ class TestSettings:
             Event(seq=4, type=EventType.CONNECTION_UPDATE, data={"state": "reconnecting"}, timestamp=NOW),
         ]
         page = EventPage(spool_id="s", items=events, next=4)
-        await store.ingest(BOT, page)
+        await store.ingest(bot, page)
         await post.sql('UPDATE bots SET settings = \'{"prefix": "#"}\'')
-        await store.ingest(BOT, page)
+        await store.ingest(bot, page)
         assert await post.sql("SELECT settings FROM bots") == [({"prefix": "#"},)]
         counters = await post.sql("SELECT messages_received, errors, reconnections FROM bot_status")
         assert counters == [(1, 1, 1)]

@@ -125,7 +125,9 @@ class Site:
 
     async def status(self, bot: str) -> dict[str, Any] | None:
         """The bot's row in `bot_status`."""
-        rows = await self.sql("SELECT to_jsonb(bot_status) FROM bot_status WHERE bot_id = %s", bot)
+        rows = await self.sql(
+            "SELECT to_jsonb(bot_status) FROM bot_status WHERE bot_key = (SELECT key FROM bots WHERE id = %s)", bot
+        )
         return dict(rows[0]) if rows else None
 
     async def phase(self, bot: str, *phases: str) -> dict[str, Any]:
@@ -136,12 +138,17 @@ class Site:
 
     async def heartbeat(self, bot: str, at: datetime) -> None:
         """Wait until the bot's last heartbeat is the given one."""
-        query = "SELECT last_heartbeat FROM bot_status WHERE bot_id = %s"
+        query = "SELECT last_heartbeat FROM bot_status WHERE bot_key = (SELECT key FROM bots WHERE id = %s)"
         await eventually(lambda: self.sql(query, bot), lambda rows: rows == [at])
 
     async def events(self, bot: str, kind: str) -> list[dict[str, Any]]:
         """The data of a bot's events of one type, oldest first."""
-        return await self.sql("SELECT data FROM bot_events WHERE bot_id = %s AND type = %s ORDER BY id", bot, kind)
+        return await self.sql(
+            "SELECT data FROM bot_events "
+            "WHERE bot_key = (SELECT key FROM bots WHERE id = %s) AND type = %s ORDER BY id",
+            bot,
+            kind,
+        )
 
     async def seen(self, look: Callable[[], T], until: Callable[[T], object] = bool) -> T:
         """Wait for something on the machine."""

@@ -112,7 +112,12 @@ async def test_a_leader_whose_engine_lost_its_data_steps_down_instead_of_startin
 async def test_an_unbound_server_with_paired_bots_is_not_bound_to_an_engine_without_their_volumes(site: Site) -> None:
     first = await site.start()
     await site.create("b-1")
-    await eventually(lambda: site.sql("SELECT 1 FROM bot_status WHERE bot_id = 'b-1' AND paired_number IS NOT NULL"))
+    await eventually(
+        lambda: site.sql(
+            "SELECT 1 FROM bot_status "
+            "WHERE bot_key = (SELECT key FROM bots WHERE id = 'b-1') AND paired_number IS NOT NULL"
+        )
+    )
     await first.stop()
     # A database of before servers were bound, restored for a new host.
     await site.sql("UPDATE servers SET engine_id = NULL")

@@ -30,7 +30,9 @@ async def test_hostile_values_of_one_bot_hold_up_no_other(site: Site, fields: di
     await eventually(probed)
     await site.create("bot-2")
     await site.phase("bot-2", "online")
-    rows = await site.sql("SELECT to_jsonb(bot_status)::text FROM bot_status WHERE bot_id = 'bot-1'")
+    rows = await site.sql(
+        "SELECT to_jsonb(bot_status)::text FROM bot_status WHERE bot_key = (SELECT key FROM bots WHERE id = 'bot-1')"
+    )
     assert len(rows[0]) < 10_000
     assert await site.sql("SELECT last_heartbeat, creds_updated_at FROM bot_status")
     assert await site.sql("SELECT count(*) FROM bot_events WHERE timestamp > now()") == [0]
@@ -54,11 +56,17 @@ async def test_events_with_impossible_times_get_the_time_of_storing_and_are_stor
     spool.put("connected", {})
     await eventually(lambda: site.events("bot-1", "connected"))
     # Sent again, as after a commit whose answer was lost.
-    await site.sql("UPDATE bot_status SET spool_id = NULL, spool_seq = 0 WHERE bot_id = 'bot-1' RETURNING 1")
+    await site.sql(
+        "UPDATE bot_status SET spool_id = NULL, spool_seq = 0 "
+        "WHERE bot_key = (SELECT key FROM bots WHERE id = 'bot-1') RETURNING 1"
+    )
     await acting.stop()
     await site.start()
     spool.put("error", {})
     await eventually(lambda: site.events("bot-1", "error"))
-    [stored] = await site.sql("SELECT timestamp FROM bot_events WHERE bot_id = 'bot-1' AND type = 'group-update'")
+    [stored] = await site.sql(
+        "SELECT timestamp FROM bot_events "
+        "WHERE bot_key = (SELECT key FROM bots WHERE id = 'bot-1') AND type = 'group-update'"
+    )
     assert abs(datetime.now(UTC) - stored) < timedelta(hours=1)
     await site.sql("SELECT created_at FROM groups")

@@ -21,10 +21,12 @@ from tests.support.leases import take_over
 
 
 @asynccontextmanager
-async def lock(site: Site, table: str, key: str, bot: str) -> AsyncIterator[None]:
+async def lock(site: Site, table: str, bot: str) -> AsyncIterator[None]:
     """Hold a bot's row."""
     async with await psycopg.AsyncConnection.connect(site.url) as connection:
-        await connection.execute(f"SELECT 1 FROM {table} WHERE {key} = %s FOR UPDATE", [bot])
+        key = "key" if table == "bots" else "bot_key"
+        rows = f"SELECT 1 FROM {table} WHERE {key} = (SELECT key FROM bots WHERE id = %s) FOR UPDATE"
+        await connection.execute(rows, [bot])
         yield
 
 
@@ -51,17 +53,17 @@ async def changed(site: Site, store: StatusStore) -> dict[str, BotState]:
 async def stored(site: Site) -> list[str]:
     """The bots whose status and event were written."""
     return await site.sql(
-        "SELECT bot_id FROM bot_status JOIN bot_events USING (bot_id) WHERE phase = 'starting' ORDER BY bot_id"
+        "SELECT bots.id "
+        "FROM bots JOIN bot_status ON bot_status.bot_key = key JOIN bot_events ON bot_events.bot_key = key "
+        "WHERE phase = 'starting' ORDER BY 1"
     )
 
 
-@pytest.mark.parametrize(("table", "key"), [("bots", "id"), ("bot_status", "bot_id")])
-async def test_a_flush_leaves_out_a_bot_whose_row_is_locked(
-    site: Site, database: Database, table: str, key: str
-) -> None:
+@pytest.mark.parametrize("table", ["bots", "bot_status"])
+async def test_a_flush_leaves_out_a_bot_whose_row_is_locked(site: Site, database: Database, table: str) -> None:
     store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
     states = await changed(site, store)
-    async with lock(site, table, key, "bot-2"):
+    async with lock(site, table, "bot-2"):
         await store.flush(list(states.values()))
         assert await stored(site) == ["bot-1", "bot-3"]
     await store.flush(list(states.values()))
@@ -92,7 +94,7 @@ async def test_a_killed_bot_is_restarted_while_the_row_of_another_is_locked(
         status = await site.status("bot-1")
         return status is not None and status["restarts"] == 1 and status["phase"] == "online"
 
-    async with lock(site, "bots", "id", "bot-2"):
+    async with lock(site, "bots", "bot-2"):
         site.host.crash(name("bot-2"), 2)
         before = await eventually(waiting)
         site.host.crash(name("bot-1"), 2)
@@ -142,7 +144,7 @@ async def test_a_controller_waits_only_briefly_for_a_locked_row(site: Site) -> N
     database = Database(site.settings(), lock_timeout_ms=100)
     store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
     states = await changed(site, store)
-    async with lock(site, "bots", "id", "bot-2"):
+    async with lock(site, "bots", "bot-2"):
         with pytest.raises(OperationalError, match="lock timeout"):
             await store.write(states["bot-2"])
     await store.write(states["bot-2"])
@@ -156,8 +158,8 @@ async def test_the_leader_is_reported_while_the_deletion_of_old_events_takes_lon
     monkeypatch.setattr(controller, "SEEN_INTERVAL_SECONDS", 0.05)
     await site.create("bot-1")
     await site.sql(
-        "INSERT INTO bot_events (server_name, bot_id, type, timestamp) VALUES (%s, 'bot-1', 'error', '2020-01-01Z')",
-        SERVER,
+        "INSERT INTO bot_events (server_name, bot_key, type, timestamp) "
+        "SELECT server_name, key, 'error', '2020-01-01Z' FROM bots"
     )
 
     async def waiting() -> list[str]:
@@ -169,7 +171,7 @@ async def test_the_leader_is_reported_while_the_deletion_of_old_events_takes_lon
     async def seen() -> list[str]:
         return await site.sql("SELECT controller_seen_at::text FROM servers WHERE controller_seen_at IS NOT NULL")
 
-    async with lock(site, "bot_events", "bot_id", "bot-1"):
+    async with lock(site, "bot_events", "bot-1"):
         await site.start()
         before = await eventually(waiting)
         first = await eventually(seen)
@@ -198,15 +200,14 @@ async def test_a_bot_is_deleted_in_bounded_batches(
     for bot in ("bot-1", "bot-2", "bot-3"):
         await site.create(bot, deleting=bot != "bot-2")
         await site.sql(
-            "INSERT INTO bot_events (server_name, bot_id, type, data, timestamp) "
-            "SELECT %s, %s, 'error', '{}', now() FROM generate_series(1, 25)",
-            SERVER,
+            "INSERT INTO bot_events (server_name, bot_key, type, data, timestamp) "
+            "SELECT server_name, key, 'error', '{}', now() FROM bots, generate_series(1, 25) WHERE id = %s",
             bot,
         )
         await site.sql(
-            "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash) "
-            "SELECT gen_random_uuid()::text, %s, %s, 'chat', '{}', '' FROM generate_series(1, 25)",
-            SERVER,
+            "INSERT INTO messages (id, server_name, bot_key, to_chat, content, request_hash) "
+            "SELECT gen_random_uuid()::text, server_name, key, 'chat', '{}', '' FROM bots, generate_series(1, 25) "
+            "WHERE bots.id = %s",
             bot,
         )
     await site.sql(NO_LARGE_DELETES)
@@ -216,5 +217,5 @@ async def test_a_bot_is_deleted_in_bounded_batches(
     await store.forget("bot-2")  # not marked as deleting
     assert await site.sql("SELECT id FROM bots ORDER BY id") == ["bot-2", "bot-3"]
     for table in ("bot_events", "messages"):
-        rows = await site.sql(f"SELECT bot_id, count(*) FROM {table} GROUP BY 1 ORDER BY 1")
+        rows = await site.sql(f"SELECT bots.id, count(*) FROM {table} JOIN bots ON bot_key = key GROUP BY 1 ORDER BY 1")
         assert rows == [("bot-2", 25), ("bot-3", 25)]

@@ -148,7 +148,7 @@ async def test_every_write_of_an_older_epoch_is_refused(site: Site) -> None:
         old.prune_events(days=1),
         old.seen("somewhere:1", {}),
         old.confirm(row[0]),
-        old.ingest("bot-1", EventPage(spool_id="s", items=[], next=1)),
+        old.ingest(row[0], EventPage(spool_id="s", items=[], next=1)),
     ):
         with pytest.raises(LeadershipLostError):
             await write
@@ -237,8 +237,9 @@ async def test_events_are_stored_for_the_retention_and_deleted_in_batches(
     database = Database(site.settings())
     store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
     await site.sql(
-        "INSERT INTO bot_events (server_name, bot_id, type, timestamp) "
-        "SELECT 'server1', 'bot-1', 'error', now() - interval '1 day' * days FROM generate_series(40, 1, -1) AS days"
+        "INSERT INTO bot_events (server_name, bot_key, type, timestamp) "
+        "SELECT server_name, key, 'error', now() - interval '1 day' * days "
+        "FROM bots, generate_series(40, 1, -1) AS days"
     )
     assert await store.prune_events(days=7) == 34
     assert await site.sql("SELECT count(*) FROM bot_events") == [6]

@@ -12,10 +12,14 @@ from tests.integration.reconcile.conftest import Site, eventually, name
 
 LONG: dict[str, Any] = {"resync_interval": 3600, "probe_interval": 600}
 """Settings under which only notifications can be why something happens."""
-COMMAND = "INSERT INTO commands (id, server_name, bot_id, name, response) VALUES (%s, %s, %s, %s, %s)"
+COMMAND = (
+    "INSERT INTO commands (id, server_name, bot_key, name, response) "
+    "VALUES (%s, %s, (SELECT key FROM bots WHERE id = %s), %s, %s)"
+)
 MESSAGE = (
-    "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash) "
-    "VALUES (%s, 'server1', 'bot-1', '4917011111111@s.whatsapp.net', '{\"type\": \"text\", \"text\": \"x\"}', '')"
+    "INSERT INTO messages (id, server_name, bot_key, to_chat, content, request_hash) "
+    'SELECT %s, server_name, key, \'4917011111111@s.whatsapp.net\', \'{"type": "text", "text": "x"}\', \'\' '
+    "FROM bots WHERE id = 'bot-1'"
 )
 
 

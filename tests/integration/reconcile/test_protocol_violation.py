@@ -23,7 +23,7 @@ async def running(site: Site) -> None:
 
 async def sources(site: Site, bot: str) -> set[tuple[str, str]]:
     """The types of a bot's events and who recorded them."""
-    return set(await site.sql("SELECT type, source FROM bot_events WHERE bot_id = %s", bot))
+    return set(await site.sql("SELECT type, source FROM bot_events JOIN bots ON bot_key = key WHERE bots.id = %s", bot))
 
 
 async def test_a_violation_is_shown_until_some_time_after_the_last_one(
@@ -99,8 +99,8 @@ async def test_events_with_extreme_data_are_stored_and_hold_up_none_after_them(
 ) -> None:
     await running(site)
     await site.sql(
-        "INSERT INTO messages (id, server_name, bot_id, to_chat, content, request_hash, state) "
-        "VALUES ('m', 'server1', 'bot-1', '1@lid', '{}', '', 'sending')"
+        "INSERT INTO messages (id, server_name, bot_key, to_chat, content, request_hash, state) "
+        "SELECT 'm', server_name, key, '1@lid', '{}', '', 'sending' FROM bots WHERE id = 'bot-1'"
     )
     spool = site.runtime("bot-1").spool
     spool.put(kind, data)
@@ -125,12 +125,14 @@ async def test_an_event_that_postgres_refuses_is_replaced(site: Site) -> None:
     await site.create("bot-1")
     database = Database(site.settings())
     store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
+    row = await store.bot("bot-1")
+    assert row is not None
     data: list[dict[str, Any]] = [{"a": 1}, {"a": "\ud800"}, {"a": 3}]
     now = datetime.now(UTC)
     items = [Event(seq=seq, type="error", data=item, timestamp=now) for seq, item in enumerate(data, start=1)]
     try:
         for _ in range(2):
-            refused = await ingest(store, "bot-1", EventPage(spool_id="s", items=items, next=4))
+            refused = await ingest(store, row[0], EventPage(spool_id="s", items=items, next=4))
         assert "event 2" in refused
     finally:
         await database.close()

@@ -11,12 +11,11 @@ import msgspec
 
 from bot_runtime.contract import ConnectionState
 from orchestrator.db.fence import LeadershipLostError
-from orchestrator.db.models import Bot, BotStatus
+from orchestrator.db.models import Bot, BotKey, BotStatus
 from orchestrator.engine.base import EngineError
 from orchestrator.engine.memory.engine import MemoryEngine
 from orchestrator.engine.memory.host import MemoryContainer, MemoryHost
 from orchestrator.reconcile.bot_state import BotState, BotStates, PendingEvent
-from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.metrics import Metrics
 from orchestrator.reconcile.replacements import Replacements
 from orchestrator.reconcile.status_store import StatusStore
@@ -25,6 +24,7 @@ from orchestrator.reconcile.volume_usage import VolumeUsage
 from orchestrator.reconcile.worker import Worker
 from orchestrator.settings import Settings
 from orchestrator.states import Approval, DesiredState
+from tests.support.names import resource_name
 
 OWNER = "owner-1"
 SERVER = "server1"
@@ -104,10 +104,16 @@ class Rows:
     def insert(self, bot_id: str, **values: Any) -> Bot:
         """A new bot, approved and meant to run unless `values` say otherwise."""
         values = {"approval_status": Approval.APPROVED, "desired_state": DesiredState.RUNNING, **values}
-        row = {"id": bot_id, "server_name": SERVER, "name": bot_id, **values}
+        row = {
+            "id": bot_id,
+            "server_name": SERVER,
+            "name": bot_id,
+            "resource_name": resource_name(SERVER, bot_id),
+            **values,
+        }
         row |= {"created_at": self.clock.moment(), "session_since": self.clock.moment()}
         self.bots[bot_id] = Bot(**row)
-        self.status[bot_id] = BotStatus(bot_id=bot_id, server_name=SERVER)
+        self.status[bot_id] = BotStatus(bot_key=BotKey(bot_id), server_name=SERVER)
         return self.bots[bot_id]
 
     def update(self, bot_id: str, **changes: Any) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.db.models import Bot, BotStatus
+from orchestrator.db.models import Bot, BotKey, BotStatus
 from orchestrator.engine.base import ContainerState, ObservedContainer
 from orchestrator.reconcile.bot_state import BotState, BotStates, from_unix
 from orchestrator.reconcile.plan import Action, Decision, Remembered
@@ -40,7 +40,7 @@ remembered = st.builds(
 
 
 def status(**values: Any) -> BotStatus:
-    return BotStatus(bot_id="bot-1", server_name="server1", **values)
+    return BotStatus(bot_key=BotKey("bot-1"), server_name="server1", **values)
 
 
 def loaded(**values: Any) -> BotState:

@@ -19,7 +19,8 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
 def bot(**values: Any) -> Bot:
-    row = {"id": "bot-1", "server_name": "server1", "name": "Bot", "runtime_token": "token", "uid": "u"}
+    row = {"id": "bot-1", "server_name": "server1", "name": "Bot", "resource_name": "botdock-server1-bot-1"}
+    row |= {"runtime_token": "token", "uid": "u"}
     return Bot(**{**row, "session_since": NOON, **values})
 
 

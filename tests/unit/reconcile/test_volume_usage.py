@@ -7,8 +7,8 @@ import pytest
 
 from orchestrator.engine.base import ContainerState, Engine, EngineError
 from orchestrator.reconcile.bot_state import BotStates
-from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.volume_usage import MAX_INTERVAL_SECONDS, PAUSE_PER_SECOND, VolumeUsage
+from tests.support.names import resource_name
 from tests.unit.reconcile.doubles import SERVER, World, settings
 
 BOT, OTHER = "bot-1", "bot-2"

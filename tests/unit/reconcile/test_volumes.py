@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator.db.models import Bot
+from orchestrator.db.models import Bot, BotKey
 from orchestrator.engine.base import Label, ObservedVolume
-from orchestrator.reconcile.container_spec import resource_name
 from orchestrator.reconcile.volumes import is_former_session, is_owner, orphaned, volume_labels
+from tests.support.names import resource_name
 from tests.unit.reconcile.doubles import OWNER, SERVER, World
 
 BOT = "bot-1"
@@ -71,11 +71,11 @@ async def test_a_lost_status_row_costs_no_session_although_one_was_reset_before(
     await online(world)
     world.rows.update(BOT, restart_generation=1, session_generation=1)
     volume = await online(world)
-    world.rows.status[BOT] = type(world.rows.status[BOT])(bot_id=BOT, server_name=SERVER)
+    world.rows.status[BOT] = type(world.rows.status[BOT])(bot_key=BotKey(BOT), server_name=SERVER)
     await world.controller.sweep()
     await world.run(BOT, 1)
     assert world.rows.status[BOT].memory, "the leader writes the row again"
-    world.rows.status[BOT] = type(world.rows.status[BOT])(bot_id=BOT, server_name=SERVER)
+    world.rows.status[BOT] = type(world.rows.status[BOT])(bot_key=BotKey(BOT), server_name=SERVER)
     world.new_controller()
     await online(world)
     assert world.host.volumes[NAME] is volume
