@@ -1,0 +1,1 @@
+"""A hostile runtime: what a compromised bot could answer, served in a process or in a container."""
