@@ -3,13 +3,14 @@
 A bot reports changes (`contract.GroupUpdate`). Applying one again, or one that changes nothing, writes nothing.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, or_, select, text
+from sqlalchemy import Select, delete, func, literal, literal_column, or_, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
@@ -19,6 +20,10 @@ from orchestrator.db.message_models import StoredGroup, StoredMember
 from orchestrator.db.models import Bot, BotKey
 from orchestrator.errors import NotFoundError
 
+log = logging.getLogger(__name__)
+
+MAX_GROUPS, MAX_MEMBERS = 10_000, 10_000
+"""Of a bot, and of a group: WhatsApp has fewer, but a bot may report any number."""
 MEMBERS_PER_PAGE = 2_000
 """A page with more members has fewer groups, but at least one."""
 
@@ -46,6 +51,15 @@ _CHANGE_MEMBERS = text(
     )
     UPDATE groups SET updated_at = :updated_at
     WHERE bot_key = :bot_key AND id = :group_id AND (EXISTS (SELECT FROM gone) OR EXISTS (SELECT FROM changed))
+    """
+)
+
+
+_CUT_MEMBERS = text(
+    """
+    DELETE FROM group_members WHERE bot_key = :bot_key AND group_id = :group_id AND id IN (
+        SELECT id FROM group_members WHERE bot_key = :bot_key AND group_id = :group_id ORDER BY id OFFSET :most
+    )
     """
 )
 
@@ -106,11 +120,14 @@ async def apply(session: AsyncSession, *, server: str, bot_key: BotKey, update: 
     if update.groups is not None:
         await session.execute(_KEEP_ONLY, {"bot_key": bot_key, "ids": update.groups})
     if update.group is not None:
-        await _apply_info(session, server, bot_key, update.group, at)
+        if not await _apply_info(session, server, bot_key, update.group, at):
+            log.warning("a bot has more than %d groups: the group %s is not stored", MAX_GROUPS, update.group.id)
+            return
         await _apply_members(session, bot_key, update, update.group.id, at)
 
 
-async def _apply_info(session: AsyncSession, server: str, bot_key: BotKey, group: GroupInfo, at: datetime) -> None:
+async def _apply_info(session: AsyncSession, server: str, bot_key: BotKey, group: GroupInfo, at: datetime) -> bool:
+    """False if the bot has so many groups that this one is not stored."""
     values = {
         "subject": group.subject,
         "description": group.description,
@@ -119,11 +136,19 @@ async def _apply_info(session: AsyncSession, server: str, bot_key: BotKey, group
     }
     statement = insert(_GROUPS).values(bot_key=bot_key, id=group.id, server_name=server, updated_at=at, **values)
     differs = [_GROUPS.c[name].is_distinct_from(statement.excluded[name]) for name in values]
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["bot_key", "id"], set_={**values, "updated_at": at}, where=or_(*differs)
-        )
+    upsert = statement.on_conflict_do_update(
+        index_elements=["bot_key", "id"], set_={**values, "updated_at": at}, where=or_(*differs)
     )
+    inserted: list[bool] = list((await session.execute(upsert.returning(literal_column("groups.xmax = 0")))).scalars())
+    if inserted != [True]:
+        return True
+    stored = select(literal(1)).where(col(StoredGroup.bot_key) == bot_key).limit(MAX_GROUPS + 1)
+    if (await session.execute(select(func.count()).select_from(stored.subquery()))).scalar_one() <= MAX_GROUPS:
+        return True
+    await session.execute(
+        delete(StoredGroup).where(col(StoredGroup.bot_key) == bot_key, col(StoredGroup.id) == group.id)
+    )
+    return False
 
 
 async def _apply_members(
@@ -146,6 +171,8 @@ async def _apply_members(
         "updated_at": at,
     }
     await session.execute(_CHANGE_MEMBERS, values)
+    if update.members:
+        await session.execute(_CUT_MEMBERS, {"bot_key": bot_key, "group_id": group_id, "most": MAX_MEMBERS})
 
 
 async def _members(

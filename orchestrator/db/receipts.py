@@ -7,7 +7,7 @@ sees the rows of the first.
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, delete, exists, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -16,6 +16,8 @@ from orchestrator.db.message_models import EarlyReceipt, Message
 from orchestrator.db.models import BotKey
 from orchestrator.states import MessageState
 
+MAX_EARLY = 10_000
+"""Stored receipts of one bot that no message has claimed; they are deleted after a day."""
 _BEFORE = {
     MessageState.DELIVERED: (MessageState.SENT,),
     MessageState.READ: (MessageState.SENT, MessageState.DELIVERED),
@@ -66,6 +68,10 @@ async def _store_early(
     """Store receipts for messages being sent. Most others are for the bot's own replies, which are not tracked."""
     sending = select(exists().where(col(Message.bot_key) == bot_key, col(Message.state) == MessageState.SENDING))
     if not (await session.execute(sending)).scalar_one():
+        return
+    stored = select(literal(1)).where(col(EarlyReceipt.bot_key) == bot_key).limit(MAX_EARLY)
+    number = (await session.execute(select(func.count()).select_from(stored.subquery()))).scalar_one()
+    if number + len(early) > MAX_EARLY:
         return
     values = _values(state, at)
     rows = [{"bot_key": bot_key, "whatsapp_id": number, "state": state, **values} for number in early]

@@ -6,6 +6,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from bot_runtime.contract import Event, EventType
 
+MAX_DROPPED = 1_000_000
+"""Of one report: more would say nothing about the other bots."""
+
 
 class Metrics:
     """One controller's metrics, in a registry of its own. Metrics of single bots are exported by the api."""
@@ -50,7 +53,7 @@ class Metrics:
         for event in events:
             count = event.data.get("count") if event.type == EventType.EVENTS_DROPPED else None
             if isinstance(count, int) and count > 0:  # a bot is not trusted to send what the contract says
-                self.events_dropped.inc(count)
+                self.events_dropped.inc(min(count, MAX_DROPPED))
 
     def count_message(self, result: str) -> None:
         """An attempt to send a message ended."""

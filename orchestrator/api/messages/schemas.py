@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from orchestrator.api.fields import PHONE_NUMBER_PATTERN, Integral, PhoneNumber, PlainText, phone_number
+from orchestrator.api.fields import (
+    NAME_PATTERN,
+    PHONE_NUMBER_PATTERN,
+    Integral,
+    Matches,
+    PhoneNumber,
+    PlainText,
+    phone_number,
+)
 from orchestrator.api.schemas import RequestBody, ResponseBody
 from orchestrator.db.message_models import Message
 from orchestrator.db.models import Bot
@@ -132,7 +140,11 @@ class ContactContent(RequestBody):
     """A contact card."""
 
     type: Literal["contact"]
-    name: PlainText = Field(min_length=1, max_length=200)
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        Matches(NAME_PATTERN, "must contain visible characters, and no control characters"),
+    ]
     phone_number: PhoneNumber
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bot_runtime.contract import Event, EventPage, EventType
+from orchestrator.db import groups, receipts
 from orchestrator.reconcile import status_store
 from orchestrator.reconcile.status_store import StatusStore
 from tests.integration.api.fake_runtime import NOW
@@ -66,6 +67,19 @@ class TestReceipts:
         await post.tell(EventType.MESSAGE_ACK, ack("delivered", "own-answer"))
         assert await post.sql("SELECT 1 FROM early_acks") == []
 
+    async def test_early_receipts_of_one_bot_are_limited(self, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(receipts, "MAX_EARLY", 10)
+        post.fake.hold = asyncio.Event()
+        await post.start()
+        await post.put("m-1")
+        await post.asks()
+        for start in (0, 5, 10, 15):
+            ids = [str(number) for number in range(start, start + 5)]
+            await post.tell(EventType.MESSAGE_ACK, ack("delivered", *ids))
+        assert await post.sql("SELECT count(*) FROM early_acks") == [(10,)]
+        post.fake.hold.set()
+        await post.becomes("m-1", "sent")
+
     async def test_a_receipt_and_an_answer_may_arrive_concurrently(self, post: Post) -> None:
         await post.start()
         for number in range(20):
@@ -96,6 +110,25 @@ def members(*numbers: int, admin: int | None = None) -> list[dict[str, Any]]:
 
 
 class TestGroups:
+    async def test_groups_and_members_are_limited(self, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(groups, "MAX_GROUPS", 2)
+        monkeypatch.setattr(groups, "MAX_MEMBERS", 3)
+        await post.start()
+        for number in (1, 2, 3, 2):
+            await self.update(post, group={**INFO, "id": f"{number}@g.us"}, members=members(1, 2))
+            await self.update(post, group={**INFO, "id": f"{number}@g.us"}, members=members(3, 4, 5))
+        assert await post.sql("SELECT id FROM groups ORDER BY id") == [("1@g.us",), ("2@g.us",)]
+        assert await post.sql("SELECT group_id, count(*) FROM group_members GROUP BY 1 ORDER BY 1") == [
+            ("1@g.us", 3),
+            ("2@g.us", 3),
+        ]
+
+    async def test_long_texts_of_a_group_are_truncated(self, post: Post) -> None:
+        await post.start()
+        await self.update(post, group={**INFO, "subject": "x" * 200_000, "description": "y" * 200_000})
+        [(lengths,)] = await post.sql("SELECT length(subject) + length(description) FROM groups")
+        assert lengths < 6_000
+
     async def update(self, post: Post, **data: Any) -> None:
         await post.tell(EventType.GROUP_UPDATE, data)
 
