@@ -1,4 +1,4 @@
-"""What goes wrong: processes are killed or freeze, bots hang, the network is cut, rows are locked."""
+"""What goes wrong: processes are killed or freeze, bots hang, the network is cut, rows are locked, volumes are full."""
 
 import random
 import time
@@ -10,7 +10,7 @@ import httpx
 import psycopg
 from docker.models.containers import Container
 
-from tests.support.fleet import QUICK, Fleet
+from tests.support.fleet import BOT_IMAGE, QUICK, Fleet
 from tests.support.network_cut import cut
 
 FAULTS = {
@@ -18,6 +18,7 @@ FAULTS = {
     "bot removed": 2,
     "bot hung": 1,
     "bot stopped": 1,
+    "bot's volume full": 2,
     "bot restarted by Docker": 2,
     "bot restarted by the API": 2,
     "connection dropped": 1,
@@ -30,6 +31,10 @@ FAULTS = {
     "rows of messages locked": 1,
 }
 """The faults and their relative frequencies."""
+VOLUME_MAX_MB = 128
+"""The limit of the bots' volumes: small, because it is filled."""
+FULL_SECONDS = 10.0
+"""How long a volume is full at least: until its bot has disconnected."""
 REJECTED = ("REJECT", "--reject-with", "tcp-reset")
 DROPPED = ("DROP",)
 
@@ -73,6 +78,8 @@ def inject(
                     bot,
                     seconds,
                 )
+            case "bot's volume full":
+                _fill_volume(fleet, bot, FULL_SECONDS + seconds)
             case _:
                 _inject_bot_fault(fleet, bot, phones[bot], kind)
     return faults
@@ -106,6 +113,25 @@ def _lock(fleet: Fleet, statement: str, bot: str, seconds: float) -> None:
             time.sleep(seconds)
     except psycopg.Error:
         pass  # Postgres is down, or others hold the rows
+
+
+def _fill_volume(fleet: Fleet, bot: str, seconds: float) -> None:
+    """Fill the bot's volume up to its limit for a while, from a container of its own: the bot's may be down."""
+    ballast = f"pathlib.Path('/auth/{fleet.server}/bot_{bot}/files/ballast')"
+
+    def run(statement: str) -> None:
+        fleet.docker.containers.run(
+            BOT_IMAGE,
+            entrypoint=["/usr/bin/python3.13", "-c"],
+            command=[f"import pathlib; {ballast}.{statement}"],
+            volumes={fleet.name(bot): {"bind": "/auth", "mode": "rw"}},
+            network_disabled=True,
+            remove=True,
+        )
+
+    run(f"write_bytes(bytes({VOLUME_MAX_MB - 6} << 20))")
+    time.sleep(seconds)
+    run("unlink(missing_ok=True)")  # a bot that starts removes files that it does not know
 
 
 def _inject_bot_fault(fleet: Fleet, bot: str, phone: str, kind: str) -> None:

@@ -28,9 +28,9 @@ import pytest
 from docker.models.containers import Container
 
 from tests.chaos.deaths import Deaths
-from tests.chaos.faults import inject
+from tests.chaos.faults import VOLUME_MAX_MB, inject
 from tests.support.eventually import eventually
-from tests.support.fleet import Fleet
+from tests.support.fleet import QUICK, Fleet
 from tests.support.own_postgres import own_postgres
 
 pytestmark = pytest.mark.docker
@@ -74,7 +74,8 @@ def fleet(postgres: tuple[Container, str], tmp_path: Path) -> Iterator[Fleet]:
     url = postgres[1]
     key = migrate_when_reachable(Settings(database_url=url)).first_key
     assert key is not None
-    with Fleet(database_url=url, admin_key=key, logs=tmp_path, rate_limit=10_000) as fleet:
+    settings = {**QUICK, "VOLUME_MAX_MB": str(VOLUME_MAX_MB)}
+    with Fleet(database_url=url, admin_key=key, logs=tmp_path, settings=settings, rate_limit=10_000) as fleet:
         fleet.start()
         for bot, phone in BOTS.items():
             fleet.online(bot, phone)
