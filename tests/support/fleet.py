@@ -17,6 +17,7 @@ import psycopg
 from docker.models.containers import Container
 
 from tests.support.eventually import DEADLINE_SECONDS, eventually
+from tests.support.names import resource_name
 from tests.support.own_engine import OwnEngine
 from tests.support.phones import NO_REUSE, Phones
 from tests.support.processes import ROOT, ServiceProcess, free_port
@@ -59,15 +60,16 @@ class Fleet:
         engine: OwnEngine | None = None,
         rate_limit: int = 30,
         lasting_simulator: bool = False,
+        server: str | None = None,
     ) -> None:
-        """Starts the simulator; `start_controller` and `start_api` start the rest.
+        """Starts the simulator; `start_controller` and `start_api` start the rest. The name of the server is generated.
 
         A lasting simulator persists its state, so that it can be restarted.
 
         With a separate engine all processes run in that engine's network namespace, including the simulator, which has
         to outlive the engine. Otherwise the simulator is a container on the shared engine.
         """
-        self.server = f"t{uuid.uuid4().hex[:8]}"
+        self.server = server or f"t{uuid.uuid4().hex[:8]}"
         self.database_url = database_url if engine is None else engine.reachable(database_url)
         self.docker = docker.from_env() if engine is None else engine.client()
         self._logs = logs
@@ -123,6 +125,10 @@ class Fleet:
     def start_api(self) -> ServiceProcess:
         """Start the api; `request` uses the last one started."""
         return self._start_api(free_port(), wait=True)
+
+    def use_api_of(self, other: "Fleet") -> None:
+        """Call the api of another fleet on the same database."""
+        self._api.base_url = httpx.URL(other.apis[-1].url)
 
     def start_api_again(self) -> ServiceProcess:
         """Start the api on the port of the last one, without waiting for it."""
@@ -205,7 +211,7 @@ class Fleet:
 
     def name(self, bot: str) -> str:
         """The name of the bot's container and volume."""
-        return f"botdock-{self.server}-{bot}"
+        return resource_name(self.server, bot)
 
     def container(self, bot: str) -> Container:
         """The bot's container. Raises docker.errors.NotFound if there is none."""
