@@ -214,7 +214,11 @@ def contents(stack: Stack, found: Iterable[Kind]) -> list[str]:
         if kind.name != "volumes":
             lines += [f"{len(kind.found):<32} {kind.name}"] if kind.found else []
             continue
-        sessions = sorted(volume for volume in kind.found if volume.startswith(f"botdock-{stack.server}-"))
+        sessions = sorted(
+            volume
+            for volume in kind.found
+            if volume.startswith((f"botdock-{stack.server}-", f"botdock-{stack.server}."))
+        )
         for volume in sorted(kind.found.keys() - set(sessions)):
             what = "the database: API keys, bots, messages, events" if volume.endswith("_postgres") else "data"
             lines.append(f"{volume:<32} {what}")

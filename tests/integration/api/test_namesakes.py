@@ -309,3 +309,14 @@ async def test_a_session_of_the_pool_is_created_where_the_caller_says(
     refused = await operator.post(path, json={"companyId": "962303"}, params={"serverName": THEIRS})
     assert refused.status_code == 403
     assert await fleet.sql("SELECT count(*) FROM bots") == [(2,)]
+
+
+@pytest.mark.parametrize("query", ["serverName=", "serverName=%00", "serverName=a.b", "serverName=a&serverName=b"])
+async def test_a_server_that_is_not_named_clearly_is_refused(
+    admin: httpx.AsyncClient, operator: httpx.AsyncClient, query: str
+) -> None:
+    await operator.post("/api/bots", json={"id": BOT, "name": "Mine"})
+    for path in (f"/api/bots/{BOT}", "/api/bots", "/api/bots/containers/health"):
+        assert "serverName" in problem(await admin.get(f"{path}?{query}"), 422, "invalid-input")
+    assert (await admin.delete(f"/api/bots/{BOT}?{query}")).status_code == 422
+    assert (await operator.get(f"/api/bots/{BOT}")).json()["status"]["phase"] == "pending"

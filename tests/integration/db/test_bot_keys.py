@@ -11,7 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 
 from bot_runtime.contract import Event, EventPage, EventType
-from orchestrator.db import bots, events
+from orchestrator.db import bots, events, volume_owners
 from orchestrator.db.bots import PageStart
 from orchestrator.db.scope import Scope
 from orchestrator.db.session import Database
@@ -168,3 +168,17 @@ async def test_one_bot_and_a_page_are_read_from_an_index(
             plan = result.scalars().all()
             assert any("Index" in line and " bots_" in line for line in plan), plan
             assert not [line for line in plan if "Seq Scan on bots" in line or "Sort" in line], plan
+
+
+async def test_a_bot_that_adopts_a_volume_takes_its_name(servers: list[Server]) -> None:
+    server, other = servers
+    bot = (await server.state()).bot
+    async with await psycopg.AsyncConnection.connect(server.url, autocommit=True) as connection:
+        for _ in range(2):
+            with suppress(ConflictError):  # the second time, its uid has changed already
+                await volume_owners.adopt(
+                    connection, server=server.name, bot_id=BOT, former=bot.uid, new="new", name="an-older-name"
+                )
+    changed = (await server.state()).bot
+    assert (changed.uid, changed.resource_name, changed.generation) == ("new", "an-older-name", bot.generation + 1)
+    assert (await other.state()).bot.resource_name == f"botdock-{other.name}-{BOT}"

@@ -98,6 +98,19 @@ def test_purge_lists_the_data_and_deletes_nothing_without_consent(
     assert ".botdock/botdock.env" in shown
 
 
+def test_purge_lists_the_sessions_of_a_server_whose_name_has_a_hyphen(
+    engine: Engine, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.configure(server="a-b")
+    checkouts.claim(stacks.real())
+    engine.start(stacks.real(), here)
+    engine.add("volumes", "botdock-a-b.shop", {"botdock.server": "a-b", "botdock.owner": str(here)})
+    with pytest.raises(DemoError):
+        housekeeping.purge(Terminal("purge"))
+    sessions = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "a WhatsApp session" in line]
+    assert sessions == ["botdock-a-b-shop-auth", "botdock-a-b.shop"]
+
+
 def test_purge_deletes_the_stack_of_make_up_only(engine: Engine, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for stack in (stacks.demo(), stacks.real()):
         checkouts.claim(stack)

@@ -119,6 +119,20 @@ async def test_a_bot_deleted_by_hand_leaves_its_volume_which_a_new_one_neither_i
     assert await online(world) is volume, "adopted"
 
 
+async def test_a_volume_with_another_name_is_adopted_by_a_running_bot(world: World) -> None:
+    own = await online(world)
+    left = {**own, Label.BOT_UID: "former"}
+    world.host.volumes["left"] = left
+    world.rows.update(BOT, uid="former", resource_name="left")
+    await world.run(BOT, 60)
+    assert world.phase(BOT)[0] == "online"
+    [container] = world.host.containers.values()
+    assert container.name == "left"
+    assert container.spec is not None
+    assert container.spec.volume == "left"
+    assert world.host.volumes == {NAME: own, "left": left}, "the bot's earlier session is orphaned now"
+
+
 async def test_orphaned_volumes_are_reported_once_and_only_after_some_time(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
