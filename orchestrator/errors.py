@@ -7,8 +7,10 @@
     ├── ForbiddenError           403  the API key does not allow this
     ├── ConflictError            409  not possible in the current state
     ├── LimitReachedError        409  the server already has `maxBots` bots
+    ├── SlowRequestError         408  the body does not arrive in time
     ├── TooLargeError            413  the body is too large
     ├── TooManyMessagesError     429  the rate limit of the recipient is reached
+    ├── TooManyRequestsError     429  too many requests of one server at the same time
     ├── WhatsAppRefusedError     502  the bot passed the call on and WhatsApp refused it
     ├── UnavailableError         503  Postgres or a bot is unavailable
     ├── QuotaError               507  a bot or server has too much waiting
@@ -84,6 +86,20 @@ class TooLargeError(BotdockError):
 
     status = 413
     code = "too-large"
+
+
+class SlowRequestError(BotdockError):
+    """The body of a request did not arrive in time."""
+
+    status = 408
+    code = "body-timeout"
+
+
+class TooManyRequestsError(BotdockError):
+    """Too many requests of one server are being handled at the same time."""
+
+    status = 429
+    code = "too-many-requests"
 
 
 class TooManyMessagesError(BotdockError):

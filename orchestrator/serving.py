@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import socket
+import struct
 from collections.abc import Generator
 from contextlib import contextmanager
 from ipaddress import IPv4Network, ip_address
@@ -15,6 +16,11 @@ from orchestrator.errors import BotdockError
 
 SHUTDOWN_SECONDS = 5
 TICK_SECONDS = 1.0
+CHECK_SECONDS = 10.0
+"""Between two checks of what a client does."""
+MIN_READ_BYTES = 16 << 10
+_BUSY = object()
+_NO_LINGER = struct.pack("ii", 1, 0)
 GC_THRESHOLD = 10_000
 """New objects until the garbage collector runs."""
 
@@ -45,16 +51,63 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _protocol(closed_to: IPv4Network) -> type[asyncio.Protocol]:
-    """HTTP that closes connections to this machine's addresses in a network as soon as they are made."""
+class HttpProtocol(H11Protocol):
+    """HTTP that ends connections whose client does not continue.
 
-    class Protocol(H11Protocol):
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if self.server is not None and ip_address(self.server[0]) in closed_to:
-                transport.abort()
+    A client may be idle, or send a request's head, for at least CHECK_SECONDS, and has to read MIN_READ_BYTES of a
+    response within that time. Otherwise connections and unread responses would take descriptors and memory for as long
+    as a client likes. Bodies of requests are limited by the application.
+    """
 
-    return Protocol
+    closed_to: IPv4Network
+    next_check: asyncio.TimerHandle | None = None
+    _idle_after: object = _BUSY
+    """The request after which the connection was idle at the last check; None: it had none yet."""
+    _unread_bytes = 0
+    """At the last check."""
+    _drained = False
+    """Most of a response was read since the last check."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if self.server is not None and ip_address(self.server[0]) in self.closed_to:
+            transport.abort()
+            return
+        self.next_check = self.loop.call_later(CHECK_SECONDS, self.check_client)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.next_check is not None:
+            self.next_check.cancel()
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        self._drained = True
+        super().resume_writing()
+
+    def check_client(self) -> None:
+        """End the connection if the client does not continue."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        is_idle = not unread_bytes and (self.cycle is None or self.cycle.response_complete)
+        idle_after = self.cycle if is_idle else _BUSY
+        is_reading = self._drained or unread_bytes <= max(0, self._unread_bytes - MIN_READ_BYTES)
+        if unread_bytes and self._unread_bytes and not is_reading:
+            # The kernel as well would keep what was sent until the client reads it.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self.transport.abort()
+        elif is_idle and idle_after is self._idle_after:
+            self.transport.close()
+        else:
+            self._idle_after, self._unread_bytes, self._drained = idle_after, unread_bytes, False
+            self.next_check = self.loop.call_later(CHECK_SECONDS, self.check_client)
+
+
+def protocol(network: IPv4Network) -> type[HttpProtocol]:
+    """The protocol, which also closes connections to this machine's addresses in a network as soon as they are made."""
+
+    class OfNetwork(HttpProtocol):
+        closed_to = network
+
+    return OfNetwork
 
 
 async def serve(app: Any, *, host: str, port: int, closed_to: str) -> None:
@@ -64,7 +117,7 @@ async def serve(app: Any, *, host: str, port: int, closed_to: str) -> None:
     """
     config = uvicorn.Config(
         app,
-        http=_protocol(IPv4Network(closed_to)),
+        http=protocol(IPv4Network(closed_to)),
         host=host,
         port=port,
         log_config=None,

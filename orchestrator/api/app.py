@@ -19,6 +19,7 @@ from orchestrator.api.messages import routes as messages
 from orchestrator.api.operations import routes as operations
 from orchestrator.api.operations.http_metrics import HttpMetrics
 from orchestrator.api.pool import routes as pool
+from orchestrator.api.turns import Turns
 from orchestrator.api.upload_memory import UploadMemory
 from orchestrator.auth import KeyVerifier
 from orchestrator.clients.controller import ControllerClient
@@ -76,6 +77,8 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
             keys=KeyVerifier.on(database),
             controllers=controllers,
             upload_memory=UploadMemory(),
+            # Half of the connections: one tenant leaves the other half, whatever its requests wait for in Postgres.
+            turns=Turns(per_tenant=max(1, settings.database_pool_size // 2)),
             revision=needed_revision(),
             runtime_port=runtime_port,
         )

@@ -1,11 +1,14 @@
 """Authentication in front of every route: all paths but the two probes need a key, so new routes are closed by default.
 
 It runs before routing and before the body is read, so a caller without a key learns nothing, not even which paths
-exist. It also records metrics and a log line for each request, and marks responses as not cacheable.
+exist. It also lets requests take turns (`turns.py`), limits their bodies in size and time, records metrics and a log
+line for each, and marks responses as not cacheable.
 """
 
+import asyncio
 import logging
 import time
+from contextlib import AsyncExitStack
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -17,18 +20,26 @@ from orchestrator.api import docs, errors
 from orchestrator.api.context import context
 from orchestrator.api.messages import body
 from orchestrator.api.operations.http_metrics import HttpMetrics
+from orchestrator.api.turns import Turn
 from orchestrator.auth import Identity, presented_key
-from orchestrator.errors import TooLargeError, UnauthorizedError
+from orchestrator.errors import TooLargeError, TooManyRequestsError, UnauthorizedError
 
 log = logging.getLogger("orchestrator.api")
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 MAX_BODY_BYTES = 1 << 20
+BODY_SECONDS = 30.0
+"""Within which a body has to arrive."""
+LARGE_BODY_SECONDS = 120.0
+"""The same for one that may contain a file."""
+_ADMINS = ("admins",)
+_NOBODY = ("nobody",)
+"""Tenants that are no server."""
 
 
 class AuthMiddleware:
-    """ASGI middleware: authenticates each request, limits its body, and records its outcome."""
+    """ASGI middleware: authenticates each request, lets it take its turn, limits its body, and records its outcome."""
 
     def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
         self._app = app
@@ -43,6 +54,7 @@ class AuthMiddleware:
             return
         started = time.perf_counter()
         status = 500
+        turn: Turn | None = None
         head = scope["method"] == "HEAD"
         if head:
             scope = {**scope, "method": "GET"}  # the same response without the body
@@ -54,15 +66,23 @@ class AuthMiddleware:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", "no-store")
                 headers["X-Content-Type-Options"] = "nosniff"
+                if turn is not None:
+                    turn.end()  # a caller that reads slowly must not delay others
             await send({**message, "body": b""} if head and message["type"] == "http.response.body" else message)
 
+        respond = self._app
         try:
             try:
-                limited = await self._admit(scope, receive)
+                receive = await self._admit(scope, receive)
             except Exception as exc:
+                respond = _error_response(scope, exc)
+            try:
+                async with AsyncExitStack() as stack:
+                    if (tenant := _tenant(scope)) is not None:
+                        turn = await stack.enter_async_context(context(Request(scope)).turns.turn(tenant))
+                    await respond(scope, receive, send_response)
+            except TooManyRequestsError as exc:
                 await _error_response(scope, exc)(scope, receive, send_response)
-            else:
-                await self._app(scope, limited, send_response)
         finally:
             self._record(scope, status, time.perf_counter() - started)
 
@@ -72,11 +92,12 @@ class AuthMiddleware:
         if scope["path"] not in OPEN_PATHS:
             key = presented_key(headers, basic=docs.is_page(scope["path"]))
             caller = await context(Request(scope)).keys.verify(key)
+            scope.setdefault("state", {})["identity"] = caller
             if scope["method"] not in READ_METHODS:
                 caller.require_writer()
-            scope.setdefault("state", {})["identity"] = caller
-        large = body.takes_files(scope["method"], scope["path"])
-        return _limited(headers, receive, body.MAX_JSON_BYTES if large else MAX_BODY_BYTES)
+        if body.takes_files(scope["method"], scope["path"]):
+            return _limited(headers, receive, body.MAX_JSON_BYTES, seconds=LARGE_BODY_SECONDS)
+        return _limited(headers, receive, MAX_BODY_BYTES, seconds=BODY_SECONDS)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", None)
@@ -94,6 +115,16 @@ class AuthMiddleware:
         )
 
 
+def _tenant(scope: Scope) -> object | None:
+    """Whose turn a request takes; None for the probes, which take none."""
+    if scope["path"] in OPEN_PATHS:
+        return None
+    caller: Identity | None = scope.get("state", {}).get("identity")
+    if caller is None:
+        return _NOBODY
+    return _ADMINS if caller.server is None else caller.server
+
+
 def _error_response(scope: Scope, exc: Exception) -> Response:
     response = errors.error_response(exc, path=scope["path"])
     if isinstance(exc, UnauthorizedError) and docs.is_page(scope["path"]):
@@ -101,20 +132,32 @@ def _error_response(scope: Scope, exc: Exception) -> Response:
     return response
 
 
-def _limited(headers: dict[str, str], receive: Receive, limit: int) -> Receive:
-    """`receive` that enforces a body limit. Raises TooLargeError at once if `Content-Length` exceeds it."""
+def _limited(headers: dict[str, str], receive: Receive, limit: int, *, seconds: float) -> Receive:
+    """`receive` that enforces limits of a body. Raises TooLargeError at once if `Content-Length` exceeds it."""
     too_large = errors.TOO_LARGE if limit == MAX_BODY_BYTES else body.TOO_LARGE
     declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
         raise TooLargeError(too_large)
     received = 0
+    deadline: float | None = None
+    complete = False
 
     async def receive_limited() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, deadline, complete
+        if complete:
+            return await receive()  # waits until the caller is gone
+        if deadline is None:
+            deadline = asyncio.get_running_loop().time() + seconds
+        # HTTPException is the only exception that FastAPI passes on while it reads a body.
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, f"the body did not arrive within {seconds:g} seconds: retry") from None
+        complete = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > limit:
-            raise HTTPException(413, too_large)  # the only exception that FastAPI passes on while it reads a body
+            raise HTTPException(413, too_large)
         return message
 
     return receive_limited

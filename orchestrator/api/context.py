@@ -9,6 +9,8 @@ from fastapi import Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from bot_runtime.contract import SERVER_NAME_PATTERN
+from orchestrator.api import turns
+from orchestrator.api.turns import LongCall, Turns
 from orchestrator.api.upload_memory import UploadMemory
 from orchestrator.auth import Identity, KeyVerifier
 from orchestrator.clients.bot import RuntimeClient
@@ -33,18 +35,23 @@ class Context:
     keys: KeyVerifier
     controllers: ControllerClient
     upload_memory: UploadMemory
+    turns: Turns
     revision: str
     """The database revision that this version needs."""
     runtime_port: int
 
     @asynccontextmanager
-    async def runtime(self, bot: Bot, address: str) -> AsyncIterator[RuntimeClient]:
-        """A client of a bot's HTTP endpoint at an address in its server's network."""
+    async def runtime(self, bot: Bot, address: str, *, call: LongCall = LongCall.BOT) -> AsyncIterator[RuntimeClient]:
+        """A client of a bot's HTTP endpoint at an address in its server's network.
+
+        The request leaves its turn (`turns.retake`). Raises TooManyRequestsError.
+        """
         client = RuntimeClient(
             address, bot.runtime_token, timeout_seconds=self.settings.probe_timeout, port=self.runtime_port
         )
         try:
-            yield client
+            async with turns.long_call(call):
+                yield client
         finally:
             await client.close()
 

@@ -102,9 +102,11 @@ def _show_problems(operation: dict[str, Any], *, pool: bool) -> None:
     responses = operation["responses"]
     if operation.get("security") != []:
         responses.setdefault("401", {"description": "The API key is missing or invalid"})
+        responses.setdefault("429", {"description": "Too many requests of the server at the same time"})
         responses.setdefault("503", {"description": "Postgres is unavailable; see `Retry-After`"})
     if "requestBody" in operation:
         responses.setdefault("400", {"description": "The body is not valid JSON"})
+        responses.setdefault("408", {"description": "The body did not arrive in time"})
         responses.setdefault("413", {"description": "The body is larger than 1 MiB"})
     for status, response in responses.items():
         if int(status) >= 400:

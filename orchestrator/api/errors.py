@@ -25,7 +25,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from orchestrator.db.session import is_missing_reference, is_unavailable
-from orchestrator.errors import BotdockError, NotFoundError, TooLargeError, TooManyMessagesError, UnauthorizedError
+from orchestrator.errors import (
+    BotdockError,
+    NotFoundError,
+    SlowRequestError,
+    TooLargeError,
+    TooManyMessagesError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 from orchestrator.validation_messages import validation_message
 
 log = logging.getLogger(__name__)
@@ -127,7 +135,7 @@ def _of_botdock(exc: BotdockError) -> _ErrorContent:
     headers: dict[str, str] = {}
     if isinstance(exc, UnauthorizedError):
         headers["WWW-Authenticate"] = 'Bearer realm="botdock"'
-    if exc.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if exc.status == HTTPStatus.SERVICE_UNAVAILABLE or isinstance(exc, TooManyRequestsError):
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if isinstance(exc, TooManyMessagesError):
         headers["Retry-After"] = str(-(-exc.retry_after_ms // 1000))
@@ -137,6 +145,8 @@ def _of_botdock(exc: BotdockError) -> _ErrorContent:
 def _of_http(exc: HTTPException) -> _ErrorContent:
     if exc.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return _ErrorContent(exc.status_code, TooLargeError.code, exc.detail)
+    if exc.status_code == HTTPStatus.REQUEST_TIMEOUT:
+        return _ErrorContent(exc.status_code, SlowRequestError.code, exc.detail)
     code, detail = _HTTP_CODES.get(HTTPStatus(exc.status_code), ("http-error", str(exc.detail)))
     return _ErrorContent(exc.status_code, code, detail, headers=exc.headers)
 

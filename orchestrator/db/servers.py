@@ -64,6 +64,12 @@ async def find(session: AsyncSession, scope: Scope, name: str) -> ServerOverview
     return ServerOverview(*row, phases.get(name, {}))
 
 
+async def controller(session: AsyncSession, name: str) -> str | None:
+    """Where a server's leader listens (`host:port`); None without one."""
+    query = select(col(Server.controller)).where(col(Server.name) == name, HAS_LEADER)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
 async def create(session: AsyncSession, *, name: str, max_bots: int) -> None:
     """Create a server. Raises ConflictError if the name is taken."""
     inserted = await session.execute(

@@ -7,10 +7,12 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from bot_runtime.contract import EventType
+from orchestrator.api import turns
 from orchestrator.api.bots.pairing_secrets import without_drawn_qr_codes, without_qr_codes
 from orchestrator.api.bots.schemas import LastExit
 from orchestrator.api.context import Caller, Parts, Selected, Session
 from orchestrator.api.schemas import BotId, Limit, ResponseBody, problems
+from orchestrator.api.turns import LongCall
 from orchestrator.auth import Identity
 from orchestrator.clients.controller import MAX_TAIL
 from orchestrator.db import bots, events, servers
@@ -110,19 +112,18 @@ async def logs(
     A read-only key gets them without the QR codes that are drawn in them.
     """
     row = await bots.find(session, scope, bot_id)
-    server = await servers.find(session, scope, row.bot.server_name)
+    controller = await servers.controller(session, row.bot.server_name)
     await session.close()
     if row.status.container_id is None:
         lines = LastExit.of(row.status.last_exit or {}).logs
         return LogPage(items=_shown(lines[-tail:], caller), source="last-exit")
-    if not server.has_leader or server.server.controller is None:
+    if controller is None:
         raise UnavailableError(
             f"server {row.bot.server_name!r} has no active controller to read the logs: start one or retry later",
             code="no-controller",
         )
-    lines = await parts.controllers.logs(
-        address=server.server.controller, bot_id=bot_id, token=row.bot.runtime_token, tail=tail
-    )
+    async with turns.long_call(LongCall.LOGS):
+        lines = await parts.controllers.logs(address=controller, bot_id=bot_id, token=row.bot.runtime_token, tail=tail)
     return LogPage(items=_shown(lines[-tail:], caller), source="container")
 
 

@@ -16,6 +16,7 @@ from fastapi.responses import StreamingResponse
 from orchestrator.api.context import Parts, Selected
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.api.schemas import BotId, problems
+from orchestrator.api.turns import LongCall
 from orchestrator.clients.bot import MediaFile
 from orchestrator.clients.bot_errors import RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db import bots
@@ -79,7 +80,7 @@ async def get(
             code="not-running",
         )
     async with AsyncExitStack() as stack:
-        runtime = await stack.enter_async_context(parts.runtime(row.bot, row.status.address))
+        runtime = await stack.enter_async_context(parts.runtime(row.bot, row.status.address, call=LongCall.DOWNLOAD))
         try:
             file = await stack.enter_async_context(runtime.media(message_id, timeout_seconds=TIMEOUT_SECONDS))
         except (RuntimeCallError, RuntimeUnreachableError) as exc:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from bot_runtime.contract import ConnectionState
+from orchestrator.api import turns
 from orchestrator.api.bots.active import require_active
 from orchestrator.api.context import Context
 from orchestrator.api.runtime_errors import from_runtime_error
@@ -76,7 +77,9 @@ async def pair(
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             raise problem
+        turns.leave()
         await asyncio.sleep(min(POLL_SECONDS, remaining))
+        await turns.retake()
 
 
 def _state(row: BotRow) -> str:

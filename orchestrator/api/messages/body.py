@@ -4,7 +4,6 @@ Only these bodies may be larger than 1 MiB. Base64 is decoded while the JSON is 
 as it arrives, so there is one copy of a file in memory, besides the JSON that contains it.
 """
 
-import asyncio
 import hashlib
 import json
 import re
@@ -19,12 +18,11 @@ from starlette.requests import ClientDisconnect, Request
 
 from bot_runtime.contract import MAX_MEDIA_BYTES
 from orchestrator.api.messages.schemas import DocumentContent, FileContent, MessageBody
-from orchestrator.errors import InvalidInputError, NoAnswerError, TooLargeError
+from orchestrator.errors import InvalidInputError, TooLargeError
 
 MIB = 1 << 20
 MAX_JSON_BYTES = MAX_MEDIA_BYTES // 3 * 4 + MIB
 """Base64 encodes three bytes as four characters."""
-READ_SECONDS = 120.0
 TOO_LARGE = f"the file is larger than {MAX_MEDIA_BYTES // MIB} MiB: send a smaller file"
 
 _EXPECTED_PARTS = "expected the parts `message` (JSON) and `file`"
@@ -65,20 +63,14 @@ class ParsedMessage:
 async def read(request: Request) -> ParsedMessage:
     """The message in a request's body.
 
-    Raises RequestValidationError, InvalidInputError, TooLargeError, and NoAnswerError if the body does not arrive in
-    time.
+    Raises RequestValidationError, InvalidInputError and TooLargeError.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        async with asyncio.timeout(READ_SECONDS):
-            if kind == "multipart/form-data":
-                return await _multipart(request)
-            if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
-                return _with_file(_validated(await _whole(request)), None)
-    except TimeoutError:
-        raise NoAnswerError(
-            f"the body did not arrive within {READ_SECONDS:g} seconds: retry", code="body-timeout"
-        ) from None
+        if kind == "multipart/form-data":
+            return await _multipart(request)
+        if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+            return _with_file(_validated(await _whole(request)), None)
     except ClientDisconnect:
         raise InvalidInputError("the connection was closed before the body was complete") from None
     raise RequestValidationError([{"type": "model_attributes_type", "loc": ("body",), "msg": "", "input": None}])

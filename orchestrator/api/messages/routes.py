@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import JSONResponse
 
+from orchestrator.api import turns
 from orchestrator.api.bots.active import require_active
 from orchestrator.api.bots.urls import bot_url
 from orchestrator.api.context import Context, Parts, Selected, Session
@@ -16,6 +17,7 @@ from orchestrator.api.messages import body
 from orchestrator.api.messages.body import ParsedMessage
 from orchestrator.api.messages.schemas import RECIPIENT_PATTERN, MessageView, recipient
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
+from orchestrator.api.upload_memory import SMALL_BYTES
 from orchestrator.db import bots, messages
 from orchestrator.db.bots import BotRow
 from orchestrator.db.message_models import Message
@@ -83,7 +85,8 @@ def _message_id(value: Annotated[str, Path(alias="messageId", description="Botdo
                 404: "Bot not found",
                 409: "The bot is not approved, stopped, logged out, banned or being deleted",
                 413: "The file is larger than 16 MiB",
-                429: "The recipient's rate limit is reached; `retryAfter` is the time to wait in milliseconds",
+                429: "The recipient's rate limit is reached (`rate-limited`; `retryAfter` is the time to wait in "
+                "milliseconds), or too many requests of the server at the same time (`too-many-requests`)",
                 503: "Too many concurrent uploads (`busy`), or Postgres is unavailable; see `Retry-After`",
                 507: "Too many unsent messages of the bot (`queue-full`), or files of its server (`files-full`)",
             }
@@ -103,7 +106,10 @@ async def send(
     202 while it is queued. With `wait`, 200 once it is sent or has failed. Files are sent in base64 (`data`) or in a
     multipart body. A request repeated with the same `Idempotency-Key` returns the same message.
     """
-    async with parts.upload_memory.reserve(body.declared_size(request), server=scope.server):
+    size = body.declared_size(request)
+    if size > SMALL_BYTES:
+        turns.leave()  # the body may take minutes to arrive, and `upload_memory` limits how many do
+    async with parts.upload_memory.reserve(size, server=scope.server):
         bot, row = await _accept_request(request, parts, scope, bot_id, idempotency_key)
     row = await settled(parts, bot, row, wait=wait)
     view = MessageView.of(row, bot).model_dump(mode="json", by_alias=True)
@@ -171,6 +177,7 @@ async def _accept_request(
 ) -> tuple[Bot, Message]:
     # A separate function, so that the file's memory is released when it returns.
     parsed = await body.read(request)
+    await turns.retake()
     return await accept(parts, scope, bot_id, parsed, idempotency_key=idempotency_key)
 
 
@@ -208,7 +215,9 @@ async def settled(parts: Context, bot: Bot, row: Message, *, wait: float) -> Mes
     deadline = time.monotonic() + wait
     pause = FIRST_POLL_SECONDS
     while row.state in PENDING and (left := deadline - time.monotonic()) > 0:
+        turns.leave()
         await asyncio.sleep(min(pause, left))
+        await turns.retake()
         pause = min(pause * 1.3, LAST_POLL_SECONDS)
         async with parts.database.session() as session:
             row = await messages.find(session, bot, row.id)
