@@ -31,8 +31,8 @@ from orchestrator.settings import Settings
 DESCRIPTION = """One real Docker container per WhatsApp bot.
 
 Send an API key with every request, as `X-Api-Key` or as `Authorization: Bearer`. A key of a server only gives access
-to the bots of that server. Lists are `{"items": […], "next": …}`; errors are `application/problem+json` with a stable
-`code`."""
+to the bots of that server; with an admin key, `serverName` states the server of a bot. Lists are
+`{"items": […], "next": …}`; errors are `application/problem+json` with a stable `code`."""
 
 TAGS = [
     {"name": "bots", "description": "Create, read, change, delete and control bots"},

@@ -95,6 +95,13 @@ def test_every_operation_but_the_probes_documents_its_authentication(name: str) 
     assert REFERENCE["security"] == [{"apiKey": []}, {"bearer": []}]
 
 
+@pytest.mark.parametrize("name", [name for name in OPERATIONS if "{id}" in name and "/keys/" not in name])
+def test_every_operation_on_a_bot_can_name_its_server(name: str) -> None:
+    operation = OPERATIONS[name]
+    assert "serverName" in {parameter["name"] for parameter in operation["parameters"]}
+    assert "409" in operation["responses"]
+
+
 def test_names_are_camel_case() -> None:
     for schema in REFERENCE["components"]["schemas"].values():
         assert not [name for name in schema.get("properties", {}) if "_" in name]
