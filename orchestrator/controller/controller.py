@@ -160,7 +160,12 @@ class Controller:
         store = StatusStore(self._database, server=settings.server_name, epoch=epoch)
         outbox = OutboxStore(self._database, server=settings.server_name, epoch=epoch)
         dispatcher = Dispatcher(
-            bots=self, store=outbox, settings=settings, on_result=self._metrics.count_message, check=lease.check
+            bots=self,
+            store=outbox,
+            settings=settings,
+            on_result=self._metrics.count_message,
+            on_violation=lambda bot_id, message: reconciler.observer.on_violation(bot_id, message),
+            check=lease.check,
         )
         reconciler = Reconciler(
             engine=self._engine,

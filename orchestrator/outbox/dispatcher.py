@@ -18,7 +18,7 @@ import msgspec
 
 from bot_runtime import contract
 from orchestrator.clients.bot import BotEndpoint, RuntimeClient
-from orchestrator.clients.bot_errors import RuntimeCallError, RuntimeUnreachableError
+from orchestrator.clients.bot_errors import ProtocolViolationError, RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db.fence import LeadershipLostError
 from orchestrator.outbox.delivery_policy import Answer, Head, NoResponse, Refused, Sent, choose, judge
 from orchestrator.outbox.store import OutboxStore, QueuedMessage
@@ -66,15 +66,18 @@ class Dispatcher:
         store: OutboxStore,
         settings: Settings,
         on_result: Callable[[str], None] = lambda _: None,
+        on_violation: Callable[[str, str], None] = lambda _bot, _message: None,
         check: Callable[[], None] = lambda: None,
         port: int = contract.PORT,
     ) -> None:
-        """`check` raises LeadershipLostError once this process must not ask a bot to send anything any more."""
+        """`on_violation` is called with a bot and what it answered that is not within the limits. `check` raises
+        LeadershipLostError once this process must not ask a bot to send anything any more."""
         self._bots = bots
         self._store = store
         self._settings = settings
         self._expiry = timedelta(hours=settings.message_expiry_hours)
         self._on_result = on_result
+        self._on_violation = on_violation
         self._check = check
         self._port = port
         self._queue = WorkQueue()
@@ -191,7 +194,7 @@ class Dispatcher:
                 message = await self._store.begin(head, volume=lane.endpoint.volume)
             if message is None:
                 return
-            answer = await self._ask(lane.client, message)
+            answer = await self._ask(bot_id, lane.client, message)
             asked_before = head.state is MessageState.SENDING
             result = judge(answer, asked_before=asked_before, attempts=message.attempts)
             sent = answer if isinstance(answer, Sent) else None
@@ -208,7 +211,7 @@ class Dispatcher:
             lane.busy.discard(head.chat)
             self._queue.add_later(bot_id, delay)
 
-    async def _ask(self, client: RuntimeClient, message: QueuedMessage) -> Answer:
+    async def _ask(self, bot_id: str, client: RuntimeClient, message: QueuedMessage) -> Answer:
         """Have the bot send a message; every error becomes an answer, but for LeadershipLostError."""
         try:
             request = msgspec.convert(
@@ -228,6 +231,8 @@ class Dispatcher:
         except RuntimeCallError as exc:
             return Refused(status=exc.status, code=exc.code, message=exc.message, retry_after_ms=exc.retry_after_ms)
         except RuntimeUnreachableError as exc:
+            if isinstance(exc, ProtocolViolationError):
+                self._on_violation(bot_id, f"its answer to a message: {exc}")
             connected = not isinstance(exc.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
             return NoResponse(message=str(exc), asked=asked and connected)
         return Sent(whatsapp_id=result.message_id, unconfirmed=result.unconfirmed)

@@ -53,9 +53,9 @@ class BotState:
     probe: ProbeResult | None = None
     """None while no container of the bot runs."""
     answered_at: float = 0.0
-    """When a probe last succeeded (Unix time); 0 before the first."""
+    """When a probe was last answered in any way (Unix time); 0 before the first."""
     unanswered_since: float | None = None
-    """When the first of the probes failed that have failed since; None while the last one succeeded."""
+    """When the first of the probes failed that were not answered since; None while the last one was."""
     violated_at: float | None = None
     """When the bot last answered what is not within the limits (Unix time); None while nothing is held against it."""
     pace: Pace = field(default_factory=Pace)

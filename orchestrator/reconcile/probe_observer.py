@@ -61,7 +61,9 @@ class ProbeObserver:
             self._metrics.probes.labels(result="failed").inc()
             failures = 0 if result.alive else before.failures + 1
             connection = None if result.alive else before.connection
-            if state.unanswered_since is None:
+            if result.alive:  # whatever it answered: the way to it works
+                state.answered_at, state.unanswered_since = self._clock(), None
+            elif state.unanswered_since is None:
                 state.unanswered_since = self._clock()
             state.probe = replace(
                 before,
@@ -97,17 +99,15 @@ class ProbeObserver:
         if replace(state.probe, failures=0) != replace(before, failures=0):
             self._wake(target.bot_id)
 
-    def on_violation(self, target: ProbeTarget, message: str) -> None:
+    def on_violation(self, bot_id: str, message: str) -> None:
         """Report that a bot answered something else than its health that is not within the limits."""
-        state = self._states.by_id.get(target.bot_id)
-        if state is None or state.probe is None or state.container is None:
-            return
-        if (state.container.id, state.probe.since) != (target.container_id, target.run):
+        state = self._states.by_id.get(bot_id)
+        if state is None or state.probe is None:
             return
         before = state.probe
         self._violated(state, before, message)
         if state.probe != before:
-            self._wake(target.bot_id)
+            self._wake(bot_id)
 
     def _violated(self, state: BotState, probe: ProbeResult, message: str) -> None:
         self._metrics.violations.inc()

@@ -70,7 +70,7 @@ class Observer(Protocol):
         """Store a page of events; returns what was refused of it. Raises when that failed; the page is fetched again
         then."""
 
-    def on_violation(self, target: "ProbeTarget", message: str) -> None:
+    def on_violation(self, bot_id: str, message: str) -> None:
         """Called in the event loop when the bot answered what is not within the limits; must not block."""
 
 
@@ -214,7 +214,7 @@ class _Watch:
 
     def violated(self, message: str) -> None:
         """The bot sent an event, or a page of events, that is not within the limits."""
-        self._observer.on_violation(self.target, message)
+        self._observer.on_violation(self.target.bot_id, message)
 
     async def _probe(self, ask: Callable[[], Awaitable[Health]]) -> Health | FailedProbe | None:
         """One probe; None if it is inconclusive because of an error of the prober itself."""

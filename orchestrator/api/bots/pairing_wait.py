@@ -16,7 +16,7 @@ from orchestrator.api.bots.active import require_active
 from orchestrator.api.context import Context
 from orchestrator.api.runtime_errors import from_runtime_error
 from orchestrator.clients.bot import RuntimeClient
-from orchestrator.clients.bot_errors import RuntimeCallError, RuntimeUnreachableError
+from orchestrator.clients.bot_errors import ProtocolViolationError, RuntimeCallError, RuntimeUnreachableError
 from orchestrator.db import bots
 from orchestrator.db.bots import BotRow
 from orchestrator.db.scope import Scope
@@ -59,6 +59,8 @@ async def pair(
             async with context.runtime(row.bot, row.status.address) as runtime:
                 try:
                     return await ask(runtime)
+                except ProtocolViolationError as exc:
+                    raise from_runtime_error(exc, bot_id) from exc
                 except RuntimeUnreachableError as exc:
                     problem = UnavailableError(f"bot {bot_id!r} is unreachable: {exc}", code="bot-unreachable")
                 except RuntimeCallError as exc:

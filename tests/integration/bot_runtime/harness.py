@@ -9,13 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 
+from bot_runtime.contract import Health
 from bot_runtime.whatsapp.library import package_directory
+from orchestrator.clients.bot_answers import read_answer, read_page
 from tests.support.phones import NO_REUSE
 from tests.support.processes import measured
 from whatsapp_simulator import keys
@@ -154,6 +156,18 @@ class Network:
         assert self._client.delete(f"/groups/{group}/members/{phone}").is_success
 
 
+def assert_within_limits(path: str, content: bytes, parameters: Mapping[str, Any]) -> None:
+    """Assert that the orchestrator takes what a runtime answers."""
+    match path:
+        case "/health":
+            read_answer(content, Health)
+        case "/events":
+            spool, after, limit = (parameters.get(name) for name in ("spool", "after", "limit"))
+            page = read_page(content, spool=spool, after=int(after or 0), limit=int(limit or 100))
+            assert page.violation == ""
+            assert [event for event in page.items if "unreadable" in event.data] == []
+
+
 class RuntimeProcess:
     """One runtime; by default all runtimes of a test use the same volume."""
 
@@ -210,6 +224,7 @@ class RuntimeProcess:
     def get(self, path: str, **parameters: Any) -> Any:
         answer = self.client.get(path, params=parameters)
         assert answer.status_code == 200, answer.text
+        assert_within_limits(path, answer.content, parameters)
         return answer.json()
 
     def upload(self, client_id: str, data: bytes) -> httpx.Response:

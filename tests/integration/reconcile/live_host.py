@@ -63,6 +63,8 @@ class Runtime:
         self.connection: str = ConnectionState.ONLINE
         self.health_fields: dict[str, Any] = {}
         """What its health has in addition to, or in place of, what this version's has."""
+        self.message_id: str | None = None
+        """What its answers to messages have as id, in place of one that WhatsApp would give."""
         self.probes = 0
         self.silent = False
         """Takes connections and never answers."""
@@ -158,7 +160,7 @@ class Runtime:
                 request = msgspec.json.decode(body, type=contract.SendRequest)
                 self.sent.append(request)
                 result = contract.SendResult(
-                    message_id=f"W-{request.client_id}", timestamp=self.heartbeat, repeated=False
+                    message_id=self.message_id or f"W-{request.client_id}", timestamp=self.heartbeat, repeated=False
                 )
                 return HTTPStatus.OK, result
         return HTTPStatus.NOT_FOUND, contract.Error(code="not-found", message=target)

@@ -66,6 +66,34 @@ async def test_events_of_the_orchestrator_are_refused_from_a_bot(site: Site) -> 
     }
 
 
+async def test_bots_that_break_their_protocol_do_not_delay_the_replacement_of_one_that_hangs(site: Site) -> None:
+    await running(site)
+    await site.create("bot-3")
+    await site.phase("bot-3", "online")
+    for bot in ("bot-1", "bot-2"):
+        site.runtime(bot).health_fields = {"since": "never"}
+        await site.phase(bot, "degraded")
+    hung = site.runtime("bot-3")
+    hung.silent = True
+    await site.seen(lambda: site.host.runtimes.get(name("bot-3"), hung), lambda runtime: runtime is not hung)
+    await site.phase("bot-3", "online")
+    assert [site.host.containers[name(bot)].starts for bot in ("bot-1", "bot-2")] == [1, 1]
+
+
+async def test_a_violating_answer_to_a_message_is_shown(site: Site) -> None:
+    await running(site)
+    runtime = site.runtime("bot-1")
+    runtime.message_id = "../x"
+    await site.sql(
+        "INSERT INTO messages (id, server_name, bot_key, to_chat, content, request_hash, slot_at) "
+        "SELECT 'm', server_name, key, '1@lid', '{\"type\": \"text\", \"text\": \"x\"}', '', now() "
+        "FROM bots WHERE id = 'bot-1'"
+    )
+    status = await site.phase("bot-1", "degraded")
+    assert status["reason"] == "protocol-violation"
+    assert await site.sql("SELECT state, reason FROM messages") == [("sending", "no-answer")]
+
+
 @pytest.mark.parametrize(
     "data",
     [
