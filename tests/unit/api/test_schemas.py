@@ -66,7 +66,7 @@ def test_an_accepted_number_is_international(text: str) -> None:
 def test_exactly_the_settings_of_the_runtime_can_be_overridden() -> None:
     ours = {field.alias for field in BotSettings.model_fields.values()}
     theirs = {field.encode_name for field in msgspec.structs.fields(RuntimeConfig)}
-    assert ours == theirs - {"generation", "name", "commands", "takenOver", "webAccess", "logLevel"}
+    assert ours == theirs - {"generation", "name", "commands", "takenOver", "webAccess", "logLevel", "volumeMaxBytes"}
 
 
 @given(
