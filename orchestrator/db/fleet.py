@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, select
+from sqlalchemy import BigInteger, ColumnElement, cast, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -50,6 +50,8 @@ async def chunks(
         query = query.where(col(Bot.deleting).is_(False))
     # On the connection, because a session would wrap the rows at the cost of reading them once more.
     connection = await session.connection()
+    # All rows are read. By default, Postgres chooses a plan for reading a tenth, which takes twice as long.
+    await connection.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
     rows = await connection.stream(query, execution_options={"yield_per": ROWS_PER_CHUNK})
     async for chunk in rows.partitions():
         yield chunk

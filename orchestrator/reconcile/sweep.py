@@ -7,7 +7,7 @@ and never by a sweep that could not read the database. Volumes without a bot are
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from orchestrator.db.models import Bot, BotStatus
@@ -74,16 +74,31 @@ class Sweeper:
         # Containers first: in the other order, a bot created between the two reads would look like an orphan.
         containers = await self._engine.list_containers()
         volumes = await self._engine.list_volumes()
-        rows = await self._store.bots()
-        by_bot = _by_bot(containers, {bot.id: bot.resource_name for bot, _ in rows})
-        for bot, status in rows:
-            self._compare(bot, status, by_bot.get(bot.id))
-        existing = {bot.id for bot, _ in rows}
-        self._states.stale.update(self._states.by_id.keys() - existing)
-        self._report_volumes(orphaned(volumes, {bot.id: bot.uid for bot, _ in rows}))
-        self._find_orphans(containers, existing, by_bot)
+        of_bots: dict[str, list[ObservedContainer]] = {}
+        for container in containers:
+            of_bots.setdefault(container.labels.get(Label.BOT_ID, ""), []).append(container)
+        uids: dict[str, str] = {}
+        own: dict[str, ObservedContainer | None] = {}
+        first: list[tuple[Bot, BotStatus]] = []
+
+        def take(rows: Sequence[tuple[Bot, BotStatus]]) -> None:
+            for bot, status in rows:
+                uids[bot.id] = bot.uid
+                own[bot.id] = _own(of_bots.get(bot.id, ()), bot.resource_name)
+                if self._swept:
+                    self._compare(bot, status, own[bot.id])
+            if not self._swept:
+                first.extend(rows)
+
+        await self._store.read_bots(take)
+        # The first time all together: a worker could otherwise forget a bot that is deleted, before its row is taken.
+        for bot, status in first:
+            self._compare(bot, status, own[bot.id])
+        self._states.stale.update(self._states.by_id.keys() - own.keys())
+        self._report_volumes(orphaned(volumes, uids))
+        self._find_orphans(containers, own)
         self._swept = True
-        return sum(1 for bot_id in existing if (found := by_bot.get(bot_id)) is not None and found.up)
+        return sum(1 for found in own.values() if found is not None and found.up)
 
     async def _ensure_network(self) -> None:
         """Only new containers need it, and report if it is missing: bots that run are adopted in any case."""
@@ -119,12 +134,12 @@ class Sweeper:
             state.observed_dirty = seen is not None or container is not None
 
     def _find_orphans(
-        self, containers: list[ObservedContainer], existing: set[str], by_bot: dict[str, ObservedContainer]
+        self, containers: Iterable[ObservedContainer], own: Mapping[str, ObservedContainer | None]
     ) -> None:
         orphans = {
             container.id: container
             for container in containers
-            if (bot_id := container.labels.get(Label.BOT_ID, "")) not in existing or by_bot[bot_id].id != container.id
+            if own.get(container.labels.get(Label.BOT_ID, "")) is not container
         }
         self._suspects, due = self._seen_for_long(self._suspects, orphans)
         self._orphans = [orphans[container_id] for container_id in due]
@@ -178,14 +193,9 @@ class Sweeper:
         return since, {orphan for orphan, first in since.items() if now - first >= seconds}
 
 
-def _by_bot(containers: list[ObservedContainer], names: Mapping[str, str]) -> dict[str, ObservedContainer]:
-    """Each bot's container; where there are two, the one with the right name."""
-    result: dict[str, ObservedContainer] = {}
-    for container in containers:
-        bot_id = container.labels.get(Label.BOT_ID, "")
-        if bot_id not in result or container.name == names.get(bot_id):
-            result[bot_id] = container
-    return result
+def _own(containers: Sequence[ObservedContainer], name: str) -> ObservedContainer | None:
+    """The container of a bot: the one with the right name, if there are several with its label."""
+    return next((found for found in containers if found.name == name), containers[0] if containers else None)
 
 
 def _listed(container: ObservedContainer) -> tuple[object, ...]:

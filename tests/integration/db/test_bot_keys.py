@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from bot_runtime.contract import Event, EventPage, EventType
 from orchestrator.db import bots, events, volume_owners
 from orchestrator.db.bots import PageStart
+from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.scope import Scope
 from orchestrator.db.session import Database
 from orchestrator.errors import ConflictError
@@ -47,8 +48,14 @@ class Server:
 
     async def state(self) -> BotState:
         """What a controller that starts now holds of the bot."""
-        [row] = await self.status.bots()
+        [row] = await self.rows()
         return BotState.from_rows(*row)
+
+    async def rows(self) -> list[tuple[Bot, BotStatus]]:
+        """What a controller reads of all its bots."""
+        rows: list[tuple[Bot, BotStatus]] = []
+        await self.status.read_bots(rows.extend)
+        return rows
 
 
 @pytest.fixture
@@ -133,7 +140,7 @@ async def test_deleting_a_bot_leaves_the_one_of_another_server(servers: list[Ser
     server, other = servers
     await server.sql("UPDATE bots SET deleting = true")
     await server.status.forget(BOT)
-    assert await server.status.bots() == []
+    assert await server.rows() == []
     assert (await other.state()).bot.deleting
 
 

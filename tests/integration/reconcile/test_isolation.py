@@ -1,7 +1,7 @@
 """Rows of one bot that another transaction holds delay that bot only."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -10,6 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from bot_runtime.contract import EventType
 from orchestrator.controller import controller
+from orchestrator.db.models import Bot, BotStatus
 from orchestrator.db.session import Database
 from orchestrator.engine.base import ObservedContainer
 from orchestrator.reconcile import reconciler, status_store
@@ -43,7 +44,9 @@ async def changed(site: Site, store: StatusStore) -> dict[str, BotState]:
     """Three bots whose status in memory differs from their rows, with an event each."""
     for bot in ("bot-1", "bot-2", "bot-3"):
         await site.create(bot)
-    states = {bot.id: BotState.from_rows(bot, status) for bot, status in await store.bots()}
+    rows: list[tuple[Bot, BotStatus]] = []
+    await store.read_bots(rows.extend)
+    states = {bot.id: BotState.from_rows(bot, status) for bot, status in rows}
     for state in states.values():
         state.phase = Phase.STARTING
         state.add_event(EventType.CONTAINER_START, {}, now=0)
@@ -138,6 +141,26 @@ async def test_a_killed_bot_is_restarted_while_the_engine_hangs_for_others(
     released.set()
     for bot in others:
         await site.phase(bot, "online")
+
+
+async def test_rows_of_many_bots_are_read_some_at_a_time(
+    site: Site, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status_store, "BOTS_PER_CHUNK", 2)
+    bots = [f"bot-{number}" for number in range(5)]
+    for bot in bots:
+        await site.create(bot)
+    chunks: list[list[str]] = []
+    others: list[int] = []
+
+    def take(rows: Sequence[tuple[Bot, BotStatus]]) -> None:
+        chunks.append([bot.id for bot, _ in rows])
+        asyncio.get_running_loop().call_soon(lambda: others.append(len(chunks)))
+
+    await StatusStore(database, server=SERVER, epoch=0).read_bots(take)
+    assert [len(chunk) for chunk in chunks] == [2, 2, 1]
+    assert sorted(bot for chunk in chunks for bot in chunk) == bots
+    assert others == [1, 2, 3], "what else is to be done is done between two of them"
 
 
 async def test_a_controller_waits_only_briefly_for_a_locked_row(site: Site) -> None:

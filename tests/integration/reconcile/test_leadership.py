@@ -202,7 +202,8 @@ async def test_events_are_stored_once_when_the_answer_to_the_commit_is_lost(
     await site.create("bot-1")
     database = Database(site.settings())
     store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
-    [row] = await store.bots()
+    row = await store.bot("bot-1")
+    assert row is not None
     state = BotState.from_rows(*row)
     state.add_event(EventType.CONTAINER_START, {"number": 1}, now=1.0)
     await write_without_answer(store, state, monkeypatch)
@@ -219,7 +220,8 @@ async def test_a_status_is_written_again_when_the_answer_to_the_commit_is_lost(
     await site.create("bot-1")
     database = Database(site.settings())
     store = StatusStore(database, server=SERVER, epoch=await take_over(site.url, SERVER))
-    [row] = await store.bots()
+    row = await store.bot("bot-1")
+    assert row is not None
     state = BotState.from_rows(*row)
     state.phase = Phase.DEGRADED
     await write_without_answer(store, state, monkeypatch)

@@ -136,8 +136,9 @@ class MemoryStore:
         self._rows = rows
         self._epoch = epoch
 
-    async def bots(self) -> list[tuple[Bot, BotStatus]]:
-        return [_copy(bot, self._rows.status[bot.id]) for bot in self._rows.bots.values()]
+    async def read_bots(self, take: Callable[[Sequence[tuple[Bot, BotStatus]]], None]) -> None:
+        for bot in list(self._rows.bots.values()):
+            take([_copy(bot, self._rows.status[bot.id])])
 
     async def bot(self, bot_id: str) -> tuple[Bot, BotStatus] | None:
         bot = self._rows.bots.get(bot_id)

@@ -1,5 +1,6 @@
 """How the reconciler handles probes, notifications and sweeps, without its tasks."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
 from typing import Any, cast
@@ -181,16 +182,17 @@ class TestSweeps:
         self, reconciler: Reconciler, running: BotState, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         store = reconciler._store
-        older = await store.bots()
+        older: list[tuple[Bot, BotStatus]] = []
+        await store.read_bots(older.extend)
         world.rows.update(BOT, desired_state=DesiredState.STOPPED)
         newer = await store.bot(BOT)
         assert newer is not None
         reconciler._states.reload(*newer)
 
-        async def read_before_the_update() -> list[tuple[Bot, BotStatus]]:
-            return older
+        async def read_before_the_update(take: Callable[[list[tuple[Bot, BotStatus]]], None]) -> None:
+            take(older)
 
-        monkeypatch.setattr(store, "bots", read_before_the_update)
+        monkeypatch.setattr(store, "read_bots", read_before_the_update)
         await reconciler.sweep()
         assert running.bot.desired_state == DesiredState.STOPPED
         assert BOT in reconciler._states.stale
@@ -198,16 +200,17 @@ class TestSweeps:
     async def test_a_bot_that_was_deleted_since_a_sweep_read_it_is_not_started(
         self, reconciler: Reconciler, running: BotState, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        older = await reconciler._store.bots()
+        older: list[tuple[Bot, BotStatus]] = []
+        await reconciler._store.read_bots(older.extend)
         world.rows.delete(BOT)
         world.host.remove_by_hand(f"botdock-{SERVER}-{BOT}")
         reconciler.on_change(BOT)
         await reconciler._worker.reconcile(BOT)
 
-        async def read_before_the_deletion() -> list[tuple[Bot, BotStatus]]:
-            return older
+        async def read_before_the_deletion(take: Callable[[list[tuple[Bot, BotStatus]]], None]) -> None:
+            take(older)
 
-        monkeypatch.setattr(reconciler._store, "bots", read_before_the_deletion)
+        monkeypatch.setattr(reconciler._store, "read_bots", read_before_the_deletion)
         await reconciler.sweep()
         await reconciler._worker.reconcile(BOT)
         assert reconciler.state(BOT) is None
