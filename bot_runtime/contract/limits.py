@@ -54,21 +54,21 @@ def shortened(text: str, characters: int = MAX_TEXT_CHARACTERS) -> str:
 
 def flaw_of(value: Any) -> str:
     """What is wrong with the data of an event that was decoded from JSON; empty if it is within the limits."""
-    values, level, depth = 0, [value], 0
-    while level:
-        depth += 1
-        if depth > MAX_EVENT_DEPTH:
-            return f"its data is nested more than {MAX_EVENT_DEPTH} levels deep"
+    values, level = 0, [value]
+    for _ in range(MAX_EVENT_DEPTH):
         inner: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
+            kind = type(item)
+            if kind is dict:
                 inner += item.values()
-            elif isinstance(item, list):
+            elif kind is list:
                 inner += item
-            elif isinstance(item, int) and not -MAX_INT64 <= item <= MAX_UINT64:
+            elif kind is int and not -MAX_INT64 <= item <= MAX_UINT64:
                 return "its data has a number of more than 64 bits"
+        if not inner:
+            return ""
         values += len(inner)
         if values > MAX_EVENT_VALUES:
             return f"its data has more than {MAX_EVENT_VALUES} values"
         level = inner
-    return ""
+    return f"its data is nested more than {MAX_EVENT_DEPTH} levels deep"
