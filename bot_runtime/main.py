@@ -5,13 +5,13 @@ import os
 import sys
 from typing import TextIO
 
-from bot_runtime.confinement import forbid_foreign_programs
 from bot_runtime.contract import ExitCode
 from bot_runtime.environment import InvalidEnvironmentError, read_environment
 from bot_runtime.errors import is_damaged, is_full
 from bot_runtime.lifecycle import StopSignal, restart_in_place, take_resume
 from bot_runtime.logs import restore_stdout, set_up_logging
 from bot_runtime.startup import OpenSession, StartupError, open_session
+from bot_runtime.storage.confinement import forbid_foreign_programs
 from bot_runtime.storage.sqlite import mark_damaged
 
 log = logging.getLogger("bot_runtime")

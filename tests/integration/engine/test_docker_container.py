@@ -14,7 +14,7 @@ pytestmark = pytest.mark.docker
 LOOK_AROUND = """
 import json, os, pathlib, socket, stat, subprocess, sys, time
 
-from bot_runtime.confinement import forbid_foreign_programs
+from bot_runtime.storage.confinement import forbid_foreign_programs
 
 def refused(act):
     try:
