@@ -81,17 +81,17 @@ async def list_events(
 ) -> EventList:
     """Newest first; or, with `after`, oldest first, for programs that follow the events.
 
-    A read-only key gets `null` in place of QR codes.
+    A page ends early when its events have 1 MiB of data. A read-only key gets `null` in place of QR codes.
     """
     if after is not None and older is not None:
         raise InvalidInputError("send either `after` or `next`, not both")
     bot, _ = await bots.find(session, scope, bot_id)
     if after is not None:
-        rows = await events.after(session, bot.key, limit=limit, after_id=after)
+        rows, _ = await events.after(session, bot.key, limit=limit, after_id=after)
         return EventList(items=[_view(row, caller) for row in rows], next=str(rows[-1].id if rows else after))
-    rows = await events.newest(session, bot.key, limit=limit + 1, before=older)
-    items = [_view(row, caller) for row in rows[:limit]]
-    return EventList(items=items, next=items[-1].id if len(rows) > limit else None)
+    rows, more = await events.newest(session, bot.key, limit=limit, before=older)
+    items = [_view(row, caller) for row in rows]
+    return EventList(items=items, next=items[-1].id if more else None)
 
 
 @router.get(

@@ -41,6 +41,21 @@ class TestEvents:
         nothing = (await operator.get(f"/api/bots/{bot}/events?after={second['next']}")).json()
         assert nothing == {"items": [], "next": second["next"]}
 
+    async def test_pages_of_large_events_end_early(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
+        ids = [str(await fleet.event(bot, "error", {"message": "x" * 600_000})) for _ in range(5)]
+        newest, query = [], "limit=200"
+        while query:
+            page = (await operator.get(f"/api/bots/{bot}/events?{query}")).json()
+            assert 1 <= len(page["items"]) <= 2
+            newest += [event["id"] for event in page["items"]]
+            query = f"limit=200&next={page['next']}" if page["next"] else ""
+        assert newest == ids[::-1]
+        oldest, after = [], "0"
+        while (page := (await operator.get(f"/api/bots/{bot}/events?limit=200&after={after}")).json())["items"]:
+            oldest += [event["id"] for event in page["items"]]
+            after = page["next"]
+        assert oldest == ids
+
     async def test_each_bot_has_its_own_events(self, operator: httpx.AsyncClient, fleet: Fleet, bot: str) -> None:
         await operator.post("/api/bots", json={"id": "bot-2", "name": "other"})
         await fleet.event("bot-2", "qr", {})

@@ -92,7 +92,7 @@ async def test_a_controller_reads_and_writes_only_the_bot_of_its_server(
     for server in servers:
         async with database.session() as session:
             bot, _ = await bots.find(session, Scope(server.name), BOT)
-            found = await events.newest(session, bot.key, limit=10)
+            found, _ = await events.newest(session, bot.key, limit=10)
         assert [item.data for item in found] == [{"of": server.name}] * 2
 
 

@@ -241,8 +241,8 @@ async def test_pages_are_read_in_the_order_of_ids_across_partitions(stored: Even
     )
     bot = await stored.bot()
     async with stored.database.session() as session:
-        newest = await events.newest(session, bot.key, limit=20)
-        following = await events.after(session, bot.key, limit=20, after_id=ids[4])
+        newest, _ = await events.newest(session, bot.key, limit=20)
+        following, _ = await events.after(session, bot.key, limit=20, after_id=ids[4])
     assert [row.id for row in newest] == ids[:4:-1]
     assert [row.id for row in following] == ids[5:]
 
