@@ -67,6 +67,7 @@ class KeyVerifier:
         self._find = find
         self._clock = clock
         self._cache: dict[str, _CachedKey] = {}
+        self._revocations = 0
 
     @classmethod
     def on(cls, database: Database) -> "KeyVerifier":
@@ -94,8 +95,15 @@ class KeyVerifier:
             raise UnauthorizedError("this API key belongs to no server")
         return Identity(stored.id, stored.name, role, None if role is Role.ADMIN else stored.server_name)
 
+    async def require_unrevoked(self, caller: Identity) -> None:
+        """Raise UnauthorizedError if the caller's key has been revoked since it was verified."""
+        stored = await self._lookup(caller.key_id)
+        if stored is None or stored.revoked_at is not None:
+            raise UnauthorizedError("this API key is not valid")
+
     def forget(self, key_id: str) -> None:
         """Drop a key from the cache (it was revoked here)."""
+        self._revocations += 1
         self._cache.pop(key_id, None)
 
     async def _lookup(self, key_id: str) -> ApiKey | None:
@@ -104,7 +112,10 @@ class KeyVerifier:
             return cached.key
         # Before the lookup: its result may be as old as its start.
         until = self._clock() + CACHE_SECONDS
+        revocations = self._revocations
         found = await self._find(key_id)
+        if self._revocations != revocations:
+            return found  # perhaps read before the revocation: it must not be used again
         self._cache.pop(key_id, None)
         self._cache[key_id] = _CachedKey(found, until)
         if len(self._cache) > CACHED_IDS:

@@ -20,6 +20,7 @@ from orchestrator.api.operations import routes as operations
 from orchestrator.api.operations.http_metrics import HttpMetrics
 from orchestrator.api.pool import routes as pool
 from orchestrator.api.turns import Turns
+from orchestrator.api.unread_responses import UnreadResponses
 from orchestrator.api.upload_memory import UploadMemory
 from orchestrator.auth import KeyVerifier
 from orchestrator.clients.controller import ControllerClient
@@ -105,7 +106,7 @@ def create_app(settings: Settings, *, runtime_port: int = contract.PORT) -> Fast
     )
     errors.install(app, [r for module in ROUTERS for r in module.router.routes if isinstance(r, APIRoute)])
     app.state.http_metrics = HttpMetrics()
-    app.add_middleware(AuthMiddleware, metrics=app.state.http_metrics)
+    app.add_middleware(AuthMiddleware, metrics=app.state.http_metrics, unread=UnreadResponses())
     for module in ROUTERS:
         app.include_router(module.router)
     return app

@@ -21,6 +21,7 @@ from orchestrator.api.context import context
 from orchestrator.api.messages import body
 from orchestrator.api.operations.http_metrics import HttpMetrics
 from orchestrator.api.turns import Turn
+from orchestrator.api.unread_responses import PIECE_BYTES, UnreadResponses
 from orchestrator.auth import Identity, presented_key
 from orchestrator.errors import TooLargeError, TooManyRequestsError, UnauthorizedError
 
@@ -36,14 +37,17 @@ LARGE_BODY_SECONDS = 120.0
 _ADMINS = ("admins",)
 _NOBODY = ("nobody",)
 """Tenants that are no server."""
+RECHECK_SECONDS = 1.0
+"""A longer request, such as one that waits for a QR code, gets only an error if its key was revoked meanwhile."""
 
 
 class AuthMiddleware:
     """ASGI middleware: authenticates each request, lets it take its turn, limits its body, and records its outcome."""
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: HttpMetrics, unread: UnreadResponses) -> None:
         self._app = app
         self._metrics = metrics
+        self._unread = unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -53,23 +57,10 @@ class AuthMiddleware:
             await send({"type": "websocket.close", "code": 1008})
             return
         started = time.perf_counter()
-        status = 500
-        turn: Turn | None = None
         head = scope["method"] == "HEAD"
         if head:
             scope = {**scope, "method": "GET"}  # the same response without the body
-
-        async def send_response(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers.setdefault("Cache-Control", "no-store")
-                headers["X-Content-Type-Options"] = "nosniff"
-                if turn is not None:
-                    turn.end()  # a caller that reads slowly must not delay others
-            await send({**message, "body": b""} if head and message["type"] == "http.response.body" else message)
-
+        sending = _Sending(self._unread, scope, receive, send, head=head)
         respond = self._app
         try:
             try:
@@ -79,12 +70,12 @@ class AuthMiddleware:
             try:
                 async with AsyncExitStack() as stack:
                     if (tenant := _tenant(scope)) is not None:
-                        turn = await stack.enter_async_context(context(Request(scope)).turns.turn(tenant))
-                    await respond(scope, receive, send_response)
+                        sending.turn = await stack.enter_async_context(context(Request(scope)).turns.turn(tenant))
+                    await respond(scope, receive, sending)
             except TooManyRequestsError as exc:
-                await _error_response(scope, exc)(scope, receive, send_response)
+                await _error_response(scope, exc)(scope, receive, sending)
         finally:
-            self._record(scope, status, time.perf_counter() - started)
+            self._record(scope, sending.status, time.perf_counter() - started)
 
     async def _admit(self, scope: Scope, receive: Receive) -> Receive:
         """Authenticate the request and store the caller's identity in it; returns the limited `receive`."""
@@ -123,6 +114,67 @@ def _tenant(scope: Scope) -> object | None:
     if caller is None:
         return _NOBODY
     return _ADMINS if caller.server is None else caller.server
+
+
+class _Sending:
+    """`send` of one request. An error takes the place of a response that must not be sent any more."""
+
+    def __init__(self, unread: UnreadResponses, scope: Scope, receive: Receive, send: Send, *, head: bool) -> None:
+        self.status = 500
+        self.turn: Turn | None = None
+        self._unread = unread
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._head = head
+        self._started = time.perf_counter()
+        self._start: Message | None = None
+        """Held back until the first part of the body is there."""
+        self._begun = False
+        self._replaced = False
+
+    async def __call__(self, message: Message) -> None:
+        """An ASGI message of the application."""
+        if self._replaced:
+            return
+        if message["type"] == "http.response.start":
+            self._start = message
+        elif self._start is None:
+            await self._transmit(message)
+        else:
+            start, self._start = self._start, None
+            try:
+                await self._begin(start, message)
+            except Exception as exc:
+                if self._begun:
+                    raise
+                self._replaced = True
+                await _error_response(self._scope, exc)(self._scope, self._receive, self._transmit)
+
+    async def _begin(self, start: Message, message: Message) -> None:
+        """Send the start of a response with the first part of its body."""
+        caller: Identity | None = self._scope.get("state", {}).get("identity")
+        if caller is not None and time.perf_counter() - self._started > RECHECK_SECONDS:
+            await context(Request(self._scope)).keys.require_unrevoked(caller)
+        body = message.get("body", b"")
+        if self._head or message.get("more_body") or len(body) <= PIECE_BYTES:
+            await self._transmit(start)
+            await self._transmit(message)
+        else:
+            await self._unread.send(start, body, self._transmit, server=caller.server if caller else None)
+
+    async def _transmit(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._begun = True
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("Cache-Control", "no-store")
+            headers["X-Content-Type-Options"] = "nosniff"
+            if self.turn is not None:
+                self.turn.end()  # a caller that reads slowly must not delay others
+        elif self._head:
+            message = {**message, "body": b""}
+        await self._send(message)
 
 
 def _error_response(scope: Scope, exc: Exception) -> Response:

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import ConfigDict, Field, model_validator
@@ -102,16 +103,23 @@ class CommandView(ResponseBody):
     server_name: str | None
     bot_id: str | None
     response: str | None
-    webhook: str | None
+    webhook: str | None = Field(
+        description="Only scheme and host (`https://example.com/…`) for a key that must not change the command: "
+        "whoever knows the URL can call it."
+    )
     created_at: datetime
     updated_at: datetime
 
     @classmethod
-    def of(cls, row: CommandRow) -> Self:
-        """The view of a database row."""
+    def of(cls, row: CommandRow, caller: Identity) -> Self:
+        """The view of a database row, as far as the caller may see it."""
         command, bot_id = row
         scope = "global" if command.server_name is None else "server" if bot_id is None else "bot"
-        return cls(scope=scope, bot_id=bot_id, **command.model_dump())
+        view = cls(scope=scope, bot_id=bot_id, **command.model_dump())
+        if view.webhook is None or (caller.may_write and (scope != "global" or caller.server is None)):
+            return view
+        url = urlsplit(view.webhook)
+        return view.model_copy(update={"webhook": f"{url.scheme}://{url.netloc}/…"})
 
 
 def _command_id(value: Annotated[str, Path(alias="commandId")]) -> str:
@@ -127,6 +135,7 @@ CommandId = Annotated[str, Depends(_command_id)]
 async def list_commands(
     session: Session,
     scope: Visible,
+    caller: Caller,
     limit: Limit = DEFAULT_PAGE,
     after: Annotated[
         str | None, Query(alias="next", pattern=COMMAND_ID_PATTERN, description="`next` of the previous page")
@@ -137,7 +146,7 @@ async def list_commands(
     """Ordered by id: the commands of the key's server and its bots, and global commands."""
     rows = await commands.page(session, scope, limit=limit + 1, after=after, bot_id=bot_id, server_name=server_name)
     return Page(
-        items=[CommandView.of(row) for row in rows[:limit]],
+        items=[CommandView.of(row, caller) for row in rows[:limit]],
         next=rows[limit - 1].command.id if len(rows) > limit else None,
     )
 
@@ -162,16 +171,16 @@ async def create(new: NewCommand, response: Response, caller: Caller, session: S
     """
     owner = await _owner(new, caller, session, scope)
     command = await commands.create(session, owner, name=new.name, response=new.response, webhook=new.webhook)
-    view = CommandView.of(CommandRow(command, new.bot_id))
+    view = CommandView.of(CommandRow(command, new.bot_id), caller)
     await session.commit()
     response.headers["Location"] = f"/api/commands/{view.id}"
     return view
 
 
 @router.get("/{commandId}", summary="Read a command", responses=problems({404: "Command not found"}))
-async def read(command_id: CommandId, session: Session, scope: Visible) -> CommandView:
+async def read(command_id: CommandId, session: Session, scope: Visible, caller: Caller) -> CommandView:
     """A custom command."""
-    return CommandView.of(await commands.find(session, scope, command_id))
+    return CommandView.of(await commands.find(session, scope, command_id), caller)
 
 
 @router.patch(
@@ -192,7 +201,7 @@ async def change(
         response=patch.response if replaced else row.command.response,
         webhook=patch.webhook if replaced else row.command.webhook,
     )
-    view = CommandView.of(row)
+    view = CommandView.of(row, caller)
     await session.commit()
     return view
 

@@ -110,7 +110,8 @@ def server_of_new_bot(parts: Context, caller: Identity, named: str | None) -> st
 
 
 Parts = Annotated[Context, Depends(context)]
-Session = Annotated[AsyncSession, Depends(_session)]
+Session = Annotated[AsyncSession, Depends(_session, scope="function")]
+"""Closed before the response is sent: a client that reads slowly must not hold a connection to Postgres."""
 Caller = Annotated[Identity, Depends(identity)]
 Visible = Annotated[Scope, Depends(_scope)]
 Selected = Annotated[Scope, Depends(_selected)]

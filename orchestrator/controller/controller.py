@@ -47,6 +47,7 @@ class Controller:
     """Runs the reconciler and the dispatcher of one server while this process holds the server's lease."""
 
     def __init__(self, *, settings: Settings, database: Database, engine: Engine, owner: str, metrics: Metrics) -> None:
+        self.server = settings.server_name
         self._settings = settings
         self._database = database
         self._engine = engine

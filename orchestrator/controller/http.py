@@ -4,7 +4,7 @@ GET /livez                          200 while the event loop runs, on a standby 
 GET /readyz                         200 for a standby (with the settings in which it differs from the leader),
                                     and for a leader after its first sweep; else 503, with the reason if the server is
                                     bound to another engine
-GET /metrics                        Prometheus; needs any API key
+GET /metrics                        Prometheus; needs an API key of the server, or of an admin
 GET /internal/bots/{id}/logs        a bot's last log lines, for the api, which has no Docker socket; needs the bot's
                                     runtime token, which only Postgres, the bot, the api and the controller hold
 """
@@ -23,7 +23,7 @@ from orchestrator.auth import KeyVerifier, presented_key
 from orchestrator.controller.controller import Controller
 from orchestrator.db.session import is_unavailable
 from orchestrator.engine.base import Engine, EngineError
-from orchestrator.errors import BotdockError
+from orchestrator.errors import BotdockError, ForbiddenError
 from orchestrator.reconcile.metrics import Metrics
 
 DEFAULT_TAIL = 100
@@ -51,7 +51,12 @@ def create_app(*, controller: Controller, engine: Engine, verifier: KeyVerifier,
 
     async def prometheus(request: Request) -> Response:
         try:
-            await verifier.verify(presented_key({name.lower(): value for name, value in request.headers.items()}))
+            caller = await verifier.verify(presented_key(dict(request.headers)))
+            if caller.server not in {
+                None,
+                controller.server,
+            }:  # a tenant must not see how busy another is
+                raise ForbiddenError("this API key has no access to the server of this controller")
         except BotdockError as exc:
             return JSONResponse({"code": exc.code, "message": exc.message}, status_code=exc.status)
         except Exception as exc:

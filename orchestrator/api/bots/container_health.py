@@ -56,7 +56,6 @@ async def health(session: Session, scope: Selected) -> Response:
     # take half of the time.
     chunks = fleet.chunks(session, scope, namesakes, *_COLUMNS)
     parts = [msgspec.json.encode(dict(map(_entry, rows)))[1:-1] async for rows in chunks]
-    await session.close()  # a slow client must not hold the connection
     return Response(b"{" + b",".join(parts) + b"}", media_type="application/json")
 
 

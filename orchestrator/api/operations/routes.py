@@ -99,7 +99,6 @@ async def health(session: Session, scope: Visible, parts: Parts) -> Overview:
 async def metrics(request: Request, session: Session, scope: Visible) -> Response:
     """For Prometheus (`authorization: {credentials: <key>}`). Request metrics are visible to admins only."""
     body = await fleet_metrics(session, scope)
-    await session.close()  # a slow client must not hold the connection
     if scope.server is None:
         body += generate_latest(request.app.state.http_metrics.registry)
     return Response(body, media_type=CONTENT_TYPE_LATEST)

@@ -72,7 +72,6 @@ async def list_sessions(session: Session, scope: Selected) -> Response:
         parts.append(msgspec.json.encode([session_fields(*row) for row in rows])[1:-1])
         count += len(rows)
     totals = _metrics(await fleet.totals(session, scope)).model_dump_json(by_alias=True).encode()
-    await session.close()  # a slow client must not hold the connection
     body = b'{"success":true,"count":%d,"sessions":[%b],"metrics":%b}' % (count, b",".join(parts), totals)
     return Response(body, media_type="application/json")
 

@@ -86,6 +86,25 @@ async def test_who_can_read_and_change_which_commands(
     problem(await operator.post("/api/commands", json={**HOURS, "botId": "theirs"}), 404, "not-found")
 
 
+@pytest.mark.usefixtures("others")
+async def test_the_url_of_a_webhook_is_for_those_who_may_change_it(
+    admin: httpx.AsyncClient, operator: httpx.AsyncClient, viewer: httpx.AsyncClient
+) -> None:
+    secret, origin = "https://hooks.example:8443/s3cret?token=s3cret", "https://hooks.example:8443/…"
+    for_all = (await admin.post("/api/commands", json={"name": "x", "webhook": secret})).json()["id"]
+    mine = (await operator.post("/api/commands", json={"name": "x", "webhook": secret, "botId": "bot-1"})).json()["id"]
+    text = (await operator.post("/api/commands", json={**HOURS, "serverName": "server1"})).json()["id"]
+    for client, shown in (
+        (admin, {for_all: secret, mine: secret, text: None}),
+        (operator, {for_all: origin, mine: secret, text: None}),
+        (viewer, {for_all: origin, mine: origin, text: None}),
+    ):
+        items = (await client.get("/api/commands")).json()["items"]
+        assert {item["id"]: item["webhook"] for item in items} == shown
+        for command, webhook in shown.items():
+            assert (await client.get(f"/api/commands/{command}")).json()["webhook"] == webhook
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from bot_runtime.contract import ConnectionState
-from tests.integration.api.conftest import Fleet, problem
+from tests.integration.api.conftest import Client, Fleet, problem
 from tests.integration.api.fake_runtime import QR, FakeRuntime
 from tests.integration.api.live_bot import live_bot, runtime_port  # noqa: F401
 
@@ -121,6 +121,25 @@ class TestWaiting:
         fake.on_reset = show_a_new_one
         assert (await operator.get(f"/api/bots/{live_bot}/qr")).json()["code"] == QR.code
         assert fake.resets == 1
+
+    async def test_a_key_that_is_revoked_while_it_waits_gets_no_code(
+        self,
+        admin: httpx.AsyncClient,
+        client: Client,
+        live_bot: str,
+        fake: FakeRuntime,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("orchestrator.api.auth_middleware.RECHECK_SECONDS", 0)
+        key = (await admin.post("/api/keys", json={"name": "x", "role": "operator", "serverName": "server1"})).json()
+        asked = asyncio.Event()
+        fake.qr, fake.connection, fake.on_reset = None, ConnectionState.PAIRING_EXPIRED, lambda _: asked.set()
+        waiting = asyncio.create_task(client(key["key"]).get(f"/api/bots/{live_bot}/qr?wait=30"))
+        async with asyncio.timeout(20):
+            await asked.wait()
+        assert (await admin.delete(f"/api/keys/{key['id']}")).status_code == 204
+        fake.qr, fake.connection = QR, ConnectionState.PAIRING
+        problem(await waiting, 401, "unauthorized")
 
     async def test_an_expired_code_that_is_not_replaced(
         self, operator: httpx.AsyncClient, live_bot: str, fake: FakeRuntime

@@ -1,5 +1,6 @@
 """Only a key that may write gets what pairs a phone, whichever route it asks; and no key gets tokens or other keys."""
 
+import json
 from collections.abc import AsyncIterator
 
 import httpx
@@ -28,6 +29,8 @@ async def pairing(fleet: Fleet, live_bot: str) -> AsyncIterator[str]:
     """A bot that shows a QR code wherever it can: at its endpoint, in events of any type, its log and its last exit."""
     for event_type in EventType:
         await fleet.event(live_bot, event_type, {"connection": "connecting", "qr": QR.code})
+    await fleet.event(live_bot, "newer", {"pairing": [{"qr": QR.code}], "text": f"scan {QR.code} now"})
+    await fleet.event(live_bot, "qr", {"unreadable": json.dumps({"seq": -1, "data": {"qr": QR.code}})})
 
     async def logs(_request: Request) -> Response:
         return JSONResponse({"lines": DRAWN})
@@ -66,14 +69,18 @@ async def test_nobody_finds_tokens_or_the_hashes_of_keys(
 
 
 async def test_a_writer_gets_the_codes(operator: httpx.AsyncClient, fake: FakeRuntime, pairing: str) -> None:
-    events = (await operator.get(f"/api/bots/{pairing}/events")).json()["items"]
-    assert {event["data"]["qr"] for event in events} == {QR.code}
+    events = (await operator.get(f"/api/bots/{pairing}/events?limit=200")).json()["items"]
+    assert {event["data"]["qr"] for event in events if "qr" in event["data"]} == {QR.code}
+    assert len([event for event in events if QR.code in str(event["data"])]) == len(EventType) + 2
     assert (await operator.get(f"/api/bots/{pairing}/logs")).json()["items"] == DRAWN
 
 
 async def test_what_a_viewer_gets_instead(viewer: httpx.AsyncClient, fake: FakeRuntime, pairing: str) -> None:
-    events = (await viewer.get(f"/api/bots/{pairing}/events")).json()["items"]
-    assert {(event["data"]["connection"], event["data"]["qr"]) for event in events} == {("connecting", None)}
+    events = (await viewer.get(f"/api/bots/{pairing}/events?limit=200")).json()["items"]
+    unreadable, newer, *known = (event["data"] for event in events)
+    assert {(data["connection"], data["qr"]) for data in known} == {("connecting", None)}
+    assert newer == {"pairing": [{"qr": None}], "text": "scan (QR code hidden) now"}
+    assert json.loads(unreadable["unreadable"]) == {"seq": -1, "data": {"qr": "(QR code hidden)"}}
     lines = (await viewer.get(f"/api/bots/{pairing}/logs")).json()["items"]
     assert lines[0] == DRAWN[0]
     assert "QR code hidden" in lines[1]

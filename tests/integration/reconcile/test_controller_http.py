@@ -8,9 +8,11 @@ import pytest
 
 from orchestrator.auth import KeyVerifier
 from orchestrator.controller.http import create_app
+from orchestrator.db import api_keys
 from orchestrator.db.session import Database
 from orchestrator.reconcile.metrics import Metrics
-from tests.integration.reconcile.conftest import Acting, Site
+from orchestrator.states import Role
+from tests.integration.reconcile.conftest import SERVER, Acting, Site
 
 
 @asynccontextmanager
@@ -64,3 +66,24 @@ async def test_any_tail_is_answered(site: Site, tail: str, status: int) -> None:
             "/internal/bots/bot-1/logs", params={"tail": tail}, headers={"Authorization": f"Bearer {token}"}
         )
     assert answer.status_code == status
+
+
+async def test_metrics_are_for_keys_of_the_server_and_of_admins(site: Site, admin_key: str) -> None:
+    leader = await site.start()
+    await site.sql("INSERT INTO servers (name, max_bots) VALUES ('another', 1)")
+    database = Database(site.settings())
+    keys = {server: (await new_viewer_key(database, server)) for server in (SERVER, "another")}
+    await database.close()
+    async with client_of(site, leader) as client:
+        for key, status in ((keys[SERVER], 200), (admin_key, 200), (keys["another"], 403), (None, 401)):
+            answer = await client.get("/metrics", headers={} if key is None else {"X-Api-Key": key})
+            assert answer.status_code == status
+            assert ("botdock_messages" in answer.text) is (status == 200)
+
+
+async def new_viewer_key(database: Database, server: str) -> str:
+    """A key that may read one server."""
+    async with database.session() as session:
+        new = await api_keys.create(session, name="test", role=Role.VIEWER, server_name=server)
+        await session.commit()
+    return new.key

@@ -116,6 +116,24 @@ async def test_a_forgotten_key_is_looked_up_again(verifier: KeyVerifier, databas
         await verifier.verify(key)
 
 
+async def test_a_lookup_during_a_revocation_is_not_cached(database: Database) -> None:
+    key = database.add(Role.ADMIN)
+
+    async def find(key_id: str) -> ApiKey | None:
+        found = await database.find(key_id)
+        if found is not None:  # the key is revoked while the row is on its way
+            database.rows.clear()
+            keys.forget(key_id)
+        return found
+
+    keys = KeyVerifier(find)
+    caller = await keys.verify(key)
+    with pytest.raises(UnauthorizedError):
+        await keys.require_unrevoked(caller)
+    with pytest.raises(UnauthorizedError):
+        await keys.verify(key)
+
+
 async def test_no_access_while_the_database_is_unavailable(
     verifier: KeyVerifier, database: Database, clock: Clock
 ) -> None:
