@@ -83,6 +83,28 @@ def test_members_of_groups_move_to_a_table_of_their_own_and_back(database_url: s
     engine.dispose()
 
 
+def test_stored_events_of_controllers_get_a_source_of_their_own(database_url: str) -> None:
+    settings = Settings(database_url=database_url)
+    engine = create_engine(settings.sqlalchemy_url)
+    events = [("phase-change", None), ("container-oom", "controller-1"), ("phase-change", "a1"), ("error", None)]
+    with engine.begin() as connection:
+        command.downgrade(config(connection), "0011")
+        connection.execute(text("INSERT INTO bots (id, server_name, name) VALUES ('bot-1', 'server1', 'Bot')"))
+        for kind, spool in events:
+            connection.execute(
+                text(
+                    "INSERT INTO bot_events (server_name, bot_id, spool_id, type, timestamp) "
+                    "VALUES ('server1', 'bot-1', :spool, :kind, now())"
+                ),
+                {"spool": spool, "kind": kind},
+            )
+    migrate(settings)
+    with engine.begin() as connection:
+        found = connection.execute(text("SELECT source FROM bot_events ORDER BY id")).scalars().all()
+    engine.dispose()
+    assert found == ["orchestrator", "orchestrator", "bot", "bot"]
+
+
 def test_stored_events_become_the_oldest_partition_and_can_be_moved_back(database_url: str) -> None:
     settings = Settings(database_url=database_url)
     engine = create_engine(settings.sqlalchemy_url)
