@@ -5,12 +5,14 @@ A key is looked up by its public id, and its hash is compared in constant time. 
 it. If Postgres is unavailable and nothing is cached, the error of the lookup is raised: access is denied.
 """
 
+import asyncio
 import base64
 import binascii
 import hmac
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from orchestrator.db import api_keys
@@ -22,6 +24,8 @@ from orchestrator.states import Role
 
 CACHE_SECONDS = 30.0
 CACHED_IDS = 4096
+LOOKUPS = 2
+"""Of ids that are not known, at the same time: callers without a key must not take all connections to Postgres."""
 
 _KEY = re.compile(r"bd_([0-9a-f]{8})_[A-Za-z0-9_-]{16,128}")
 
@@ -68,6 +72,9 @@ class KeyVerifier:
         self._clock = clock
         self._cache: dict[str, _CachedKey] = {}
         self._revocations = 0
+        self._unknown: dict[str, _CachedKey] = {}
+        """Ids of no key: in a cache of their own, so that they cannot displace those of keys."""
+        self._lookups = asyncio.Semaphore(LOOKUPS)
 
     @classmethod
     def on(cls, database: Database) -> "KeyVerifier":
@@ -105,21 +112,26 @@ class KeyVerifier:
         """Drop a key from the cache (it was revoked here)."""
         self._revocations += 1
         self._cache.pop(key_id, None)
+        self._unknown.pop(key_id, None)
 
     async def _lookup(self, key_id: str) -> ApiKey | None:
-        cached = self._cache.get(key_id)
+        cached = self._cache.get(key_id) or self._unknown.get(key_id)
         if cached is not None and self._clock() < cached.until:
             return cached.key
-        # Before the lookup: its result may be as old as its start.
-        until = self._clock() + CACHE_SECONDS
-        revocations = self._revocations
-        found = await self._find(key_id)
+        # A known key does not wait behind any number of unknown ones.
+        async with nullcontext() if key_id in self._cache else self._lookups:
+            # Before the lookup: its result may be as old as its start.
+            until = self._clock() + CACHE_SECONDS
+            revocations = self._revocations
+            found = await self._find(key_id)
         if self._revocations != revocations:
             return found  # perhaps read before the revocation: it must not be used again
-        self._cache.pop(key_id, None)
-        self._cache[key_id] = _CachedKey(found, until)
-        if len(self._cache) > CACHED_IDS:
-            del self._cache[next(iter(self._cache))]
+        for cache in (self._cache, self._unknown):
+            cache.pop(key_id, None)
+        cache = self._unknown if found is None else self._cache
+        cache[key_id] = _CachedKey(found, until)
+        if len(cache) > CACHED_IDS:
+            del cache[next(iter(cache))]
         return found
 
 

@@ -1,11 +1,12 @@
 """Keys are verified against the database, with a short cache."""
 
+import asyncio
 import base64
 from datetime import UTC, datetime
 
 import pytest
 
-from orchestrator.auth import CACHE_SECONDS, CACHED_IDS, KeyVerifier, presented_key
+from orchestrator.auth import CACHE_SECONDS, CACHED_IDS, LOOKUPS, KeyVerifier, presented_key
 from orchestrator.db.keys import hash_key, new_key
 from orchestrator.db.models import ApiKey
 from orchestrator.errors import ForbiddenError, UnauthorizedError
@@ -150,7 +151,40 @@ async def test_the_cache_is_bounded(verifier: KeyVerifier, database: Database) -
     for number in range(CACHED_IDS + 10):
         with pytest.raises(UnauthorizedError):
             await verifier.verify(f"bd_{number:08x}_" + "A" * 43)
-    assert len(verifier._cache) == CACHED_IDS
+    assert len(verifier._unknown) == CACHED_IDS
+
+
+async def test_unknown_ids_displace_no_key(verifier: KeyVerifier, database: Database) -> None:
+    key = database.add(Role.ADMIN)
+    await verifier.verify(key)
+    for number in range(CACHED_IDS + 10):
+        with pytest.raises(UnauthorizedError):
+            await verifier.verify(f"bd_{number:08x}_" + "A" * 43)
+    database.away = True
+    await verifier.verify(key)  # still cached
+
+
+async def test_callers_without_a_key_occupy_few_connections(clock: Clock, database: Database) -> None:
+    looking: list[str] = []
+    answer = asyncio.Event()
+    key = database.add(Role.ADMIN)
+
+    async def find(key_id: str) -> ApiKey | None:
+        looking.append(key_id)
+        if key_id not in database.rows:
+            await answer.wait()
+        return database.rows.get(key_id)
+
+    verifier = KeyVerifier(find, clock=clock)
+    await verifier.verify(key)
+    others = [asyncio.create_task(verifier.verify(f"bd_{number:08x}_" + "A" * 43)) for number in range(20)]
+    await asyncio.sleep(0)
+    clock.now += CACHE_SECONDS
+    await verifier.verify(key)
+    assert len(looking) == 2 + LOOKUPS
+    answer.set()
+    outcomes = await asyncio.gather(*others, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {UnauthorizedError}
 
 
 async def test_roles(verifier: KeyVerifier, database: Database) -> None:
