@@ -8,7 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from orchestrator.api.app import create_app
+from orchestrator.api.app import ROUTERS, create_app
 from orchestrator.settings import Settings
 from tests.integration.api.conftest import Client, Fleet, problem
 
@@ -38,6 +38,14 @@ def refused(path: str, answer: httpx.Response, status: int, code: str) -> None:
         return
     body = answer.json()
     assert (answer.status_code, body.keys(), body["success"]) == (status, {"success", "error"}, False)
+
+
+def test_every_route_is_in_the_openapi_document() -> None:
+    """A route that is not would be in no test that walks all routes."""
+    app = create_app(Settings(database_url="postgresql://nobody@127.0.0.1:9/none"))
+    routes = {(method, route.path) for route in app.state.routes for method in route.methods}
+    assert routes - set(ROUTES) == {("GET", "/docs"), ("GET", "/docs/{name}")}
+    assert len(app.router.routes) == len(ROUTERS) + 1, "the routers, and the route of the document"
 
 
 @pytest.fixture

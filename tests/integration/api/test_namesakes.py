@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from bot_runtime.contract import Qr
 from tests.integration.api.conftest import ADDRESS, Fleet, problem
 from tests.integration.api.fake_runtime import NOW, FakeRuntime, listening
-from tests.integration.api.test_access import ROUTES
+from tests.integration.api.test_access import OPEN, ROUTES
 
 BOT = "bot-1"
 GROUP = "120363041234567890@g.us"
@@ -167,6 +167,30 @@ async def test_no_route_reaches_the_bot_of_another_server(
     for path in (f"/api/bots/{BOT}/messages/{marker(MINE)}", f"/api/bots/{BOT}/messages/{marker(THEIRS)}"):
         answers = [(await client.get(path)).status_code for client in (operator, stranger)]
         assert answers == ([200, 404] if path.endswith(MINE) else [404, 200])
+
+
+async def test_no_response_about_all_bots_contains_anything_of_another_server(
+    operator: httpx.AsyncClient, viewer: httpx.AsyncClient, stranger: httpx.AsyncClient, sql: Sql
+) -> None:
+    """Every path without ids, so that a new one cannot forget the scope."""
+    await create_both(sql)
+    lists = [path for method, path in ROUTES if method == "GET" and "{" not in path and path not in OPEN]
+    private = ["/api/keys"]
+    for path in lists:
+        assert marker(THEIRS) not in (await viewer.get(path)).text, path
+        for client, other in ((operator, THEIRS), (viewer, THEIRS), (stranger, MINE)):
+            for query in (
+                {},
+                {"serverName": other},
+                {"limit": "200"},
+                {"next": "a"},
+                {"next": "0" * 32},
+                {"next": "0"},
+            ):
+                response = await client.get(path, params=query)
+                if path in private:
+                    problem(response, 403, "forbidden")
+                assert not re.search(f"{marker(other)}|{other}", response.text), (path, query, response.text)
 
 
 async def test_an_id_of_another_server_is_neither_taken_nor_revealed(
