@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from bot_runtime.contract import BOT_ID_PATTERN, SERVER_NAME_PATTERN
-from orchestrator.api.context import Caller, Session, Visible
+from orchestrator.api.context import Caller, Selected, Session, Visible, named_server
 from orchestrator.api.fields import BotIdField, PlainText, ServerNameField, Url
 from orchestrator.api.schemas import DEFAULT_PAGE, Limit, Page, RequestBody, ResponseBody, problems
 from orchestrator.auth import Identity
@@ -163,7 +163,7 @@ async def list_commands(
         }
     ),
 )
-async def create(new: NewCommand, response: Response, caller: Caller, session: Session, scope: Visible) -> CommandView:
+async def create(new: NewCommand, response: Response, caller: Caller, session: Session, scope: Selected) -> CommandView:
     """Running bots get the command at once.
 
     A bot's command takes precedence over one of its server with the same name, a server's over a global one, and
@@ -219,14 +219,15 @@ async def delete(command_id: CommandId, caller: Caller, session: Session, scope:
 
 
 async def _owner(new: NewCommand, caller: Identity, session: Session, scope: Scope) -> Owner:
+    server_name = named_server(scope, new.server_name)
     if new.bot_id is not None:
         # Not locked: the trigger on commands locks the bots of many commands, always in the same order.
-        row = await bots.find(session, scope.narrowed(new.server_name), new.bot_id)
+        row = await bots.find(session, scope.narrowed(server_name), new.bot_id)
         if row.bot.deleting:
             raise ConflictError(f"bot {row.bot.id!r} is being deleted", code="deleting")
         return Owner(row.bot.server_name, row.bot.key)
-    if new.server_name is not None:
-        return Owner((await servers.find(session, scope, new.server_name)).server.name, None)
+    if server_name is not None:
+        return Owner((await servers.find(session, scope, server_name)).server.name, None)
     _require_global(caller)
     return Owner(None, None)
 

@@ -18,11 +18,12 @@ from orchestrator.clients.controller import ControllerClient
 from orchestrator.db.models import Bot
 from orchestrator.db.scope import Scope
 from orchestrator.db.session import Database
-from orchestrator.errors import ForbiddenError, InvalidInputError
+from orchestrator.errors import ConflictError, ForbiddenError, InvalidInputError
 from orchestrator.settings import Settings
 
 SERVER_NAME = (
-    "Only bots of this server; needed where several servers that the key has access to have a bot with this id"
+    "The server that the request is about; needed where several servers that the key has access to have a bot with "
+    "this id"
 )
 
 
@@ -99,6 +100,15 @@ def _admin(request: Request) -> Identity:
     caller = identity(request)
     caller.require_admin()
     return caller
+
+
+def named_server(scope: Scope, in_body: str | None) -> str | None:
+    """The server that a request names in its query or in its body, if any. Raises ConflictError if they differ."""
+    if in_body is not None and scope.chosen not in {None, in_body}:
+        raise ConflictError(
+            f"the query names server {scope.chosen!r}, and the body {in_body!r}: name one", code="ambiguous-server"
+        )
+    return in_body or scope.chosen
 
 
 def server_of_new_bot(parts: Context, caller: Identity, named: str | None) -> str:

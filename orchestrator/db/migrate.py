@@ -11,10 +11,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import OperationalError
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from orchestrator.db.keys import hash_key, new_key
 from orchestrator.db.schema import MIGRATIONS
+from orchestrator.db.session import reason
 from orchestrator.errors import UnavailableError
 from orchestrator.settings import Settings
 from orchestrator.states import Role
@@ -42,14 +43,18 @@ def migrate_when_reachable(settings: Settings) -> MigrationResult:
         retry=retry_if_exception_type(OperationalError),
         wait=wait_fixed(RETRY_SECONDS),
         stop=stop_after_delay(WAIT_SECONDS),
-        before_sleep=lambda _: log.info("waiting for Postgres"),
+        before_sleep=_log_reason,
         reraise=True,
     )
     try:
         return attempts(migrate, settings)
     except OperationalError as exc:
-        reason = str(exc.orig).strip().splitlines()[0] if exc.orig is not None else "no response"
-        raise UnavailableError(f"Postgres is unavailable (check DATABASE_URL): {reason}") from exc
+        raise UnavailableError(f"Postgres is unavailable (check DATABASE_URL): {reason(exc)}") from exc
+
+
+def _log_reason(state: RetryCallState) -> None:
+    if state.attempt_number == 1 and state.outcome is not None and (exc := state.outcome.exception()) is not None:
+        log.info("waiting up to %s s for Postgres: %s", WAIT_SECONDS, reason(exc))
 
 
 def migrate(settings: Settings) -> MigrationResult:

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from orchestrator.db.session import Database, is_unavailable
+from orchestrator.db.session import Database, is_unavailable, reason
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ async def wait_until_migrated(database: Database) -> None:
         except (DBAPIError, OSError) as exc:
             if not is_unavailable(exc):
                 raise
-            missing = "Postgres is unavailable: check DATABASE_URL"
+            missing = f"Postgres is unavailable (check DATABASE_URL): {reason(exc)}"
         if missing != logged:
             log.warning("waiting: %s", missing)
             logged = missing

@@ -38,6 +38,12 @@ def is_unavailable(exc: BaseException) -> bool:
     return isinstance(exc, DatabaseUnavailable) or (isinstance(exc, DBAPIError) and exc.connection_invalidated)
 
 
+def reason(exc: BaseException) -> str:
+    """Why Postgres is unavailable, in one line."""
+    text = str(getattr(exc, "orig", None) or exc).strip()
+    return text.splitlines()[0] if text else type(exc).__name__
+
+
 def is_refusal(exc: BaseException) -> bool:
     """Whether Postgres or its driver refused a value: repeating the statement does not help."""
     orig = exc.orig if isinstance(exc, StatementError) else exc

@@ -1,5 +1,6 @@
 """The fixtures' own proof, and that of the first migration: a fresh database is what the models say it is."""
 
+import asyncio
 import json
 
 import pytest
@@ -12,7 +13,10 @@ from sqlmodel import SQLModel
 
 from orchestrator.db import message_models, models
 from orchestrator.db.migrate import config, migrate
+from orchestrator.db.schema import wait_until_migrated
+from orchestrator.db.session import Database
 from orchestrator.settings import Settings
+from tests.support.eventually import eventually
 
 
 def is_no_partition(name: str | None, kind: str, _: object) -> bool:
@@ -196,3 +200,15 @@ def test_bots_get_keys_and_no_other_table_is_rewritten(database_url: str) -> Non
         assert connection.execute(text(left)).all() == []
     migrate(settings)
     engine.dispose()
+
+
+async def test_what_keeps_a_process_waiting_for_postgres_is_logged(
+    database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(Settings(database_url=f"{database_url}-missing"))
+    waiting = asyncio.create_task(wait_until_migrated(database))
+    await asyncio.to_thread(eventually, lambda: "does not exist" in caplog.text)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await database.close()
+    assert "Postgres is unavailable (check DATABASE_URL): " in caplog.text

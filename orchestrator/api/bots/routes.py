@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from bot_runtime.contract import BOT_ID_PATTERN, SERVER_NAME_PATTERN
 from orchestrator.api.bots.schemas import BotPatch, BotView, NewBot, merged
 from orchestrator.api.bots.urls import bot_url
-from orchestrator.api.context import Caller, Parts, Selected, Session, server_of_new_bot
+from orchestrator.api.context import Caller, Parts, Selected, Session, named_server, server_of_new_bot
 from orchestrator.api.schemas import DEFAULT_PAGE, BotId, Limit, Page, problems
 from orchestrator.db import bots
 from orchestrator.db.bots import PageStart
@@ -29,13 +29,15 @@ router = APIRouter(prefix="/api/bots", tags=["bots"])
         {
             403: "The key has no access to this server",
             404: "Server not found",
-            409: "The id is taken, or the server is full",
+            409: "The id is taken, or the server is full, or query and body name different servers",
         }
     ),
 )
-async def create(new: NewBot, response: Response, caller: Caller, parts: Parts, session: Session) -> BotView:
+async def create(
+    new: NewBot, response: Response, caller: Caller, parts: Parts, session: Session, scope: Selected
+) -> BotView:
     """The bot waits for approval (`POST /api/bots/{id}/approve`); once approved, its container starts."""
-    server_name = server_of_new_bot(parts, caller, new.server_name)
+    server_name = server_of_new_bot(parts, caller, named_server(scope, new.server_name))
     row = await bots.create(
         session,
         server_name=server_name,

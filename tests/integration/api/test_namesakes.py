@@ -281,6 +281,25 @@ async def test_responses_about_all_bots(
         assert f'bot_healthy{{bot="{BOT}",server="{server}"}} 0' in metrics
 
 
+async def test_the_query_names_the_server_of_a_new_bot_and_of_a_new_command(
+    admin: httpx.AsyncClient, operator: httpx.AsyncClient, sql: Sql, stranger: httpx.AsyncClient
+) -> None:
+    await create_both(sql)
+    theirs, bot, command = {"serverName": THEIRS}, {"id": "new", "name": "New"}, {"name": "new", "response": "x"}
+    assert (await admin.post("/api/bots", json=bot, params=theirs)).json()["serverName"] == THEIRS
+    problem(await operator.post("/api/bots", json=bot, params=theirs), 403, "forbidden")
+    problem(await admin.post("/api/bots", json=bot, params={"serverName": "nowhere"}), 404, "unknown-server")
+    of_bot = (await admin.post("/api/commands", json={**command, "botId": BOT}, params=theirs)).json()
+    assert (of_bot["scope"], of_bot["serverName"]) == ("bot", THEIRS)
+    of_server = (await admin.post("/api/commands", json=command, params=theirs)).json()
+    assert (of_server["scope"], of_server["serverName"]) == ("server", THEIRS)
+    problem(await operator.post("/api/commands", json=command, params=theirs), 404, "not-found")
+    for path, new in (("/api/bots", {**bot, "id": "newer"}), ("/api/commands", {**command, "name": "newer"})):
+        mixed = {**new, "serverName": MINE}
+        problem(await admin.post(path, json=mixed, params=theirs), 409, "ambiguous-server")
+        assert (await admin.post(path, json=mixed, params={"serverName": MINE})).json()["serverName"] == MINE
+
+
 async def test_commands_name_the_server_of_their_bot(
     admin: httpx.AsyncClient, operator: httpx.AsyncClient, sql: Sql, stranger: httpx.AsyncClient
 ) -> None:
