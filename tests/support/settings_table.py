@@ -27,7 +27,7 @@ def documented() -> str:
 
 def _default(field: FieldInfo) -> str:
     if field.default is PydanticUndefined:
-        return "needed"
+        return "required"
     return "none" if field.default is None else f"`{field.default}`"
 
 
