@@ -53,9 +53,12 @@ async def chunks(
     # All rows are read. By default, Postgres chooses a plan for reading a tenth, which takes twice as long.
     await connection.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
     rows = await connection.stream(query, execution_options={"yield_per": ROWS_PER_CHUNK})
-    async for chunk in rows.partitions():
-        yield chunk
-        await asyncio.sleep(0)  # lets other requests proceed, also when the next rows have arrived already
+    try:
+        async for chunk in rows.partitions():
+            yield chunk
+            await asyncio.sleep(0)  # lets other requests proceed, also when the next rows have arrived already
+    finally:
+        await rows.close()
 
 
 async def totals(session: AsyncSession, scope: Scope) -> Totals:

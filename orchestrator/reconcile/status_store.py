@@ -108,9 +108,12 @@ class StatusStore:
                 .where(col(Bot.server_name) == self._server),
                 execution_options={"yield_per": BOTS_PER_CHUNK},
             )
-            async for chunk in rows.partitions():
-                take([(bot, status) for bot, status in chunk])
-                await asyncio.sleep(0)
+            try:
+                async for chunk in rows.partitions():
+                    take([(bot, status) for bot, status in chunk])
+                    await asyncio.sleep(0)
+            finally:
+                await rows.close()
 
     async def bot(self, bot_id: str) -> tuple[Bot, BotStatus] | None:
         """One bot with its status; None when it does not exist or belongs to another server."""
