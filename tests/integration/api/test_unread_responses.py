@@ -16,7 +16,7 @@ from tests.integration.api.conftest import Fleet
 from tests.integration.api.fake_runtime import listening
 
 MIB = 1 << 20
-EVENTS, EVENT_BYTES = 40, 200_000
+MESSAGES, MESSAGE_BYTES = 130, 64_000
 """A response of 8 MB, twice what the kernel takes."""
 READ_SECONDS = 2.0
 
@@ -37,15 +37,15 @@ async def url(app: FastAPI) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def path(fleet: Fleet, bot: str) -> str:
-    """Where bot-1 has events of 8 MB."""
+    """Where bot-1 has messages of 8 MB."""
     await fleet.sql(
-        "INSERT INTO bot_events (server_name, bot_key, type, data, timestamp) "
-        "SELECT server_name, key, 'error', jsonb_build_object('text', repeat('x', %(size)s)), now() "
-        "FROM bots, generate_series(1, %(count)s)",
-        size=EVENT_BYTES,
-        count=EVENTS,
+        "INSERT INTO messages (server_name, bot_key, id, to_chat, content, request_hash) "
+        "SELECT server_name, key, number, 'x', jsonb_build_object('text', repeat('x', %(size)s)), '' "
+        "FROM bots, generate_series(1, %(count)s) AS number",
+        size=MESSAGE_BYTES,
+        count=MESSAGES,
     )
-    return f"/api/bots/{bot}/events?limit={EVENTS}"
+    return f"/api/bots/{bot}/messages?limit={MESSAGES}"
 
 
 @asynccontextmanager
@@ -79,16 +79,19 @@ async def test_unread_responses_of_one_tenant_hold_up_no_other(
             refused = await read(key)
             assert (refused.status_code, refused.json()["code"]) == (503, "busy")
             assert refused.headers["Retry-After"]
-            assert (await read(key, path.replace("limit=40", "limit=1"))).status_code == 200, "small ones do not count"
+            assert (await read(key, path.replace(f"limit={MESSAGES}", "limit=1"))).status_code == 200, (
+                "small ones do not count"
+            )
             assert (await stranger.post("/api/bots", json={"id": "bot-1", "name": "Theirs"})).status_code == 201
             await fleet.sql(
-                "INSERT INTO bot_events (server_name, bot_key, type, data, timestamp) SELECT bots.server_name, key, "
-                "e.type, e.data, e.timestamp FROM bots, bot_events e WHERE bots.server_name = 'server2'"
+                "INSERT INTO messages (server_name, bot_key, id, to_chat, content, request_hash) "
+                "SELECT bots.server_name, key, 'of2-' || m.id, 'x', m.content, '' "
+                "FROM bots, messages m WHERE bots.server_name = 'server2'"
             )
-            assert len((await read(other)).content) > EVENTS * EVENT_BYTES
+            assert len((await read(other)).content) > MESSAGES * MESSAGE_BYTES
         # Its client has closed the connection.
         answer = await when_not_busy(client, path, key)
-        assert len(answer.json()["items"]) == EVENTS
+        assert len(answer.json()["items"]) == MESSAGES
 
 
 async def test_a_client_that_does_not_read_in_time_is_disconnected(url: str, path: str, fleet: Fleet) -> None:
