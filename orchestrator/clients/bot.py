@@ -34,6 +34,7 @@ _CUT_OFF = ("disconnected", "closed connection")
 """Parts of the messages of httpx and h11 about a connection that ended, whatever was sent on it."""
 _MAX_UNREAD_BYTES = contract.MAX_BODY_BYTES
 """Of a body that is not needed, such as the configuration that was sent."""
+_NO_STREAM = httpx.ByteStream(b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,9 @@ class RuntimeClient:
                     content = await read_body(response, limit)
                 finally:
                     await response.aclose()
+                    # Ends a cycle of references, which would keep a closed connection with all that it had received
+                    # until the garbage collector runs.
+                    response.stream = _NO_STREAM
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as exc:
             raise _unreachable(exc) from exc
         if not response.is_success:

@@ -97,6 +97,7 @@ class Database:
             max_overflow=0,
             pool_timeout=CONNECT_TIMEOUT_SECONDS,
             pool_pre_ping=True,
+            pool_use_lifo=True,  # libpq never shrinks the buffers of a connection, so few should have large ones
             json_deserializer=tolerant.read_json,
             hide_parameters=True,  # they hold tokens and hashes, and errors are logged
             connect_args={

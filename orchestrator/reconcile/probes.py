@@ -161,6 +161,8 @@ class _Watch:
         self.ask_now = asyncio.Event()
         self._configured: str | None = None
         """The boot that this controller has sent a configuration."""
+        self._refused = ""
+        """Why it did not accept its configuration the last time, which is logged once."""
         self._has_secrets: str | None = None
         """The boot that this controller has sent the secrets."""
 
@@ -242,7 +244,9 @@ class _Watch:
         except ProtocolViolationError as exc:
             self.violated(f"its answer to a configuration: {exc}")
         except (RuntimeCallError, RuntimeUnreachableError) as exc:
-            log.warning("bot %s did not accept its configuration: %s", self.target.bot_id, exc)
+            if str(exc) != self._refused:
+                log.warning("bot %s did not accept its configuration: %s", self.target.bot_id, exc)
+            self._refused = str(exc)
         except Exception as exc:  # noqa: BLE001, RUF100 - Postgres is unavailable: the next probe retries
             log.warning("configuring bot %s failed: %s", self.target.bot_id, type(exc).__name__)
 

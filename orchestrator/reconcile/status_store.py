@@ -6,7 +6,7 @@ another controller has taken over, nothing is written and LeadershipLostError is
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,6 +62,8 @@ MAX_AHEAD = timedelta(days=2)
 """How far an event of a bot may be dated ahead of the controller's clock: less than the partitions reach."""
 BOTS_PER_CHUNK = 100
 """Read as models together, which takes about 10 ms."""
+STATEMENT_BYTES = 256 << 10
+"""Of the data of events in one statement, unless it has a single one: the connection keeps a buffer of that size."""
 PRUNE_BATCH = 5_000
 """Rows deleted in one statement: few enough for its timeout."""
 GROUP_BATCH = 20
@@ -254,7 +256,9 @@ class StatusStore:
             }
             for event in events
         ]
-        added = set((await session.execute(_INSERT_NEW_EVENTS, rows)).scalars()) if rows else set()
+        added: set[int] = set()
+        for batch in batches(rows):
+            added.update((await session.execute(_INSERT_NEW_EVENTS, batch)).scalars())
         return [event for event in events if event.seq in added]
 
     async def forget(self, bot_id: str) -> None:
@@ -365,3 +369,16 @@ async def installation_id(database: Database) -> str:
     """The id that marks this installation's resources on a shared engine."""
     async with database.session() as session:
         return str((await session.execute(select(col(Installation.id)))).scalar_one())
+
+
+def batches(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows of events for one statement each: one, or as many as have STATEMENT_BYTES together."""
+    first, size = 0, 0
+    for number, row in enumerate(rows):
+        own = len(msgspec.json.encode(row["data"]))
+        if number > first and size + own > STATEMENT_BYTES:
+            yield rows[first:number]
+            first, size = number, 0
+        size += own
+    if rows:
+        yield rows[first:]

@@ -42,6 +42,11 @@ def peak_bytes(pid: int) -> int:
     return sum(_status(member, "VmHWM") for member in family)
 
 
+def forget_peak(pid: int) -> None:
+    """Let the peak of a process begin with its present resident set."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def cgroup_bytes(pid: int) -> int:
     """The memory charged to the cgroup of a container's process, without page cache."""
     for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():

@@ -12,6 +12,7 @@ from tests.benchmarks.figures import (
     engine_restart,
     faults,
     groups,
+    hostile,
     memory,
     messages,
     outage,
@@ -40,6 +41,7 @@ _FIGURES: tuple[ModuleType, ...] = (
     faults,
     outage,
     groups,
+    hostile,
 )
 
 _INTRODUCTION = """\

@@ -15,6 +15,7 @@ from tests.benchmarks.figures import (
     engine_restart,
     faults,
     groups,
+    hostile,
     memory,
     messages,
     outage,
@@ -46,6 +47,7 @@ _ONCE = {
     "outage": outage.measure,
     "engine-restart": engine_restart.measure,
     "groups": groups.measure,
+    "hostile": hostile.measure,
 }
 NAMES = (*_BEFORE_PAIRING, "approval", *_EACH_SIZE, *_ONCE)
 

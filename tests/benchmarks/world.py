@@ -126,13 +126,14 @@ class World:
             what="the controller to notice",
         )
 
-    def wait_phase(self, bots: Iterable[str], phase: str, *, deadline: float = 90) -> None:
-        """Wait until all of the bots are in a phase."""
+    def wait_phase(self, bots: Iterable[str], *phases: str, deadline: float = 90) -> None:
+        """Wait until all of the bots are in one of the phases."""
+        listed = ", ".join(f"'{phase}'" for phase in phases)
         self._wait_none(
             f"SELECT count(*) FROM bot_status "
-            f"WHERE bot_key = ANY(SELECT key FROM bots WHERE id = ANY(%s)) AND phase <> '{phase}'",
+            f"WHERE bot_key = ANY(SELECT key FROM bots WHERE id = ANY(%s)) AND phase NOT IN ({listed})",
             bots,
-            what=f"the bots to be {phase}",
+            what=f"the bots to be {' or '.join(phases)}",
             deadline=deadline,
         )
 

@@ -15,7 +15,7 @@ KINDS = {"large": largest, "broken": broken}
 
 def test_compromised_bots_harm_only_themselves_and_can_be_deleted(bare_fleet: Fleet) -> None:
     fleet = bare_fleet
-    fleet.start_controller()
+    controller = fleet.start_controller()
     bots = ("victim", *KINDS)
     for bot in bots:
         fleet.create(bot)
@@ -27,9 +27,11 @@ def test_compromised_bots_harm_only_themselves_and_can_be_deleted(bare_fleet: Fl
         def stop(bot: str = bot) -> None:
             fleet.call("POST", f"/api/bots/{bot}/stop")
             fleet.wait_phase(bot, "stopped")
+            controller.suspend()
 
         def start(bot: str = bot) -> None:
             fleet.call("POST", f"/api/bots/{bot}/start")
+            controller.resume()
 
         compromise(fleet.docker.api, fleet.name(bot), script(bot), stop=stop, start=start)
     for bot in KINDS:

@@ -42,7 +42,7 @@ def measure(run: Run) -> Iterator[Row]:
     """The rows, for the largest number of bots."""
     world, size = run.world, run.sizes[-1]
     bots = world.paired(max(size, HUNG + 1))
-    normal = [_killed(world, bots[0]) for _ in range(run.times(ROUNDS))]
+    normal = [killed(world, bots[0]) for _ in range(run.times(ROUNDS))]
     frozen = [_killed_under_frozen_leader(world, bots[0]) for _ in range(run.times(ROUNDS))]
     figure = "leader frozen, bot killed → online by the standby"
     yield Row(figure, None, _seconds(frozen), _seconds(normal), TAKEOVER_GOAL)
@@ -57,11 +57,19 @@ def measure(run: Run) -> Iterator[Row]:
         yield Row(f"six bots hang: sends by another, p{share * 100:.0f}", None, measured, floor, HUNG_GOAL)
 
 
+def new_contacts(world: World, prefix: int) -> list[str]:
+    """Contacts to write to, in turn."""
+    contacts = [f"{prefix}{number:06}" for number in range(CONTACTS)]
+    for contact in contacts:
+        world.fleet.phones.post("/contacts", {"phone": contact})
+    return contacts
+
+
 def _seconds(values: list[float]) -> Sample:
     return Sample(tuple(values), Unit.SECONDS)
 
 
-def _killed(world: World, bot: str) -> float:
+def killed(world: World, bot: str) -> float:
     """Seconds from a kill until the bot was online again; its restart history is cleared afterwards."""
     began = time.time()
     world.bare.client.kill(resource_name(world.server, bot), "KILL")
@@ -75,7 +83,7 @@ def _killed_under_frozen_leader(world: World, bot: str) -> float:
     frozen, world.controller = world.controller, world.fleet.start_controller()
     frozen.suspend()
     try:
-        return _killed(world, bot)
+        return killed(world, bot)
     finally:
         frozen.kill()
 
@@ -93,18 +101,16 @@ def _restarted_by_a_cut(world: World, bots: Sequence[str], target: tuple[str, ..
 
 def _beside_hung_bots(world: World, bot: str, hung: Sequence[str], sends: int) -> tuple[list[float], list[float]]:
     """Seconds of each send through `bot` while no bot hangs, and while others do."""
-    contacts = [f"4915119{number:06}" for number in range(CONTACTS)]
-    for contact in contacts:
-        world.fleet.phones.post("/contacts", {"phone": contact})
-    free = [_send(world, bot, contacts[number % CONTACTS], wait=20) for number in range(sends)]
+    contacts = new_contacts(world, 4915119)
+    free = [send(world, bot, contacts[number % CONTACTS], wait=20) for number in range(sends)]
     names = [resource_name(world.server, other) for other in hung]
     for name in names:
         world.bare.client.pause(name)
     try:
         with ThreadPoolExecutor(len(hung)) as pool:
             waiting = [(other, contact) for other in hung for contact in contacts[:WAITING]]
-            list(pool.map(lambda one: _send(world, *one, wait=0), waiting))
-        crowded = [_send(world, bot, contacts[number % CONTACTS], wait=20) for number in range(sends)]
+            list(pool.map(lambda one: send(world, *one, wait=0), waiting))
+        crowded = [send(world, bot, contacts[number % CONTACTS], wait=20) for number in range(sends)]
     finally:
         for name in names:
             with suppress(APIError):  # the controller has replaced it already
@@ -113,7 +119,8 @@ def _beside_hung_bots(world: World, bot: str, hung: Sequence[str], sends: int) -
     return free, crowded
 
 
-def _send(world: World, bot: str, contact: str, *, wait: float) -> float:
+def send(world: World, bot: str, contact: str, *, wait: float) -> float:
+    """Seconds until the message was sent, or for `wait=0` until it was stored."""
     began = time.perf_counter()
     world.fleet.call("POST", f"/api/bots/{bot}/messages?wait={wait:g}", {"to": contact, "message": "hello"})
     return time.perf_counter() - began

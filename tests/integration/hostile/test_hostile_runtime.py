@@ -26,10 +26,13 @@ from tests.integration.reconcile.live_host import LiveHost
 from tests.support.hostile.answers import scripts
 from tests.support.hostile.server import HostileServer, Script
 
-HOSTILE, OTHERS = "hostile", ("ann", "bob")
+HOSTILE = "hostile"
+"""The ids of compromised bots begin with it."""
+OTHERS = ("ann", "bob")
 EXAMPLES = int(os.environ.get("BOTDOCK_HOSTILE_EXAMPLES", "8"))
-QUICK = {"probe_interval": 0.1, "probe_timeout": 0.3}
-"""Shorter than an installation may choose, so that many answers are requested within a second."""
+QUICK = {"probe_interval": 0.1, "probe_timeout": 0.3, "probe_failure_threshold": 20, "lease_seconds": 60}
+"""Shorter than an installation may choose, so that many answers are requested within a second; but nothing is given up
+while the machine is busy."""
 MAX_CALL_SECONDS = 40.0
 FAILURES = ("sweep failed", "writing status failed", "writing the status", "storing events", "the controller failed")
 """Log lines about faults that affect all bots, or repeat for ever."""
@@ -59,7 +62,7 @@ WRITES: tuple[tuple[str, dict[str, Any]], ...] = (
 
 
 class HostileHost(LiveHost):
-    """A machine on which the bot HOSTILE is compromised."""
+    """A machine on which one bot at a time is compromised."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +70,7 @@ class HostileHost(LiveHost):
         self.server: HostileServer | None = None
 
     def run(self, container: MemoryContainer) -> None:
-        if container.name != name(HOSTILE):
+        if not container.name.startswith(name(HOSTILE)):
             super().run(container)
             return
         MemoryHost.run(self, container)
@@ -80,7 +83,7 @@ class HostileHost(LiveHost):
 
     def crash(self, name_: str, exit_code: int, *, oom: bool = False) -> None:
         super().crash(name_, exit_code, oom=oom)
-        if name_ == name(HOSTILE) and self.server is not None:
+        if name_.startswith(name(HOSTILE)) and self.server is not None:
             self.server.end()
             self.server = None
 
@@ -99,25 +102,26 @@ class Stage:
         self.site = site
         self.host = host
         self.api = api
-        self._contacts = itertools.count(491_700_000_000)
+        self._numbers = itertools.count(1)
 
     async def play(self, script: Script) -> None:
         """One hostile bot, from its creation to its deletion."""
         self.host.script = script
-        await self.site.create(HOSTILE)
+        bot = f"{HOSTILE}-{next(self._numbers)}"
+        await self.site.create(bot)
         server = await self.site.seen(lambda: self.host.server)
         assert server is not None
         await self.site.seen(lambda: server.requests["GET /health"] > 2)
-        calls = [self.call("GET", f"/api/bots/{HOSTILE}{path}") for path in READS]
-        calls += [self.call("POST", f"/api/bots/{HOSTILE}{path}", body) for path, body in WRITES]
+        calls = [self.call("GET", f"/api/bots/{bot}{path}") for path in READS]
+        calls += [self.call("POST", f"/api/bots/{bot}{path}", body) for path, body in WRITES]
         await asyncio.gather(*calls)
         await self.check_lists()
-        for bot in OTHERS:
-            await self.check_other(bot)
-        assert (await self.call("POST", f"/api/bots/{HOSTILE}/stop")).is_success
-        await self.site.phase(HOSTILE, "stopped")
-        assert (await self.call("DELETE", f"/api/bots/{HOSTILE}")).is_success
-        await eventually(lambda: self.site.status(HOSTILE), lambda row: row is None)
+        for other in OTHERS:
+            await self.check_other(other)
+        assert (await self.call("POST", f"/api/bots/{bot}/stop")).is_success
+        await self.site.phase(bot, "stopped")
+        assert (await self.call("DELETE", f"/api/bots/{bot}")).is_success
+        await eventually(lambda: self.site.status(bot), lambda row: row is None)
 
     async def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """A call of the api, which answers in time and never fails itself."""
@@ -139,7 +143,7 @@ class Stage:
         assert container.starts == 1
         sent, stored = len(runtime.sent), len(await self.site.events(bot, "call"))
         runtime.spool.put(EventType.CALL, {"id": "1"})
-        message = {"to": str(next(self._contacts)), "message": "hello"}
+        message = {"to": str(491_700_000_000 + next(self._numbers)), "message": "hello"}
         answer = await self.call("POST", f"/api/bots/{bot}/messages?wait=20", message)
         assert answer.json()["state"] == "sent", answer.text
         assert len(runtime.sent) == sent + 1

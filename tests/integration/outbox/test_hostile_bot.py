@@ -1,11 +1,13 @@
 """The client of a bot's endpoint against a bot that harms whoever calls it: the api serves those of all tenants."""
 
 import asyncio
+import gc
 import gzip
 import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+import httpx
 import pytest
 
 from orchestrator.clients.bot import RuntimeClient
@@ -170,3 +172,20 @@ async def test_a_file_without_size_or_type_is_refused(head: bytes) -> None:
         with pytest.raises(RuntimeUnreachableError):
             async with client.media("m", timeout_seconds=TIMEOUT_SECONDS):
                 pass
+
+
+async def test_a_refused_response_is_not_left_to_the_garbage_collector() -> None:
+    head = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    async with bot(head, endless=CHUNK) as client:
+        gc.collect()
+        gc.disable()
+        try:
+            # Not by `refused`: pytest keeps the error with its traceback.
+            with suppress(RuntimeUnreachableError):
+                await client.health()
+            for _ in range(20):  # until the generators of the response are closed
+                await asyncio.sleep(0)
+            left = [each for each in gc.get_objects() if isinstance(each, httpx.Response)]
+        finally:
+            gc.enable()
+    assert left == []

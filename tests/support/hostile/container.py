@@ -13,8 +13,10 @@ from tests.support.hostile.server import Script
 def compromise(
     client: APIClient, name: str, script: Script, *, stop: Callable[[], None], start: Callable[[], None]
 ) -> None:
-    """Let the bot of this running container be compromised from now on. `stop` returns when the controller has removed
-    the container, `start` lets it run the bot again: it finds a container with the right labels, and starts that one.
+    """Let the bot of this running container be compromised from now on.
+
+    `stop` returns when the controller has removed the container, and suspends it, so that it does not remove the next
+    one. `start` lets it run the bot again: it finds a container with the right labels, and starts that one.
     """
     config = _config(client.inspect_container(name), script)
     stop()

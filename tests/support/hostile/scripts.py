@@ -15,7 +15,7 @@ _ENDLESS: Answer = [
 ]
 _HUGE_HEADER: Answer = [("send", b"HTTP/1.1 200 OK\r\nX: "), ("repeat", _BLANKS, 800)]
 _BLANK_JSON: Answer = [("send", _HEAD % (300 << 20)), ("repeat", _BLANKS, 4800)]
-_SPOOLS = 20
+_LARGE_PAGES, _FULL_PAGES = 400, 40
 
 
 def health(bot: str, **changes: Any) -> dict[str, Any]:
@@ -50,10 +50,10 @@ def response(value: Any, status: int = 200) -> Answer:
 
 
 def ordinary(bot: str) -> Script:
-    """A runtime that harms nobody, and of which nothing is ever new."""
+    """A runtime that harms nobody, and notes when it is probed."""
     page = {"spoolId": "spool-1", "items": [], "next": 0}
     return {
-        "GET /health": [response(health(bot))],
+        "GET /health": [[("note",), *response(health(bot))]],
         "GET /events": [[("wait", 55), *response(page)]],
         "*": [response({})],
     }
@@ -64,7 +64,7 @@ def largest(bot: str) -> Script:
     fault = {"code": "x", "message": "y" * 60_000, "at": NOW}
     return {
         "GET /health": [response(health(bot, lastError=fault)), _ENDLESS, _HUGE_HEADER],
-        "GET /events": [_largest_page(number) for number in range(_SPOOLS)],
+        "GET /events": [_largest_page(number) for number in range(_LARGE_PAGES)],
         "GET /media": [
             [("send", b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n" % (16 << 20)),
              ("repeat", _BLANKS, 256)],
@@ -75,17 +75,18 @@ def largest(bot: str) -> Script:
 
 
 def _largest_page(number: int) -> Answer:
-    """A page of the maximum size, of another spool each time, so that it is always new."""
+    """A page of the maximum size, after `number` others."""
     filling = contract.PAGE_BYTES // 4
-    start = b'{"seq": %d, "type": "x", "timestamp": "' + NOW.encode() + b'", "data": {"a": "'
-    first = b'{"spoolId": "spool-%d", "next": 4, "items": [' % number
-    pieces: list[Any] = [("send", first)]
-    size = len(first)
-    for seq in range(1, 5):
-        head, end = start % seq, b'"}}' + (b"," if seq < 4 else b"]}")
-        pieces += [("send", head), ("repeat", b"x" * 1024, filling // 1024), ("send", end)]
+    first = number * 4 + 1
+    begin = b'{"spoolId": "spool-1", "next": %d, "items": [' % (first + 3)
+    steps: list[Any] = [("send", begin)]
+    size = len(begin)
+    for seq in range(first, first + 4):
+        head = b'{"seq": %d, "type": "x", "timestamp": "%b", "data": {"a": "' % (seq, NOW.encode())
+        end = b'"}}' + (b"," if seq < first + 3 else b"]}")
+        steps += [("send", head), ("repeat", b"x" * 1024, filling // 1024), ("send", end)]
         size += len(head) + filling + len(end)
-    return [("send", _HEAD % size), *pieces]
+    return [("send", _HEAD % size), *steps]
 
 
 def slow(bot: str) -> Script:
@@ -98,15 +99,16 @@ def slow(bot: str) -> Script:
 def flooding(bot: str) -> Script:
     """Answers at once, whatever is asked, with something new each time."""
     pages = [
-        response({"spoolId": f"spool-{number}", "next": 200, "items": _small_events()}) for number in range(_SPOOLS)
+        response({"spoolId": "spool-1", "next": (number + 1) * 200, "items": _small_events(number * 200)})
+        for number in range(_FULL_PAGES)
     ]
     return {"GET /health": [response(health(bot))], "GET /events": pages, "*": [response({"code": "x"}, 429)]}
 
 
-def _small_events() -> list[dict[str, Any]]:
+def _small_events(after: int) -> list[dict[str, Any]]:
     kinds = ("connection-update", "message-ack", "error", "qr")
     return [
-        {"seq": number + 1, "type": kinds[number % 4], "timestamp": NOW, "data": {"state": "online"}}
+        {"seq": after + number + 1, "type": kinds[number % 4], "timestamp": NOW, "data": {"state": "online"}}
         for number in range(200)
     ]
 

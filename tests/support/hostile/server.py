@@ -7,6 +7,7 @@ for all others. What follows are answers, given in turn. An answer is a list of 
     ["send", BYTES]
     ["repeat", BYTES, COUNT]   the same bytes again and again
     ["wait", SECONDS]
+    ["note"]                   writes the time to the output
     ["close"]                  the end of the connection; without it, the next request may follow
     ["reset"]                  likewise, by RST
 """
@@ -18,6 +19,7 @@ import json
 import os
 import socket
 import struct
+import time
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -61,7 +63,7 @@ class HostileServer:
         assert task is not None
         self._connections.add(task)
         try:
-            with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+            with contextlib.suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError, asyncio.CancelledError):
                 while await self._answer(self._next(await _read_request(reader)), writer):
                     pass
         finally:
@@ -84,6 +86,8 @@ class HostileServer:
                     for _ in range(count):
                         writer.write(data)
                         await writer.drain()
+                case "note", _:
+                    print(time.time(), flush=True)
                 case "wait", [seconds]:
                     await asyncio.sleep(seconds)
                 case "reset", _:
