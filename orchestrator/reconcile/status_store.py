@@ -4,7 +4,6 @@ Every write checks, in the same statement or transaction, that the server's epoc
 another controller has taken over, nothing is written and LeadershipLostError is raised. Bots' rows are read by server.
 """
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,6 +38,16 @@ _BOT = (
     .where(col(Bot.server_name) == bindparam("server"), col(Bot.id) == bindparam("bot"))
 )
 
+BOTS_PER_CHUNK = 100
+"""Read as models together, which takes about 10 ms."""
+_BOTS = (
+    select(Bot, BotStatus)
+    .join(BotStatus, col(BotStatus.bot_key) == col(Bot.key))
+    .where(col(Bot.server_name) == bindparam("server"), col(Bot.id) > bindparam("last"))
+    .order_by(col(Bot.id))
+    .limit(bindparam("limit"))
+)
+
 _LOCK_AVAILABLE = text(
     "SELECT bot_status.bot_key FROM bot_status JOIN bots ON bots.key = bot_status.bot_key "
     "WHERE bot_status.bot_key = ANY(:keys) "
@@ -60,8 +69,6 @@ _OUTGROW = text(
 
 MAX_AHEAD = timedelta(days=2)
 """How far an event of a bot may be dated ahead of the controller's clock: less than the partitions reach."""
-BOTS_PER_CHUNK = 100
-"""Read as models together, which takes about 10 ms."""
 STATEMENT_BYTES = 256 << 10
 """Of the data of events in one statement, unless it has a single one: the connection keeps a buffer of that size."""
 PRUNE_BATCH = 5_000
@@ -104,18 +111,12 @@ class StatusStore:
                 .on_conflict_do_nothing()
             )
             await session.commit()
-            rows = await session.stream(
-                select(Bot, BotStatus)
-                .join(BotStatus, col(BotStatus.bot_key) == col(Bot.key))
-                .where(col(Bot.server_name) == self._server),
-                execution_options={"yield_per": BOTS_PER_CHUNK},
-            )
-            try:
-                async for chunk in rows.partitions():
-                    take([(bot, status) for bot, status in chunk])
-                    await asyncio.sleep(0)
-            finally:
-                await rows.close()
+            # No cursor on the server, because psycopg cannot close one whose reader is cancelled while it waits.
+            await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+            after = {"server": self._server, "last": "", "limit": BOTS_PER_CHUNK}
+            while rows := (await session.execute(_BOTS, after)).all():
+                take([(bot, status) for bot, status in rows])
+                after["last"] = rows[-1][0].id
 
     async def bot(self, bot_id: str) -> tuple[Bot, BotStatus] | None:
         """One bot with its status; None when it does not exist or belongs to another server."""
