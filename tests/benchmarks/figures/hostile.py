@@ -3,7 +3,7 @@
 The containers of compromised bots run a program that answers in place of the runtime (`tests/support/hostile`). For
 the memory, a single one sends the largest answers that it can, accepted ones as well as endless ones, while the api is
 asked for all that it passes on from a bot; the growth is the difference of the peaks of the resident sets, within half
-a minute each, with this bot and with an ordinary one in its place.
+a minute each, with this bot and with an ordinary one instead.
 
 For the rest, a fifth of the bots, ten of fifty, are compromised in four ways: large, slow, flooding and broken
 answers, and messages wait for them. The intervals between two probes are those of other bots that record them, with

@@ -31,7 +31,7 @@ HOSTILE = "hostile"
 OTHERS = ("ann", "bob")
 EXAMPLES = int(os.environ.get("BOTDOCK_HOSTILE_EXAMPLES", "8"))
 QUICK = {"probe_interval": 0.1, "probe_timeout": 0.3, "probe_failure_threshold": 20, "lease_seconds": 60}
-"""Shorter than an installation may choose, so that many answers are requested within a second; but nothing is given up
+"""Shorter than an installation may choose, so that many answers are requested within a second; but nothing times out
 while the machine is busy."""
 MAX_CALL_SECONDS = 40.0
 FAILURES = ("sweep failed", "writing status failed", "writing the status", "storing events", "the controller failed")

@@ -78,10 +78,13 @@ class Runtime:
         self._token = token
         self._boot = f"boot-{next(_boots)}"
         self._listener = socket.create_server((address, contract.PORT))
-        self.serving = asyncio.create_task(self._serve())
-        self._connections: set[asyncio.Task[None]] = set()
+        self._listener.setblocking(False)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._listener, self._accept)
+        self.connections: set[asyncio.Task[None]] = set()
+        """Tasks, one for each open connection."""
         self._accepted: set[socket.socket] = set()
-        """Connections whose task has not taken them over yet."""
+        """Connections that their tasks have not taken over yet."""
 
     @property
     def config_generation(self) -> int:
@@ -94,25 +97,28 @@ class Runtime:
 
     def end(self) -> None:
         """The process is gone: nothing listens, and every connection breaks."""
-        for task in [self.serving, *self._connections]:
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+        for task in self.connections:
             task.cancel()
         for connection in self._accepted:
             connection.close()
 
-    async def _serve(self) -> None:
-        self._listener.setblocking(False)
-        loop = asyncio.get_running_loop()
-        with self._listener:
-            while True:
-                connection, _ = await loop.sock_accept(self._listener)
-                self._accepted.add(connection)
-                task = asyncio.create_task(self._talk(connection))
-                self._connections.add(task)
-                task.add_done_callback(self._connections.discard)
+    def _accept(self) -> None:
+        # Not with `sock_accept`: cancelled at the wrong moment, it loses the connection without closing it.
+        try:
+            connection, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        connection.setblocking(False)
+        self._accepted.add(connection)
+        task = self._loop.create_task(self._talk(connection))
+        self.connections.add(task)
+        task.add_done_callback(self.connections.discard)
 
     async def _talk(self, connection: socket.socket) -> None:
-        self._accepted.discard(connection)
         reader, writer = await asyncio.open_connection(sock=connection)
+        self._accepted.discard(connection)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 request, *lines = head.decode().splitlines()
@@ -239,7 +245,8 @@ class LiveHost(MemoryHost):
         """End all processes."""
         for runtime in self.runtimes.values():
             runtime.end()
-        await asyncio.gather(*(runtime.serving for runtime in self.runtimes.values()), return_exceptions=True)
+        connections = [task for runtime in self.runtimes.values() for task in runtime.connections]
+        await asyncio.gather(*connections, return_exceptions=True)
 
 
 def _loopback_addresses() -> Iterator[str]:
