@@ -9,7 +9,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -98,7 +98,9 @@ class DockerClients:
         try:
             if about is not None and is_stuck:
                 with self._stuck.attempt(about, action):
-                    result = await asyncio.wrap_future(self._submit(action, call, read, self.check, ATTEMPT_SECONDS))
+                    result = await asyncio.wrap_future(
+                        self._executor.submit(self._call, action, call, read, self.check, ATTEMPT_SECONDS)
+                    )
             else:
                 result = await self._run_in_slot(action, call, read)
         except CallTimeoutError as exc:
@@ -117,22 +119,12 @@ class DockerClients:
         await self._slots.take()
         try:
             self._raise_if_closed(action)
-            running = self._submit(action, call, read, check, self._timeout_seconds)
+            running = self._executor.submit(self._call, action, call, read, check, self._timeout_seconds)
         except BaseException:
             self._slots.give_back()
             raise
         self._slots.give_back_after(running)
         return await asyncio.wrap_future(running)
-
-    def _submit(
-        self,
-        action: str,
-        call: Callable[[APIClient], T],
-        read: bool,
-        check: Callable[[], None],
-        timeout_seconds: float,
-    ) -> "Future[T]":
-        return self._executor.submit(self._call, action, call, read, check, timeout_seconds)
 
     async def identity(self) -> str:
         """The id of the engine that answers, whichever is bound. Raises EngineError, also if it reports none."""

@@ -1,7 +1,8 @@
 """Faults between the bot and WhatsApp, and how the bot handles them."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -79,14 +80,21 @@ def test_a_logout_is_an_event_and_a_reset_shows_a_new_qr_code(start: Start, netw
     assert seqs == list(range(1, len(seqs) + 1))
 
 
-def test_a_session_that_could_not_be_deleted_at_the_logout_is_not_used_after_a_reset(
-    start: Start, network: Network
-) -> None:
-    bot, phone = online(start, network)
+@contextmanager
+def logged_out_with_a_locked_session(bot: RuntimeProcess, phone: str, network: Network) -> Iterator[None]:
+    """The bot has been logged out, and the library cannot delete its session during the block."""
     with closing(sqlite3.connect(bot.directory / "session.db", isolation_level=None)) as reader:
         reader.execute("BEGIN IMMEDIATE")
         network.fail(phone, "logged-out")
         bot.wait_for("logged-out")
+        yield
+
+
+def test_a_session_that_could_not_be_deleted_at_the_logout_is_not_used_after_a_reset(
+    start: Start, network: Network
+) -> None:
+    bot, phone = online(start, network)
+    with logged_out_with_a_locked_session(bot, phone, network):
         assert bot.client.post("/connection/reset").status_code == 200
         network.scan(phone, bot.qr())
         bot.wait_for("online")
@@ -97,10 +105,7 @@ def test_a_session_that_could_not_be_deleted_at_the_logout_is_not_used_by_the_ne
     start: Start, network: Network, end: str
 ) -> None:
     bot, phone = online(start, network)
-    with closing(sqlite3.connect(bot.directory / "session.db", isolation_level=None)) as reader:
-        reader.execute("BEGIN IMMEDIATE")
-        network.fail(phone, "logged-out")
-        bot.wait_for("logged-out")
+    with logged_out_with_a_locked_session(bot, phone, network):
         getattr(bot, end)()
         again = start()
         network.scan(phone, again.qr())

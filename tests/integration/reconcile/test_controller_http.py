@@ -34,14 +34,8 @@ async def controller_port(site: Site) -> AsyncIterator[httpx.AsyncClient]:
     leader = await site.start()
     await site.create("bot-1")
     await site.phase("bot-1", "online")
-    database = Database(site.settings())
-    app = create_app(
-        controller=leader.controller, engine=leader.engine, verifier=KeyVerifier.on(database), metrics=Metrics()
-    )
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://leader") as client:
+    async with client_of(site, leader) as client:
         yield client
-    await database.close()
 
 
 @pytest.mark.parametrize("token", [b"Bearer \xe9", b"Bearer x", b""])
